@@ -1,0 +1,83 @@
+//! Time as a value that is passed around: the system's, or one that a simulation moves by hand.
+//!
+//! *Invariant:* `Utc::now` occurs here and nowhere else.
+
+use chrono::{DateTime, SubsecRound, Utc};
+use tokio::sync::watch;
+
+use crate::model::time::Instant;
+
+/// Tells the time, in microseconds, and sleeps until one.
+#[derive(Debug, Clone)]
+pub struct Clock(Source);
+
+#[derive(Debug, Clone)]
+enum Source {
+    System,
+    Virtual(watch::Sender<DateTime<Utc>>),
+}
+
+impl Clock {
+    /// The system's clock.
+    pub fn system() -> Self {
+        Self(Source::System)
+    }
+
+    /// A clock that stands still until [`Clock::advance_to`] moves it.
+    pub fn starting_at(start: Instant) -> Self {
+        Self(Source::Virtual(watch::Sender::new(start.trunc_subsecs(6))))
+    }
+
+    /// The time now, cut to the microsecond, which is what the store keeps.
+    pub fn now(&self) -> Instant {
+        match &self.0 {
+            Source::System => Utc::now().trunc_subsecs(6),
+            Source::Virtual(time) => *time.borrow(),
+        }
+    }
+
+    /// Returns once the clock shows `at` or later.
+    pub async fn sleep_until(&self, at: Instant) {
+        match &self.0 {
+            Source::System => {
+                tokio::time::sleep((at - self.now()).to_std().unwrap_or_default()).await;
+            }
+            Source::Virtual(time) => {
+                // the sender lives in self, so the channel cannot close while we wait
+                let _ = time.subscribe().wait_for(|now| *now >= at).await;
+            }
+        }
+    }
+
+    /// Moves a virtual clock forward; a step back is ignored, and so is the system's clock.
+    pub fn advance_to(&self, at: Instant) {
+        if let Source::Virtual(time) = &self.0 {
+            time.send_if_modified(|now| {
+                let forward = at > *now;
+                *now = (*now).max(at);
+                forward
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::TimeDelta;
+
+    #[tokio::test]
+    async fn a_sleeper_wakes_when_the_virtual_clock_passes() {
+        let start = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let clock = Clock::starting_at(start);
+        let sleeper = clock.sleep_until(start + TimeDelta::hours(1));
+        let mover = async {
+            clock.advance_to(start + TimeDelta::minutes(59));
+            tokio::task::yield_now().await;
+            clock.advance_to(start + TimeDelta::hours(2));
+        };
+        tokio::join!(sleeper, mover);
+        clock.advance_to(start);
+        assert_eq!(clock.now(), start + TimeDelta::hours(2));
+    }
+}

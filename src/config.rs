@@ -1,0 +1,431 @@
+//! The settings: what the file says, then what is checked. Only [`Config`] can be used.
+//!
+//! Loading reads a file and one environment variable, writes nothing, and keeps no global.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use chrono_tz::Tz;
+use serde::Deserialize;
+
+use crate::model::campaign::QuietHours;
+use crate::model::content::word_type;
+use crate::model::ids::Name;
+use crate::model::recipient::parse_zone;
+use crate::model::slot::SlotLength;
+
+/// The commented file that `init` writes; its values are the defaults.
+pub const EXAMPLE: &str = include_str!("opportune.toml");
+
+/// The variable that overrides `database.url`.
+pub const DATABASE_URL_VARIABLE: &str = "OPPORTUNE_DATABASE_URL";
+
+/// More lateness than this would send last week's news.
+const MAX_LATENESS_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+/// An opt-out dearer than this refuses everybody.
+const OPT_OUT_COST_MAX: f64 = 1000.0;
+/// A lease must outlive a call; see `work::dispatch`.
+const TIMEOUT_MAX: Duration = Duration::from_secs(60);
+/// No channel known takes more.
+const PER_SECOND_MAX: u32 = 100_000;
+
+/// The checked settings.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Length of a slot.
+    pub slot_length: SlotLength,
+    /// The workspace's zone.
+    pub time_zone: Tz,
+    /// In engagements per opt-out.
+    pub opt_out_cost: f64,
+    /// Whose history is learned from.
+    pub learn_from: LearnFrom,
+    /// Beyond it a message needs a new decision.
+    pub max_lateness: Duration,
+    /// Where the state is.
+    pub database_url: String,
+    /// The listener.
+    pub listen: SocketAddr,
+    /// When the nightly learning is rung, as a cron expression.
+    pub learn_bell: String,
+    /// The workspace's quiet hours.
+    pub quiet_hours: Option<QuietHours>,
+    /// The channels by name.
+    pub providers: BTreeMap<Name, ProviderConfig>,
+}
+
+word_type! {
+    /// Whose history is learned from.
+    LearnFrom, "learn_from", "one of all, consented" {
+        /// Everybody's.
+        All = "all",
+        /// Only that of people with consent today.
+        Consented = "consented",
+    }
+}
+
+/// One `[provider.NAME]`.
+#[derive(Debug, Clone)]
+pub struct ProviderConfig {
+    /// What it is.
+    pub kind: ProviderKind,
+    /// What it bears.
+    pub limits: Limits,
+    /// How long a message may stay in doubt before it is given up.
+    pub in_doubt_grace: Duration,
+}
+
+/// What a provider is made of.
+#[derive(Debug, Clone)]
+pub enum ProviderKind {
+    /// Prints.
+    Console,
+    /// Invents answers.
+    Simulated {
+        /// Of the people's habits.
+        seed: u64,
+    },
+    /// Posts JSON.
+    Http {
+        /// Where to.
+        url: String,
+        /// Signs what is posted, and checks what comes back.
+        secret: Secret,
+        /// Of one call.
+        timeout: Duration,
+    },
+}
+
+impl ProviderKind {
+    /// Its spelling in the file, which is also the channel that country rules name.
+    pub fn channel(&self) -> &'static str {
+        match self {
+            Self::Console => "console",
+            Self::Simulated { .. } => "simulated",
+            Self::Http { .. } => "http",
+        }
+    }
+}
+
+/// What a provider's account bears.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Messages a second.
+    pub per_second: Option<u32>,
+}
+
+/// Where a secret is kept. Its value is read when it is needed and never printed.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Secret {
+    /// In an environment variable.
+    Env(String),
+    /// In a file, whose surrounding blanks are cut off.
+    File(PathBuf),
+}
+
+impl Secret {
+    /// Reads the secret.
+    pub fn read(&self) -> Result<SecretValue, ConfigError> {
+        let (from, value) = match self {
+            Self::Env(name) => (format!("the variable {name}"), std::env::var(name).ok()),
+            Self::File(path) => {
+                (format!("the file {}", path.display()), std::fs::read_to_string(path).ok())
+            }
+        };
+        let value = value.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+        value.map(SecretValue).ok_or(ConfigError::Secret { from })
+    }
+}
+
+/// A secret's value, which no formatter shows.
+#[derive(Clone)]
+pub struct SecretValue(String);
+
+impl SecretValue {
+    /// The bytes, for the one who signs with them.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+/// Why the settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file is not there or not readable.
+    #[error("could not read the settings {}; `opportune init` writes them", path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// Not TOML, an unknown key, or a value of the wrong type.
+    #[error("{}: {message}", path.display())]
+    Syntax {
+        /// Which file.
+        path: PathBuf,
+        /// With line and column.
+        message: String,
+    },
+    /// Values out of bounds.
+    #[error("{}: {}", path.display(), problems.join("\n"))]
+    Values {
+        /// Which file.
+        path: PathBuf,
+        /// Each with its key.
+        problems: Vec<String>,
+    },
+    /// A secret that is not where the settings say.
+    #[error("{from} holds no secret; set it, or name another place in the settings")]
+    Secret {
+        /// Where it should have been.
+        from: String,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawConfig {
+    slot_minutes: Option<u32>,
+    time_zone: Option<String>,
+    opt_out_cost: Option<f64>,
+    learn_from: Option<LearnFrom>,
+    #[serde(default, with = "humantime_serde")]
+    max_lateness: Option<Duration>,
+    #[serde(default)]
+    database: RawDatabase,
+    #[serde(default)]
+    daemon: RawDaemon,
+    quiet_hours: Option<RawQuietHours>,
+    #[serde(default)]
+    provider: BTreeMap<Name, RawProvider>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawDatabase {
+    url: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawDaemon {
+    listen: Option<SocketAddr>,
+    learn_bell: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawQuietHours {
+    start: String,
+    end: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawProvider {
+    kind: String,
+    url: Option<String>,
+    secret: Option<Secret>,
+    seed: Option<u64>,
+    #[serde(default, with = "humantime_serde")]
+    timeout: Option<Duration>,
+    #[serde(default, with = "humantime_serde")]
+    in_doubt_grace: Option<Duration>,
+    #[serde(default)]
+    limits: RawLimits,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawLimits {
+    per_second: Option<u32>,
+}
+
+impl Config {
+    /// Reads and checks a settings file. Relative database paths start at the file's folder.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|cause| ConfigError::Read { path: path.to_owned(), cause })?;
+        let mut config = Self::parse(&text, path)?;
+        if let Ok(url) = std::env::var(DATABASE_URL_VARIABLE) {
+            config.database_url = url;
+        } else if let Some(file) = config.database_url.strip_prefix("sqlite://") {
+            let file = path.parent().unwrap_or(Path::new("")).join(file);
+            config.database_url = format!("sqlite://{}", file.display());
+        }
+        Ok(config)
+    }
+
+    /// Checks the text of a settings file; `path` is for messages only.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let raw: RawConfig = toml::from_str(text).map_err(|error| ConfigError::Syntax {
+            path: path.to_owned(),
+            message: error.to_string().trim_end().to_owned(),
+        })?;
+        let mut wrong = Vec::new();
+        let config = raw.check(&mut wrong);
+        if wrong.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigError::Values { path: path.to_owned(), problems: wrong })
+        }
+    }
+}
+
+impl RawConfig {
+    fn check(self, wrong: &mut Vec<String>) -> Config {
+        let slot_length = SlotLength::try_from(self.slot_minutes.unwrap_or(60))
+            .map_err(|error| wrong.push(error.to_string()))
+            .unwrap_or(SlotLength::HOUR);
+        let time_zone = self.time_zone.map_or(Tz::UTC, |name| {
+            parse_zone(&name).map_err(|error| wrong.push(error.to_string())).unwrap_or(Tz::UTC)
+        });
+        let opt_out_cost = self.opt_out_cost.unwrap_or(1.0);
+        if !(0.0..=OPT_OUT_COST_MAX).contains(&opt_out_cost) {
+            wrong.push(format!(
+                "opt_out_cost: {opt_out_cost} is not between 0 and {OPT_OUT_COST_MAX}"
+            ));
+        }
+        let max_lateness = self.max_lateness.unwrap_or(Duration::from_secs(2 * 3600));
+        if max_lateness > MAX_LATENESS_MAX {
+            wrong.push(format!("max_lateness: {max_lateness:?} is more than {MAX_LATENESS_MAX:?}"));
+        }
+        let database_url = self.database.url.unwrap_or("sqlite://opportune.db".to_owned());
+        if !["sqlite://", "postgres://", "postgresql://"]
+            .iter()
+            .any(|s| database_url.starts_with(s))
+        {
+            wrong.push("database.url: it begins with neither sqlite:// nor postgres://".to_owned());
+        }
+        let quiet_hours = self.quiet_hours.and_then(|raw| {
+            QuietHours::parse(&raw.start, &raw.end)
+                .map_err(|problem| wrong.push(format!("quiet_hours: {problem}")))
+                .ok()
+        });
+        let mut providers = BTreeMap::new();
+        for (name, raw) in self.provider {
+            let key = format!("provider.{name}");
+            providers.extend(raw.check(&key, wrong).map(|provider| (name, provider)));
+        }
+        Config {
+            slot_length,
+            time_zone,
+            opt_out_cost,
+            learn_from: self.learn_from.unwrap_or(LearnFrom::All),
+            max_lateness,
+            database_url,
+            listen: self.daemon.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
+            learn_bell: self.daemon.learn_bell.unwrap_or("0 15 3 * * *".to_owned()),
+            quiet_hours,
+            providers,
+        }
+    }
+}
+
+impl RawProvider {
+    fn check(self, key: &str, wrong: &mut Vec<String>) -> Option<ProviderConfig> {
+        let timeout = self.timeout.unwrap_or(Duration::from_secs(10));
+        if timeout.is_zero() || timeout > TIMEOUT_MAX {
+            wrong
+                .push(format!("{key}.timeout: {timeout:?} is not between 1ms and {TIMEOUT_MAX:?}"));
+        }
+        if let Some(rate) = self.limits.per_second.filter(|r| *r == 0 || *r > PER_SECOND_MAX) {
+            wrong.push(format!(
+                "{key}.limits.per_second: {rate} is not between 1 and {PER_SECOND_MAX}"
+            ));
+        }
+        let http_only = [("url", self.url.is_some()), ("secret", self.secret.is_some())];
+        for (name, _) in http_only.iter().filter(|(_, set)| *set && self.kind != "http") {
+            wrong.push(format!("{key}.{name}: only kind \"http\" takes it"));
+        }
+        if self.seed.is_some() && self.kind != "simulated" {
+            wrong.push(format!("{key}.seed: only kind \"simulated\" takes it"));
+        }
+        let kind = match self.kind.as_str() {
+            "console" => ProviderKind::Console,
+            "simulated" => ProviderKind::Simulated { seed: self.seed.unwrap_or(1) },
+            "http" => {
+                for (name, _) in http_only.iter().filter(|(_, set)| !set) {
+                    wrong.push(format!("{key}.{name}: kind \"http\" needs it"));
+                }
+                let url = self.url?;
+                if !url.starts_with("http://") && !url.starts_with("https://") {
+                    wrong.push(format!("{key}.url: {url:?} is not an http:// or https:// address"));
+                }
+                ProviderKind::Http { url, secret: self.secret?, timeout }
+            }
+            other => {
+                wrong.push(format!("{key}.kind: {other:?} is not one of console, simulated, http"));
+                return None;
+            }
+        };
+        Some(ProviderConfig {
+            kind,
+            limits: Limits { per_second: self.limits.per_second },
+            in_doubt_grace: self.in_doubt_grace.unwrap_or(Duration::from_secs(600)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(text: &str) -> String {
+        Config::parse(text, Path::new("opportune.toml")).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_example_says_what_the_defaults_are() {
+        let path = Path::new("opportune.toml");
+        let written = Config::parse(EXAMPLE, path).unwrap();
+        let mut silent = Config::parse("", path).unwrap();
+        assert_eq!(written.providers.len(), 2);
+        assert!(written.quiet_hours.is_some());
+        silent.quiet_hours = written.quiet_hours;
+        silent.providers.clone_from(&written.providers);
+        assert_eq!(format!("{written:?}"), format!("{silent:?}"));
+    }
+
+    #[test]
+    fn a_wrong_key_is_named_with_its_line() {
+        insta::assert_snapshot!(problem("slot_minuts = 60"), @r#"
+        opportune.toml: TOML parse error at line 1, column 1
+          |
+        1 | slot_minuts = 60
+          | ^^^^^^^^^^^
+        unknown field `slot_minuts`, expected one of `slot_minutes`, `time_zone`, `opt_out_cost`, `learn_from`, `max_lateness`, `database`, `daemon`, `quiet_hours`, `provider`
+        "#);
+    }
+
+    #[test]
+    fn every_bound_that_is_broken_is_told() {
+        let text = "slot_minutes = 7\nopt_out_cost = -1\nmax_lateness = \"900h\"\n\
+                    [provider.x]\nkind = \"pigeon\"\n[provider.y]\nkind = \"http\"\n";
+        insta::assert_snapshot!(problem(text), @r#"
+        opportune.toml: slot_minutes "7" is not one of 5, 6, 10, 12, 15, 20, 30 or 60
+        opt_out_cost: -1 is not between 0 and 1000
+        max_lateness: 3240000s is more than 604800s
+        provider.x.kind: "pigeon" is not one of console, simulated, http
+        provider.y.url: kind "http" needs it
+        provider.y.secret: kind "http" needs it
+        "#);
+    }
+
+    #[test]
+    fn a_secret_is_never_shown() {
+        assert_eq!(format!("{:?}", SecretValue("hush".to_owned())), "(secret)");
+    }
+}

@@ -1,0 +1,221 @@
+//! A delivery: what is decided and done about one person in one campaign.
+//!
+//! ```text
+//!                       ┌────────── later: throttled, late ─────────┐
+//!                       ▼                                           │
+//!  (plan) ─────────► planned ───── claim ─────► claimed ────────────┤
+//!     │                 │                          │                │
+//!     │                 ├─ consent ended ─► refused ◄─ told so ─────┤
+//!     └──► refused      ├─ too late ──────► expired                 ├─► sent
+//!                       └─ operator ──────► cancelled               ├─► failed
+//!                                                                   ├─► held ─────► sent, failed
+//!                                                                   └─► in_doubt ─► sent, failed,
+//!                                                                         in_doubt_expired
+//! ```
+//!
+//! *Invariant:* every person of an audience has exactly one delivery, in exactly one state, with a
+//! reason; [`State::may_become`] is the whole list of legal moves.
+
+use super::content::word_type;
+use super::ids::{MessageKey, Name, RecipientId};
+use super::slot::Slot;
+use super::time::Instant;
+
+word_type! {
+    /// Where a delivery stands.
+    State, "state",
+    "one of planned, claimed, held, in_doubt, sent, refused, failed, expired, in_doubt_expired, cancelled" {
+        /// Has a slot and waits for it.
+        Planned = "planned",
+        /// A daemon holds a lease on it and may be calling the provider.
+        Claimed = "claimed",
+        /// The provider took it but keeps it back.
+        Held = "held",
+        /// The provider may or may not have taken it.
+        InDoubt = "in_doubt",
+        /// The provider took it.
+        Sent = "sent",
+        /// It will not be sent, by a rule or by the provider's word.
+        Refused = "refused",
+        /// It was tried and did not work.
+        Failed = "failed",
+        /// Its time passed.
+        Expired = "expired",
+        /// It stayed in doubt past the grace time and was given up.
+        InDoubtExpired = "in_doubt_expired",
+        /// An operator cancelled the campaign first.
+        Cancelled = "cancelled",
+    }
+}
+
+impl State {
+    /// Whether nothing more will happen.
+    pub fn is_end(self) -> bool {
+        use State::*;
+        matches!(self, Sent | Refused | Failed | Expired | InDoubtExpired | Cancelled)
+    }
+
+    /// The legal moves.
+    pub fn may_become(self, next: State) -> bool {
+        use State::*;
+        match self {
+            Planned => matches!(next, Planned | Claimed | Refused | Expired | Cancelled),
+            Claimed => matches!(next, Planned | Sent | Held | InDoubt | Refused | Failed | Expired),
+            Held => matches!(next, Sent | Failed | Planned),
+            InDoubt => matches!(next, Sent | Held | Failed | Refused | InDoubtExpired | Planned),
+            // a rule that refused may be lifted before the window ends: consent given, room made
+            Refused => matches!(next, Refused | Planned | Cancelled),
+            Sent | Failed | Expired | InDoubtExpired | Cancelled => false,
+        }
+    }
+}
+
+word_type! {
+    /// Why a delivery is in its state.
+    Reason, "reason", "a reason of this version" {
+        // planned, and sent as planned
+        /// The slot of highest value among the allowed.
+        BestSlot = "best_slot",
+        /// The best slot was full; this one loses least.
+        MovedByCapacity = "moved_by_capacity",
+        /// Drawn uniformly from what is allowed.
+        Explored = "explored",
+        /// The campaign's fixed time.
+        ControlTime = "control_time",
+        /// Its slot passed unused; this is the next best.
+        MovedLate = "moved_late",
+        /// The provider asked to wait; this is the next best.
+        MovedThrottled = "moved_throttled",
+        // refused by a rule
+        /// The ledger has no consent.
+        NoConsent = "no_consent",
+        /// Consent ended after planning.
+        ConsentWithdrawn = "consent_withdrawn",
+        /// There is nowhere to write to.
+        NoAddress = "no_address",
+        /// Quiet hours and window leave no slot.
+        NoAllowedSlot = "no_allowed_slot",
+        /// The window is over.
+        WindowOver = "window_over",
+        /// Every allowed slot is full.
+        NoCapacity = "no_capacity",
+        /// The budget is spent on those who gain more.
+        NoBudget = "no_budget",
+        /// No slot is worth more than the harm expected.
+        NoValue = "no_value",
+        /// The person was written to too often or too recently.
+        FrequencyCap = "frequency_cap",
+        /// A variant's parameter has no value and no default.
+        MissingParameter = "missing_parameter",
+        /// No variant fits the person's language.
+        NoTranslation = "no_translation",
+        /// The provider does not carry this to this person.
+        ProviderForbids = "provider_forbids",
+        /// Kept without a message, to measure what messaging brings.
+        Holdout = "holdout",
+        // refused by the provider
+        /// The provider will never deliver to this person.
+        RecipientRefused = "recipient_refused",
+        /// The provider does not accept this template.
+        TemplateRefused = "template_refused",
+        // the rest
+        /// A daemon is at work on it.
+        InFlight = "in_flight",
+        /// The provider accepted it.
+        Accepted = "accepted",
+        /// The provider keeps it back for now.
+        HeldByProvider = "held_by_provider",
+        /// The answer of the provider was lost.
+        AnswerLost = "answer_lost",
+        /// The daemon stopped between the call and its settlement.
+        NodeLost = "node_lost",
+        /// The provider did not confirm within the grace time.
+        NeverConfirmed = "never_confirmed",
+        /// The provider answered with an error that will not go away.
+        ProviderFailure = "provider_failure",
+        /// Every attempt failed.
+        AttemptsExhausted = "attempts_exhausted",
+        /// The channel took it and failed to deliver it.
+        Undeliverable = "undeliverable",
+        /// It was too late and no other slot was left.
+        TooLate = "too_late",
+        /// An operator cancelled the campaign.
+        CancelledByOperator = "cancelled_by_operator",
+    }
+}
+
+word_type! {
+    /// The part of an experiment that a person belongs to.
+    Arm, "arm", "one of personalized, explore, control, holdout" {
+        /// Gets the slot and variant of highest value.
+        Personalized = "personalized",
+        /// Gets a uniform draw from what is allowed.
+        Explore = "explore",
+        /// Gets the fixed time.
+        Control = "control",
+        /// Gets nothing.
+        Holdout = "holdout",
+    }
+}
+
+/// The choice made for one person: when, with what, and how good it looked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Choice {
+    /// The variant's name.
+    pub variant: Name,
+    /// Index of the variant (with its language) in the campaign's file.
+    pub variant_index: u16,
+    /// The slot.
+    pub slot: Slot,
+    /// The instant within the slot.
+    pub send_at: Instant,
+    /// Posterior-mean objective: chance minus expected harm.
+    pub value: f64,
+    /// The chance that the goal is reached in time.
+    pub chance: f64,
+    /// The best other allowed slot and its value.
+    pub runner_up: Option<(Slot, f64)>,
+    /// The probability of this arm, slot and variant under the plan's own randomization.
+    pub propensity: Option<f64>,
+}
+
+/// One person's delivery in a campaign.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delivery {
+    /// The person.
+    pub recipient: RecipientId,
+    /// Where it stands.
+    pub state: State,
+    /// Why.
+    pub reason: Reason,
+    /// The experiment's arm.
+    pub arm: Option<Arm>,
+    /// The choice; absent when the person was refused while planning.
+    pub choice: Option<Choice>,
+}
+
+/// The id of the message that a campaign sends to a person: a natural key, so that no second one
+/// can come into being. It travels as callback data.
+pub fn message_key(campaign: &Name, recipient: RecipientId) -> MessageKey {
+    format!("{campaign}:{recipient}").parse().expect("a name, a colon and digits are a valid key")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_state_but_refused_is_never_left() {
+        for from in State::ALL.iter().filter(|s| s.is_end() && **s != State::Refused) {
+            assert!(State::ALL.iter().all(|to| !from.may_become(*to)), "{from}");
+        }
+    }
+
+    #[test]
+    fn every_state_reaches_an_end() {
+        for from in State::ALL.iter().filter(|s| !s.is_end()) {
+            let one = State::ALL.iter().filter(|s| from.may_become(**s));
+            assert!(one.clone().any(|s| s.is_end()), "{from} is a dead end");
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! The nouns of the house: values that cannot be wrong once they exist.
+//!
+//! Parsed once at the edge, used everywhere, and dependent on nothing else in the crate. No clock,
+//! no chance, no I/O. *Invariant:* a value of a type here was checked when it was made.
+
+pub mod campaign;
+pub mod consent;
+pub mod content;
+pub mod delivery;
+pub mod ids;
+pub mod message;
+pub mod preference;
+pub mod recipient;
+pub mod slot;
+pub mod time;
+
+use std::fmt;
+
+/// Input that is not what it must be: what it is, the value, and what would be right.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} {value:?} is not {wanted}")]
+pub struct Invalid {
+    /// The noun: a column, key or type.
+    pub what: &'static str,
+    /// The value as it was given, cut to a printable length.
+    pub value: String,
+    /// What would have been right, as it completes "is not …".
+    pub wanted: &'static str,
+}
+
+impl Invalid {
+    /// Names `value` as an instance of `what` that is not `wanted`.
+    pub fn new(what: &'static str, value: impl fmt::Display, wanted: &'static str) -> Self {
+        const SHOWN_MAX: usize = 80;
+        let full = value.to_string();
+        let mut value: String = full.chars().take(SHOWN_MAX).collect();
+        if value.len() < full.len() {
+            value.push('…');
+        }
+        Self { what, value, wanted }
+    }
+}
