@@ -204,7 +204,8 @@ pub struct WeekSpan {
 }
 
 impl WeekSpan {
-    fn parse(text: &str) -> Option<Self> {
+    /// Parses days and hours such as `Mon-Fri 09:00-18:00`; the end may be `24:00`.
+    pub fn parse(text: &str) -> Option<Self> {
         const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
         let day = |name: &str| DAYS.iter().position(|d| *d == name);
         let minute = |text: &str| match text {

@@ -1,0 +1,408 @@
+//! The market of a plan: bidders, the places they may take, and the limits that places use up.
+//!
+//! A *place* is one slot of one campaign and arm. A bidder takes at most one place, with one of its
+//! variants, and being refused is always open to it at value zero. Values repeat with the local
+//! week, so a bidder holds one value for each *cell*: the places of its group that are worth the
+//! same to it. Knows nothing of people, clocks or messages.
+
+use std::ops::Range;
+
+/// Not a place: refused, or a cell that a group lacks.
+pub(super) const NOWHERE: u32 = u32::MAX;
+
+/// Loads are whole millionths, so that their sums do not depend on the order of adding.
+pub(super) const UNIT: i64 = 1_000_000;
+
+/// The widest row of cells that the quick search takes.
+const QUICK_CELLS_MAX: usize = 1024;
+/// Cells that the quick search compares at once.
+const LANES: usize = 16;
+
+/// Rounds a load up to whole millionths.
+pub(super) fn load(amount: f64) -> i64 {
+    (amount * UNIT as f64).ceil() as i64
+}
+
+/// What one place uses up.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Place {
+    /// Limits of which each message uses one.
+    pub(super) counted: Vec<u32>,
+    /// Limits on replies, and the share of a bidder's expected reply that falls on each.
+    pub(super) answered: Vec<(u32, f32)>,
+}
+
+/// Bidders of one campaign, arm, zone and country: the same places, the same cells.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Group {
+    /// Where each cell begins in `places`, and the end.
+    pub(super) starts: Vec<u32>,
+    /// The places, cell by cell.
+    pub(super) places: Vec<u32>,
+    /// The cell of a place, [`NOWHERE`] where it is not allowed.
+    pub(super) cell_of: Vec<u32>,
+    /// The limit on spend.
+    pub(super) paid: Option<u32>,
+}
+
+impl Group {
+    /// Lays out a group from the places of each of its cells.
+    pub(super) fn new(cells: &[Vec<u32>], places: usize, paid: Option<u32>) -> Self {
+        let mut group = Self { starts: vec![0], cell_of: vec![NOWHERE; places], paid, ..Self::default() };
+        for (index, cell) in cells.iter().enumerate() {
+            for &place in cell {
+                group.cell_of[place as usize] = index as u32;
+            }
+            group.places.extend(cell);
+            group.starts.push(group.places.len() as u32);
+        }
+        group
+    }
+
+    /// How many cells there are.
+    pub(super) fn cells(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    /// The places of a cell.
+    pub(super) fn places_of(&self, cell: usize) -> &[u32] {
+        &self.places[self.starts[cell] as usize..self.starts[cell + 1] as usize]
+    }
+}
+
+/// One person in one campaign.
+#[derive(Debug, Clone)]
+pub(super) struct Bidder {
+    /// Index of its group.
+    pub(super) group: u32,
+    /// Variants that are kept apart because their replies differ; 1 where nothing bounds replies.
+    pub(super) planes: u32,
+    /// Where its values begin: `planes` × cells, negative infinity where it may not or will not.
+    pub(super) values: usize,
+    /// Where its chances of a reply begin, one a plane.
+    pub(super) replies: usize,
+    /// What a message to it costs.
+    pub(super) cost: f32,
+    /// Orders bidders that are alike.
+    pub(super) tie: u32,
+    /// Its own forbidden spans, a range of `Market::bans`.
+    pub(super) bans: (u32, u32),
+}
+
+/// Everything that competes, and for what.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Market {
+    /// Capacity of each limit, in millionths.
+    pub(super) limits: Vec<i64>,
+    /// The places.
+    pub(super) places: Vec<Place>,
+    /// The groups.
+    pub(super) groups: Vec<Group>,
+    /// The bidders.
+    pub(super) bidders: Vec<Bidder>,
+    /// Values of all bidders.
+    pub(super) values: Vec<f32>,
+    /// Chances of a reply of all bidders; empty where nothing bounds replies.
+    pub(super) replies: Vec<f32>,
+    /// Spans of places that single bidders may not take.
+    pub(super) bans: Vec<Range<u32>>,
+}
+
+/// A place taken with a variant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Seat {
+    /// The place, or [`NOWHERE`].
+    pub(super) place: u32,
+    /// The plane.
+    pub(super) plane: u32,
+}
+
+impl Seat {
+    /// No seat.
+    pub(super) const REFUSED: Self = Self { place: NOWHERE, plane: 0 };
+}
+
+/// A seat and what it is worth to a bidder after prices.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Offer {
+    /// The seat.
+    pub(super) seat: Seat,
+    /// Value less prices.
+    pub(super) net: f32,
+}
+
+impl Offer {
+    const NONE: Self = Self { seat: Seat::REFUSED, net: f32::NEG_INFINITY };
+    const REFUSED: Self = Self { seat: Seat::REFUSED, net: 0.0 };
+}
+
+impl Market {
+    /// Whether a bidder's own rules allow a place of its group.
+    pub(super) fn may_take(&self, bidder: &Bidder, place: u32) -> bool {
+        self.bans_of(bidder).iter().all(|ban| !ban.contains(&place))
+    }
+
+    fn bans_of(&self, bidder: &Bidder) -> &[Range<u32>] {
+        &self.bans[bidder.bans.0 as usize..bidder.bans.1 as usize]
+    }
+
+    /// The chance of a reply with a plane.
+    pub(super) fn reply(&self, bidder: &Bidder, plane: u32) -> f32 {
+        self.replies.get(bidder.replies + plane as usize).copied().unwrap_or(0.0)
+    }
+
+    /// What a seat is worth to a bidder before prices; negative infinity where it may not take it.
+    pub(super) fn value(&self, bidder: &Bidder, seat: Seat) -> f32 {
+        if seat.place == NOWHERE {
+            return 0.0;
+        }
+        let group = &self.groups[bidder.group as usize];
+        let cell = group.cell_of[seat.place as usize];
+        if cell == NOWHERE || !self.may_take(bidder, seat.place) {
+            return f32::NEG_INFINITY;
+        }
+        self.values[bidder.values + seat.plane as usize * group.cells() + cell as usize]
+    }
+
+    /// Calls `each` with every limit that a seat of a bidder uses, and how much of it.
+    pub(super) fn uses(&self, bidder: &Bidder, seat: Seat, mut each: impl FnMut(u32, i64)) {
+        if seat.place == NOWHERE {
+            return;
+        }
+        let place = &self.places[seat.place as usize];
+        place.counted.iter().for_each(|limit| each(*limit, UNIT));
+        if !place.answered.is_empty() {
+            let reply = f64::from(self.reply(bidder, seat.plane));
+            for (limit, share) in &place.answered {
+                each(*limit, load(reply * f64::from(*share)));
+            }
+        }
+        if let Some(limit) = self.groups[bidder.group as usize].paid {
+            each(limit, load(f64::from(bidder.cost)));
+        }
+    }
+}
+
+/// Prices of limits, laid out for quick search.
+pub(super) struct Posted {
+    /// Price of a message at each place.
+    pub(super) message: Vec<f32>,
+    /// Price of a reply to a message at each place.
+    pub(super) reply: Vec<f32>,
+    groups: Vec<PostedGroup>,
+}
+
+struct PostedGroup {
+    /// Price of money.
+    money: f32,
+    /// Whether any place has a price on replies.
+    replies: bool,
+    /// The price of the cheapest place of each cell.
+    cheapest: Vec<f32>,
+    /// Places of each cell, cheapest first; laid out as in the group.
+    sorted: Vec<u32>,
+    /// How many places of each cell are as cheap as the cheapest.
+    equal: Vec<u32>,
+}
+
+impl Posted {
+    /// Posts the prices of limits (a price for each whole unit).
+    pub(super) fn new(market: &Market, prices: &[f64]) -> Self {
+        let message: Vec<f32> = (market.places.iter())
+            .map(|place| place.counted.iter().map(|l| prices[*l as usize]).sum::<f64>() as f32)
+            .collect();
+        Self::with_messages(market, prices, message)
+    }
+
+    /// Posts prices of limits, but takes the price of a message at each place as given.
+    pub(super) fn with_messages(market: &Market, prices: &[f64], message: Vec<f32>) -> Self {
+        let reply: Vec<f32> = (market.places.iter())
+            .map(|place| {
+                let of = |(l, share): &(u32, f32)| prices[*l as usize] * f64::from(*share);
+                place.answered.iter().map(of).sum::<f64>() as f32
+            })
+            .collect();
+        let groups = (market.groups.iter())
+            .map(|group| {
+                let money = group.paid.map_or(0.0, |limit| prices[limit as usize] as f32);
+                PostedGroup::new(group, money, &message, &reply)
+            })
+            .collect();
+        Self { message, reply, groups }
+    }
+
+    /// The price of money for a bidder's group.
+    pub(super) fn money(&self, bidder: &Bidder) -> f32 {
+        self.groups[bidder.group as usize].money
+    }
+
+    /// The two best offers to a bidder, being refused among them; equal ones by its tie.
+    pub(super) fn best_two(&self, market: &Market, bidder: &Bidder) -> [Offer; 2] {
+        let group = &market.groups[bidder.group as usize];
+        let posted = &self.groups[bidder.group as usize];
+        let quick = bidder.planes == 1
+            && !posted.replies
+            && bidder.bans.0 == bidder.bans.1
+            && group.cells() <= QUICK_CELLS_MAX;
+        let mut best = [Offer::NONE; 2];
+        let due = bidder.cost * posted.money;
+        if quick {
+            let values = &market.values[bidder.values..bidder.values + group.cells()];
+            for (cell, net) in two_largest(values, &posted.cheapest) {
+                if net > f32::NEG_INFINITY {
+                    let start = group.starts[cell] as usize;
+                    let turn = bidder.tie as usize % posted.equal[cell] as usize;
+                    let seat = Seat { place: posted.sorted[start + turn], plane: 0 };
+                    insert(&mut best, Offer { seat, net: net - due });
+                }
+            }
+            if let Some(offer) = posted.next_in_cell(group, values, best[0], self) {
+                insert(&mut best, Offer { net: offer.net - due, ..offer });
+            }
+        } else {
+            self.search(market, bidder, due, &mut best);
+        }
+        insert(&mut best, Offer::REFUSED);
+        best
+    }
+
+    /// Looks at every place of every cell.
+    fn search(&self, market: &Market, bidder: &Bidder, due: f32, best: &mut [Offer; 2]) {
+        let group = &market.groups[bidder.group as usize];
+        let sorted = &self.groups[bidder.group as usize].sorted;
+        let banned = bidder.bans.0 != bidder.bans.1;
+        for plane in 0..bidder.planes {
+            let first = bidder.values + plane as usize * group.cells();
+            let reply = market.reply(bidder, plane);
+            for (cell, value) in market.values[first..first + group.cells()].iter().enumerate() {
+                if *value == f32::NEG_INFINITY || *value - due <= best[1].net {
+                    continue;
+                }
+                let (from, to) = (group.starts[cell] as usize, group.starts[cell + 1] as usize);
+                let turn = bidder.tie as usize % (to - from);
+                for offset in 0..to - from {
+                    let place = sorted[from + (offset + turn) % (to - from)];
+                    let at = place as usize;
+                    let net = value - self.message[at] - reply * self.reply[at] - due;
+                    if net > best[1].net && (!banned || market.may_take(bidder, place)) {
+                        insert(best, Offer { seat: Seat { place, plane }, net });
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl PostedGroup {
+    fn new(group: &Group, money: f32, message: &[f32], reply: &[f32]) -> Self {
+        let mut sorted = group.places.clone();
+        let mut cheapest = Vec::with_capacity(group.cells());
+        let mut equal = Vec::with_capacity(group.cells());
+        for cell in 0..group.cells() {
+            let places = &mut sorted[group.starts[cell] as usize..group.starts[cell + 1] as usize];
+            places.sort_by(|a, b| {
+                message[*a as usize].total_cmp(&message[*b as usize]).then_with(|| a.cmp(b))
+            });
+            let least = message[places[0] as usize];
+            cheapest.push(least);
+            equal.push(places.iter().take_while(|p| message[**p as usize] <= least).count() as u32);
+        }
+        let replies = group.places.iter().any(|place| reply[*place as usize] > 0.0);
+        Self { money, replies, cheapest, sorted, equal }
+    }
+
+    /// The next cheapest place in the cell of the best offer, where places have prices at all.
+    fn next_in_cell(
+        &self,
+        group: &Group,
+        values: &[f32],
+        best: Offer,
+        posted: &Posted,
+    ) -> Option<Offer> {
+        let cell = *group.cell_of.get(best.seat.place as usize)? as usize;
+        let (from, to) = (group.starts[cell] as usize, group.starts[cell + 1] as usize);
+        if to - from < 2 || self.cheapest[cell] <= 0.0 {
+            return None;
+        }
+        let place = *self.sorted[from..to].iter().find(|place| **place != best.seat.place)?;
+        let net = values[cell] - posted.message[place as usize];
+        Some(Offer { seat: Seat { place, plane: 0 }, net })
+    }
+}
+
+fn insert(best: &mut [Offer; 2], offer: Offer) {
+    if offer.net > best[0].net {
+        *best = [offer, best[0]];
+    } else if offer.net > best[1].net {
+        best[1] = offer;
+    }
+}
+
+/// The two largest differences and their indices; first among equals.
+fn two_largest(values: &[f32], prices: &[f32]) -> [(usize, f32); 2] {
+    const NONE: f32 = f32::NEG_INFINITY;
+    let mut peaks = [NONE; QUICK_CELLS_MAX / LANES];
+    let lanes = values.chunks(LANES).zip(prices.chunks(LANES));
+    let count = values.len().div_ceil(LANES);
+    for (peak, (values, prices)) in peaks.iter_mut().zip(lanes.clone()) {
+        let of = |(value, price): (&f32, &f32)| value - price;
+        *peak = values.iter().zip(prices).map(of).fold(NONE, |a, b| if b > a { b } else { a });
+    }
+    let mut best = [(0, NONE); 2];
+    let mut look = |chunk: usize, best: &mut [(usize, f32); 2], except: usize| {
+        let from = chunk * LANES;
+        let to = (from + LANES).min(values.len());
+        for index in (from..to).filter(|index| *index != except) {
+            let net = values[index] - prices[index];
+            if net > best[0].1 {
+                *best = [(index, net), best[0]];
+            } else if net > best[1].1 {
+                best[1] = (index, net);
+            }
+        }
+    };
+    let largest = |skip: usize| {
+        let mut top = (usize::MAX, NONE);
+        for (chunk, peak) in peaks[..count].iter().enumerate() {
+            if chunk != skip && *peak > top.1 {
+                top = (chunk, *peak);
+            }
+        }
+        top
+    };
+    let first = largest(usize::MAX);
+    if first.0 != usize::MAX {
+        look(first.0, &mut best, usize::MAX);
+        let second = largest(first.0);
+        if second.1 > best[1].1 {
+            look(second.0, &mut best, best[0].0);
+        }
+    }
+    best
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_quick_search_finds_what_a_slow_one_finds() {
+        let mut state = 7_u32;
+        let mut draw = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 24) as f32
+        };
+        for cells in [1, 2, 15, 16, 17, 168, 1024] {
+            for _ in 0..50 {
+                let values: Vec<f32> = (0..cells).map(|_| draw()).collect();
+                let prices: Vec<f32> = (0..cells).map(|_| draw() * 0.3).collect();
+                let mut nets: Vec<f32> = values.iter().zip(&prices).map(|(v, p)| v - p).collect();
+                nets.sort_by(|a, b| b.total_cmp(a));
+                let found = two_largest(&values, &prices);
+                assert_eq!(found[0].1, nets[0]);
+                assert_eq!(found[1].1, nets.get(1).copied().unwrap_or(f32::NEG_INFINITY));
+                assert!(cells < 2 || found[0].0 != found[1].0);
+            }
+        }
+    }
+}

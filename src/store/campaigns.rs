@@ -1,0 +1,238 @@
+//! What was submitted, whether it runs, and what each slot of its plan takes.
+
+use sqlx::{FromRow, QueryBuilder};
+
+use super::{
+    Doing, ROWS_PER_STATEMENT, Store, StoreError, Tx, instant, micros, on, parsed, within,
+};
+use crate::model::Invalid;
+use crate::model::campaign::Campaign;
+use crate::model::content::word_type;
+use crate::model::ids::Name;
+use crate::model::time::Instant;
+
+word_type! {
+    /// Whether a campaign runs.
+    CampaignStatus, "status", "one of active, paused, cancelled, finished" {
+        /// It is planned and dispatched.
+        Active = "active",
+        /// Nothing of it is claimed until it is resumed.
+        Paused = "paused",
+        /// An operator ended it.
+        Cancelled = "cancelled",
+        /// Everybody is in an end state and the window is over.
+        Finished = "finished",
+    }
+}
+
+/// A stored campaign.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CampaignRow {
+    /// Our number.
+    pub id: i64,
+    /// What its file says.
+    pub campaign: Campaign,
+    /// Whether it runs.
+    pub status: CampaignStatus,
+    /// When it was submitted.
+    pub submitted_at: Instant,
+    /// When its window is over everywhere.
+    pub ends_at: Instant,
+    /// When it was last planned.
+    pub planned_at: Option<Instant>,
+    /// The model version it was planned with.
+    pub model: Option<i64>,
+    /// Certificate and forecast, as JSON.
+    pub plan: Option<String>,
+}
+
+#[derive(FromRow)]
+struct Row {
+    id: i64,
+    source: String,
+    status: String,
+    submitted_at: i64,
+    ends_at: i64,
+    planned_at: Option<i64>,
+    model: Option<i64>,
+    plan: Option<String>,
+}
+
+impl TryFrom<Row> for CampaignRow {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        const TABLE: &str = "campaign";
+        let campaign = Campaign::from_toml(&row.source).map_err(|error| StoreError::Corrupt {
+            table: TABLE,
+            cause: Invalid::new("source", error, "a campaign of this version"),
+        })?;
+        Ok(Self {
+            id: row.id,
+            campaign,
+            status: parsed(TABLE, &row.status)?,
+            submitted_at: instant(TABLE, row.submitted_at)?,
+            ends_at: instant(TABLE, row.ends_at)?,
+            planned_at: row.planned_at.map(|at| instant(TABLE, at)).transpose()?,
+            model: row.model,
+            plan: row.plan,
+        })
+    }
+}
+
+/// What a slot of a plan takes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlanSlotRow {
+    /// When the slot begins.
+    pub start: Instant,
+    /// Messages that it can take; `None` without bound.
+    pub capacity: Option<u64>,
+    /// Taken before this plan.
+    pub reserved: u64,
+    /// Taken by this plan.
+    pub planned: u64,
+    /// What one more place would be worth.
+    pub price: f64,
+}
+
+impl Store {
+    /// Campaigns in the order in which they plan: by priority, then by age.
+    pub async fn campaigns(&self) -> Result<Vec<CampaignRow>, StoreError> {
+        const SQL: &str =
+            "SELECT id, source, status, submitted_at, ends_at, planned_at, model, plan
+            FROM campaign ORDER BY id";
+        let rows: Vec<Row> =
+            on!(self, |db| sqlx::query_as(SQL).fetch_all(db).await).doing("list campaigns")?;
+        let mut rows =
+            rows.into_iter().map(CampaignRow::try_from).collect::<Result<Vec<_>, _>>()?;
+        rows.sort_by_key(|row| (std::cmp::Reverse(row.campaign.priority), row.id));
+        Ok(rows)
+    }
+
+    /// The campaign with the name.
+    pub async fn campaign(&self, name: &Name) -> Result<Option<CampaignRow>, StoreError> {
+        const SQL: &str =
+            "SELECT id, source, status, submitted_at, ends_at, planned_at, model, plan
+            FROM campaign WHERE name = $1";
+        let row: Option<Row> =
+            on!(self, |db| sqlx::query_as(SQL).bind(name.as_str()).fetch_optional(db).await)
+                .doing("find a campaign")?;
+        row.map(CampaignRow::try_from).transpose()
+    }
+
+    /// The slots of a campaign's plan, in order.
+    pub async fn plan_slots(&self, campaign: i64) -> Result<Vec<PlanSlotRow>, StoreError> {
+        const SQL: &str = "SELECT slot_start, capacity, reserved, planned, price FROM plan_slot
+            WHERE campaign = $1 ORDER BY slot_start";
+        let rows: Vec<(i64, Option<i64>, i64, i64, f64)> =
+            on!(self, |db| sqlx::query_as(SQL).bind(campaign).fetch_all(db).await)
+                .doing("read a plan's slots")?;
+        let slot =
+            |(start, capacity, reserved, planned, price): (i64, Option<i64>, i64, i64, f64)| {
+                Ok(PlanSlotRow {
+                    start: instant("plan_slot", start)?,
+                    capacity: capacity.map(|capacity| capacity as u64),
+                    reserved: reserved as u64,
+                    planned: planned as u64,
+                    price,
+                })
+            };
+        rows.into_iter().map(slot).collect()
+    }
+}
+
+impl Tx {
+    /// Stores a campaign; `None` when its name is taken.
+    pub async fn add_campaign(
+        &mut self,
+        campaign: &Campaign,
+        source: &str,
+        now: Instant,
+        ends_at: Instant,
+    ) -> Result<Option<i64>, StoreError> {
+        const SQL: &str = "INSERT INTO campaign
+            (id, name, source, provider, status, submitted_at, ends_at)
+            VALUES ($1, $2, $3, $4, 'active', $5, $6) ON CONFLICT (name) DO NOTHING";
+        let id = self.take_numbers("campaign", 1).await?;
+        let added = within!(self, |db| sqlx::query(SQL)
+            .bind(id)
+            .bind(campaign.name.as_str())
+            .bind(source)
+            .bind(campaign.provider.as_str())
+            .bind(micros(now))
+            .bind(micros(ends_at))
+            .execute(db)
+            .await
+            .map(|done| done.rows_affected()))
+        .doing("store a campaign")?;
+        Ok((added > 0).then_some(id))
+    }
+
+    /// Moves a campaign from one of the given statuses to another; false when it was in none.
+    pub async fn set_campaign_status(
+        &mut self,
+        id: i64,
+        from: &[CampaignStatus],
+        to: CampaignStatus,
+    ) -> Result<bool, StoreError> {
+        let changed = within!(self, |db| {
+            let mut query = QueryBuilder::new("UPDATE campaign SET status = ");
+            query.push_bind(to.as_str()).push(" WHERE id = ").push_bind(id);
+            query.push(" AND status IN (");
+            let mut list = query.separated(", ");
+            for status in from {
+                list.push_bind(status.as_str());
+            }
+            query.push(")");
+            query.build().execute(db).await.map(|done| done.rows_affected())
+        })
+        .doing("change a campaign's status")?;
+        Ok(changed > 0)
+    }
+
+    /// Keeps what a plan says of the whole campaign.
+    pub async fn set_campaign_plan(
+        &mut self,
+        id: i64,
+        now: Instant,
+        model: Option<i64>,
+        plan: &str,
+        slots: &[PlanSlotRow],
+    ) -> Result<(), StoreError> {
+        const SQL: &str =
+            "UPDATE campaign SET planned_at = $2, model = $3, plan = $4 WHERE id = $1";
+        within!(self, |db| {
+            async {
+                sqlx::query(SQL)
+                    .bind(id)
+                    .bind(micros(now))
+                    .bind(model)
+                    .bind(plan)
+                    .execute(&mut *db)
+                    .await?;
+                sqlx::query("DELETE FROM plan_slot WHERE campaign = $1")
+                    .bind(id)
+                    .execute(&mut *db)
+                    .await?;
+                for chunk in slots.chunks(ROWS_PER_STATEMENT) {
+                    let mut query = QueryBuilder::new(
+                        "INSERT INTO plan_slot
+                            (campaign, slot_start, capacity, reserved, planned, price) ",
+                    );
+                    query.push_values(chunk, |mut row, slot| {
+                        row.push_bind(id)
+                            .push_bind(micros(slot.start))
+                            .push_bind(slot.capacity.map(|capacity| capacity as i64))
+                            .push_bind(slot.reserved as i64)
+                            .push_bind(slot.planned as i64)
+                            .push_bind(slot.price);
+                    });
+                    query.build().execute(&mut *db).await?;
+                }
+                Ok(())
+            }
+            .await
+        })
+        .doing("keep a plan")
+    }
+}

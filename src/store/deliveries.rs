@@ -1,0 +1,504 @@
+//! Who is to get what when, who is at work on it, and how it ended.
+
+use sqlx::{FromRow, QueryBuilder};
+
+use super::{
+    Doing, Inner, ROWS_PER_STATEMENT, Store, StoreError, Tx, instant, micros, on, parsed, within,
+};
+use crate::model::delivery::{Arm, Choice, Delivery, Reason, State};
+use crate::model::ids::{Name, RecipientId};
+use crate::model::slot::{Slot, SlotLength};
+use crate::model::time::Instant;
+
+/// A stored delivery.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeliveryRow {
+    /// What was decided.
+    pub delivery: Delivery,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// The provider asked not to try before.
+    pub not_before: Option<Instant>,
+    /// When the row last changed.
+    pub changed_at: Instant,
+}
+
+/// A claim on deliveries: who settles them shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// Unique to the claim, not only to the daemon.
+    pub lease: String,
+    /// When others may think its holder dead.
+    pub until: Instant,
+}
+
+/// How a claimed delivery is settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Settled {
+    /// Its next state; planned means that a new decision is due.
+    pub state: State,
+    /// Why.
+    pub reason: Reason,
+    /// Not to be tried before.
+    pub not_before: Option<Instant>,
+}
+
+/// How many people of a campaign are in a state for a reason.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct StateCount {
+    /// The state.
+    pub state: State,
+    /// The reason.
+    pub reason: Reason,
+    /// How many.
+    pub people: u64,
+}
+
+/// A row of `campaign export`.
+#[derive(Debug, Clone, PartialEq, FromRow)]
+pub struct ExportRow {
+    /// Our number of the person.
+    pub recipient: i64,
+    /// The caller's.
+    pub key: String,
+    /// Where it went.
+    pub address: Option<String>,
+    /// The delivery's state.
+    pub state: String,
+    /// Why.
+    pub reason: String,
+    /// The variant's name.
+    pub variant: Option<String>,
+    /// The experiment's arm.
+    pub arm: Option<String>,
+    /// The planned instant, in microseconds.
+    pub send_at: Option<i64>,
+    /// How often it was tried.
+    pub attempts: i64,
+    /// The chance that was expected.
+    pub chance: Option<f64>,
+    /// When it was sent, in microseconds; and so on.
+    pub sent_at: Option<i64>,
+    /// It reached the phone.
+    pub delivered_at: Option<i64>,
+    /// It was opened.
+    pub read_at: Option<i64>,
+    /// It was clicked.
+    pub clicked_at: Option<i64>,
+    /// It was answered.
+    pub replied_at: Option<i64>,
+    /// It brought what was asked.
+    pub converted_at: Option<i64>,
+    /// The person wanted no more.
+    pub opted_out_at: Option<i64>,
+    /// How the provider calls it.
+    pub provider_message: Option<String>,
+}
+
+#[derive(FromRow)]
+struct Row {
+    recipient: i64,
+    state: String,
+    reason: String,
+    arm: Option<String>,
+    variant: Option<String>,
+    variant_index: Option<i64>,
+    slot_start: Option<i64>,
+    send_at: Option<i64>,
+    value: Option<f64>,
+    chance: Option<f64>,
+    runner_up_slot: Option<i64>,
+    runner_up_value: Option<f64>,
+    propensity: Option<f64>,
+    not_before: Option<i64>,
+    attempts: i64,
+    changed_at: i64,
+}
+
+const TABLE: &str = "delivery";
+
+impl Row {
+    fn into_model(self, length: SlotLength) -> Result<DeliveryRow, StoreError> {
+        let slot = |at: i64| Ok(Slot::holding(instant(TABLE, at)?, length));
+        let choice = match (self.variant, self.variant_index, self.slot_start, self.send_at) {
+            (Some(variant), Some(index), Some(start), Some(send_at)) => Some(Choice {
+                variant: parsed(TABLE, &variant)?,
+                variant_index: index as u16,
+                slot: slot(start)?,
+                send_at: instant(TABLE, send_at)?,
+                value: self.value.unwrap_or_default(),
+                chance: self.chance.unwrap_or_default(),
+                runner_up: match (self.runner_up_slot, self.runner_up_value) {
+                    (Some(at), Some(value)) => Some((slot(at)?, value)),
+                    _ => None,
+                },
+                propensity: self.propensity,
+            }),
+            _ => None,
+        };
+        let arm: Option<Arm> = self.arm.map(|arm| parsed(TABLE, &arm)).transpose()?;
+        Ok(DeliveryRow {
+            delivery: Delivery {
+                recipient: RecipientId(self.recipient),
+                state: parsed(TABLE, &self.state)?,
+                reason: parsed(TABLE, &self.reason)?,
+                arm,
+                choice,
+            },
+            attempts: self.attempts as u32,
+            not_before: self.not_before.map(|at| instant(TABLE, at)).transpose()?,
+            changed_at: instant(TABLE, self.changed_at)?,
+        })
+    }
+}
+
+const OF_CAMPAIGN: &str =
+    "SELECT recipient, state, reason, arm, variant, variant_index, slot_start,
+        send_at, value, chance, runner_up_slot, runner_up_value, propensity, not_before, attempts,
+        changed_at
+    FROM delivery WHERE campaign = $1 ORDER BY recipient";
+
+const ONE: &str = "SELECT recipient, state, reason, arm, variant, variant_index, slot_start,
+        send_at, value, chance, runner_up_slot, runner_up_value, propensity, not_before, attempts,
+        changed_at
+    FROM delivery WHERE campaign = $1 AND recipient = $2";
+
+const CLAIMED: &str = "SELECT recipient, state, reason, arm, variant, variant_index, slot_start,
+        send_at, value, chance, runner_up_slot, runner_up_value, propensity, not_before, attempts,
+        changed_at
+    FROM delivery WHERE lease = $1 AND lease_until = $2 AND state = 'claimed'
+    ORDER BY send_at, recipient";
+
+/// The text of the claim; PostgreSQL adds that rows which others are claiming are passed over.
+macro_rules! claim_sql {
+    ($suffix:literal) => {
+        concat!(
+            "UPDATE delivery SET state = 'claimed', reason = 'in_flight', lease = $3,
+                lease_until = $4, attempts = attempts + 1, changed_at = $5
+             WHERE campaign = $1 AND state = 'planned' AND recipient IN (
+                SELECT recipient FROM delivery
+                WHERE campaign = $1 AND state = 'planned' AND send_at <= $5
+                ORDER BY send_at LIMIT $2",
+            $suffix,
+            ")"
+        )
+    };
+}
+
+const COUNTS: &str = "SELECT state, reason, COUNT(*) FROM delivery WHERE campaign = $1
+    GROUP BY state, reason ORDER BY state, reason";
+
+const NEXT_DUE: &str = "SELECT MIN(send_at) FROM delivery WHERE campaign = $1
+    AND state = 'planned'";
+
+const LATE: &str = "SELECT COUNT(*) FROM delivery WHERE campaign = $1 AND state = 'planned'
+    AND send_at <= $2";
+
+const UNDECIDED: &str = "SELECT COUNT(*) FROM delivery WHERE campaign = $1 AND state = 'planned'
+    AND send_at IS NULL";
+
+const RESCUE: &str = "UPDATE delivery SET state = 'in_doubt', reason = 'node_lost', changed_at = $1
+    WHERE state = 'claimed' AND lease_until <= $1";
+
+const GIVE_UP: &str = "UPDATE delivery SET state = 'in_doubt_expired',
+    reason = 'never_confirmed', changed_at = $2
+    WHERE campaign = $1 AND state = 'in_doubt' AND changed_at <= $3";
+
+const END_PLANNED: &str = "UPDATE delivery SET state = $2, reason = $3, changed_at = $4
+    WHERE campaign = $1 AND state = 'planned'";
+
+const RESOLVE: &str = "UPDATE delivery SET state = $3, reason = $4, changed_at = $5
+    WHERE campaign = $1 AND recipient = $2 AND state IN ('in_doubt', 'held')";
+
+const EXPORT: &str = "SELECT d.recipient, r.key, r.address, d.state, d.reason, d.variant, d.arm,
+        d.send_at, d.attempts, d.chance, m.sent_at, m.delivered_at, m.read_at, m.clicked_at,
+        m.replied_at, m.converted_at, m.opted_out_at, m.provider_message
+    FROM delivery d JOIN recipient r ON r.id = d.recipient
+    LEFT JOIN message m ON m.key = $2 || ':' || d.recipient
+    WHERE d.campaign = $1 ORDER BY d.recipient";
+
+impl Store {
+    /// Everybody of a campaign, in the order of their numbers.
+    pub async fn deliveries(
+        &self,
+        campaign: i64,
+        length: SlotLength,
+    ) -> Result<Vec<DeliveryRow>, StoreError> {
+        let rows: Vec<Row> =
+            on!(self, |db| sqlx::query_as(OF_CAMPAIGN).bind(campaign).fetch_all(db).await)
+                .doing("read deliveries")?;
+        rows.into_iter().map(|row| row.into_model(length)).collect()
+    }
+
+    /// One person's delivery.
+    pub async fn delivery(
+        &self,
+        campaign: i64,
+        recipient: RecipientId,
+        length: SlotLength,
+    ) -> Result<Option<DeliveryRow>, StoreError> {
+        let row: Option<Row> = on!(self, |db| sqlx::query_as(ONE)
+            .bind(campaign)
+            .bind(recipient.0)
+            .fetch_optional(db)
+            .await)
+        .doing("read a delivery")?;
+        row.map(|row| row.into_model(length)).transpose()
+    }
+
+    /// How many people are in each state for each reason.
+    pub async fn state_counts(&self, campaign: i64) -> Result<Vec<StateCount>, StoreError> {
+        let rows: Vec<(String, String, i64)> =
+            on!(self, |db| sqlx::query_as(COUNTS).bind(campaign).fetch_all(db).await)
+                .doing("count deliveries")?;
+        let count = |(state, reason, people): (String, String, i64)| {
+            Ok(StateCount {
+                state: parsed(TABLE, &state)?,
+                reason: parsed(TABLE, &reason)?,
+                people: people as u64,
+            })
+        };
+        rows.into_iter().map(count).collect()
+    }
+
+    /// When the next planned message of a campaign is due.
+    pub async fn next_due(&self, campaign: i64) -> Result<Option<Instant>, StoreError> {
+        let at: Option<i64> =
+            on!(self, |db| sqlx::query_scalar(NEXT_DUE).bind(campaign).fetch_one(db).await)
+                .doing("find what is due next")?;
+        at.map(|at| instant(TABLE, at)).transpose()
+    }
+
+    /// How many planned messages are due at `now`.
+    pub async fn due_count(&self, campaign: i64, now: Instant) -> Result<u64, StoreError> {
+        let count: i64 = on!(self, |db| sqlx::query_scalar(LATE)
+            .bind(campaign)
+            .bind(micros(now))
+            .fetch_one(db)
+            .await)
+        .doing("count what is due")?;
+        Ok(count as u64)
+    }
+
+    /// How many people wait for a new decision.
+    pub async fn undecided_count(&self, campaign: i64) -> Result<u64, StoreError> {
+        let count: i64 =
+            on!(self, |db| sqlx::query_scalar(UNDECIDED).bind(campaign).fetch_one(db).await)
+                .doing("count who waits for a decision")?;
+        Ok(count as u64)
+    }
+
+    /// Everybody of a campaign with what came back, for export and results.
+    pub async fn export_rows(
+        &self,
+        campaign: i64,
+        name: &Name,
+    ) -> Result<Vec<ExportRow>, StoreError> {
+        on!(self, |db| sqlx::query_as(EXPORT)
+            .bind(campaign)
+            .bind(name.as_str())
+            .fetch_all(db)
+            .await)
+        .doing("read a campaign's people")
+    }
+}
+
+impl Tx {
+    /// Writes decisions over those that are still open to change: planned and refused ones.
+    pub async fn put_decisions(
+        &mut self,
+        campaign: i64,
+        deliveries: &[Delivery],
+        length: SlotLength,
+        now: Instant,
+    ) -> Result<(), StoreError> {
+        for chunk in deliveries.chunks(ROWS_PER_STATEMENT) {
+            within!(self, |db| {
+                let mut query = QueryBuilder::new(
+                    "INSERT INTO delivery (campaign, recipient, state, reason, arm, variant,
+                        variant_index, slot_start, send_at, value, chance, runner_up_slot,
+                        runner_up_value, propensity, attempts, changed_at) ",
+                );
+                query.push_values(chunk, |mut row, delivery| {
+                    let choice = delivery.choice.as_ref();
+                    let start = |slot: Slot| micros(slot.start(length));
+                    let runner_up = choice.and_then(|c| c.runner_up);
+                    row.push_bind(campaign)
+                        .push_bind(delivery.recipient.0)
+                        .push_bind(delivery.state.as_str())
+                        .push_bind(delivery.reason.as_str())
+                        .push_bind(delivery.arm.map(Arm::as_str))
+                        .push_bind(choice.map(|c| c.variant.as_str()))
+                        .push_bind(choice.map(|c| i64::from(c.variant_index)))
+                        .push_bind(choice.map(|c| start(c.slot)))
+                        .push_bind(choice.map(|c| micros(c.send_at)))
+                        .push_bind(choice.map(|c| c.value))
+                        .push_bind(choice.map(|c| c.chance))
+                        .push_bind(runner_up.map(|(slot, _)| start(slot)))
+                        .push_bind(runner_up.map(|(_, value)| value))
+                        .push_bind(choice.and_then(|c| c.propensity))
+                        .push_bind(0_i64)
+                        .push_bind(micros(now));
+                });
+                query.push(
+                    " ON CONFLICT (campaign, recipient) DO UPDATE SET state = excluded.state,
+                        reason = excluded.reason, arm = excluded.arm, variant = excluded.variant,
+                        variant_index = excluded.variant_index, slot_start = excluded.slot_start,
+                        send_at = excluded.send_at, value = excluded.value,
+                        chance = excluded.chance, runner_up_slot = excluded.runner_up_slot,
+                        runner_up_value = excluded.runner_up_value,
+                        propensity = excluded.propensity, changed_at = excluded.changed_at
+                      WHERE delivery.state IN ('planned', 'refused')",
+                );
+                query.build().execute(db).await.map(drop)
+            })
+            .doing("write decisions")?;
+        }
+        Ok(())
+    }
+
+    /// Claims up to `limit` messages of a campaign that are due at `now`, oldest first.
+    pub async fn claim(
+        &mut self,
+        campaign: i64,
+        claim: &Claim,
+        now: Instant,
+        limit: usize,
+        length: SlotLength,
+    ) -> Result<Vec<DeliveryRow>, StoreError> {
+        let sql = match &self.inner {
+            Inner::Sqlite(_) => claim_sql!(""),
+            Inner::Postgres(_) => claim_sql!(" FOR UPDATE SKIP LOCKED"),
+        };
+        let rows: Vec<Row> = within!(self, |db| {
+            async {
+                let claimed = sqlx::query(sql)
+                    .bind(campaign)
+                    .bind(limit as i64)
+                    .bind(&claim.lease)
+                    .bind(micros(claim.until))
+                    .bind(micros(now))
+                    .execute(&mut *db)
+                    .await?;
+                if claimed.rows_affected() == 0 {
+                    return Ok(Vec::new());
+                }
+                sqlx::query_as(CLAIMED)
+                    .bind(&claim.lease)
+                    .bind(micros(claim.until))
+                    .fetch_all(&mut *db)
+                    .await
+            }
+            .await
+        })
+        .doing("claim due deliveries")?;
+        rows.into_iter().map(|row| row.into_model(length)).collect()
+    }
+
+    /// Settles claimed deliveries alike, where the claim still holds them, or had them fall into
+    /// doubt. Returns those that were settled.
+    pub async fn settle(
+        &mut self,
+        campaign: i64,
+        claim: &Claim,
+        settled: Settled,
+        recipients: &[RecipientId],
+        now: Instant,
+    ) -> Result<Vec<RecipientId>, StoreError> {
+        let mut done = Vec::with_capacity(recipients.len());
+        for chunk in recipients.chunks(ROWS_PER_STATEMENT) {
+            let ids: Vec<i64> = within!(self, |db| {
+                let mut query = QueryBuilder::new("UPDATE delivery SET state = ");
+                query.push_bind(settled.state.as_str()).push(", reason = ");
+                query.push_bind(settled.reason.as_str()).push(", not_before = ");
+                query.push_bind(settled.not_before.map(micros)).push(", changed_at = ");
+                query.push_bind(micros(now));
+                if settled.state == State::Planned {
+                    query.push(", send_at = NULL, slot_start = NULL");
+                }
+                query.push(" WHERE campaign = ").push_bind(campaign);
+                query.push(" AND lease = ").push_bind(&claim.lease);
+                query.push(" AND state IN ('claimed', 'in_doubt') AND recipient IN (");
+                let mut list = query.separated(", ");
+                for id in chunk {
+                    list.push_bind(id.0);
+                }
+                query.push(") RETURNING recipient");
+                query.build_query_scalar().fetch_all(db).await
+            })
+            .doing("settle deliveries")?;
+            done.extend(ids.into_iter().map(RecipientId));
+        }
+        done.sort_unstable();
+        Ok(done)
+    }
+
+    /// Declares those in doubt whose claim has run out; returns how many.
+    pub async fn rescue(&mut self, now: Instant) -> Result<u64, StoreError> {
+        within!(self, |db| sqlx::query(RESCUE)
+            .bind(micros(now))
+            .execute(db)
+            .await
+            .map(|done| done.rows_affected()))
+        .doing("find lost claims")
+    }
+
+    /// Gives up those that have been in doubt since `before`; returns how many.
+    pub async fn give_up(
+        &mut self,
+        campaign: i64,
+        before: Instant,
+        now: Instant,
+    ) -> Result<u64, StoreError> {
+        within!(self, |db| sqlx::query(GIVE_UP)
+            .bind(campaign)
+            .bind(micros(now))
+            .bind(micros(before))
+            .execute(db)
+            .await
+            .map(|done| done.rows_affected()))
+        .doing("give up what is in doubt")
+    }
+
+    /// Ends everybody who is still only planned; returns how many.
+    pub async fn end_planned(
+        &mut self,
+        campaign: i64,
+        state: State,
+        reason: Reason,
+        now: Instant,
+    ) -> Result<u64, StoreError> {
+        within!(self, |db| sqlx::query(END_PLANNED)
+            .bind(campaign)
+            .bind(state.as_str())
+            .bind(reason.as_str())
+            .bind(micros(now))
+            .execute(db)
+            .await
+            .map(|done| done.rows_affected()))
+        .doing("end planned deliveries")
+    }
+
+    /// Settles one that was in doubt or held, by the word of the provider; false when it was
+    /// neither.
+    pub async fn resolve(
+        &mut self,
+        campaign: i64,
+        recipient: RecipientId,
+        state: State,
+        reason: Reason,
+        now: Instant,
+    ) -> Result<bool, StoreError> {
+        let changed = within!(self, |db| sqlx::query(RESOLVE)
+            .bind(campaign)
+            .bind(recipient.0)
+            .bind(state.as_str())
+            .bind(reason.as_str())
+            .bind(micros(now))
+            .execute(db)
+            .await
+            .map(|done| done.rows_affected()))
+        .doing("settle by the provider's word")?;
+        Ok(changed > 0)
+    }
+}

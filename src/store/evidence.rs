@@ -1,0 +1,109 @@
+//! Each person's history as the learner packs it, and the contents it refers to by number.
+
+use std::collections::HashMap;
+
+use futures_util::TryStreamExt;
+use sqlx::QueryBuilder;
+
+use super::{Doing, ROWS_PER_STATEMENT, Store, StoreError, Tx, on, parsed, within};
+use crate::model::content::{Content, Style};
+use crate::model::ids::RecipientId;
+
+impl Store {
+    /// The known contents by their numbers, which are dense from 0.
+    pub async fn contents(&self) -> Result<Vec<Content>, StoreError> {
+        const SQL: &str = "SELECT media, style FROM content ORDER BY id";
+        let rows: Vec<(String, String)> =
+            on!(self, |db| sqlx::query_as(SQL).fetch_all(db).await).doing("read contents")?;
+        let content = |(media, style): (String, String)| {
+            let style: Option<Style> =
+                (!style.is_empty()).then(|| parsed("content", &style)).transpose()?;
+            Ok(Content { media: parsed("content", &media)?, style })
+        };
+        rows.into_iter().map(content).collect()
+    }
+
+    /// Hands over everybody's packed evidence in the order of their numbers.
+    pub async fn each_evidence(
+        &self,
+        mut take: impl FnMut(RecipientId, Vec<u8>),
+    ) -> Result<(), StoreError> {
+        const SQL: &str = "SELECT recipient, packed FROM evidence ORDER BY recipient";
+        on!(self, |db| {
+            let mut rows = sqlx::query_as::<_, (i64, Vec<u8>)>(SQL).fetch(db);
+            while let Some((id, packed)) = rows.try_next().await.doing("read evidence")? {
+                take(RecipientId(id), packed);
+            }
+        });
+        Ok(())
+    }
+
+    /// The packed evidence of some people; who has none is absent.
+    pub async fn evidence_of(
+        &self,
+        recipients: &[RecipientId],
+    ) -> Result<HashMap<RecipientId, Vec<u8>>, StoreError> {
+        let mut found = HashMap::with_capacity(recipients.len());
+        for chunk in recipients.chunks(ROWS_PER_STATEMENT) {
+            let rows: Vec<(i64, Vec<u8>)> = on!(self, |db| {
+                let mut query = QueryBuilder::new(
+                    "SELECT recipient, packed FROM evidence WHERE recipient IN (",
+                );
+                let mut list = query.separated(", ");
+                for id in chunk {
+                    list.push_bind(id.0);
+                }
+                query.push(")");
+                query.build_query_as().fetch_all(db).await
+            })
+            .doing("read evidence")?;
+            found.extend(rows.into_iter().map(|(id, packed)| (RecipientId(id), packed)));
+        }
+        Ok(found)
+    }
+}
+
+impl Tx {
+    /// Adds contents that were not known, after those that are.
+    pub async fn add_contents(
+        &mut self,
+        known: usize,
+        contents: &[Content],
+    ) -> Result<(), StoreError> {
+        if contents.is_empty() {
+            return Ok(());
+        }
+        within!(self, |db| {
+            let mut query = QueryBuilder::new("INSERT INTO content (id, media, style) ");
+            query.push_values(contents.iter().enumerate(), |mut row, (index, content)| {
+                row.push_bind((known + index) as i64)
+                    .push_bind(content.media.as_str())
+                    .push_bind(content.style.as_ref().map_or("", |style| style.as_str()));
+            });
+            query.build().execute(db).await.map(drop)
+        })
+        .doing("add contents")
+    }
+
+    /// Writes people's packed evidence.
+    pub async fn put_evidence(&mut self, rows: &[(RecipientId, &[u8])]) -> Result<(), StoreError> {
+        for chunk in rows.chunks(ROWS_PER_STATEMENT) {
+            within!(self, |db| {
+                let mut query = QueryBuilder::new("INSERT INTO evidence (recipient, packed) ");
+                query.push_values(chunk, |mut row, (id, packed)| {
+                    row.push_bind(id.0).push_bind(*packed);
+                });
+                query.push(" ON CONFLICT (recipient) DO UPDATE SET packed = excluded.packed");
+                query.build().execute(db).await.map(drop)
+            })
+            .doing("write evidence")?;
+        }
+        Ok(())
+    }
+
+    /// Removes everybody's evidence, before it is packed anew from the history.
+    pub async fn clear_evidence(&mut self) -> Result<(), StoreError> {
+        within!(self, |db| sqlx::query("DELETE FROM evidence").execute(db).await.map(drop))
+            .doing("clear evidence")
+    }
+}

@@ -1,0 +1,379 @@
+//! What happened: messages of the past and signs of presence.
+
+use std::collections::HashMap;
+
+use futures_util::TryStreamExt;
+use sqlx::{FromRow, QueryBuilder};
+
+use super::{
+    Doing, ROWS_PER_STATEMENT, Store, StoreError, Tx, instant, micros, on, parsed, within,
+};
+use crate::model::ids::{MessageKey, ProviderMessage, RecipientId};
+use crate::model::message::{Merged, Message, Response};
+use crate::model::time::Instant;
+
+/// What became of a batch of messages.
+#[derive(Debug, Default)]
+pub struct AddedMessages {
+    /// Not seen before.
+    pub new: u64,
+    /// Seen before, with fields filled now that were empty.
+    pub filled: u64,
+    /// Seen before, and nothing new.
+    pub same: u64,
+    /// Index in the batch, column, stored and given value of each that contradicts what is stored.
+    pub conflicts: Vec<(usize, &'static str, String, String)>,
+}
+
+/// A stored message and whose it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MessageRow {
+    /// Whose.
+    pub recipient: RecipientId,
+    /// What.
+    pub message: Message,
+    /// How the provider calls it.
+    pub provider_message: Option<ProviderMessage>,
+}
+
+#[derive(FromRow)]
+struct Row {
+    key: String,
+    recipient: i64,
+    campaign: Option<String>,
+    channel: Option<String>,
+    category: Option<String>,
+    media: Option<String>,
+    style: Option<String>,
+    sent_at: i64,
+    delivered_at: Option<i64>,
+    read_at: Option<i64>,
+    clicked_at: Option<i64>,
+    replied_at: Option<i64>,
+    converted_at: Option<i64>,
+    amount: Option<f64>,
+    currency: Option<String>,
+    opted_out_at: Option<i64>,
+    failed_at: Option<i64>,
+    failure_code: Option<String>,
+    propensity: Option<f64>,
+    provider_message: Option<String>,
+}
+
+const TABLE: &str = "message";
+
+impl TryFrom<Row> for MessageRow {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        fn word<T>(text: Option<String>) -> Result<Option<T>, StoreError>
+        where
+            T: std::str::FromStr<Err = crate::model::Invalid>,
+        {
+            text.map(|text| parsed(TABLE, &text)).transpose()
+        }
+        let at = |micros: Option<i64>| micros.map(|micros| instant(TABLE, micros)).transpose();
+        Ok(Self {
+            recipient: RecipientId(row.recipient),
+            message: Message {
+                key: parsed(TABLE, &row.key)?,
+                campaign: row.campaign,
+                channel: row.channel,
+                category: word(row.category)?,
+                media: word(row.media)?,
+                style: word(row.style)?,
+                sent_at: instant(TABLE, row.sent_at)?,
+                response: Response {
+                    delivered_at: at(row.delivered_at)?,
+                    read_at: at(row.read_at)?,
+                    clicked_at: at(row.clicked_at)?,
+                    replied_at: at(row.replied_at)?,
+                    converted_at: at(row.converted_at)?,
+                    amount: row.amount,
+                    currency: row.currency,
+                    opted_out_at: at(row.opted_out_at)?,
+                    failed_at: at(row.failed_at)?,
+                    failure_code: row.failure_code,
+                },
+                propensity: row.propensity,
+            },
+            provider_message: word(row.provider_message)?,
+        })
+    }
+}
+
+const INSERT: &str = "INSERT INTO message (key, recipient, campaign, channel, category, media,
+    style, sent_at, delivered_at, read_at, clicked_at, replied_at, converted_at, amount, currency,
+    opted_out_at, failed_at, failure_code, propensity, provider_message, changed_at) ";
+
+const FILL: &str = " ON CONFLICT (key) DO UPDATE SET campaign = excluded.campaign,
+    channel = excluded.channel, category = excluded.category, media = excluded.media,
+    style = excluded.style, delivered_at = excluded.delivered_at, read_at = excluded.read_at,
+    clicked_at = excluded.clicked_at, replied_at = excluded.replied_at,
+    converted_at = excluded.converted_at, amount = excluded.amount, currency = excluded.currency,
+    opted_out_at = excluded.opted_out_at, failed_at = excluded.failed_at,
+    failure_code = excluded.failure_code, propensity = excluded.propensity,
+    provider_message = excluded.provider_message, changed_at = excluded.changed_at";
+
+const SELECT: &str = "SELECT key, recipient, campaign, channel, category, media, style, sent_at,
+    delivered_at, read_at, clicked_at, replied_at, converted_at, amount, currency, opted_out_at,
+    failed_at, failure_code, propensity, provider_message FROM message ";
+
+const OF_RECIPIENT: &str = "SELECT key, recipient, campaign, channel, category, media, style,
+    sent_at, delivered_at, read_at, clicked_at, replied_at, converted_at, amount, currency,
+    opted_out_at, failed_at, failure_code, propensity, provider_message FROM message
+    WHERE recipient = $1 ORDER BY sent_at, key";
+
+const CHANGED: &str = "SELECT key, recipient, campaign, channel, category, media, style, sent_at,
+    delivered_at, read_at, clicked_at, replied_at, converted_at, amount, currency, opted_out_at,
+    failed_at, failure_code, propensity, provider_message FROM message WHERE changed_at >= $1";
+
+const ACTIVITY_CHANGED: &str = "SELECT recipient, at, kind FROM activity WHERE changed_at >= $1";
+
+const ACTIVITY_OF: &str =
+    "SELECT recipient, at, kind FROM activity WHERE recipient = $1 ORDER BY at, kind";
+
+impl Store {
+    /// Hands over every message that was written at `since` or later, in no particular order.
+    pub async fn each_changed_message(
+        &self,
+        since: Instant,
+        mut take: impl FnMut(MessageRow),
+    ) -> Result<(), StoreError> {
+        on!(self, |db| {
+            let mut rows = sqlx::query_as::<_, Row>(CHANGED).bind(micros(since)).fetch(db);
+            while let Some(row) = rows.try_next().await.doing("read messages")? {
+                take(row.try_into()?);
+            }
+        });
+        Ok(())
+    }
+
+    /// Hands over every sign of presence that was written at `since` or later.
+    pub async fn each_changed_activity(
+        &self,
+        since: Instant,
+        mut take: impl FnMut(RecipientId, Instant, &str),
+    ) -> Result<(), StoreError> {
+        on!(self, |db| {
+            let rows = sqlx::query_as::<_, (i64, i64, String)>(ACTIVITY_CHANGED);
+            let mut rows = rows.bind(micros(since)).fetch(db);
+            while let Some((recipient, at, kind)) =
+                rows.try_next().await.doing("read signs of presence")?
+            {
+                take(RecipientId(recipient), instant("activity", at)?, &kind);
+            }
+        });
+        Ok(())
+    }
+
+    /// A person's messages, oldest first.
+    pub async fn messages_of(&self, recipient: RecipientId) -> Result<Vec<MessageRow>, StoreError> {
+        let rows: Vec<Row> =
+            on!(self, |db| sqlx::query_as(OF_RECIPIENT).bind(recipient.0).fetch_all(db).await)
+                .doing("read a person's messages")?;
+        rows.into_iter().map(MessageRow::try_from).collect()
+    }
+
+    /// A person's signs of presence, oldest first.
+    pub async fn activity_of(
+        &self,
+        recipient: RecipientId,
+    ) -> Result<Vec<(Instant, String)>, StoreError> {
+        let rows: Vec<(i64, i64, String)> =
+            on!(self, |db| sqlx::query_as(ACTIVITY_OF).bind(recipient.0).fetch_all(db).await)
+                .doing("read a person's signs of presence")?;
+        rows.into_iter().map(|(_, at, kind)| Ok((instant("activity", at)?, kind))).collect()
+    }
+
+    /// How many messages are kept.
+    pub async fn message_count(&self) -> Result<u64, StoreError> {
+        let count: i64 =
+            on!(self, |db| sqlx::query_scalar("SELECT COUNT(*) FROM message").fetch_one(db).await)
+                .doing("count messages")?;
+        Ok(count as u64)
+    }
+}
+
+impl Tx {
+    /// Adds messages of the past. One seen before takes fields that are filled now, or conflicts
+    /// and stays as it was.
+    pub async fn add_messages(
+        &mut self,
+        given: &[(RecipientId, Message)],
+        now: Instant,
+    ) -> Result<AddedMessages, StoreError> {
+        let mut added = AddedMessages::default();
+        for (start, chunk) in
+            (0..).step_by(ROWS_PER_STATEMENT).zip(given.chunks(ROWS_PER_STATEMENT))
+        {
+            let rows = chunk.iter().map(|(recipient, message)| (*recipient, message, None));
+            let new = self.write_messages(rows, " ON CONFLICT DO NOTHING", now).await?;
+            added.new += new;
+            if new < chunk.len() as u64 {
+                self.fill_messages(start, chunk, new, now, &mut added).await?;
+            }
+        }
+        Ok(added)
+    }
+
+    async fn fill_messages(
+        &mut self,
+        start: usize,
+        chunk: &[(RecipientId, Message)],
+        new: u64,
+        now: Instant,
+        added: &mut AddedMessages,
+    ) -> Result<(), StoreError> {
+        let mut stored = self.messages(chunk.iter().map(|(_, message)| &message.key)).await?;
+        let (mut filled, mut conflicts) = (Vec::new(), 0);
+        for (index, (recipient, message)) in chunk.iter().enumerate() {
+            let Some(row) = stored.get_mut(&message.key) else { continue };
+            let merged = if row.recipient == *recipient {
+                row.message.merge(message)
+            } else {
+                let [stored, given] = ["another recipient's", "this recipient's"].map(String::from);
+                Merged::Conflict { column: "recipient", stored, given }
+            };
+            match merged {
+                Merged::Same => {}
+                Merged::Filled(merged) => {
+                    row.message = *merged;
+                    filled.push(message.key.clone());
+                }
+                Merged::Conflict { column, stored, given } => {
+                    conflicts += 1;
+                    added.conflicts.push((start + index, column, stored, given));
+                }
+            }
+        }
+        added.same += chunk.len() as u64 - new - filled.len() as u64 - conflicts;
+        added.filled += filled.len() as u64;
+        filled.sort();
+        filled.dedup();
+        let rows: Vec<MessageRow> = filled.iter().filter_map(|key| stored.remove(key)).collect();
+        self.put_messages(&rows, now).await
+    }
+
+    /// The stored messages among `keys`.
+    pub async fn messages<'k>(
+        &mut self,
+        keys: impl Iterator<Item = &'k MessageKey>,
+    ) -> Result<HashMap<MessageKey, MessageRow>, StoreError> {
+        let keys: Vec<&str> = keys.map(MessageKey::as_str).collect();
+        let rows = self.messages_where("key", &keys).await?;
+        Ok(rows.into_iter().map(|row| (row.message.key.clone(), row)).collect())
+    }
+
+    /// The stored messages among those that providers call so.
+    pub async fn messages_by_provider<'k>(
+        &mut self,
+        ids: impl Iterator<Item = &'k ProviderMessage>,
+    ) -> Result<HashMap<ProviderMessage, MessageRow>, StoreError> {
+        let ids: Vec<&str> = ids.map(ProviderMessage::as_str).collect();
+        let rows = self.messages_where("provider_message", &ids).await?;
+        Ok(rows.into_iter().filter_map(|row| Some((row.provider_message.clone()?, row))).collect())
+    }
+
+    async fn messages_where(
+        &mut self,
+        column: &'static str,
+        values: &[&str],
+    ) -> Result<Vec<MessageRow>, StoreError> {
+        let mut found = Vec::with_capacity(values.len());
+        for chunk in values.chunks(ROWS_PER_STATEMENT) {
+            let rows: Vec<Row> = within!(self, |db| {
+                let mut query = QueryBuilder::new(SELECT);
+                query.push("WHERE ").push(column).push(" IN (");
+                let mut list = query.separated(", ");
+                for value in chunk {
+                    list.push_bind(*value);
+                }
+                query.push(")");
+                query.build_query_as().fetch_all(db).await
+            })
+            .doing("look up messages")?;
+            for row in rows {
+                found.push(row.try_into()?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Writes messages as they are given, over what was stored under their keys.
+    pub async fn put_messages(
+        &mut self,
+        rows: &[MessageRow],
+        now: Instant,
+    ) -> Result<(), StoreError> {
+        for chunk in rows.chunks(ROWS_PER_STATEMENT) {
+            let rows = chunk.iter().map(|r| (r.recipient, &r.message, r.provider_message.as_ref()));
+            self.write_messages(rows, FILL, now).await?;
+        }
+        Ok(())
+    }
+
+    async fn write_messages<'m>(
+        &mut self,
+        rows: impl Iterator<Item = (RecipientId, &'m Message, Option<&'m ProviderMessage>)>,
+        end: &'static str,
+        now: Instant,
+    ) -> Result<u64, StoreError> {
+        let at = |at: Option<Instant>| at.map(micros);
+        within!(self, |db| {
+            let mut query = QueryBuilder::new(INSERT);
+            query.push_values(rows, |mut row, (recipient, message, provider_message)| {
+                let r = &message.response;
+                row.push_bind(message.key.as_str())
+                    .push_bind(recipient.0)
+                    .push_bind(message.campaign.as_deref())
+                    .push_bind(message.channel.as_deref())
+                    .push_bind(message.category.map(|c| c.as_str()))
+                    .push_bind(message.media.map(|m| m.as_str()))
+                    .push_bind(message.style.as_ref().map(|s| s.as_str()))
+                    .push_bind(micros(message.sent_at))
+                    .push_bind(at(r.delivered_at))
+                    .push_bind(at(r.read_at))
+                    .push_bind(at(r.clicked_at))
+                    .push_bind(at(r.replied_at))
+                    .push_bind(at(r.converted_at))
+                    .push_bind(r.amount)
+                    .push_bind(r.currency.as_deref())
+                    .push_bind(at(r.opted_out_at))
+                    .push_bind(at(r.failed_at))
+                    .push_bind(r.failure_code.as_deref())
+                    .push_bind(message.propensity)
+                    .push_bind(provider_message.map(|id| id.as_str()))
+                    .push_bind(micros(now));
+            });
+            query.push(end);
+            query.build().execute(db).await.map(|done| done.rows_affected())
+        })
+        .doing("write messages")
+    }
+
+    /// Adds signs of presence; returns how many were new.
+    pub async fn add_activity(
+        &mut self,
+        given: &[(RecipientId, Instant, String)],
+        now: Instant,
+    ) -> Result<u64, StoreError> {
+        let mut new = 0;
+        for chunk in given.chunks(ROWS_PER_STATEMENT) {
+            new += within!(self, |db| {
+                let mut query =
+                    QueryBuilder::new("INSERT INTO activity (recipient, at, kind, changed_at) ");
+                query.push_values(chunk, |mut row, (recipient, at, kind)| {
+                    row.push_bind(recipient.0)
+                        .push_bind(micros(*at))
+                        .push_bind(kind)
+                        .push_bind(micros(now));
+                });
+                query.push(" ON CONFLICT DO NOTHING");
+                query.build().execute(db).await.map(|done| done.rows_affected())
+            })
+            .doing("write signs of presence")?;
+        }
+        Ok(new)
+    }
+}

@@ -1,0 +1,324 @@
+//! Everything that is kept, in SQLite or PostgreSQL: one SQL text for both.
+//!
+//! Owns the pools, the schema and every statement. Reads are methods of [`Store`]; writes are
+//! methods of [`Tx`], so that what must happen together is seen to. Decides nothing: rows come in
+//! as models and go out as models, and a row that is no model is [`StoreError::Corrupt`].
+//!
+//! *Invariant:* sqlx is named here and nowhere else. No statement asks the database for the time.
+
+mod campaigns;
+mod consent;
+mod deliveries;
+mod evidence;
+mod history;
+mod models;
+mod recipients;
+mod workspace;
+
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+use chrono::DateTime;
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
+use sqlx::{Postgres, Sqlite, Transaction};
+
+use crate::model::Invalid;
+use crate::model::time::Instant;
+
+pub use campaigns::{CampaignRow, CampaignStatus, PlanSlotRow};
+pub use consent::ForgottenCounts;
+pub use deliveries::{Claim, DeliveryRow, ExportRow, Settled, StateCount};
+pub use history::{AddedMessages, MessageRow};
+pub use models::ModelRow;
+pub use recipients::AddedRecipient;
+pub use workspace::Forgotten;
+
+static MIGRATIONS: Migrator = sqlx::migrate!();
+
+/// Rows in one statement: PostgreSQL takes 65,535 parameters and SQLite 32,766.
+pub const ROWS_PER_STATEMENT: usize = 1000;
+/// How long a writer waits for another before it gives up.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Enough for a daemon's steps, its listener and a command beside it.
+const CONNECTIONS_MAX: u32 = 8;
+
+/// A workspace's database.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pool: Pool,
+}
+
+#[derive(Debug, Clone)]
+enum Pool {
+    Sqlite(SqlitePool),
+    Postgres(PgPool),
+}
+
+/// A transaction; dropped without [`Tx::commit`], nothing of it happened.
+#[derive(Debug)]
+pub struct Tx {
+    inner: Inner,
+}
+
+#[derive(Debug)]
+enum Inner {
+    Sqlite(Transaction<'static, Sqlite>),
+    Postgres(Transaction<'static, Postgres>),
+}
+
+/// Compiles `$body` once for each dialect, with `$db` as the executor of a [`Store`].
+macro_rules! on {
+    ($store:expr, |$db:ident| $body:expr) => {
+        match &$store.pool {
+            $crate::store::Pool::Sqlite($db) => $body,
+            $crate::store::Pool::Postgres($db) => $body,
+        }
+    };
+}
+/// The same with `$db` as the connection of a [`Tx`].
+macro_rules! within {
+    ($tx:expr, |$db:ident| $body:expr) => {
+        match &mut $tx.inner {
+            $crate::store::Inner::Sqlite(tx) => {
+                let $db = &mut **tx;
+                $body
+            }
+            $crate::store::Inner::Postgres(tx) => {
+                let $db = &mut **tx;
+                $body
+            }
+        }
+    };
+}
+pub(in crate::store) use {on, within};
+
+/// Why the store could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// There is no database where the settings say.
+    #[error("there is no database at {url}; `opportune init` makes one")]
+    Absent {
+        /// Where, without password.
+        url: String,
+    },
+    /// It could not be opened.
+    #[error("could not open the database {url}")]
+    Open {
+        /// Where, without password.
+        url: String,
+        /// Why.
+        #[source]
+        cause: sqlx::Error,
+    },
+    /// A newer version of this program wrote it.
+    #[error(
+        "the database is of a newer version of opportune (it has migration {version}); \
+         use that version"
+    )]
+    Newer {
+        /// The migration that this version does not know.
+        version: i64,
+    },
+    /// The schema could not be brought up to date.
+    #[error("could not bring the database's schema up to date")]
+    Migrate {
+        /// Why.
+        #[source]
+        cause: MigrateError,
+    },
+    /// A statement failed.
+    #[error("could not {doing}")]
+    Query {
+        /// What was tried.
+        doing: &'static str,
+        /// Why.
+        #[source]
+        cause: sqlx::Error,
+    },
+    /// A stored value is not what it must be.
+    #[error("table {table} holds a bad row")]
+    Corrupt {
+        /// Where.
+        table: &'static str,
+        /// What.
+        #[source]
+        cause: Invalid,
+    },
+}
+
+impl StoreError {
+    /// Whether trying again later may help: the database is busy or out of reach, not wrong.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Open { cause, .. } | Self::Query { cause, .. } => match cause {
+                sqlx::Error::Io(_)
+                | sqlx::Error::PoolTimedOut
+                | sqlx::Error::PoolClosed
+                | sqlx::Error::WorkerCrashed
+                | sqlx::Error::Tls(_)
+                | sqlx::Error::Protocol(_) => true,
+                sqlx::Error::Database(error) => {
+                    // SQLite: 5 busy, 6 locked and their extended codes; PostgreSQL: classes 08,
+                    // 53, 57 (gone, full, stopping) and 40 (serialization, deadlock)
+                    let code = error.code().unwrap_or_default();
+                    let busy = code.parse::<i64>().is_ok_and(|code| matches!(code & 0xff, 5 | 6));
+                    busy && code.len() < 5
+                        || code.len() == 5
+                            && ["08", "53", "57", "40"].iter().any(|class| code.starts_with(class))
+                }
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+}
+
+/// Names what was tried when a statement fails.
+trait Doing<T> {
+    fn doing(self, doing: &'static str) -> Result<T, StoreError>;
+}
+
+impl<T> Doing<T> for Result<T, sqlx::Error> {
+    fn doing(self, doing: &'static str) -> Result<T, StoreError> {
+        self.map_err(|cause| StoreError::Query { doing, cause })
+    }
+}
+
+impl Store {
+    /// Opens the workspace at `url` and brings its schema up to date. A missing SQLite file is an
+    /// error unless `create`.
+    pub async fn open(url: &str, create: Create) -> Result<Self, StoreError> {
+        let shown = || shown_url(url);
+        let failed = |cause| StoreError::Open { url: shown(), cause };
+        let pool = if let Some(path) = url.strip_prefix("sqlite://") {
+            if create == Create::No && !Path::new(path).exists() {
+                return Err(StoreError::Absent { url: shown() });
+            }
+            let options = SqliteConnectOptions::new()
+                .filename(path)
+                .create_if_missing(create == Create::IfMissing)
+                .journal_mode(SqliteJournalMode::Wal)
+                .busy_timeout(BUSY_TIMEOUT)
+                .foreign_keys(true)
+                // deleted content is overwritten, so that a forgotten person leaves no free page
+                .pragma("secure_delete", "ON")
+                .pragma("cache_size", "-65536");
+            let options = SqlitePoolOptions::new()
+                .max_connections(CONNECTIONS_MAX)
+                .acquire_timeout(BUSY_TIMEOUT)
+                .connect_with(options);
+            Pool::Sqlite(options.await.map_err(failed)?)
+        } else {
+            let options = PgConnectOptions::from_str(url).map_err(failed)?;
+            let options = PgPoolOptions::new()
+                .max_connections(CONNECTIONS_MAX)
+                .acquire_timeout(BUSY_TIMEOUT)
+                .connect_with(options);
+            Pool::Postgres(options.await.map_err(failed)?)
+        };
+        let store = Self { pool };
+        on!(store, |db| MIGRATIONS.run(db).await).map_err(|cause| match cause {
+            MigrateError::VersionMissing(version) => StoreError::Newer { version },
+            cause => StoreError::Migrate { cause },
+        })?;
+        Ok(store)
+    }
+
+    /// Begins a transaction that may write.
+    pub async fn begin(&self) -> Result<Tx, StoreError> {
+        let inner = match &self.pool {
+            // takes the write lock at once: a read that turns into a write could fail as busy
+            Pool::Sqlite(db) => db.begin_with("BEGIN IMMEDIATE").await.map(Inner::Sqlite),
+            Pool::Postgres(db) => db.begin().await.map(Inner::Postgres),
+        };
+        Ok(Tx { inner: inner.doing("begin a transaction")? })
+    }
+
+    /// Answers when the database does.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        on!(self, |db| sqlx::query("SELECT 1").execute(db).await.map(drop))
+            .doing("reach the database")
+    }
+
+    /// Moves what was deleted out of SQLite's write-ahead log; says whether the log is now empty.
+    /// PostgreSQL reuses the space by itself.
+    pub async fn flush_deleted(&self) -> Result<bool, StoreError> {
+        match &self.pool {
+            Pool::Sqlite(db) => {
+                let busy: i64 = sqlx::query_scalar("PRAGMA wal_checkpoint(TRUNCATE)")
+                    .fetch_one(db)
+                    .await
+                    .doing("empty the write-ahead log")?;
+                Ok(busy == 0)
+            }
+            Pool::Postgres(_) => Ok(true),
+        }
+    }
+
+    /// Closes the pool after what is under way.
+    pub async fn close(self) {
+        on!(self, |db| db.close().await);
+    }
+}
+
+impl Tx {
+    /// Makes everything in it durable, together.
+    pub async fn commit(self) -> Result<(), StoreError> {
+        match self.inner {
+            Inner::Sqlite(tx) => tx.commit().await,
+            Inner::Postgres(tx) => tx.commit().await,
+        }
+        .doing("commit")
+    }
+}
+
+/// Whether opening may make a new SQLite file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Create {
+    /// The file must be there.
+    No,
+    /// It is made when it is not there.
+    IfMissing,
+}
+
+/// The URL without a password in it.
+fn shown_url(url: &str) -> String {
+    match url.split_once("://") {
+        Some((scheme, rest)) => match rest.rsplit_once('@') {
+            Some((_, host)) => format!("{scheme}://…@{host}"),
+            None => url.to_owned(),
+        },
+        None => "of unknown kind".to_owned(),
+    }
+}
+
+/// Microseconds since 1970, as stored.
+fn micros(at: Instant) -> i64 {
+    at.timestamp_micros()
+}
+
+fn instant(table: &'static str, micros: i64) -> Result<Instant, StoreError> {
+    DateTime::from_timestamp_micros(micros).ok_or_else(|| StoreError::Corrupt {
+        table,
+        cause: Invalid::new("time", micros, "microseconds within chrono's range"),
+    })
+}
+
+fn parsed<T: FromStr<Err = Invalid>>(table: &'static str, text: &str) -> Result<T, StoreError> {
+    text.parse().map_err(|cause| StoreError::Corrupt { table, cause })
+}
+
+fn json<T: serde::de::DeserializeOwned>(table: &'static str, text: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|error| StoreError::Corrupt {
+        table,
+        cause: Invalid::new("value", error, "JSON of this version"),
+    })
+}
+
+/// As JSON; our own types always serialize.
+fn to_json<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("models have string keys and finite numbers")
+}

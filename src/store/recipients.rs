@@ -1,0 +1,244 @@
+//! Who is known.
+
+use std::collections::{BTreeMap, HashMap};
+
+use sqlx::{FromRow, QueryBuilder};
+
+use super::{Doing, ROWS_PER_STATEMENT, Store, StoreError, Tx, json, on, parsed, to_json, within};
+use crate::model::ids::{RecipientId, RecipientKey};
+use crate::model::recipient::{Address, Profile, Recipient, Zone, parse_zone};
+
+/// What became of a recipient's row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AddedRecipient {
+    /// Not known before.
+    New,
+    /// Known, and something changed.
+    Updated,
+    /// Known, and nothing changed.
+    Same,
+}
+
+#[derive(FromRow)]
+pub(super) struct RecipientRow {
+    pub(super) id: i64,
+    key: String,
+    address: Option<String>,
+    time_zone: Option<String>,
+    zone_inferred: bool,
+    locale: Option<String>,
+    country: Option<String>,
+    tags: String,
+    attributes: String,
+    consented: bool,
+}
+
+impl TryFrom<RecipientRow> for Recipient {
+    type Error = StoreError;
+
+    fn try_from(row: RecipientRow) -> Result<Self, StoreError> {
+        const TABLE: &str = "recipient";
+        let zone = row.time_zone.map(|name| {
+            let tz = parse_zone(&name).map_err(|cause| StoreError::Corrupt { table: TABLE, cause });
+            tz.map(|tz| Zone { tz, inferred: row.zone_inferred })
+        });
+        Ok(Self {
+            id: RecipientId(row.id),
+            key: parsed(TABLE, &row.key)?,
+            profile: Profile {
+                address: row.address.map(|text| parsed(TABLE, &text)).transpose()?,
+                zone: zone.transpose()?,
+                locale: row.locale.map(|text| parsed(TABLE, &text)).transpose()?,
+                country: row.country.map(|text| parsed(TABLE, &text)).transpose()?,
+                tags: json(TABLE, &row.tags)?,
+                attributes: json(TABLE, &row.attributes)?,
+            },
+            consented: row.consented,
+        })
+    }
+}
+
+const AFTER: &str = "SELECT id, key, address, time_zone, zone_inferred, locale, country, tags,
+        attributes, consented
+    FROM recipient WHERE id > $1 ORDER BY id LIMIT $2";
+
+const BY_KEY: &str = "SELECT id, key, address, time_zone, zone_inferred, locale, country, tags,
+        attributes, consented
+    FROM recipient WHERE key = $1";
+
+const PUT: &str = "INSERT INTO recipient (id, key, address, time_zone, zone_inferred, locale,
+    country, tags, attributes, consented) ";
+
+const PUT_END: &str = " ON CONFLICT (id) DO UPDATE SET address = excluded.address,
+    time_zone = excluded.time_zone, zone_inferred = excluded.zone_inferred,
+    locale = excluded.locale, country = excluded.country, tags = excluded.tags,
+    attributes = excluded.attributes";
+
+impl Store {
+    /// Up to `limit` recipients after `after`, in the order of their numbers.
+    pub async fn recipients_after(
+        &self,
+        after: RecipientId,
+        limit: usize,
+    ) -> Result<Vec<Recipient>, StoreError> {
+        let rows: Vec<RecipientRow> = on!(self, |db| sqlx::query_as(AFTER)
+            .bind(after.0)
+            .bind(limit as i64)
+            .fetch_all(db)
+            .await)
+        .doing("read recipients")?;
+        rows.into_iter().map(Recipient::try_from).collect()
+    }
+
+    /// The recipient with the caller's id.
+    pub async fn recipient(&self, key: &RecipientKey) -> Result<Option<Recipient>, StoreError> {
+        let row: Option<RecipientRow> =
+            on!(self, |db| sqlx::query_as(BY_KEY).bind(key.as_str()).fetch_optional(db).await)
+                .doing("read a recipient")?;
+        row.map(Recipient::try_from).transpose()
+    }
+
+    /// How many are known.
+    pub async fn recipient_count(&self) -> Result<u64, StoreError> {
+        let count: i64 = on!(self, |db| sqlx::query_scalar("SELECT COUNT(*) FROM recipient")
+            .fetch_one(db)
+            .await)
+        .doing("count recipients")?;
+        Ok(count as u64)
+    }
+
+    /// The recipients with an address; there may be several.
+    pub async fn recipients_at(&self, address: &Address) -> Result<Vec<RecipientId>, StoreError> {
+        const SQL: &str = "SELECT id FROM recipient WHERE address = $1 ORDER BY id";
+        let ids: Vec<i64> =
+            on!(self, |db| sqlx::query_scalar(SQL).bind(address.as_str()).fetch_all(db).await)
+                .doing("look up an address")?;
+        Ok(ids.into_iter().map(RecipientId).collect())
+    }
+}
+
+impl Tx {
+    /// The numbers of those recipients among `keys` that are known.
+    pub async fn recipient_ids<'k>(
+        &mut self,
+        keys: impl Iterator<Item = &'k RecipientKey>,
+    ) -> Result<HashMap<RecipientKey, RecipientId>, StoreError> {
+        let keys: Vec<&RecipientKey> = keys.collect();
+        let mut found = HashMap::with_capacity(keys.len());
+        for chunk in keys.chunks(ROWS_PER_STATEMENT) {
+            let rows: Vec<(i64, String)> = within!(self, |db| {
+                let mut query = QueryBuilder::new("SELECT id, key FROM recipient WHERE key IN (");
+                let mut list = query.separated(", ");
+                for key in chunk {
+                    list.push_bind(key.as_str());
+                }
+                query.push(")");
+                query.build_query_as().fetch_all(db).await
+            })
+            .doing("look up recipients")?;
+            for (id, key) in rows {
+                found.insert(parsed("recipient", &key)?, RecipientId(id));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Adds recipients or updates their profiles. What a file leaves empty stays as it was.
+    /// Returns their numbers and what became of each, in order; keys must differ.
+    pub async fn put_recipients(
+        &mut self,
+        given: &[(RecipientKey, Profile)],
+    ) -> Result<Vec<(RecipientId, AddedRecipient)>, StoreError> {
+        let known = self.profiles(given.iter().map(|(key, _)| key)).await?;
+        let new = given.iter().filter(|(key, _)| !known.contains_key(key)).count();
+        let mut next = self.take_numbers("recipient", new).await?;
+        let mut outcome = Vec::with_capacity(given.len());
+        let mut rows = Vec::new();
+        for (key, profile) in given {
+            let (id, became, profile) = match known.get(key) {
+                None => {
+                    next += 1;
+                    (RecipientId(next - 1), AddedRecipient::New, profile.clone())
+                }
+                Some((id, stored)) => {
+                    let merged = updated(stored, profile);
+                    let same = merged == *stored;
+                    let became = if same { AddedRecipient::Same } else { AddedRecipient::Updated };
+                    (*id, became, merged)
+                }
+            };
+            outcome.push((id, became));
+            if became != AddedRecipient::Same {
+                rows.push((id, key, profile));
+            }
+        }
+        for chunk in rows.chunks(ROWS_PER_STATEMENT) {
+            within!(self, |db| {
+                let mut query = QueryBuilder::new(PUT);
+                query.push_values(chunk, |mut row, (id, key, profile)| {
+                    row.push_bind(id.0)
+                        .push_bind(key.as_str())
+                        .push_bind(profile.address.as_ref().map(|a| a.as_str()))
+                        .push_bind(profile.zone.map(|zone| zone.tz.name()))
+                        .push_bind(profile.zone.is_some_and(|zone| zone.inferred))
+                        .push_bind(profile.locale.as_ref().map(ToString::to_string))
+                        .push_bind(profile.country.as_ref().map(|c| c.as_str()))
+                        .push_bind(to_json(&profile.tags))
+                        .push_bind(to_json(&profile.attributes))
+                        .push_bind(false);
+                });
+                query.push(PUT_END);
+                query.build().execute(db).await.map(drop)
+            })
+            .doing("write recipients")?;
+        }
+        Ok(outcome)
+    }
+
+    async fn profiles<'k>(
+        &mut self,
+        keys: impl Iterator<Item = &'k RecipientKey>,
+    ) -> Result<BTreeMap<RecipientKey, (RecipientId, Profile)>, StoreError> {
+        let keys: Vec<&RecipientKey> = keys.collect();
+        let mut found = BTreeMap::new();
+        for chunk in keys.chunks(ROWS_PER_STATEMENT) {
+            let rows: Vec<RecipientRow> = within!(self, |db| {
+                let mut query = QueryBuilder::new(
+                    "SELECT id, key, address, time_zone, zone_inferred, locale, country, tags,
+                        attributes, consented FROM recipient WHERE key IN (",
+                );
+                let mut list = query.separated(", ");
+                for key in chunk {
+                    list.push_bind(key.as_str());
+                }
+                query.push(")");
+                query.build_query_as().fetch_all(db).await
+            })
+            .doing("look up recipients")?;
+            for row in rows {
+                let recipient = Recipient::try_from(row)?;
+                found.insert(recipient.key, (recipient.id, recipient.profile));
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The stored profile with everything that was given put over it. An inferred zone never replaces
+/// one that was given.
+fn updated(stored: &Profile, given: &Profile) -> Profile {
+    let zone = match (stored.zone, given.zone) {
+        (Some(stored), Some(given)) if given.inferred && !stored.inferred => Some(stored),
+        (stored, given) => given.or(stored),
+    };
+    let mut attributes = stored.attributes.clone();
+    attributes.extend(given.attributes.clone());
+    Profile {
+        address: given.address.clone().or_else(|| stored.address.clone()),
+        zone,
+        locale: given.locale.clone().or_else(|| stored.locale.clone()),
+        country: given.country.clone().or_else(|| stored.country.clone()),
+        tags: if given.tags.is_empty() { stored.tags.clone() } else { given.tags.clone() },
+        attributes,
+    }
+}

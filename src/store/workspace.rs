@@ -1,0 +1,165 @@
+//! Small facts of the workspace: numbers given out, leases, marks of progress, forgotten people.
+
+use std::collections::HashSet;
+
+use hmac::{Hmac, KeyInit, Mac};
+use rand::RngCore;
+use sha2::Sha256;
+use sqlx::QueryBuilder;
+
+use super::{Doing, ROWS_PER_STATEMENT, Store, StoreError, Tx, micros, on, within};
+use crate::model::ids::NodeId;
+use crate::model::time::Instant;
+
+const TAKE_NUMBERS: &str = "INSERT INTO counter (noun, next) VALUES ($1, $2 + 1)
+    ON CONFLICT (noun) DO UPDATE SET next = counter.next + $2 RETURNING next";
+
+const TAKE_LEASE: &str = "INSERT INTO lease (name, holder, held_until) VALUES ($1, $2, $3)
+    ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, held_until = excluded.held_until
+    WHERE lease.holder = excluded.holder OR lease.held_until <= $4";
+
+const DROP_LEASE: &str = "DELETE FROM lease WHERE name = $1 AND holder = $2";
+
+const PUT_VALUE: &str = "INSERT INTO workspace (name, value) VALUES ($1, $2)
+    ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+
+const PUT_NEW_VALUE: &str = "INSERT INTO workspace (name, value) VALUES ($1, $2)
+    ON CONFLICT (name) DO NOTHING";
+
+const GET_VALUE: &str = "SELECT value FROM workspace WHERE name = $1";
+
+/// The workspace's key for hashes of forgotten people.
+#[derive(Clone)]
+pub struct Forgotten(Vec<u8>);
+
+impl Forgotten {
+    /// The keyed hash (HMAC-SHA256, RFC 2104) under which a key or address is remembered as
+    /// forgotten.
+    pub fn hash(&self, what: &str, text: &str) -> String {
+        use std::fmt::Write;
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
+        mac.update(what.as_bytes());
+        mac.update(&[0]);
+        mac.update(text.as_bytes());
+        mac.finalize().into_bytes().iter().fold(String::new(), |mut hex, byte| {
+            write!(hex, "{byte:02x}").expect("writing to a string does not fail");
+            hex
+        })
+    }
+}
+
+impl Store {
+    /// The key for hashes of forgotten people, made by chance at its first use.
+    pub async fn forgotten_key(&self) -> Result<Forgotten, StoreError> {
+        const NAME: &str = "forgotten_key";
+        let mut fresh = [0_u8; 32];
+        rand::rngs::OsRng.fill_bytes(&mut fresh);
+        let fresh = super::to_json(&fresh.to_vec());
+        let mut tx = self.begin().await?;
+        let value: String = within!(tx, |db| {
+            async {
+                sqlx::query(PUT_NEW_VALUE).bind(NAME).bind(fresh).execute(&mut *db).await?;
+                sqlx::query_scalar(GET_VALUE).bind(NAME).fetch_one(&mut *db).await
+            }
+            .await
+        })
+        .doing("read the workspace's key")?;
+        tx.commit().await?;
+        Ok(Forgotten(super::json("workspace", &value)?))
+    }
+
+    /// Which of the hashes belong to forgotten people.
+    pub async fn which_forgotten(&self, hashes: &[String]) -> Result<HashSet<String>, StoreError> {
+        let mut found = HashSet::new();
+        for chunk in hashes.chunks(ROWS_PER_STATEMENT) {
+            let rows: Vec<String> = on!(self, |db| {
+                let mut query = QueryBuilder::new("SELECT hash FROM forgotten WHERE hash IN (");
+                let mut list = query.separated(", ");
+                for hash in chunk {
+                    list.push_bind(hash);
+                }
+                query.push(")");
+                query.build_query_scalar().fetch_all(db).await
+            })
+            .doing("look up forgotten people")?;
+            found.extend(rows);
+        }
+        Ok(found)
+    }
+
+    /// Whether anybody was ever forgotten; lets an import skip the hashing.
+    pub async fn any_forgotten(&self) -> Result<bool, StoreError> {
+        let one: Option<i32> =
+            on!(self, |db| sqlx::query_scalar("SELECT 1 FROM forgotten LIMIT 1")
+                .fetch_optional(db)
+                .await)
+            .doing("look up forgotten people")?;
+        Ok(one.is_some())
+    }
+
+    /// A mark of progress.
+    pub async fn mark(&self, name: &str) -> Result<Option<String>, StoreError> {
+        on!(self, |db| sqlx::query_scalar(GET_VALUE).bind(name).fetch_optional(db).await)
+            .doing("read a mark of progress")
+    }
+
+    /// Takes or keeps a lease until `until`; false when another holds it at `now`.
+    pub async fn take_lease(
+        &self,
+        name: &str,
+        node: &NodeId,
+        now: Instant,
+        until: Instant,
+    ) -> Result<bool, StoreError> {
+        let taken = on!(self, |db| sqlx::query(TAKE_LEASE)
+            .bind(name)
+            .bind(node.as_str())
+            .bind(micros(until))
+            .bind(micros(now))
+            .execute(db)
+            .await
+            .map(|done| done.rows_affected()))
+        .doing("take a lease")?;
+        Ok(taken > 0)
+    }
+
+    /// Gives a lease back early.
+    pub async fn drop_lease(&self, name: &str, node: &NodeId) -> Result<(), StoreError> {
+        on!(self, |db| sqlx::query(DROP_LEASE)
+            .bind(name)
+            .bind(node.as_str())
+            .execute(db)
+            .await
+            .map(drop))
+        .doing("give a lease back")
+    }
+}
+
+impl Tx {
+    /// Takes `count` numbers of a noun; returns the first.
+    pub(super) async fn take_numbers(
+        &mut self,
+        noun: &str,
+        count: usize,
+    ) -> Result<i64, StoreError> {
+        let next: i64 = within!(self, |db| sqlx::query_scalar(TAKE_NUMBERS)
+            .bind(noun)
+            .bind(count as i64)
+            .fetch_one(db)
+            .await)
+        .doing("take numbers")?;
+        Ok(next - count as i64)
+    }
+
+    /// Sets a mark of progress.
+    pub async fn set_mark(&mut self, name: &str, value: &str) -> Result<(), StoreError> {
+        within!(self, |db| sqlx::query(PUT_VALUE)
+            .bind(name)
+            .bind(value)
+            .execute(db)
+            .await
+            .map(drop))
+        .doing("set a mark of progress")
+    }
+}

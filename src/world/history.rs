@@ -1,0 +1,346 @@
+//! The past of a world under some logging policy, person after person, in the shapes of the three
+//! history files. A stream: memory does not grow with the number of people.
+
+use chrono::{DateTime, TimeDelta};
+use serde::{Deserialize, Serialize};
+
+use super::World;
+use super::dice::Dice;
+use super::local::{self, DAY, WEEK};
+use super::person::{Draw, Person, Sent};
+use super::spec::Chronotype;
+use crate::model::content::{Category, Content};
+use crate::model::ids::{MessageKey, RecipientKey};
+use crate::model::message::{Message, Response};
+use crate::model::preference::WEEK_HOURS;
+use crate::model::recipient::{Profile, Zone};
+use crate::model::time::Instant;
+
+/// When the past's messages were sent, on each person's own clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Policy {
+    /// On any day at one hour.
+    Fixed {
+        /// 0 to 23.
+        hour: u8,
+    },
+    /// Monday to Friday, 9:00 to 18:00.
+    Business,
+    /// At any hour of the week.
+    Uniform,
+    /// Half at one hour, three tenths in business hours, two tenths uniform.
+    Mixed {
+        /// 0 to 23.
+        hour: u8,
+    },
+}
+
+/// How many messages a person was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Count {
+    /// As many for everybody.
+    Exact(u32),
+    /// More for some than for others, this many on average.
+    Mean(f64),
+}
+
+/// How a history came about.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Logging {
+    /// When was sent.
+    pub policy: Policy,
+    /// For how many whole local weeks before `until`.
+    pub weeks: u32,
+    /// How much each person was sent; those who opt out get no more.
+    pub messages: Count,
+    /// What was sent, each as likely.
+    pub contents: Vec<Content>,
+    /// The present of the history: nothing in it is later.
+    pub until: Instant,
+}
+
+/// A row of `recipients.csv`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecipientRow {
+    /// The caller's id.
+    pub key: RecipientKey,
+    /// Who it is.
+    pub profile: Profile,
+    /// When consent was given, and through what.
+    pub opted_in: Option<(Instant, &'static str)>,
+}
+
+/// Everything that is on file of one person.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PersonHistory {
+    /// The row of `recipients.csv`.
+    pub recipient: RecipientRow,
+    /// The rows of `messages.csv`, oldest first.
+    pub messages: Vec<Message>,
+    /// The rows of `activity.csv`, oldest first: when, and the kind.
+    pub activity: Vec<(Instant, &'static str)>,
+}
+
+impl Logging {
+    /// Half a year of about two messages a week, until an instant.
+    pub fn demo(until: Instant) -> Self {
+        let contents = ["text", "image product", "image people", "video product", "video people"];
+        let content = |words: &str| {
+            let (media, style) = words.split_once(' ').map_or((words, None), |(m, s)| (m, Some(s)));
+            Content {
+                media: media.parse().expect("a medium of the model"),
+                style: style.map(|style| style.parse().expect("a plain word is a style")),
+            }
+        };
+        Self {
+            policy: Policy::Mixed { hour: 10 },
+            weeks: 26,
+            messages: Count::Mean(52.0),
+            contents: contents.map(content).to_vec(),
+            until,
+        }
+    }
+
+    /// The chance with which the policy sends in an hour of the local week, 0 to 167.
+    pub fn hour_chance(&self, hour: usize) -> f64 {
+        assert!(hour < WEEK_HOURS, "a week has no hour {hour}");
+        let fixed = |at: u8| if hour % 24 == usize::from(at) { 1.0 / 7.0 } else { 0.0 };
+        let business = if hour < 120 && (9..18).contains(&(hour % 24)) { 1.0 / 45.0 } else { 0.0 };
+        let uniform = 1.0 / WEEK_HOURS as f64;
+        match self.policy {
+            Policy::Fixed { hour } => fixed(hour),
+            Policy::Business => business,
+            Policy::Uniform => uniform,
+            Policy::Mixed { hour } => 0.5 * fixed(hour) + 0.3 * business + 0.2 * uniform,
+        }
+    }
+
+    /// The chance of an hour and any one content, where every hour had one: a log that never
+    /// varied says nothing of what else might have been.
+    fn propensity(&self, hour: usize) -> Option<f64> {
+        matches!(self.policy, Policy::Uniform | Policy::Mixed { .. })
+            .then(|| self.hour_chance(hour) / self.contents.len() as f64)
+    }
+
+    /// An hour of the local week, as the policy draws it.
+    fn hour(&self, dice: Dice) -> usize {
+        let fixed = |at: u8| dice.with(1).below(7) * 24 + usize::from(at);
+        let business = || dice.with(2).below(5) * 24 + 9 + dice.with(3).below(9);
+        let uniform = || dice.with(4).below(WEEK_HOURS);
+        match self.policy {
+            Policy::Fixed { hour } => fixed(hour),
+            Policy::Business => business(),
+            Policy::Uniform => uniform(),
+            Policy::Mixed { hour } => match dice.unit() {
+                u if u < 0.5 => fixed(hour),
+                u if u < 0.8 => business(),
+                _ => uniform(),
+            },
+        }
+    }
+}
+
+impl World {
+    /// The history of all its people, in the order of their index.
+    pub fn history<'a>(&'a self, logging: &'a Logging) -> impl Iterator<Item = PersonHistory> + 'a {
+        let names = campaign_names(logging);
+        (0..self.size()).map(move |index| self.person(index).history(logging, index, &names))
+    }
+
+    /// The history of one of its people alone; the same as in the stream.
+    pub fn history_of(&self, index: usize, logging: &Logging) -> PersonHistory {
+        self.person(index).history(logging, index, &campaign_names(logging))
+    }
+}
+
+/// The name of each week's campaign, by the date of the latest Monday that it can begin with.
+fn campaign_names(logging: &Logging) -> Vec<String> {
+    let end = local::monday(logging.until.timestamp());
+    let name = |week: u32| {
+        let monday = end - i64::from(logging.weeks - week) * WEEK;
+        let date = DateTime::from_timestamp(monday, 0).unwrap_or_default();
+        format!("week-{}", date.format("%Y-%m-%d"))
+    };
+    (0..logging.weeks).map(name).collect()
+}
+
+impl Person<'_> {
+    fn history(&self, logging: &Logging, index: usize, campaigns: &[String]) -> PersonHistory {
+        let is_new = self.draw(Draw::Recipient).chance(self.world.spec.newcomers);
+        PersonHistory {
+            recipient: self.row(logging, index, is_new),
+            messages: if is_new { Vec::new() } else { self.messages(logging, index, campaigns) },
+            activity: if is_new { Vec::new() } else { self.activity(logging) },
+        }
+    }
+
+    fn row(&self, logging: &Logging, index: usize, is_new: bool) -> RecipientRow {
+        const SOURCES: [&str; 3] = ["checkout", "web form", "app"];
+        let spec = &self.world.spec;
+        let dice = |what: u64| self.draw(Draw::Recipient).with(what);
+        let days = if is_new {
+            dice(1).between(0.1, 9.0)
+        } else {
+            f64::from(logging.weeks) * 7.0 + dice(1).between(8.0, 700.0)
+        };
+        let consented = !dice(2).chance(spec.without_consent);
+        let opted_in = logging.until - TimeDelta::seconds((days * DAY as f64) as i64);
+        let place = self.place;
+        let name = place.map_or("Sam", |p| p.names[dice(3).below(p.names.len())]);
+        let address = (!dice(4).chance(spec.without_address)).then(|| {
+            let dialling = place.map_or("999", |place| place.dialling);
+            format!("+{dialling}9{:08}", index % 100_000_000)
+                .parse()
+                .expect("a plus and at most twelve digits are a telephone number")
+        });
+        RecipientRow {
+            key: self.key.clone(),
+            profile: Profile {
+                address,
+                zone: (!dice(5).chance(spec.without_zone))
+                    .then_some(Zone { tz: self.zone, inferred: false }),
+                locale: place.map(|p| p.locale.parse().expect("the table holds locales")),
+                country: place.map(|p| p.country.parse().expect("the table holds countries")),
+                tags: self.tags(),
+                attributes: [("name".to_owned(), name.to_owned())].into(),
+            },
+            opted_in: consented.then_some((opted_in, SOURCES[dice(6).below(3)])),
+        }
+    }
+
+    fn has_app(&self) -> bool {
+        self.draw(Draw::Segment).with(1).chance(0.35)
+    }
+
+    /// Sorted labels, some of which hint at the kind of day.
+    fn tags(&self) -> Vec<String> {
+        let dice = |what: u64| self.draw(Draw::Segment).with(what);
+        let (segment, share) = match self.chronotype {
+            Chronotype::Student => ("students", 0.6),
+            Chronotype::Family => ("families", 0.6),
+            Chronotype::Retired => ("seniors", 0.6),
+            Chronotype::Office => ("business", 0.4),
+            _ => ("business", 0.05),
+        };
+        let mut tags: Vec<String> = [
+            ("app", self.has_app()),
+            ("newsletter", dice(2).chance(0.7)),
+            ("vip", dice(3).chance(0.08)),
+            (segment, dice(4).chance(share)),
+        ]
+        .into_iter()
+        .filter(|(_, has)| *has)
+        .map(|(tag, _)| tag.to_owned())
+        .collect();
+        tags.sort_unstable();
+        tags
+    }
+
+    /// The Monday midnight on the person's wall after the last whole week of the history.
+    fn end(&self, logging: &Logging) -> i64 {
+        local::monday(local::wall(self.zone, logging.until.timestamp()))
+    }
+
+    fn messages(&self, logging: &Logging, index: usize, campaigns: &[String]) -> Vec<Message> {
+        let dice = self.draw(Draw::Logging);
+        let count = match logging.messages {
+            Count::Exact(count) => count,
+            Count::Mean(mean) => (mean * dice.between(0.5, 1.5)).round() as u32,
+        };
+        let begin = self.end(logging) - i64::from(logging.weeks) * WEEK;
+        let mut sends: Vec<(i64, usize, usize, u32)> = (0..count)
+            .map(|number| {
+                let dice = dice.with(u64::from(number));
+                let place = (f64::from(number) + dice.unit()) / f64::from(count);
+                let week = (place * f64::from(logging.weeks)) as usize;
+                let hour = logging.hour(dice.with(1));
+                let second = week as i64 * WEEK
+                    + hour as i64 * 3_600
+                    + dice.with(2).below(3_600) as i64;
+                (local::utc(self.zone, begin + second), week, hour, number)
+            })
+            .collect();
+        sends.sort_unstable();
+        let mut recent: Vec<Instant> = Vec::with_capacity(sends.len());
+        let mut messages = Vec::with_capacity(sends.len());
+        for (at, week, hour, number) in sends {
+            let at = DateTime::from_timestamp(at, 0).unwrap_or_default();
+            let dice = dice.with(u64::from(number));
+            let content = &logging.contents[dice.with(3).below(logging.contents.len())];
+            let category = Category::Marketing;
+            let key: MessageKey = format!("m{:07}-{:03}", index + 1, number + 1)
+                .parse()
+                .expect("a letter, digits and a hyphen are a valid key");
+            let week_ago = at - TimeDelta::days(7);
+            let since = recent.partition_point(|sent| *sent <= week_ago);
+            let sent = Sent { key: &key, at, content, category, recent: &recent[since..] };
+            let response = known(self.answer(&sent), logging.until);
+            recent.push(at);
+            let opted_out = response.opted_out_at;
+            messages.push(Message {
+                key,
+                campaign: Some(campaigns[week].clone()),
+                channel: Some("whatsapp".to_owned()),
+                category: Some(category),
+                media: Some(content.media),
+                style: content.style.clone(),
+                sent_at: at,
+                response,
+                propensity: logging.propensity(hour),
+            });
+            if opted_out.is_some() {
+                break;
+            }
+        }
+        messages
+    }
+
+    /// Sessions, with now and then a purchase or a message of the person's own.
+    fn activity(&self, logging: &Logging) -> Vec<(Instant, &'static str)> {
+        let weekly = self.world.spec.sessions;
+        if weekly == 0.0 || !self.has_app() {
+            return Vec::new();
+        }
+        let weekly = weekly * self.draw(Draw::Session).between(0.3, 1.7);
+        let until = local::seconds(logging.until);
+        let end = local::day(self.end(logging));
+        let mut activity = Vec::new();
+        for day in end - i64::from(logging.weeks) * 7..end {
+            for at in self.sessions(day, weekly).into_iter().filter(|at| *at < until) {
+                let dice = self.draw(Draw::Session).with(at as u64);
+                activity.push((local::instant(at), "session"));
+                let later = at + dice.with(1).around(400.0, 0.8);
+                if dice.chance(0.07) && later < until {
+                    let kind = if dice.chance(0.04) { "purchase" } else { "inbound" };
+                    activity.push((local::instant(later), kind));
+                }
+            }
+        }
+        activity.sort_unstable();
+        activity
+    }
+}
+
+/// What is known of an answer at an instant; a message opted out of later is not opted out of yet.
+fn known(mut response: Response, until: Instant) -> Response {
+    for at in [
+        &mut response.delivered_at,
+        &mut response.read_at,
+        &mut response.clicked_at,
+        &mut response.replied_at,
+        &mut response.converted_at,
+        &mut response.opted_out_at,
+        &mut response.failed_at,
+    ] {
+        *at = at.filter(|at| *at <= until);
+    }
+    if response.converted_at.is_none() {
+        (response.amount, response.currency) = (None, None);
+    }
+    if response.failed_at.is_none() {
+        response.failure_code = None;
+    }
+    response
+}
