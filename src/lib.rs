@@ -1,4 +1,10 @@
+pub mod calendar;
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod files;
 pub mod model;
+pub mod provider;
 pub mod store;
+pub mod work;
+pub mod world;

@@ -1,1 +1,23 @@
-fn main() {}
+//! The `opportune` command: parse, run, exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use opportune::cli::{self, Cli};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    cli::start_logging(&cli);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let done = match runtime {
+        Ok(runtime) => runtime.block_on(cli::run(cli)),
+        Err(error) => Err(error.into()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            cli::print::error(&error);
+            ExitCode::from(cli::exit_code(&error))
+        }
+    }
+}

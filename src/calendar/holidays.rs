@@ -31,8 +31,8 @@ impl Holidays {
     }
 }
 
-/// Easter Sunday of the Gregorian calendar: the Sunday after the first full moon of the Church's
-/// tables on or after 21 March (the anonymous computus in J. Meeus, Astronomical Algorithms, ch. 8).
+/// Easter Sunday of the Gregorian calendar: the Sunday after the first full moon, by the Church's
+/// tables, on or after 21 March (the anonymous computus; J. Meeus, Astronomical Algorithms, ch. 8).
 pub fn easter_sunday(year: i32) -> NaiveDate {
     let golden = year.rem_euclid(19);
     let (century, of_century) = (year.div_euclid(100), year.rem_euclid(100));

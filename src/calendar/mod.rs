@@ -2,17 +2,19 @@
 //!
 //! - [`zone`]: instant ↔ wall time, and the hours of the local week that a slot overlaps
 //! - [`infer`]: where a person probably is, from country or telephone number
-//! - [`rules`]: the hours that countries' laws leave open, as data with their sources
+//! - [`law`]: one country's law on hours: whom it binds, what it forbids on a day
+//! - [`rules`]: all of them, read from data with their sources, and a workspace's additions
 //! - [`holidays`]: public holidays, computed
 //! - [`quiet`]: all that forbids an instant for one group of people, and who forbids it
 //! - [`window`]: the slots that remain
 //! - [`working`]: the weekly hours of those who answer
 //!
-//! Refuses to read a clock: `now` is an argument. *Invariant:* no other module adds or takes away an
-//! offset, and every question about a span of time is answered right across changes of the offset.
+//! Refuses to read a clock: `now` is an argument. *Invariant:* no other module adds or takes away
+//! an offset, and every question about a span of time is answered right across changes of it.
 
 pub mod holidays;
 pub mod infer;
+pub mod law;
 pub mod quiet;
 pub mod rules;
 pub mod window;

@@ -11,7 +11,8 @@ use chrono::{NaiveDate, TimeDelta};
 use chrono_tz::Tz;
 
 use super::holidays::Holidays;
-use super::rules::{Case, DAY_MINUTES, Law, MinuteSpan, Rules};
+use super::law::{Case, DAY_MINUTES, Law, MinuteSpan};
+use super::rules::Rules;
 use super::zone::stretches;
 use crate::model::campaign::{CampaignQuiet, QuietHours};
 use crate::model::time::Instant;
@@ -32,7 +33,7 @@ impl fmt::Display for Ban {
         match self {
             Self::Campaign(hours) => write!(f, "quiet hours of the campaign, {}", Clock(*hours)),
             Self::Workspace(hours) => write!(f, "quiet hours of the workspace, {}", Clock(*hours)),
-            Self::Country(law) => write!(f, "rule {} ({})", law.name, law.source),
+            Self::Country(law) => law.fmt(f),
         }
     }
 }
@@ -132,4 +133,185 @@ fn minutes<'a>(
 fn daily(hours: QuietHours) -> [MinuteSpan; 2] {
     let (start, end) = (hours.start_minute, hours.end_minute);
     if start <= end { [(start, end), (0, 0)] } else { [(0, end), (start, DAY_MINUTES)] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::calendar::infer::infer;
+    use crate::model::content::Category;
+    use crate::model::recipient::Country;
+    use chrono_tz::{America, Asia, Europe, Indian, Pacific};
+
+    fn at(text: &str) -> Instant {
+        text.parse().unwrap()
+    }
+
+    fn law(country: &str, region: Option<&str>, channel: &str, category: Category) -> Quiet {
+        let country: Country = country.parse().unwrap();
+        let case = Case { country: Some(&country), region, channel, category };
+        Quiet::new(&Rules::built_in(), case, CampaignQuiet::Lift, None)
+    }
+
+    fn marketing(country: &str, region: Option<&str>) -> Quiet {
+        law(country, region, "whatsapp", Category::Marketing)
+    }
+
+    fn hours(start: &str, end: &str) -> QuietHours {
+        QuietHours::parse(start, end).unwrap()
+    }
+
+    fn own(campaign: CampaignQuiet, workspace: Option<QuietHours>) -> Quiet {
+        let case =
+            Case { country: None, region: None, channel: "http", category: Category::Utility };
+        Quiet::new(&Rules::built_in(), case, campaign, workspace)
+    }
+
+    #[test]
+    fn france_rests_at_night_on_sundays_and_on_holidays() {
+        let quiet = marketing("FR", None);
+        let forbidden = |text| quiet.forbids_at(at(text), Europe::Paris).is_some();
+        assert!(forbidden("2026-11-23T06:59:59Z") && !forbidden("2026-11-23T07:00:00Z"));
+        assert!(!forbidden("2026-11-23T20:59:59Z") && forbidden("2026-11-23T21:00:00Z"));
+        assert!(forbidden("2026-11-22T11:00:00Z"), "a Sunday");
+        assert!(forbidden("2026-11-11T11:00:00Z"), "the Armistice");
+        assert!(forbidden("2026-04-06T11:00:00Z"), "Easter Monday");
+        assert!(forbidden("2026-05-14T11:00:00Z"), "Ascension");
+        assert!(forbidden("2026-05-25T11:00:00Z"), "Whit Monday");
+        assert!(!forbidden("2026-05-26T11:00:00Z"));
+        let in_reunion = marketing("RE", None);
+        assert!(in_reunion.forbids_at(at("2027-12-20T08:00:00Z"), Indian::Reunion).is_some());
+        assert!(!forbidden("2027-12-20T08:00:00Z"), "Réunion's own day");
+    }
+
+    #[test]
+    fn a_state_adds_to_the_federal_law_where_the_number_tells_it() {
+        let of_number = |number: &str| infer(None, Some(&number.parse().unwrap())).unwrap();
+        let dallas = of_number("+12145550123");
+        let texas = marketing("US", dallas.region);
+        let unknown = marketing("US", None);
+        let sunday_11 = at("2026-11-22T17:00:00Z");
+        let ban = texas.forbids_at(sunday_11, dallas.tz).unwrap().to_string();
+        assert_eq!(ban, "country rule us-tx (state law of Texas, as summarised by appfueled.com)");
+        assert!(unknown.forbids_at(sunday_11, dallas.tz).is_none());
+        let monday_7 = at("2026-11-23T13:00:00Z");
+        let ban = unknown.forbids_at(monday_7, dallas.tz).unwrap().to_string();
+        assert!(ban.starts_with("country rule us-federal (47 CFR 64.1200(c)(1)"), "{ban}");
+        assert!(
+            marketing("US", Some("RI"))
+                .forbids_at(at("2026-11-23T23:30:00Z"), America::New_York)
+                .is_some()
+        );
+    }
+
+    #[test]
+    fn a_law_binds_the_channels_and_categories_that_it_names() {
+        let night = at("2026-11-23T01:00:00Z");
+        let binds = |country: &str, tz, channel, category| {
+            law(country, None, channel, category).forbids_at(night, tz).is_some()
+        };
+        for channel in ["sms", "whatsapp", "http", "simulated"] {
+            assert!(binds("AE", Asia::Dubai, channel, Category::Marketing), "{channel}");
+            assert!(!binds("AE", Asia::Dubai, channel, Category::Utility), "{channel}");
+        }
+        assert!(!binds("AE", Asia::Dubai, "console", Category::Marketing));
+        assert!(binds("IN", Asia::Kolkata, "sms", Category::Marketing));
+        assert!(!binds("IN", Asia::Kolkata, "whatsapp", Category::Marketing), "outside DLT");
+        assert!(!binds("DE", Europe::Berlin, "whatsapp", Category::Marketing));
+    }
+
+    #[test]
+    fn a_law_with_a_clock_of_its_own_is_read_on_it() {
+        let india = law("IN", None, "sms", Category::Marketing);
+        let nine_in_delhi = at("2026-11-23T03:30:00Z");
+        assert!(india.forbids_at(nine_in_delhi, America::New_York).is_none());
+        let before = nine_in_delhi - TimeDelta::seconds(1);
+        assert!(india.forbids_at(before, America::New_York).is_some());
+    }
+
+    #[test]
+    fn a_campaign_lifts_its_own_and_the_workspace_s_hours_but_never_a_law() {
+        let night = at("2026-11-23T23:00:00Z");
+        let workspace = Some(hours("21:00", "08:00"));
+        let ban = |campaign| own(campaign, workspace).forbids_at(night, Tz::UTC).cloned();
+        assert_eq!(ban(CampaignQuiet::Inherit), Some(Ban::Workspace(hours("21:00", "08:00"))));
+        assert_eq!(ban(CampaignQuiet::Lift), None);
+        assert!(marketing("FR", None).forbids_at(night, Europe::Paris).is_some());
+        let added = own(CampaignQuiet::Add(hours("12:00", "13:00")), workspace);
+        assert!(added.forbids_at(night, Tz::UTC).is_some());
+        let noon = added.forbids_at(at("2026-11-23T12:30:00Z"), Tz::UTC).unwrap();
+        assert_eq!(noon.to_string(), "quiet hours of the campaign, 12:00-13:00");
+    }
+
+    #[test]
+    fn hours_over_midnight_hold_from_their_start_up_to_but_not_including_their_end() {
+        let quiet = own(CampaignQuiet::Inherit, Some(hours("21:00", "08:00")));
+        for (time, forbidden) in [
+            ("20:59:59", false),
+            ("21:00:00", true),
+            ("23:59:59", true),
+            ("00:00:00", true),
+            ("07:59:59", true),
+            ("08:00:00", false),
+        ] {
+            let at = at(&format!("2026-11-23T{time}Z"));
+            assert_eq!(quiet.forbids_at(at, Tz::UTC).is_some(), forbidden, "{time}");
+        }
+    }
+
+    #[test]
+    fn a_span_is_forbidden_if_any_moment_of_it_is() {
+        let quiet = own(CampaignQuiet::Add(hours("12:30", "12:31")), None);
+        let forbids = |from, to| quiet.forbids_span(at(from), at(to), Tz::UTC).is_some();
+        assert!(forbids("2026-11-23T12:00:00Z", "2026-11-23T13:00:00Z"));
+        assert!(!forbids("2026-11-23T12:00:00Z", "2026-11-23T12:30:00Z"));
+        assert!(forbids("2026-11-23T12:00:00Z", "2026-11-23T12:30:00.000001Z"));
+        assert!(!forbids("2026-11-23T12:31:00Z", "2026-11-24T12:30:00Z"));
+        assert!(forbids("2026-11-20T13:00:00Z", "2026-11-24T12:00:00Z"), "days in between");
+    }
+
+    #[test]
+    fn quiet_hours_hold_both_times_that_the_clock_shows_them() {
+        let quiet = own(CampaignQuiet::Add(hours("01:15", "01:45")), None);
+        for hour in ["2026-11-01T05", "2026-11-01T06"] {
+            let at = |minute: &str| at(&format!("{hour}:{minute}:00Z"));
+            assert!(quiet.forbids_span(at("15"), at("45"), America::New_York).is_some());
+            assert!(quiet.forbids_at(at("14"), America::New_York).is_none());
+            assert!(quiet.forbids_at(at("45"), America::New_York).is_none());
+        }
+        // in the spring the clock never shows them
+        let quiet = own(CampaignQuiet::Add(hours("02:15", "02:45")), None);
+        let (from, to) = (at("2026-03-08T05:00:00Z"), at("2026-03-09T05:00:00Z"));
+        assert_eq!(quiet.forbids_span(from, to, America::New_York), None);
+    }
+
+    #[test]
+    fn a_day_that_a_country_skipped_forbids_nothing() {
+        let friday = Rules::built_in()
+            .with(
+                r#"
+                [[rule]]
+                name = "no-fridays"
+                countries = ["WS"]
+                categories = ["marketing"]
+                channels = ["sms"]
+                allowed = ["Sat-Thu 00:00-24:00"]
+                until = 2012-01-05
+                source = "made up"
+                "#,
+            )
+            .unwrap();
+        let samoa: Country = "WS".parse().unwrap();
+        let case = Case {
+            country: Some(&samoa),
+            region: None,
+            channel: "sms",
+            category: Category::Marketing,
+        };
+        let quiet = Quiet::new(&friday, case, CampaignQuiet::Inherit, None);
+        let forbids = |from, to| quiet.forbids_span(at(from), at(to), Pacific::Apia).is_some();
+        // Friday 30 December 2011 was never shown; the rule is out of force on 6 January
+        assert!(!forbids("2011-12-29T10:00:00Z", "2012-01-07T00:00:00Z"));
+        assert!(forbids("2011-12-24T09:59:00Z", "2011-12-24T10:00:00Z"), "23 December");
+    }
 }

@@ -1,6 +1,6 @@
 //! Countries' laws on hours, as data: `country_rules.toml`, and what a workspace adds to it in the
-//! same shape. Owns the reading and checking of that shape; whether an instant is forbidden is asked
-//! of [`super::quiet`].
+//! same shape. Owns the reading and checking of that shape, and which laws bind a case; whether an
+//! instant is forbidden is asked of [`super::quiet`].
 //!
 //! *Invariant:* rules are only ever added. Nothing that a workspace writes lifts a country's law.
 
@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{Datelike, NaiveDate};
-use chrono_tz::Tz;
 use serde::Deserialize;
+use toml::value::Datetime;
 
 use super::holidays::Holidays;
+use super::law::{Case, Law, MinuteSpan, closed};
 use crate::model::campaign::WeekSpan;
 use crate::model::content::Category;
 use crate::model::recipient::{Country, parse_zone};
@@ -19,74 +20,10 @@ use crate::model::recipient::{Country, parse_zone};
 /// The channels that a rule can bind. None binds `console`.
 pub const BINDABLE: [&str; 4] = ["sms", "whatsapp", "http", "simulated"];
 
-/// Minutes of a day.
-pub(super) const DAY_MINUTES: u32 = 1440;
 /// Farther from Easter than this would leave the year.
 const EASTER_DISTANCE_MAX: i64 = 80;
 
 const BUILT_IN: &str = include_str!("country_rules.toml");
-
-/// Minutes of a local day, from the first up to but not including the second.
-pub(super) type MinuteSpan = (u32, u32);
-
-/// One law: whom it binds, and the hours it leaves open.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Law {
-    /// Unique among the rules.
-    pub name: String,
-    /// Where it is written.
-    pub source: String,
-    /// Whose recipients.
-    pub countries: Vec<Country>,
-    /// Parts of the country; empty: all of it.
-    pub regions: Vec<String>,
-    /// Which messages.
-    pub categories: Vec<Category>,
-    /// On which channels.
-    pub channels: Vec<String>,
-    /// First and last day in force, on the rule's clock.
-    pub in_force: (NaiveDate, NaiveDate),
-    /// The clock of the rule; `None`: the recipient's.
-    pub zone: Option<Tz>,
-    /// Forbidden minutes by day of the week, Monday first.
-    pub(super) week: [Vec<MinuteSpan>; 7],
-    /// Forbidden minutes of a public holiday; `None`: holidays are common days.
-    pub(super) holiday: Option<Vec<MinuteSpan>>,
-}
-
-/// What a law is asked about.
-#[derive(Debug, Clone, Copy)]
-pub struct Case<'a> {
-    /// The recipient's country; without it no law is known to bind.
-    pub country: Option<&'a Country>,
-    /// The part of the country, such as `TX`, where it is known.
-    pub region: Option<&'a str>,
-    /// The kind of channel, such as `whatsapp`.
-    pub channel: &'a str,
-    /// The purpose of the message.
-    pub category: Category,
-}
-
-impl Law {
-    /// Whether it has a say in the case.
-    pub fn binds(&self, case: Case<'_>) -> bool {
-        case.country.is_some_and(|country| self.countries.contains(country))
-            && (self.regions.is_empty()
-                || case.region.is_some_and(|region| self.regions.iter().any(|r| r == region)))
-            && self.categories.contains(&case.category)
-            && self.channels.iter().any(|channel| channel == case.channel)
-    }
-
-    /// The minutes of a day, on the rule's clock, in which nothing may be sent.
-    pub(super) fn forbidden_on(&self, date: NaiveDate, holidays: &Holidays) -> &[MinuteSpan] {
-        let (since, until) = self.in_force;
-        match &self.holiday {
-            _ if date < since || date > until => &[],
-            Some(hours) if holidays.contains(date) => hours,
-            _ => &self.week[date.weekday().num_days_from_monday() as usize],
-        }
-    }
-}
 
 /// Every law, and the holidays that they name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,7 +57,7 @@ impl Rules {
         let mut wrong = Vec::new();
         let mut rules = self.clone();
         for raw in raw.holidays {
-            rules.add_holidays(&raw, &mut wrong);
+            rules.add_holidays(raw, &mut wrong);
         }
         for raw in raw.rule {
             let law = raw.check(&mut wrong);
@@ -161,30 +98,11 @@ impl Rules {
         self.laws.push(Arc::new(law));
     }
 
-    fn add_holidays(&mut self, raw: &RawHolidays, wrong: &mut Vec<String>) {
-        let mut added = Holidays {
-            easter: raw.easter.clone(),
-            dates: raw.dates.clone(),
-            ..Holidays::default()
-        };
-        for text in &raw.fixed {
-            // a leap year, so that 02-29 can be named
-            match NaiveDate::parse_from_str(&format!("2024-{text}"), "%Y-%m-%d") {
-                Ok(date) => added.fixed.push((date.month(), date.day())),
-                Err(_) => wrong.push(format!(
-                    "holidays: fixed: {text:?} is not a month and day such as \"07-14\""
-                )),
-            }
-        }
-        if let Some(far) = raw.easter.iter().find(|days| days.abs() > EASTER_DISTANCE_MAX) {
-            wrong.push(format!(
-                "holidays: easter: {far} is not between -{EASTER_DISTANCE_MAX} and \
-                 {EASTER_DISTANCE_MAX} days"
-            ));
-        }
-        for country in &raw.countries {
-            let known = self.holidays.entry(country.clone()).or_default();
-            Arc::make_mut(known).extend(&added);
+    fn add_holidays(&mut self, raw: RawHolidays, wrong: &mut Vec<String>) {
+        let countries = raw.countries.clone();
+        let added = raw.check(wrong);
+        for country in countries {
+            Arc::make_mut(self.holidays.entry(country).or_default()).extend(&added);
         }
     }
 }
@@ -209,8 +127,8 @@ struct RawRule {
     channels: Vec<String>,
     allowed: Vec<String>,
     holidays: Option<Vec<String>>,
-    since: Option<NaiveDate>,
-    until: Option<NaiveDate>,
+    since: Option<Datetime>,
+    until: Option<Datetime>,
     time_zone: Option<String>,
     source: String,
 }
@@ -224,9 +142,44 @@ struct RawHolidays {
     #[serde(default)]
     easter: Vec<i64>,
     #[serde(default)]
-    dates: Vec<NaiveDate>,
+    dates: Vec<Datetime>,
     #[expect(dead_code, reason = "kept for whoever reads the file")]
     source: Option<String>,
+}
+
+impl RawHolidays {
+    fn check(self, wrong: &mut Vec<String>) -> Holidays {
+        let mut note = |key: &str, problem: String| {
+            let countries: Vec<_> = self.countries.iter().map(Country::as_str).collect();
+            wrong.push(format!("holidays of {}: {key}: {problem}", countries.join(", ")));
+        };
+        if self.countries.is_empty() {
+            note("countries", "the list is empty, so that nobody would have them".to_owned());
+        }
+        let fixed = self.fixed.iter().filter_map(|text| {
+            // a leap year, so that 02-29 can be named
+            let date = NaiveDate::parse_from_str(&format!("2024-{text}"), "%Y-%m-%d").ok();
+            if date.is_none() {
+                note("fixed", format!("{text:?} is not a month and day such as \"07-14\""));
+            }
+            date.map(|date| (date.month(), date.day()))
+        });
+        let fixed = fixed.collect();
+        for days in self.easter.iter().filter(|days| days.abs() > EASTER_DISTANCE_MAX) {
+            note("easter", format!("{days} is more than {EASTER_DISTANCE_MAX} days from Easter"));
+        }
+        let dates = self.dates.iter().filter_map(|given| day("dates", given, &mut note));
+        Holidays { fixed, dates: dates.collect(), easter: self.easter }
+    }
+}
+
+/// A date without time, as TOML writes it.
+fn day(key: &str, given: &Datetime, note: &mut impl FnMut(&str, String)) -> Option<NaiveDate> {
+    let date = given.to_string().parse().ok();
+    if date.is_none() {
+        note(key, format!("{given} is not a day such as 2026-07-14"));
+    }
+    date
 }
 
 impl RawRule {
@@ -245,12 +198,16 @@ impl RawRule {
         for channel in self.channels.iter().filter(|c| !BINDABLE.contains(&c.as_str())) {
             note("channels", format!("{channel:?} is not one of {}", BINDABLE.join(", ")));
         }
-        let in_force = (self.since.unwrap_or(NaiveDate::MIN), self.until.unwrap_or(NaiveDate::MAX));
+        let since = self.since.as_ref().and_then(|given| day("since", given, &mut note));
+        let until = self.until.as_ref().and_then(|given| day("until", given, &mut note));
+        let in_force = (since.unwrap_or(NaiveDate::MIN), until.unwrap_or(NaiveDate::MAX));
         if in_force.1 < in_force.0 {
-            note("until", format!("{} is before since {}", in_force.1, in_force.0));
+            note("until", format!("{} is before since, {}", in_force.1, in_force.0));
         }
         let zone = self.time_zone.as_deref().and_then(|name| {
-            parse_zone(name).map_err(|error| note("time_zone", error.to_string())).ok()
+            parse_zone(name)
+                .map_err(|e| note("time_zone", format!("{:?} is not {}", e.value, e.wanted)))
+                .ok()
         });
         let mut open: [Vec<MinuteSpan>; 7] = Default::default();
         for text in &self.allowed {
@@ -290,19 +247,105 @@ impl RawRule {
     }
 }
 
-/// The minutes of a day that lie in none of the spans.
-fn closed(mut open: Vec<MinuteSpan>) -> Vec<MinuteSpan> {
-    open.sort_unstable();
-    let mut closed = Vec::new();
-    let mut at = 0;
-    for (from, to) in open {
-        if from > at {
-            closed.push((at, from));
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULE: &str = r#"
+        [[rule]]
+        name = "house"
+        countries = ["BR"]
+        categories = ["marketing"]
+        channels = ["whatsapp"]
+        allowed = ["Mon-Fri 09:00-12:00", "Mon-Fri 11:00-18:00"]
+        source = "our own"
+    "#;
+
+    fn problem(from: &str, to: &str) -> String {
+        assert!(RULE.contains(from));
+        Rules::built_in().with(&RULE.replace(from, to)).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_is_not_allowed_is_forbidden() {
+        let rules = Rules::built_in().with(RULE).unwrap();
+        let house = rules.laws().find(|law| law.name == "house").unwrap();
+        assert_eq!(house.week[0], [(0, 540), (1080, 1440)]);
+        assert_eq!(house.week[5], [(0, 1440)]);
+        assert_eq!(closed(vec![(0, 1440)]), []);
+    }
+
+    #[test]
+    fn a_workspace_adds_rules_and_takes_none_away() {
+        let rules = Rules::built_in().with(RULE).unwrap();
+        let before: Vec<_> = Rules::built_in().laws().cloned().collect();
+        let after: Vec<_> = rules.laws().cloned().collect();
+        assert_eq!(after[..before.len()], before);
+        assert_eq!(after.len(), before.len() + 1);
+        let again = rules.with(RULE).unwrap_err().to_string();
+        assert_eq!(again, "rule house: the name is taken; choose another");
+    }
+
+    #[test]
+    fn an_error_names_key_value_and_what_would_be_right() {
+        let wrong = [
+            (
+                "\"whatsapp\"",
+                "\"console\"",
+                "channels: \"console\" is not one of sms, whatsapp, http, simulated",
+            ),
+            (
+                "09:00-12:00",
+                "9-12",
+                "allowed: \"Mon-Fri 9-12\" is not days and hours such as \"Mon-Sat 08:00-22:00\"",
+            ),
+            (
+                "source",
+                "time_zone = \"Rio\"\nsource",
+                "time_zone: \"Rio\" is not the name of an IANA zone, such as Europe/London",
+            ),
+            (
+                "source",
+                "until = 2026-01-01\nsince = 2026-02-01\nsource",
+                "until: 2026-01-01 is before since, 2026-02-01",
+            ),
+            (
+                "source",
+                "since = 2026-02-01T10:00:00\nsource",
+                "since: 2026-02-01T10:00:00 is not a day such as 2026-07-14",
+            ),
+            (
+                "source",
+                "holidays = []\nsource",
+                "holidays: those of BR are not known; add [[holidays]] with countries = [\"BR\"]",
+            ),
+            (
+                "source",
+                "holidays = [\"noon\"]\nsource",
+                "holidays: \"noon\" is not hours such as \"10:00-18:00\"",
+            ),
+            ("[\"BR\"]", "[]", "countries: the list is empty, so that the rule would bind nobody"),
+        ];
+        for (from, to, said) in wrong {
+            let problem = problem(from, to);
+            assert!(problem.contains(&format!("rule house: {said}")), "{problem}");
         }
-        at = at.max(to);
+        let holidays =
+            "[[holidays]]\ncountries = [\"BR\"]\nfixed = [\"02-30\"]\neaster = [99]\n[[rule]]";
+        assert_eq!(
+            problem("[[rule]]", holidays),
+            "holidays of BR: fixed: \"02-30\" is not a month and day such as \"07-14\"\n\
+             holidays of BR: easter: 99 is more than 80 days from Easter",
+        );
+        assert!(problem("[\"marketing\"]", "[\"adverts\"]").contains("\"adverts\" is not one of"));
+        assert!(problem("source", "quiet = true\nsource").contains("unknown field `quiet`"));
     }
-    if at < DAY_MINUTES {
-        closed.push((at, DAY_MINUTES));
+
+    #[test]
+    fn every_rule_names_its_source_and_binds_somebody() {
+        for law in Rules::built_in().laws() {
+            assert!(!law.source.is_empty() && !law.countries.is_empty(), "{}", law.name);
+            assert!(law.week.iter().any(|day| day.iter().any(|(from, to)| from < to)));
+        }
     }
-    closed
 }

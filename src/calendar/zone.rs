@@ -112,7 +112,7 @@ pub(super) fn stretches(
 /// day of each other; no zone has changed its offset twice in one day.
 fn offset_holds_until(from: Instant, to: Instant, offset: i64, tz: Tz) -> Instant {
     let (mut same, mut other) = (from.timestamp(), to.timestamp());
-    if offset_at(other, tz) == offset {
+    if same == other || offset_at(other, tz) == offset {
         return to;
     }
     while other - same > 1 {
@@ -131,4 +131,91 @@ fn offset_at(timestamp: i64, tz: Tz) -> i64 {
     let at: DateTime<Utc> =
         DateTime::from_timestamp(timestamp, 0).expect("a time stamp of an instant in use");
     i64::from(tz.offset_from_utc_datetime(&at.naive_utc()).fix().local_minus_utc())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono_tz::{America, Asia, Australia, Pacific};
+
+    fn at(text: &str) -> Instant {
+        text.parse().unwrap()
+    }
+
+    fn wall(text: &str) -> NaiveDateTime {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_wall_time_shown_twice_means_the_earlier_instant() {
+        let twice = wall("2026-11-01T01:30:00");
+        assert_eq!(instant(twice, America::New_York), at("2026-11-01T05:30:00Z"));
+        assert_eq!(local(at("2026-11-01T06:30:00Z"), America::New_York), twice);
+        // half an hour on Lord Howe Island
+        let twice = wall("2026-04-05T01:45:00");
+        assert_eq!(instant(twice, Australia::Lord_Howe), at("2026-04-04T14:45:00Z"));
+        assert_eq!(local(at("2026-04-04T15:15:00Z"), Australia::Lord_Howe), twice);
+    }
+
+    #[test]
+    fn a_wall_time_never_shown_means_the_first_instant_after_the_gap() {
+        let in_gap = wall("2026-03-08T02:59:59");
+        assert_eq!(instant(in_gap, America::New_York), at("2026-03-08T07:00:00Z"));
+        let in_gap = wall("2026-10-04T02:10:00");
+        assert_eq!(instant(in_gap, Australia::Lord_Howe), at("2026-10-03T15:30:00Z"));
+        // Samoa had no 30 December in 2011
+        let in_gap = wall("2011-12-30T12:00:00");
+        assert_eq!(instant(in_gap, Pacific::Apia), at("2011-12-30T10:00:00Z"));
+        assert_eq!(local(at("2011-12-30T10:00:00Z"), Pacific::Apia), wall("2011-12-31T00:00:00"));
+    }
+
+    #[test]
+    fn hour_0_of_the_week_is_monday_after_midnight() {
+        assert_eq!(week_hour(at("2026-11-23T00:59:59Z"), Tz::UTC), 0);
+        assert_eq!(week_hour(at("2026-11-22T23:59:59Z"), Tz::UTC), 167);
+        assert_eq!(week_hour(at("2026-11-22T18:30:00Z"), Asia::Kolkata), 0);
+    }
+
+    fn hours_of(start: &str, length: SlotLength, tz: Tz) -> Vec<(usize, f64)> {
+        week_hours(Slot::holding(at(start), length), length, tz).collect()
+    }
+
+    #[test]
+    fn a_slot_is_shared_among_the_local_hours_that_it_overlaps() {
+        let hour = SlotLength::HOUR;
+        assert_eq!(hours_of("2026-11-23T05:00:00Z", hour, Tz::UTC), [(5, 1.0)]);
+        // 23:30 on Sunday to 00:30 on Monday
+        let kolkata = hours_of("2026-11-22T18:00:00Z", hour, Asia::Kolkata);
+        assert_eq!(kolkata, [(167, 0.5), (0, 0.5)]);
+        let kathmandu = hours_of("2026-11-22T18:00:00Z", hour, Asia::Kathmandu);
+        assert_eq!(kathmandu, [(167, 0.25), (0, 0.75)]);
+        let half = SlotLength::try_from(30).unwrap();
+        assert_eq!(hours_of("2026-11-22T18:30:00Z", half, Asia::Kolkata), [(0, 1.0)]);
+    }
+
+    #[test]
+    fn a_slot_that_the_clock_jumps_in_is_shared_as_the_clock_shows_it() {
+        // Sunday, 02:00 becomes 02:30 in the middle of the slot from 01:30
+        let spring = hours_of("2026-10-03T15:00:00Z", SlotLength::HOUR, Australia::Lord_Howe);
+        assert_eq!(spring, [(6 * 24 + 1, 0.5), (6 * 24 + 2, 0.5)]);
+        // one minute into Sunday it becomes Saturday 23:01 again
+        let newfoundland = hours_of("2010-11-07T02:00:00Z", SlotLength::HOUR, America::St_Johns);
+        assert_eq!(newfoundland, [(143, 0.5), (144, 60.0 / 3600.0), (143, 29.0 / 60.0)]);
+    }
+
+    #[test]
+    fn stretches_tile_a_span_and_keep_one_day_and_one_offset() {
+        let (from, to) = (at("2026-10-30T11:11:11.5Z"), at("2026-11-03T22:22:22.25Z"));
+        let all: Vec<_> = stretches(from, to, America::New_York).collect();
+        assert_eq!((all[0].from, all[all.len() - 1].to), (from, to));
+        assert!(all.windows(2).all(|pair| pair[0].to == pair[1].from));
+        // five local days, one of them cut by the change of the offset
+        assert_eq!(all.len(), 6);
+        for stretch in all {
+            for at in [stretch.from, stretch.to - TimeDelta::nanoseconds(1)] {
+                let local = local(at, America::New_York);
+                assert_eq!((local.date(), local - at.naive_utc()), (stretch.date, stretch.offset));
+            }
+        }
+    }
 }

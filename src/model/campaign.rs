@@ -19,7 +19,7 @@ pub const VARIANTS_MAX: usize = 200;
 /// The longest list in an audience.
 pub const AUDIENCE_LIST_MAX: usize = 1_000_000;
 /// The longest horizon of a goal: what the learner follows a message for.
-pub const WITHIN_MAX: Duration = Duration::from_secs(72 * 3600);
+pub const WITHIN_MAX: Duration = Duration::from_hours(72);
 
 /// A checked campaign.
 #[derive(Debug, Clone, PartialEq)]
@@ -476,8 +476,8 @@ impl RawCampaign {
                 format_args!("{:?} is not one of marketing, utility", category.as_str()),
             );
         }
-        let within = self.within.unwrap_or(Duration::from_secs(2 * 3600));
-        if within < Duration::from_secs(3600) || within > WITHIN_MAX {
+        let within = self.within.unwrap_or(Duration::from_hours(2));
+        if within < Duration::from_hours(1) || within > WITHIN_MAX {
             wrong.note(
                 "within",
                 format_args!("{:?} is not between 1h and 72h", humantime_text(within)),

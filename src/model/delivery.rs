@@ -51,13 +51,16 @@ word_type! {
 impl State {
     /// Whether nothing more will happen.
     pub fn is_end(self) -> bool {
-        use State::*;
+        use State::{Cancelled, Expired, Failed, InDoubtExpired, Refused, Sent};
         matches!(self, Sent | Refused | Failed | Expired | InDoubtExpired | Cancelled)
     }
 
     /// The legal moves.
     pub fn may_become(self, next: State) -> bool {
-        use State::*;
+        use State::{
+            Cancelled, Claimed, Expired, Failed, Held, InDoubt, InDoubtExpired, Planned, Refused,
+            Sent,
+        };
         match self {
             Planned => matches!(next, Planned | Claimed | Refused | Expired | Cancelled),
             Claimed => matches!(next, Planned | Sent | Held | InDoubt | Refused | Failed | Expired),

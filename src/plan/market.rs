@@ -64,10 +64,6 @@ impl Group {
         self.starts.len() - 1
     }
 
-    /// The places of a cell.
-    pub(super) fn places_of(&self, cell: usize) -> &[u32] {
-        &self.places[self.starts[cell] as usize..self.starts[cell + 1] as usize]
-    }
 }
 
 /// One person in one campaign.
@@ -164,6 +160,15 @@ impl Market {
         self.values[bidder.values + seat.plane as usize * group.cells() + cell as usize]
     }
 
+    /// The places that use up each limit by the message.
+    pub(super) fn covers(&self) -> Vec<Vec<u32>> {
+        let mut covers = vec![Vec::new(); self.limits.len()];
+        for (place, uses) in self.places.iter().enumerate() {
+            uses.counted.iter().for_each(|limit| covers[*limit as usize].push(place as u32));
+        }
+        covers
+    }
+
     /// Calls `each` with every limit that a seat of a bidder uses, and how much of it.
     pub(super) fn uses(&self, bidder: &Bidder, seat: Seat, mut each: impl FnMut(u32, i64)) {
         if seat.place == NOWHERE {
@@ -231,9 +236,19 @@ impl Posted {
         Self { message, reply, groups }
     }
 
-    /// The price of money for a bidder's group.
-    pub(super) fn money(&self, bidder: &Bidder) -> f32 {
-        self.groups[bidder.group as usize].money
+    /// The best a bidder can do at one place.
+    pub(super) fn best_at(&self, market: &Market, bidder: &Bidder, place: u32) -> Offer {
+        let mut best = Offer::NONE;
+        for plane in 0..bidder.planes {
+            let seat = Seat { place, plane };
+            let replies = market.reply(bidder, plane) * self.reply[place as usize];
+            let net = market.value(bidder, seat) - replies;
+            if net > best.net {
+                best = Offer { seat, net };
+            }
+        }
+        let due = bidder.cost * self.groups[bidder.group as usize].money;
+        Offer { net: best.net - self.message[place as usize] - due, ..best }
     }
 
     /// The two best offers to a bidder, being refused among them; equal ones by its tie.
@@ -349,7 +364,7 @@ fn two_largest(values: &[f32], prices: &[f32]) -> [(usize, f32); 2] {
         *peak = values.iter().zip(prices).map(of).fold(NONE, |a, b| if b > a { b } else { a });
     }
     let mut best = [(0, NONE); 2];
-    let mut look = |chunk: usize, best: &mut [(usize, f32); 2], except: usize| {
+    let look = |chunk: usize, best: &mut [(usize, f32); 2], except: usize| {
         let from = chunk * LANES;
         let to = (from + LANES).min(values.len());
         for index in (from..to).filter(|index| *index != except) {
@@ -375,7 +390,8 @@ fn two_largest(values: &[f32], prices: &[f32]) -> [(usize, f32); 2] {
         look(first.0, &mut best, usize::MAX);
         let second = largest(first.0);
         if second.1 > best[1].1 {
-            look(second.0, &mut best, best[0].0);
+            let except = best[0].0;
+            look(second.0, &mut best, except);
         }
     }
     best

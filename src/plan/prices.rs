@@ -22,6 +22,8 @@ const DENSE_MAX: usize = 1200;
 const TIES_PER_LIMIT: usize = 12;
 /// Steps that lower the bound by less than this share of it are not worth another.
 const PROGRESS_MIN: f64 = 2e-6;
+/// So many such steps in a row end the search.
+const IDLE_MAX: usize = 2;
 const DAMPING: (f64, f64) = (1e-4, 1e4);
 const SWEEPS: usize = 60;
 /// Worths are summed as whole multiples of 2⁻³², loads of 2⁻²⁰.
@@ -102,7 +104,6 @@ struct Tie {
 /// What a scan of bidders at posted prices found.
 #[derive(Default)]
 struct Scan {
-    exact: i64,
     /// Bound with near-ties rounded off at the width of the last model, and at the new one.
     rounded: [i64; 2],
     messages: Vec<i64>,
@@ -151,24 +152,19 @@ impl<'a> Search<'a> {
             let wanted = (TIES_PER_LIMIT * model.active.len()).max(64);
             let next_width = if model.ties > wanted { self.width * 0.5 } else { self.width };
             let tried = self.step(&model);
-            let (value, next) = {
-                let (value, mut next) = self.model(sample, scale, next_width, &tried);
-                next.value = next.value.min(f64::MAX);
-                (value, next)
-            };
+            let (value, next) = self.model(sample, scale, next_width, &tried);
             let gain = model.value - value;
+            let small = gain.abs() < PROGRESS_MIN * value.abs();
+            idle = if small && next_width >= self.width { idle + 1 } else { 0 };
             if gain >= 0.0 {
                 self.prices = tried;
                 self.damping = (self.damping * 0.3).max(DAMPING.0);
-                let small = gain < PROGRESS_MIN * value.abs();
-                idle = if small && next_width >= self.width { idle + 1 } else { 0 };
                 self.width = next_width;
                 model = next;
             } else {
                 self.damping = (self.damping * 5.0).min(DAMPING.1);
-                idle += usize::from(self.damping >= DAMPING.1);
             }
-            if idle >= 2 {
+            if idle >= IDLE_MAX {
                 break;
             }
         }
@@ -254,7 +250,6 @@ impl Scan {
     fn add(&mut self, market: &Market, posted: &Posted, index: u32, widths: [f32; 2]) {
         let bidder = &market.bidders[index as usize];
         let [first, second] = posted.best_two(market, bidder);
-        self.exact += (f64::from(first.net) * WORTH) as i64;
         let margin = first.net - second.net;
         for (sum, width) in self.rounded.iter_mut().zip(widths) {
             let extra = if margin < width { (width - margin).powi(2) / (4.0 * width) } else { 0.0 };
@@ -288,7 +283,6 @@ impl Scan {
         let add = |to: &mut Vec<i64>, from: Vec<i64>| {
             to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
         };
-        self.exact += other.exact;
         self.rounded[0] += other.rounded[0];
         self.rounded[1] += other.rounded[1];
         add(&mut self.messages, other.messages);

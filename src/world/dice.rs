@@ -99,9 +99,8 @@ mod tests {
         let count = 100_000;
         let dice = |i: u64| Dice::new(7).with(3).with(i);
         let moments = |draw: &dyn Fn(Dice) -> f64| {
-            let (sum, squares) = (0..count).map(|i| draw(dice(i))).fold((0.0, 0.0), |(s, q), x| {
-                (s + x, q + x * x)
-            });
+            let (sum, squares) =
+                (0..count).map(|i| draw(dice(i))).fold((0.0, 0.0), |(s, q), x| (s + x, q + x * x));
             let mean = sum / count as f64;
             (mean, squares / count as f64 - mean * mean)
         };

@@ -256,9 +256,8 @@ impl Person<'_> {
                 let place = (f64::from(number) + dice.unit()) / f64::from(count);
                 let week = (place * f64::from(logging.weeks)) as usize;
                 let hour = logging.hour(dice.with(1));
-                let second = week as i64 * WEEK
-                    + hour as i64 * 3_600
-                    + dice.with(2).below(3_600) as i64;
+                let second =
+                    week as i64 * WEEK + hour as i64 * 3_600 + dice.with(2).below(3_600) as i64;
                 (local::utc(self.zone, begin + second), week, hour, number)
             })
             .collect();

@@ -1,6 +1,6 @@
 //! A person's own clock, in whole seconds: what the wall shows at an instant, and the way back.
 
-use chrono::{DateTime, NaiveDate, Offset, TimeDelta, TimeZone};
+use chrono::{DateTime, Datelike, NaiveDate, Offset, TimeZone};
 use chrono_tz::Tz;
 
 use crate::model::time::Instant;
@@ -57,8 +57,8 @@ pub(super) fn is_weekend(day: i64) -> bool {
 
 /// Month and day of the month of a day counted from the epoch.
 pub(super) fn month_day(day: i64) -> (u32, u32) {
-    use chrono::Datelike;
-    let date = NaiveDate::default() + TimeDelta::days(day);
+    const EPOCH: i64 = 719_163;
+    let date = NaiveDate::from_num_days_from_ce_opt((EPOCH + day) as i32).unwrap_or_default();
     (date.month(), date.day())
 }
 

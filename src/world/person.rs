@@ -105,7 +105,7 @@ impl<'w> Person<'w> {
             match world.spec.habit {
                 Habit::Daily => Habits::Daily {
                     rhythm: Rhythm::new(chronotype, zone, dice),
-                    keenness: dice.with(99).around(0.3, 0.5),
+                    keenness: dice.with(99).around(0.36, 0.5),
                 },
                 Habit::Friendly => Habits::Rated(Box::new(world.patterns.friendly(zone, dice))),
                 Habit::Hostile => Habits::Rated(Box::new(Patterns::hostile(zone, dice))),
@@ -152,12 +152,13 @@ impl<'w> Person<'w> {
         if delivered - at > EXPIRY.as_seconds_f64() {
             return Response::default();
         }
-        let met = self.meet(sent, delivered, turn(Turn::Opens));
+        let taste = self.taste(sent.content);
+        let met = self.meet(sent, taste, delivered, turn(Turn::Opens));
         let mut response = Response {
             delivered_at: Some(local::instant(delivered)),
             opted_out_at: met
                 .seen
-                .filter(|_| turn(Turn::OptOut).chance(self.harm(sent)))
+                .filter(|_| turn(Turn::OptOut).chance(self.harm_of(sent, taste)))
                 .map(|seen| local::instant(seen + turn(Turn::OptOut).with(1).around(20.0, 0.7))),
             ..Response::default()
         };
@@ -170,7 +171,7 @@ impl<'w> Person<'w> {
             response.read_at = Some(local::instant(machine));
         }
         if let Some(opened) = met.opened {
-            self.act(sent, opened, turn, &mut response);
+            self.act(taste, opened, turn, &mut response);
         }
         response
     }
@@ -179,11 +180,16 @@ impl<'w> Person<'w> {
     /// is exact for `Read`, receipts or none; for the other goals it is the chance to open in
     /// time and then ever to act, and so a little high.
     pub fn chance(&self, sent: &Sent<'_>, goal: Goal, within: Duration) -> f64 {
-        self.chance_to_open(sent.at, self.pull(sent), within) * self.acts(sent, goal)
+        let taste = self.taste(sent.content);
+        self.chance_to_open(sent.at, self.pull(sent, taste), within) * self.acts(taste, goal)
     }
 
     /// The chance that the person opts out because of a message, once it is seen.
     pub fn harm(&self, sent: &Sent<'_>) -> f64 {
+        self.harm_of(sent, self.taste(sent.content))
+    }
+
+    fn harm_of(&self, sent: &Sent<'_>, taste: f64) -> f64 {
         let base = self.world.spec.opt_out;
         if base == 0.0 {
             return 0.0;
@@ -191,7 +197,7 @@ impl<'w> Person<'w> {
         let purpose = if sent.category == Category::Marketing { 1.0 } else { 0.2 };
         let crowd = (0.5 * (self.last_week(sent) - WELCOME_A_WEEK).max(0.0)).exp();
         let hour = if self.habits(sent.at).sleeps(local::seconds(sent.at)) { 4.0 } else { 1.0 };
-        let dislike = self.taste(sent.content).powf(-1.5);
+        let dislike = taste.powf(-1.5);
         let irritable = self.draw(Draw::Irritable).around(1.0, 0.8);
         (base * purpose * crowd * hour * dislike * irritable).min(0.5)
     }
@@ -242,7 +248,8 @@ impl<'w> Person<'w> {
 
     /// Seconds of UTC at which the person is present on a day, `weekly` times in seven on average.
     pub(super) fn sessions(&self, day: i64, weekly: f64) -> Vec<f64> {
-        let noon = local::instant((local::utc(self.zone, day * local::DAY) + local::DAY / 2) as f64);
+        let noon =
+            local::instant((local::utc(self.zone, day * local::DAY) + local::DAY / 2) as f64);
         match self.habits(noon) {
             Habits::Daily { rhythm, .. } => rhythm.sessions(day, weekly).collect(),
             Habits::Rated(rates) => rates.sessions(day, weekly, self.draw(Draw::Session)),
@@ -260,8 +267,8 @@ impl<'w> Person<'w> {
         }
     }
 
-    fn meet(&self, sent: &Sent<'_>, delivered: f64, dice: Dice) -> Met {
-        let pull = self.pull(sent);
+    fn meet(&self, sent: &Sent<'_>, taste: f64, delivered: f64, dice: Dice) -> Met {
+        let pull = self.pull(sent, taste);
         match self.habits(sent.at) {
             Habits::Daily { rhythm, keenness } => {
                 let is_off = |at| self.on_again(at) > at;
@@ -275,10 +282,10 @@ impl<'w> Person<'w> {
     }
 
     /// What multiplies the chance or rate of opening.
-    fn pull(&self, sent: &Sent<'_>) -> f64 {
+    fn pull(&self, sent: &Sent<'_>, taste: f64) -> f64 {
         let fatigue = self.world.spec.fatigue;
         let tired = (self.last_week(sent) - WELCOME_A_WEEK).max(0.0) * fatigue;
-        self.taste(sent.content) * (-tired).exp()
+        taste * (-tired).exp()
     }
 
     /// Messages in the seven days before this one, itself counted.
@@ -288,9 +295,8 @@ impl<'w> Person<'w> {
     }
 
     /// The chance of an act, given that the message was opened.
-    fn acts(&self, sent: &Sent<'_>, goal: Goal) -> f64 {
-        let liked = || self.taste(sent.content).sqrt();
-        let click = || (self.draw(Draw::Clicks).around(0.12, 0.6) * liked()).min(0.8);
+    fn acts(&self, taste: f64, goal: Goal) -> f64 {
+        let click = || (self.draw(Draw::Clicks).around(0.12, 0.6) * taste.sqrt()).min(0.8);
         match goal {
             Goal::Read => 1.0,
             Goal::Click => click(),
@@ -299,18 +305,12 @@ impl<'w> Person<'w> {
         }
     }
 
-    fn act(
-        &self,
-        sent: &Sent<'_>,
-        opened: f64,
-        turn: impl Fn(Turn) -> Dice,
-        response: &mut Response,
-    ) {
-        let click = self.acts(sent, Goal::Click);
+    fn act(&self, taste: f64, opened: f64, turn: impl Fn(Turn) -> Dice, response: &mut Response) {
+        let click = self.acts(taste, Goal::Click);
         if turn(Turn::Click).chance(click) {
             let clicked = opened + turn(Turn::Click).with(1).around(25.0, 1.0);
             response.clicked_at = Some(local::instant(clicked));
-            if turn(Turn::Convert).chance(self.acts(sent, Goal::Convert) / click) {
+            if turn(Turn::Convert).chance(self.acts(taste, Goal::Convert) / click) {
                 let converted = clicked + turn(Turn::Convert).with(1).around(2_400.0, 1.6);
                 response.converted_at = Some(local::instant(converted));
                 let (rate, currency) =
@@ -320,7 +320,7 @@ impl<'w> Person<'w> {
                 response.currency = Some(currency.to_owned());
             }
         }
-        if turn(Turn::Reply).chance(self.acts(sent, Goal::Reply)) {
+        if turn(Turn::Reply).chance(self.acts(taste, Goal::Reply)) {
             let replied = opened + turn(Turn::Reply).with(1).around(700.0, 1.3);
             response.replied_at = Some(local::instant(replied));
         }

@@ -38,6 +38,7 @@ pub(super) struct Rates {
     zone: Tz,
     /// Rate an hour on a fresh message of neutral content.
     hourly: Week,
+    highest: f64,
     decay_hours: f64,
 }
 
@@ -45,20 +46,26 @@ impl Patterns {
     pub(super) fn new(dice: Dice) -> Self {
         let week = |index: usize| {
             let dice = dice.with(index as u64);
-            // main hours spread over the waking day, weekends up to five hours later
-            let main = 6.0 + 17.0 * (index as f64 + dice.with(1).unit()) / PATTERNS as f64;
-            let second = dice.with(2).between(6.0, 25.0);
-            let weekday = [bump(main, dice.with(3).between(1.0, 2.5)), bump(second, 1.5)];
-            let later = dice.with(4).between(0.0, 5.0);
-            let weekend = [bump(main + later, 2.5), bump(dice.with(5).between(9.0, 25.0), 2.0)];
-            let (weight, lift) = (dice.with(6).between(0.2, 0.6), dice.with(7).between(0.6, 1.6));
-            let mut week = [0.0; WEEK_HOURS];
-            for (hour, rate) in week.iter_mut().enumerate() {
-                let ([one, two], factor) =
-                    if hour < 120 { (&weekday, 1.0) } else { (&weekend, lift) };
-                *rate = factor * (0.01 + one[hour % 24] + weight * two[hour % 24]);
-            }
-            normalized(week)
+            // main hours spread over the waking day, second ones elsewhere, weekends later
+            let slice = |index: usize, draw: u64| {
+                6.0 + 17.0 * (index as f64 + dice.with(draw).unit()) / PATTERNS as f64
+            };
+            let (main, second) = (slice(index, 1), slice((3 * index + 2) % PATTERNS, 2));
+            let later = dice.with(3).between(0.0, 4.0);
+            let weight = dice.with(4).between(0.2, 0.6);
+            let day = |first: f64, width: f64, second: f64| {
+                let (first, second) = (bump(first, width), bump(second, 1.5));
+                let day: [f64; 24] = std::array::from_fn(|h| 0.01 + first[h] + weight * second[h]);
+                let mean = day.iter().sum::<f64>() / 24.0;
+                day.map(|rate| rate / mean)
+            };
+            let weekday = day(main, dice.with(5).between(1.0, 2.5), second);
+            let weekend = day(main + later, 2.5, dice.with(6).between(9.0, 25.0));
+            let lift = dice.with(7).between(0.4, 1.4);
+            std::array::from_fn(|hour| match hour {
+                0..120 => weekday[hour % 24],
+                _ => lift * weekend[hour % 24],
+            })
         };
         let share = |index: usize| dice.with(100 + index as u64).between(0.5, 1.5);
         Self {
@@ -94,12 +101,15 @@ impl Patterns {
             day
         };
         let (weekday, other) = (blend(dice.with(1)), blend(dice.with(2)));
+        let leans: [f64; 7] =
+            std::array::from_fn(|day| dice.with(3).with(day as u64).around(1.0, 0.35));
         let mut hourly = [0.0; WEEK_HOURS];
         for (hour, rate) in hourly.iter_mut().enumerate() {
-            let lean = dice.with(3).with(hour as u64 / 24).around(1.0, 0.35);
             let own = dice.with(4).with(hour as u64).around(1.0, 0.8);
             let apart = if hour < 120 { 0.0 } else { 0.5 };
-            *rate = lean * own * (weekday[hour % 24] * (1.0 - apart) + other[hour % 24] * apart);
+            *rate = leans[hour / 24]
+                * own
+                * (weekday[hour % 24] * (1.0 - apart) + other[hour % 24] * apart);
         }
         Rates::new(zone, hourly, dice.with(5), dice.with(6).around(DECAY_HOURS, 0.6))
     }
@@ -108,7 +118,9 @@ impl Patterns {
 impl Rates {
     fn new(zone: Tz, hourly: Week, level: Dice, decay_hours: f64) -> Self {
         let level = level.around(LEVEL, LEVEL_SPREAD);
-        Self { zone, hourly: normalized(hourly).map(|rate| rate * level), decay_hours }
+        let hourly = normalized(hourly).map(|rate| rate * level);
+        let highest = hourly.iter().copied().fold(0.0, f64::max);
+        Self { zone, hourly, highest, decay_hours }
     }
 
     /// When a message is opened, seconds of UTC; `pull` multiplies the rate.
@@ -123,6 +135,9 @@ impl Rates {
                 return Some(arrived + 3_600.0 * at.max(age));
             }
             left -= passed;
+            if left > self.highest * self.decay_hours * fresh {
+                break; // no rate that is left could reach it
+            }
         }
         None
     }
@@ -174,8 +189,7 @@ impl Rates {
                 let step = next - age;
                 let whole = step > 1.0 - 1e-9;
                 let kept = if whole { hour_decay } else { (-step / self.decay_hours).exp() };
-                let item =
-                    (age, fresh, self.hourly[hour], self.decay_hours * fresh * (1.0 - kept));
+                let item = (age, fresh, self.hourly[hour], self.decay_hours * fresh * (1.0 - kept));
                 (age, fresh, hour) = (next, fresh * kept, (hour + 1) % WEEK_HOURS);
                 next = (age + 1.0).min(span);
                 item

@@ -2,8 +2,8 @@
 //! person may look at the phone, earlier or later than usual, and may open what waits there.
 //!
 //! Looks are independent of each other and their times logistic, so that the chance to open
-//! within a span is an exact product: `1 − Π (1 − look · (F(end) − F(start)) · open)`. A message
-//! sinks in the list with each day. Knows nothing of media, receipts or failures.
+//! within a span is an exact product: `1 − Π (1 − look · (F(end) − F(start)) · open)`, where
+//! `open` falls with the message's age. Knows nothing of media, receipts or failures.
 
 use chrono_tz::Tz;
 
@@ -13,8 +13,9 @@ use super::spec::Chronotype;
 
 /// Nobody scrolls further back than this many days.
 const FOLLOWED_DAYS: i64 = 7;
-/// What a day does to the chance that a waiting message is opened at a look.
-const SINKING: f64 = 0.7;
+/// A waiting message sinks in the list: its chance to be opened at a look falls with its age as
+/// `exp(−age / SINKING)`, in seconds; to a half in a day.
+const SINKING: f64 = 125_000.0;
 
 /// One moment of a kind of day.
 #[derive(Debug, Clone, Copy)]
@@ -82,7 +83,7 @@ impl Rhythm {
         }
     }
 
-    /// Follows a message from its arrival; `open` is the chance to open it at a first-day look,
+    /// Follows a message from its arrival; `open` is the chance to open it at a look on arrival,
     /// `is_off` tells whether the phone is off at a second of UTC.
     pub(super) fn meet(
         &self,
@@ -96,10 +97,13 @@ impl Rhythm {
         let mut met = Met::default();
         let mut last = first + FOLLOWED_DAYS;
         let mut day = first - 1;
+        let midnight = self.midnights(day, last);
         while day <= last {
-            let open = open * sunk(day - first);
-            for (index, at) in self.looks(day).filter(|(_, at)| *at >= arrived && !is_off(*at)) {
+            let base = midnight(day);
+            let looks = self.looks(day, base);
+            for (index, at) in looks.filter(|(_, at)| *at >= arrived && !is_off(*at)) {
                 met.seen = earlier(met.seen, at);
+                let open = open * sunk(base + self.moments(day)[index].second - arrived);
                 let draw = message.with(Draw::Open as u64).with(day as u64).with(index as u64);
                 if draw.chance(open) {
                     met.opened = earlier(met.opened, at);
@@ -116,11 +120,12 @@ impl Rhythm {
     pub(super) fn chance(&self, arrived: f64, until: f64, open: f64) -> f64 {
         let first = self.day_of(arrived);
         let last = (self.day_of(until) + 1).min(first + FOLLOWED_DAYS);
+        let midnight = self.midnights(first - 1, last);
         let mut unopened = 1.0;
         for day in first - 1..=last {
-            let open = open * sunk(day - first);
-            let base = self.midnight(day);
+            let base = midnight(day);
             for moment in self.moments(day) {
+                let open = open * sunk(base + moment.second - arrived);
                 let before =
                     |at: f64| 1.0 / (1.0 + ((base + moment.second - at) / moment.jitter).exp());
                 unopened *= 1.0 - moment.look * (before(until) - before(arrived)) * open;
@@ -133,7 +138,7 @@ impl Rhythm {
     pub(super) fn sessions(&self, day: i64, weekly: f64) -> impl Iterator<Item = f64> {
         let looks: f64 = self.moments(day).iter().map(|moment| moment.look).sum();
         let share = (weekly / 7.0 / looks.max(0.1)).min(1.0);
-        self.looks(day)
+        self.looks(day, self.midnight(day))
             .filter(move |(index, _)| self.draw(Draw::Session, day, *index).chance(share))
             .map(|(_, at)| at)
     }
@@ -150,8 +155,7 @@ impl Rhythm {
         !awake(today) && !awake(today - 1)
     }
 
-    fn looks(&self, day: i64) -> impl Iterator<Item = (usize, f64)> {
-        let base = self.midnight(day);
+    fn looks(&self, day: i64, base: f64) -> impl Iterator<Item = (usize, f64)> {
         self.moments(day).iter().enumerate().filter_map(move |(index, moment)| {
             let draw = self.draw(Draw::Look, day, index);
             let jitter = |draw: Dice| moment.jitter * draw.with(1).logistic();
@@ -182,18 +186,29 @@ impl Rhythm {
         (begins..begins + 10).contains(&into)
     }
 
+    /// [`Rhythm::midnight`] of any day in a span, quick where the clocks do not change in it.
+    fn midnights(&self, first: i64, last: i64) -> impl Fn(i64) -> f64 {
+        let (begin, end) = (self.midnight(first), self.midnight(last));
+        let from_first = move |day: i64| begin + ((day - first) * DAY) as f64;
+        let steady = from_first(last) == end;
+        move |day| if steady { from_first(day) } else { self.midnight(day) }
+    }
+
     fn day_of(&self, at: f64) -> i64 {
         local::day(local::wall(self.zone, at as i64))
     }
 
-    /// Where the day's wall clock has its midnight, as noon sees it: the clocks change at night.
+    /// Where the day's wall clock has its midnight, as the offset at noon has it: the clocks change
+    /// at night, and habits follow the new ones.
     fn midnight(&self, day: i64) -> f64 {
-        (local::utc(self.zone, day * DAY + DAY / 2) - DAY / 2) as f64
+        let noon = day * DAY + DAY / 2;
+        (day * DAY + noon - local::wall(self.zone, noon)) as f64
     }
 }
 
-fn sunk(days: i64) -> f64 {
-    SINKING.powi(days.max(0) as i32)
+/// By the usual time of the look, not the jittered one, so that [`Rhythm::chance`] stays exact.
+fn sunk(age: f64) -> f64 {
+    (-age.max(0.0) / SINKING).exp()
 }
 
 /// Days that most of the world has off.

@@ -74,7 +74,8 @@ pub fn score(person: &Person<'_>, question: &Question<'_>, chosen: Chosen) -> Sc
     assert!(chosen.hour < WEEK_HOURS && chosen.content < question.contents.len(), "{chosen:?}");
     let table = chances(person, question);
     let count = question.contents.len();
-    let by_hour: Vec<f64> = table.iter().map(|row| row.iter().sum::<f64>() / count as f64).collect();
+    let by_hour: Vec<f64> =
+        table.iter().map(|row| row.iter().sum::<f64>() / count as f64).collect();
     let by_content: Vec<f64> = (0..count)
         .map(|c| table.iter().map(|row| row[c]).sum::<f64>() / WEEK_HOURS as f64)
         .collect();

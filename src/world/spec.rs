@@ -153,7 +153,7 @@ impl Spec {
             unreachable: 0.01,
             outages: 0.05,
             fatigue: 0.12,
-            opt_out: 0.000_8,
+            opt_out: 0.000_5,
             sessions: 1.0,
             newcomers: 0.05,
             without_consent: 0.06,

@@ -1,0 +1,106 @@
+//! `consent`: what the ledger says of a person, and new entries.
+
+use clap::Subcommand;
+use serde::Serialize;
+
+use super::print::{Show, table};
+use super::{Env, find_recipient};
+use crate::model::consent::{ConsentChange, ConsentEntry};
+use crate::model::ids::RecipientKey;
+use crate::model::time::{format_instant, parse_instant};
+use crate::work::people;
+
+#[derive(clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Note that a person agreed to be written to.
+    Grant(Change),
+    /// Note that a person no longer agrees.
+    Withdraw(Change),
+    /// Print a person's ledger.
+    Show {
+        /// The caller's id of the person.
+        recipient: RecipientKey,
+    },
+}
+
+#[derive(clap::Args)]
+struct Change {
+    /// The caller's id of the person.
+    recipient: RecipientKey,
+    /// When they said so (RFC 3339); now, if it is left out.
+    #[arg(long)]
+    at: Option<String>,
+    /// Through what: a form, a call, a letter.
+    #[arg(long, default_value = "operator")]
+    source: String,
+    /// What proves it.
+    #[arg(long, default_value = "")]
+    evidence: String,
+}
+
+#[derive(Serialize)]
+struct Ledger {
+    recipient: RecipientKey,
+    consented: bool,
+    entries: Vec<ConsentEntry>,
+}
+
+impl Show for Ledger {
+    fn text(&self) -> String {
+        let now = if self.consented { "has consent" } else { "has no consent" };
+        let mut shown = table(&["at", "change", "source", "evidence", "recorded"]);
+        for entry in &self.entries {
+            shown.add_row([
+                format_instant(entry.at),
+                entry.change.to_string(),
+                entry.source.clone(),
+                entry.evidence.clone(),
+                format_instant(entry.recorded_at),
+            ]);
+        }
+        format!("{} {now}.\n{shown}", self.recipient)
+    }
+}
+
+pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
+    let ctx = env.ctx().await?;
+    let key = match args.verb {
+        Verb::Show { recipient } => recipient,
+        Verb::Grant(change) => apply(&ctx, ConsentChange::Granted, change).await?,
+        Verb::Withdraw(change) => apply(&ctx, ConsentChange::Withdrawn, change).await?,
+    };
+    let recipient = find_recipient(&ctx, &key).await?;
+    let entries = ctx.store.ledger(recipient.id).await?;
+    env.printer.show(&Ledger { recipient: key, consented: recipient.consented, entries })
+}
+
+async fn apply(
+    ctx: &crate::work::Ctx,
+    to: ConsentChange,
+    change: Change,
+) -> anyhow::Result<RecipientKey> {
+    let now = ctx.clock.now();
+    let at = change.at.as_deref().map(|at| parse_instant("--at", at)).transpose()?.unwrap_or(now);
+    if at > now {
+        let shown = format_instant(at);
+        anyhow::bail!(super::BadInput(format!("--at {shown:?} lies in the future")));
+    }
+    let entry = ConsentEntry {
+        change: to,
+        at,
+        source: change.source,
+        evidence: change.evidence,
+        recorded_at: now,
+    };
+    if !people::change_consent(ctx, &change.recipient, entry).await? {
+        let key = change.recipient.as_str();
+        anyhow::bail!(super::BadInput(format!("recipient {key:?} is not known")));
+    }
+    Ok(change.recipient)
+}

@@ -1,0 +1,141 @@
+//! The command line: one enum, a file a verb, one printer.
+//!
+//! A verb parses its arguments, asks the steps and the store, and hands a struct to
+//! [`print`](self::print), which shows it to people or as JSON. *Invariant:* only `print` writes to
+//! the standard output.
+
+mod consent;
+mod import;
+mod init;
+pub mod print;
+mod recipient;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+
+use crate::calendar::rules::Rules;
+use crate::clock::Clock;
+use crate::config::{Config, ConfigError};
+use crate::files::FileError;
+use crate::model::Invalid;
+use crate::model::campaign::CampaignError;
+use crate::model::ids::RecipientKey;
+use crate::model::recipient::Recipient;
+use crate::provider;
+use crate::store::{Create, Store, StoreError};
+use crate::work::Ctx;
+use crate::work::import::ImportError;
+
+use self::print::Printer;
+
+/// Learns when and with what each person likes to be written to, plans and sends accordingly.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+pub struct Cli {
+    /// The settings file.
+    #[arg(
+        long,
+        global = true,
+        env = "OPPORTUNE_CONFIG",
+        default_value = "opportune.toml",
+        value_name = "FILE"
+    )]
+    config: PathBuf,
+    /// Print one JSON value instead of text.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Write a commented settings file and an empty database.
+    Init(init::Args),
+    /// Load a history file.
+    Import(import::Args),
+    /// The ledger of consent.
+    Consent(consent::Args),
+    /// Everything that is stored of a person: give it out, or erase it.
+    Recipient(recipient::Args),
+}
+
+/// Runs the command.
+pub async fn run(cli: Cli) -> anyhow::Result<()> {
+    let env = Env { config: cli.config, printer: Printer::new(cli.json) };
+    match cli.verb {
+        Verb::Init(args) => init::run(args, &env).await,
+        Verb::Import(args) => import::run(args, &env).await,
+        Verb::Consent(args) => consent::run(args, &env).await,
+        Verb::Recipient(args) => recipient::run(args, &env).await,
+    }
+}
+
+/// Starts logging on the standard error: for people, or as JSON with `OPPORTUNE_LOG_FORMAT=json`.
+pub fn start_logging(_cli: &Cli) {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("OPPORTUNE_LOG")
+        .unwrap_or_else(|_| "warn,opportune=info,sqlx=error".into());
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if std::env::var("OPPORTUNE_LOG_FORMAT").is_ok_and(|format| format == "json") {
+        logs.json().init();
+    } else {
+        logs.with_target(false).init();
+    }
+}
+
+/// Input that is wrong in a way that only a verb can know.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct BadInput(String);
+
+/// 2 for wrong usage or bad input, 1 for what failed.
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    const FAILED: u8 = 1;
+    const BAD_INPUT: u8 = 2;
+    let bad = |cause: &(dyn std::error::Error + 'static)| {
+        cause.is::<BadInput>()
+            || cause.is::<Invalid>()
+            || cause.is::<ConfigError>()
+            || cause.is::<CampaignError>()
+            || matches!(cause.downcast_ref(), Some(StoreError::Absent { .. }))
+            || matches!(cause.downcast_ref(), Some(ImportError::Strict(_)))
+            || cause.downcast_ref().is_some_and(|e| !matches!(e, FileError::Read { .. }))
+            || matches!(
+                cause.downcast_ref(),
+                Some(ImportError::File(e)) if !matches!(e, FileError::Read { .. })
+            )
+    };
+    if error.chain().any(bad) { BAD_INPUT } else { FAILED }
+}
+
+/// What every verb works with.
+struct Env {
+    config: PathBuf,
+    printer: Printer,
+}
+
+impl Env {
+    /// Loads the settings and opens the database.
+    async fn ctx(&self) -> anyhow::Result<Ctx> {
+        let config = Config::load(&self.config)?;
+        let store = Store::open(&config.database_url, Create::No).await?;
+        let providers = provider::from_config(&config.providers)?;
+        Ok(Ctx {
+            store,
+            clock: Clock::system(),
+            config: Arc::new(config),
+            rules: Arc::new(Rules::built_in()),
+            providers: Arc::new(providers),
+            node: crate::work::new_node(),
+        })
+    }
+}
+
+/// Finds the recipient that a verb names.
+async fn find_recipient(ctx: &Ctx, key: &RecipientKey) -> anyhow::Result<Recipient> {
+    let unknown = || BadInput(format!("recipient {:?} is not known", key.as_str()));
+    ctx.store.recipient(key).await?.with_context(unknown)
+}

@@ -1,0 +1,12 @@
+//! The files that people bring and take: CSV, compressed or not, `-` for the standard streams.
+//!
+//! Owns the shapes of the history files and the way cells are written. A row becomes a model here
+//! or is refused with line, column, value and what would be right. Touches no store.
+
+mod history;
+mod read;
+mod write;
+
+pub use history::{Activity, ActivityRow, MessageRow, Messages, RecipientRow, Recipients};
+pub use read::{FileError, HistoryFile, Input, RowError, Rows, open};
+pub use write::{Output, OutputError, number, write_activity, write_messages, write_recipients};

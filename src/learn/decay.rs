@@ -1,0 +1,119 @@
+//! How the readiness to read a message fades with its age, apart from the hours it lived through.
+//!
+//! Poisson regression of reads on hour of day (24 free effects) and age (`−b₁·age/12 −
+//! b₂·ln(1 + age)`), with everybody's own expected rate as offset. `linfa-linear`'s generalized
+//! linear models take neither offset nor weights, so Newton's method stands here.
+
+use super::reading::AGE_MAX;
+
+const EFFECTS: usize = 24;
+const COLUMNS: usize = EFFECTS + 2;
+
+/// Reads and expected reads at fading 1, by hour of day and age.
+#[derive(Debug, Clone)]
+pub(super) struct AgeTable {
+    pub(super) reads: Vec<f64>,
+    pub(super) expected: Vec<f64>,
+}
+
+impl Default for AgeTable {
+    fn default() -> Self {
+        Self { reads: vec![0.0; EFFECTS * AGE_MAX], expected: vec![0.0; EFFECTS * AGE_MAX] }
+    }
+}
+
+impl AgeTable {
+    pub(super) fn cell(hour: usize, age: usize) -> usize {
+        hour % 24 * AGE_MAX + age
+    }
+
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.reads.iter_mut().zip(&other.reads).for_each(|(a, b)| *a += b);
+        self.expected.iter_mut().zip(&other.expected).for_each(|(a, b)| *a += b);
+    }
+
+    /// The fading at each age, 1 for a fresh message; `None` where Newton's method finds no finite
+    /// answer.
+    pub(super) fn fading(&self) -> Option<Vec<f32>> {
+        // ridges: hour effects and b₂ towards 0, because one sending hour cannot tell them apart
+        const RIDGE: (f64, f64, f64) = (5.0, 0.5, 25.0);
+        let ages: Vec<[f64; 2]> =
+            (0..AGE_MAX).map(|a| [-(a as f64) / 12.0, -(1.0 + a as f64).ln()]).collect();
+        let mut x = [0.0; COLUMNS];
+        x[EFFECTS] = 1.0;
+        for _ in 0..25 {
+            let mut hessian = [[0.0; COLUMNS]; COLUMNS];
+            let mut gradient = [0.0; COLUMNS];
+            for hour in 0..EFFECTS {
+                for (age, z) in ages.iter().enumerate() {
+                    let cell = Self::cell(hour, age);
+                    let eta = x[hour] + z[0] * x[EFFECTS] + z[1] * x[EFFECTS + 1];
+                    let mean = self.expected[cell] * eta.clamp(-12.0, 6.0).exp();
+                    let residual = self.reads[cell] - mean;
+                    let row = [(hour, 1.0), (EFFECTS, z[0]), (EFFECTS + 1, z[1])];
+                    for (i, zi) in row {
+                        gradient[i] += zi * residual;
+                        row.iter().for_each(|(j, zj)| hessian[i][*j] += mean * zi * zj);
+                    }
+                }
+            }
+            for i in 0..COLUMNS {
+                let ridge = match i {
+                    EFFECTS => RIDGE.1,
+                    i if i > EFFECTS => RIDGE.2,
+                    _ => RIDGE.0,
+                };
+                hessian[i][i] += ridge;
+                gradient[i] -= ridge * x[i];
+            }
+            let step = solve(hessian, gradient)?;
+            x.iter_mut().zip(step).for_each(|(x, step)| *x += step.clamp(-1.0, 1.0));
+        }
+        let (b1, b2) = (x[EFFECTS].max(0.02), x[EFFECTS + 1].max(-0.5));
+        let fading: Vec<f32> =
+            ages.iter().map(|[linear, log]| (b1 * linear + b2 * log).exp() as f32).collect();
+        fading.iter().all(|x| x.is_finite()).then_some(fading)
+    }
+}
+
+/// Solves a symmetric positive definite system by Cholesky's decomposition.
+fn solve<const N: usize>(mut a: [[f64; N]; N], mut b: [f64; N]) -> Option<[f64; N]> {
+    for i in 0..N {
+        for j in 0..=i {
+            let sum = a[i][j] - (0..j).map(|k| a[i][k] * a[j][k]).sum::<f64>();
+            a[i][j] = if i == j { sum.sqrt() } else { sum / a[j][j] };
+        }
+        b[i] = (b[i] - (0..i).map(|k| a[i][k] * b[k]).sum::<f64>()) / a[i][i];
+    }
+    for i in (0..N).rev() {
+        b[i] = (b[i] - (i + 1..N).map(|k| a[k][i] * b[k]).sum::<f64>()) / a[i][i];
+    }
+    b.iter().all(|x| x.is_finite()).then_some(b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_finds_a_half_life_again() {
+        let mut table = AgeTable::default();
+        for hour in 0..24 {
+            for age in 0..AGE_MAX {
+                let cell = AgeTable::cell(hour, age);
+                table.expected[cell] = 200.0;
+                table.reads[cell] = 200.0 * (0.5f64).powf(age as f64 / 10.0);
+            }
+        }
+        let fading = table.fading().unwrap();
+        assert!((fading[10] - 0.5).abs() < 0.03, "{}", fading[10]);
+        assert!((fading[30] - 0.125).abs() < 0.03, "{}", fading[30]);
+    }
+
+    #[test]
+    fn a_system_is_solved() {
+        let [x, y] = solve([[4.0, 2.0], [2.0, 3.0]], [10.0, 9.0]).unwrap();
+        assert!((x - 1.5).abs() < 1e-12 && (y - 2.0).abs() < 1e-12);
+        assert_eq!(solve([[0.0, 0.0], [0.0, 0.0]], [1.0, 1.0]), None);
+    }
+}

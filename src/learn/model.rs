@@ -1,0 +1,349 @@
+//! A fitted population, and the way from a person's evidence to a [`Preference`].
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+use serde::{Deserialize, Serialize};
+
+use super::evidence::{Answer, Contents};
+use super::hyper::{ENDLESS, Hyper};
+use super::learner::{Parts, tried};
+use super::local::Zones;
+use super::mixture::{Chronotypes, Level};
+use super::parallel::{in_chunks, map};
+use super::reading::{AGE_MAX, Fading, Reading, Reporting, Sight, Span};
+use super::responses::Responses;
+use super::score::HeldOut;
+use super::taste::Tastes;
+use super::{Subject, names, seconds};
+use crate::model::preference::{ContentFigures, Person, Population, Preference, WEEK_HOURS};
+use crate::model::time::Instant;
+
+/// The newest form of the file; an older one is fitted anew.
+const FORMAT: u32 = 1;
+
+/// What was learned of a population: everything that a preference needs but the person's evidence.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Model {
+    format: u32,
+    as_of: Instant,
+    seed: u64,
+    pub(super) data: Data,
+    pub(super) hyper: Hyper,
+    pub(super) reporting: Reporting,
+    pub(super) contents: Contents,
+    pub(super) fading: Fading,
+    pub(super) tastes: Tastes,
+    pub(super) chronotypes: Chronotypes,
+    names: Vec<String>,
+    /// Shares of the chronotypes among people of a zone, country or tag.
+    segments: BTreeMap<String, Vec<f64>>,
+    pub(super) responses: Responses,
+    pub(super) held_out: HeldOut,
+    #[serde(skip)]
+    ready: Ready,
+}
+
+/// What is worked out once after loading.
+#[derive(Debug, Clone, Default)]
+struct Ready {
+    zones: Arc<Zones>,
+    population: OnceLock<Arc<Population>>,
+}
+
+/// What a model was learned from.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Data {
+    /// People, with or without evidence.
+    pub people: u64,
+    /// Messages sent up to `as_of`.
+    pub messages: u64,
+    /// Signs of presence up to `as_of`.
+    pub signs: u64,
+    /// The oldest of them.
+    pub first: Option<Instant>,
+    /// The newest of them.
+    pub last: Option<Instant>,
+    pub(super) reporting: Reporting,
+}
+
+impl Data {
+    /// Messages and signs.
+    pub fn observations(&self) -> u64 {
+        self.messages + self.signs
+    }
+
+    pub(super) fn of(people: &[Subject<'_>], as_of: Instant, threads: usize) -> Self {
+        let until = seconds(as_of);
+        let parts = in_chunks(people, threads, |chunk| {
+            let mut tally = Tally::default();
+            chunk.iter().for_each(|subject| tally.add(subject, until));
+            tally
+        });
+        let mut all = Tally { first: u32::MAX, ..Tally::default() };
+        for part in parts {
+            all.merge(&part);
+        }
+        let known = all.messages + all.signs > 0;
+        let instant =
+            |at: u32| chrono::DateTime::from_timestamp(i64::from(at), 0).filter(|_| known);
+        Self {
+            people: people.len() as u64,
+            messages: all.messages,
+            signs: all.signs,
+            first: instant(all.first),
+            last: instant(all.last),
+            reporting: Reporting {
+                deliveries: all.delivered > 0,
+                // stamps on whole minutes are one in sixty by chance
+                seconds: all.reads > 0 && all.whole_minutes * 2 < all.reads,
+            },
+        }
+    }
+}
+
+#[derive(Default)]
+struct Tally {
+    messages: u64,
+    signs: u64,
+    first: u32,
+    last: u32,
+    delivered: u64,
+    reads: u64,
+    whole_minutes: u64,
+}
+
+impl Tally {
+    fn add(&mut self, subject: &Subject<'_>, until: u32) {
+        if self.messages + self.signs == 0 {
+            self.first = u32::MAX;
+        }
+        let mut history = subject.evidence.messages();
+        for sent in history.by_ref().filter(|sent| sent.sent < until) {
+            self.messages += 1;
+            self.first = self.first.min(sent.sent);
+            self.last = self.last.max(sent.sent);
+            self.delivered += u64::from(sent.after(Answer::Delivered).is_some());
+            if let Some(read) = sent.after(Answer::Read) {
+                self.reads += 1;
+                self.whole_minutes += u64::from((sent.sent + read).is_multiple_of(60));
+            }
+        }
+        for (at, _) in history.presences().filter(|(at, _)| *at < until) {
+            self.signs += 1;
+            self.first = self.first.min(at);
+            self.last = self.last.max(at);
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        if other.messages + other.signs > 0 {
+            self.first = self.first.min(other.first);
+        }
+        self.messages += other.messages;
+        self.signs += other.signs;
+        self.last = self.last.max(other.last);
+        self.delivered += other.delivered;
+        self.reads += other.reads;
+        self.whole_minutes += other.whole_minutes;
+    }
+}
+
+impl Model {
+    /// A model of nothing: everybody is alike at all hours.
+    pub fn empty(contents: Contents, as_of: Instant, seed: u64) -> Self {
+        let hyper = Hyper { half_life: ENDLESS, ..Hyper::default() };
+        let level = Level { shape: 1.0, mean: 0.05 };
+        let reporting = Reporting { deliveries: true, seconds: false };
+        Self {
+            format: FORMAT,
+            as_of,
+            seed,
+            data: Data { people: 0, messages: 0, signs: 0, first: None, last: None, reporting },
+            hyper,
+            reporting,
+            fading: Fading::default(),
+            tastes: Tastes::even(contents.list().len()),
+            contents,
+            chronotypes: Chronotypes::new(vec![1.0], vec![[1.0; WEEK_HOURS]], level, hyper.person),
+            names: vec!["unknown".to_owned()],
+            segments: BTreeMap::new(),
+            responses: Responses::default(),
+            held_out: HeldOut::default(),
+            ready: Ready::default(),
+        }
+    }
+
+    /// Up to when it was learned.
+    pub fn as_of(&self) -> Instant {
+        self.as_of
+    }
+
+    /// What it was learned from.
+    pub fn data(&self) -> &Data {
+        &self.data
+    }
+
+    /// How well it foretold what it had not seen.
+    pub fn held_out(&self) -> &HeldOut {
+        &self.held_out
+    }
+
+    /// The settings that were chosen, for people to read.
+    pub fn describe(&self) -> String {
+        serde_json::to_string(&self.hyper).unwrap_or_default()
+    }
+
+    /// Name and share of each chronotype, largest first.
+    pub fn chronotypes(&self) -> Vec<(&str, f64)> {
+        let shares = self.chronotypes.share().iter().copied();
+        let mut all: Vec<_> = self.names.iter().map(String::as_str).zip(shares).collect();
+        all.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(b.0)));
+        all
+    }
+
+    /// What is known of a person from everything up to `as_of`: one E-step.
+    pub fn preference(&self, subject: &Subject<'_>, as_of: Instant) -> Preference {
+        let sight = self.sight(subject, Span { from: 0, until: seconds(as_of) });
+        let prior = self.prior(subject);
+        let half_life = self.hyper.half_life;
+        let mut reading =
+            Reading::new(&sight, &self.fading, half_life, |content| self.tastes.of_all(content));
+        let mut habit = self.chronotypes.habit(&reading, &prior);
+        let mut own: Vec<(f32, f32)> = self
+            .tastes
+            .mean
+            .iter()
+            .map(|mean| (mean.exp() as f32, self.tastes.spread as f32))
+            .collect();
+        if !sight.watches.is_empty() {
+            let mean = self.chronotypes.level().mean as f32;
+            let tried =
+                tried(&sight, &habit.week, mean, &self.fading, half_life, self.tastes.mean.len());
+            for taste in self.tastes.of(&tried) {
+                own[usize::from(taste.content)] = (taste.mean as f32, taste.spread as f32);
+            }
+            reading = Reading::new(&sight, &self.fading, half_life, |content| {
+                content.and_then(|c| own.get(usize::from(c))).map_or(1.0, |taste| taste.0)
+            });
+            habit = self.chronotypes.habit(&reading, &prior);
+        }
+        let mut certainty = [self.hyper.person.hour / 24.0; 24];
+        for (hour, observed) in reading.observed.iter().enumerate() {
+            certainty[hour % 24] += observed;
+        }
+        let level = self.chronotypes.level();
+        let chronotype =
+            (0..habit.share.len()).max_by(|a, b| habit.share[*a].total_cmp(&habit.share[*b]));
+        let chronotype = chronotype.unwrap_or(0);
+        let (answers, opt_out) = self.responses.ask(subject, seconds(as_of), self.reporting);
+        let order = self.order();
+        Preference::new(
+            self.population(),
+            Person {
+                week: habit.week,
+                certainty,
+                level: habit.level,
+                level_certainty: level.shape as f32 + reading.reads,
+                tastes: order.iter().map(|index| own[*index]).collect(),
+                answers,
+                opt_out,
+                chronotype: chronotype as u16,
+                chronotype_share: habit.share[chronotype],
+                evidence: reading.evidence,
+            },
+        )
+    }
+
+    pub(super) fn sight(&self, subject: &Subject<'_>, span: Span) -> Sight {
+        let offsets = self.ready.zones.of(subject.zone);
+        Sight::new(subject.evidence, offsets, span, self.reporting)
+    }
+
+    /// Takes what was fitted.
+    pub(super) fn take(&mut self, parts: Parts) {
+        self.names = names::of(&parts.chronotypes);
+        self.fading = parts.fading;
+        self.tastes = parts.tastes;
+        self.chronotypes = parts.chronotypes;
+        self.ready.population = OnceLock::new();
+    }
+
+    pub(super) fn is_finite(&self) -> bool {
+        let weeks = (0..self.chronotypes.len()).flat_map(|class| self.chronotypes.week(class));
+        let numbers = self.chronotypes.share().iter().chain(&self.tastes.mean);
+        weeks.chain(&self.fading.decay).all(|x| x.is_finite())
+            && numbers.chain([&self.tastes.spread]).all(|x| x.is_finite())
+            && self.chronotypes.level().mean.is_finite()
+    }
+
+    /// Shares of the chronotypes that are expected of a person before any evidence: the mean of
+    /// those of the person's zone, country and tags, where enough people share them.
+    pub(super) fn prior(&self, subject: &Subject<'_>) -> Vec<f64> {
+        let known: Vec<&Vec<f64>> =
+            subject.segments().filter_map(|key| self.segments.get(&key)).collect();
+        if known.is_empty() {
+            return self.chronotypes.share().to_vec();
+        }
+        let mean = |class: usize| known.iter().map(|s| s[class]).sum::<f64>() / known.len() as f64;
+        (0..self.chronotypes.len()).map(mean).collect()
+    }
+
+    /// Learns the shares of the chronotypes in each segment.
+    pub(super) fn segment(&mut self, sample: &[Subject<'_>], threads: usize) {
+        const PEOPLE_MIN: f64 = 20.0;
+        const PSEUDO: f64 = 20.0;
+        let span = Span { from: 0, until: seconds(self.as_of) };
+        let all = self.chronotypes.share().to_vec();
+        let shares = map(sample, threads, |subject| {
+            let sight = self.sight(subject, span);
+            let taste = |content| self.tastes.of_all(content);
+            let reading = Reading::new(&sight, &self.fading, self.hyper.half_life, taste);
+            self.chronotypes.meet(&reading, &all).share
+        });
+        let mut segments: BTreeMap<String, (f64, Vec<f64>)> = BTreeMap::new();
+        for (subject, share) in sample.iter().zip(&shares) {
+            for key in subject.segments() {
+                let (people, sums) =
+                    segments.entry(key).or_insert_with(|| (0.0, vec![0.0; all.len()]));
+                *people += 1.0;
+                sums.iter_mut().zip(share).for_each(|(sum, share)| *sum += f64::from(*share));
+            }
+        }
+        let shrunk = |people: f64, sums: &[f64]| -> Vec<f64> {
+            sums.iter().zip(&all).map(|(s, p)| (s + PSEUDO * p) / (people + PSEUDO)).collect()
+        };
+        self.segments = segments
+            .into_iter()
+            .filter(|(_, (people, _))| *people >= PEOPLE_MIN)
+            .map(|(key, (people, sums))| (key, shrunk(people, &sums)))
+            .collect();
+    }
+
+    /// Numbers of the contents in the order of their words.
+    fn order(&self) -> Vec<usize> {
+        let list = self.contents.list();
+        let mut order: Vec<usize> = (0..list.len()).collect();
+        order.sort_by(|a, b| list[*a].cmp(&list[*b]));
+        order
+    }
+
+    fn population(&self) -> Arc<Population> {
+        let build = || {
+            let figures = |index: usize| ContentFigures {
+                taste: self.tastes.mean[index].exp() as f32,
+                answers: self.responses.content_answers(index),
+                opt_out: self.responses.content_opt_out(index),
+            };
+            let list = self.contents.list();
+            Arc::new(Population {
+                decay: self.fading.decay.iter().copied().take(AGE_MAX).collect(),
+                contents: self.order().into_iter().map(|i| (list[i].clone(), figures(i))).collect(),
+                delays: self.responses.delays(),
+                calibration: Default::default(),
+                chronotypes: self.names.clone(),
+            })
+        };
+        self.ready.population.get_or_init(build).clone()
+    }
+}

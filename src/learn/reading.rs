@@ -1,0 +1,274 @@
+//! Evidence read with a date and a place in mind: which hours of the person's week were watched,
+//! and in which the person was seen. Censoring lives here and nowhere else.
+//!
+//! A delivered message is watched from the hour of its delivery until it is read, until `until`,
+//! or for [`AGE_MAX`] hours; an undelivered one says nothing. An answer later than `until` has not
+//! happened yet, and a message sent later does not exist.
+
+use serde::{Deserialize, Serialize};
+
+use super::evidence::{Answer, Evidence, Sent};
+use super::local::{Offsets, week_hour};
+use super::shape::Week;
+use crate::model::preference::WEEK_HOURS;
+
+/// A message that was not read within so many hours is no longer waited for.
+pub(super) const AGE_MAX: usize = 72;
+/// Opened within so many seconds of delivery: a machine did that, not the person.
+const MACHINE_SECONDS: u32 = 1;
+const DAY_SECONDS: f32 = 86_400.0;
+
+/// A span of seconds from the epoch: what is sent or seen in it counts, what comes back after its
+/// end has not happened yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Span {
+    pub(super) from: u32,
+    pub(super) until: u32,
+}
+
+/// What is known of whole populations before one message can be read rightly.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(super) struct Reporting {
+    /// Whether deliveries are reported at all; where they never are, sent means delivered.
+    pub(super) deliveries: bool,
+    /// Whether times are finer than minutes, so that a machine's speed can be told.
+    pub(super) seconds: bool,
+}
+
+/// Whether a person's reads can be seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Receipts {
+    /// A read was reported once.
+    On,
+    /// Answered without ever having read: the receipts are off.
+    Off,
+    /// Neither: off, or not interested.
+    Silent,
+}
+
+/// One delivered message as evidence of habit.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Watch {
+    /// The hour of the week in which the watch began.
+    pub(super) start: u8,
+    /// Hours from there to the event, or to the end of the watch.
+    pub(super) hours: u8,
+    /// Whether it ended with the person's being seen.
+    pub(super) seen: bool,
+    /// Whether it was clicked or answered.
+    pub(super) acted: bool,
+    /// Its number in the contents.
+    pub(super) content: Option<u16>,
+    /// How old it was at the end of the span, in days.
+    pub(super) days: f32,
+}
+
+/// A sign of presence.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Sign {
+    /// The hour of the week.
+    pub(super) hour: u8,
+    /// How old it was at the end of the span, in days.
+    pub(super) days: f32,
+}
+
+/// A person's evidence within a span, in the local hours of one zone.
+#[derive(Debug, Clone)]
+pub(super) struct Sight {
+    pub(super) watches: Vec<Watch>,
+    pub(super) signs: Vec<Sign>,
+    pub(super) receipts: Receipts,
+}
+
+/// Cuts a message off at the end of a span, and tells what it is evidence of.
+pub(super) struct Read {
+    /// Seconds from sending to delivery.
+    pub(super) delivered: u32,
+    /// Seconds from sending to the first sign that the person saw it.
+    pub(super) seen: Option<u32>,
+    /// Whether the sign was a read receipt.
+    pub(super) receipt: bool,
+    /// Whether it was clicked or answered.
+    pub(super) acted: bool,
+}
+
+impl Read {
+    /// `None` for what was never delivered, or is no longer this side of `until`.
+    pub(super) fn new(sent: &Sent, until: u32, reporting: Reporting) -> Option<Self> {
+        let known = until.checked_sub(sent.sent)?;
+        let after = |answer| sent.after(answer).filter(|after| *after <= known);
+        let first = |a: Option<u32>, b: Option<u32>| a.into_iter().chain(b).min();
+        let act = first(after(Answer::Click), after(Answer::Reply));
+        let read = after(Answer::Read);
+        let delivered = match after(Answer::Delivered) {
+            Some(delivered) => delivered,
+            None if read.is_some() || act.is_some() => 0,
+            None if reporting.deliveries || after(Answer::Failed).is_some() => return None,
+            None => 0,
+        };
+        let machine =
+            |read: u32| reporting.seconds && read.saturating_sub(delivered) <= MACHINE_SECONDS;
+        if read.is_some_and(machine) {
+            // what the person did is hidden behind the machine, unless an answer shows it
+            return act.map(|act| Self { delivered, seen: Some(act), receipt: false, acted: true });
+        }
+        Some(Self { delivered, seen: read.or(act), receipt: read.is_some(), acted: act.is_some() })
+    }
+}
+
+impl Sight {
+    pub(super) fn new(
+        evidence: &Evidence,
+        offsets: &Offsets,
+        span: Span,
+        reporting: Reporting,
+    ) -> Self {
+        let mut history = evidence.messages();
+        let (mut watches, mut receipts) = (Vec::new(), Receipts::Silent);
+        let days = |at: u32| (span.until - at) as f32 / DAY_SECONDS;
+        for sent in history.by_ref().filter(|sent| span.contains(sent.sent)) {
+            let Some(read) = Read::new(&sent, span.until, reporting) else { continue };
+            match (read.receipt, read.acted) {
+                (true, _) => receipts = Receipts::On,
+                (false, true) if receipts == Receipts::Silent => receipts = Receipts::Off,
+                _ => {}
+            }
+            let begin = offsets.hour(sent.sent + read.delivered);
+            let end = read.seen.map_or(span.until, |seen| sent.sent + seen.max(read.delivered));
+            let hours = (offsets.hour(end) - begin).max(0);
+            watches.push(Watch {
+                start: week_hour(begin) as u8,
+                hours: hours.min(AGE_MAX as i64) as u8,
+                seen: read.seen.is_some() && hours < AGE_MAX as i64,
+                acted: read.acted,
+                content: sent.content,
+                days: days(sent.sent),
+            });
+        }
+        let signs = history
+            .presences()
+            .filter(|(at, _)| span.contains(*at))
+            .map(|(at, _)| Sign { hour: week_hour(offsets.hour(at)) as u8, days: days(at) })
+            .collect();
+        Self { watches, signs, receipts }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.watches.is_empty() && self.signs.is_empty()
+    }
+}
+
+impl Span {
+    pub(super) fn contains(self, at: u32) -> bool {
+        (self.from..self.until).contains(&at)
+    }
+}
+
+/// How fast the chance of being read fades, and what silence means: population figures that turn a
+/// watch into expected events.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Fading {
+    /// Relative hazard by the hours since delivery; one entry for each of [`AGE_MAX`].
+    pub(super) decay: Vec<f32>,
+    /// Share still unread at each age, among people whose reads are seen.
+    pub(super) unread: Vec<f32>,
+    /// Share of reads that are followed by a click or reply.
+    pub(super) acted: f32,
+    /// Probability that a silent person's receipts are off.
+    pub(super) silent_off: f32,
+}
+
+impl Default for Fading {
+    fn default() -> Self {
+        let decay = (0..AGE_MAX).map(|age| (-(age as f32) / 12.0).exp()).collect();
+        Self { decay, unread: vec![1.0; AGE_MAX], acted: 1.0, silent_off: 0.0 }
+    }
+}
+
+impl Fading {
+    /// The hazard that a watch was exposed to at each age, relative to an unread fresh message;
+    /// where receipts are off, only reads that led to an answer could be seen.
+    pub(super) fn risk(
+        &self,
+        watch: &Watch,
+        receipts: Receipts,
+        risk: &mut [f32; AGE_MAX],
+    ) -> usize {
+        let hours = usize::from(watch.hours);
+        let length = if watch.seen { hours + 1 } else { hours };
+        risk[..length].copy_from_slice(&self.decay[..length]);
+        if watch.seen {
+            risk[hours] *= 0.5;
+        }
+        let off = match receipts {
+            Receipts::On => return length,
+            Receipts::Off => 1.0,
+            Receipts::Silent => self.silent_off,
+        };
+        for (age, risk) in risk[..length].iter_mut().enumerate() {
+            let hidden = if watch.seen { 1.0 } else { self.unread[age] };
+            *risk *= off * self.acted * hidden + 1.0 - off;
+        }
+        length
+    }
+}
+
+/// What a sight comes to, hour by hour, recent things counting more.
+#[derive(Debug, Clone)]
+pub(super) struct Reading {
+    /// Events in each hour, whether reads or signs.
+    pub(super) observed: Week,
+    /// Hours watched, weighed by the hazard of a fresh message of average content.
+    pub(super) exposure: Week,
+    /// The share of `observed` that messages brought.
+    pub(super) reads: f32,
+    /// The share of `observed` that signs brought.
+    pub(super) signs: f32,
+    /// Effective number of observations: messages watched and signs.
+    pub(super) evidence: f32,
+}
+
+impl Reading {
+    /// `taste` gives the relative hazard of a content; `half_life` is in days.
+    pub(super) fn new(
+        sight: &Sight,
+        fading: &Fading,
+        half_life: f32,
+        taste: impl Fn(Option<u16>) -> f32,
+    ) -> Self {
+        let mut reading = Self {
+            observed: [0.0; WEEK_HOURS],
+            exposure: [0.0; WEEK_HOURS],
+            reads: 0.0,
+            signs: 0.0,
+            evidence: 0.0,
+        };
+        let recency = |days: f32| (-days / half_life).exp2();
+        let mut risk = [0.0; AGE_MAX];
+        // hours past the end of the week are laid behind it, and wrapped once at the end
+        let mut run = [0.0f32; WEEK_HOURS + AGE_MAX];
+        for watch in &sight.watches {
+            let weight = recency(watch.days);
+            let length = fading.risk(watch, sight.receipts, &mut risk);
+            let (scale, start) = (weight * taste(watch.content), usize::from(watch.start));
+            for (total, risk) in run[start..start + length].iter_mut().zip(&risk) {
+                *total += scale * risk;
+            }
+            reading.evidence += weight;
+            if watch.seen {
+                reading.observed[(start + usize::from(watch.hours)) % WEEK_HOURS] += weight;
+                reading.reads += weight;
+            }
+        }
+        for (hour, exposure) in run.into_iter().enumerate() {
+            reading.exposure[hour % WEEK_HOURS] += exposure;
+        }
+        for sign in &sight.signs {
+            let weight = recency(sign.days);
+            reading.observed[usize::from(sign.hour)] += weight;
+            reading.signs += weight;
+            reading.evidence += weight;
+        }
+        reading
+    }
+}

@@ -1,0 +1,6 @@
+//! Plan.
+mod assign;
+mod market;
+mod order;
+mod prices;
+mod repair;

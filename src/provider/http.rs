@@ -1,0 +1,247 @@
+//! Posts each message as signed JSON to an endpoint of the user's own, and takes signed JSON back.
+//!
+//! Out: `{"message", "recipient", "to", "campaign", "category", "variant", "media", "style",
+//! "template", "language", "text", "parameters", "media_url"}`, what is unknown left out. In:
+//! `{"updates": [{"message" | "provider_message", "event", "at", …}]}`. Both carry the header
+//! `X-Opportune-Signature: sha256=` and the HMAC-SHA256 (RFC 2104) of the raw body in hexadecimal
+//! digits.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use futures_util::future::BoxFuture;
+use hmac::{Hmac, KeyInit, Mac};
+use reqwest::StatusCode;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+
+use super::{Event, Outcome, Parcel, Provider, Rejected, Scope, Update, UpdateOf};
+use crate::config::SecretValue;
+use crate::model::ids::{MessageKey, ProviderMessage};
+use crate::model::time::{Instant, parse_instant};
+
+/// The most updates in one post.
+const UPDATES_MAX: usize = 1000;
+/// What a throttling answer without `Retry-After` means: 30 seconds.
+const RETRY_AFTER_DEFAULT: TimeDelta = TimeDelta::seconds(30);
+/// More than a day's wait is another plan, not a pause.
+const RETRY_AFTER_MAX: TimeDelta = TimeDelta::days(1);
+/// The most of an answer that is read.
+const ANSWER_MAX: usize = 64 * 1024;
+
+pub(super) struct Http {
+    client: reqwest::Client,
+    url: String,
+    secret: SecretValue,
+}
+
+#[derive(Serialize)]
+struct Outgoing<'a> {
+    message: &'a str,
+    recipient: &'a str,
+    to: &'a str,
+    campaign: &'a str,
+    category: &'a str,
+    variant: &'a str,
+    media: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    style: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    template: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    language: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
+    parameters: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    media_url: Option<&'a str>,
+}
+
+#[derive(Deserialize, Default)]
+struct Answer {
+    message: Option<String>,
+    #[serde(default)]
+    held: bool,
+    refused: Option<Whom>,
+}
+
+#[derive(Deserialize, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+enum Whom {
+    Recipient,
+    Template,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Incoming {
+    updates: Vec<IncomingUpdate>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct IncomingUpdate {
+    message: Option<MessageKey>,
+    provider_message: Option<ProviderMessage>,
+    event: String,
+    at: String,
+    amount: Option<f64>,
+    currency: Option<String>,
+    code: Option<String>,
+}
+
+impl Http {
+    pub(super) fn new(url: String, secret: SecretValue, timeout: Duration) -> Self {
+        // the process's TLS provider; the second call of a process changes nothing
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder()
+            .timeout(timeout)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .expect("a client without files or certificates of its own can be built");
+        Self { client, url, secret }
+    }
+
+    async fn post(&self, parcel: &Parcel) -> Outcome {
+        let body = serde_json::to_vec(&Outgoing {
+            message: parcel.key.as_str(),
+            recipient: parcel.recipient.as_str(),
+            to: parcel.address.as_str(),
+            campaign: parcel.campaign.as_str(),
+            category: parcel.category.as_str(),
+            variant: parcel.variant.as_str(),
+            media: parcel.content.media.as_str(),
+            style: parcel.content.style.as_ref().map(|style| style.as_str()),
+            template: parcel.template.as_deref(),
+            language: parcel.language.as_ref().map(ToString::to_string),
+            text: parcel.rendered.text.as_deref(),
+            parameters: &parcel.rendered.parameters,
+            media_url: parcel.media_url.as_deref(),
+        })
+        .expect("texts serialize");
+        let sent = self
+            .client
+            .post(&self.url)
+            .header(CONTENT_TYPE, "application/json")
+            .header(SIGNATURE_HEADER, signature(&self.secret, &body))
+            .header("Idempotency-Key", parcel.key.as_str())
+            .body(body)
+            .send();
+        match sent.await {
+            // no connection, nothing sent: as harmless as being asked to wait
+            Err(error) if error.is_connect() => {
+                Outcome::Later { until: parcel.at + RETRY_AFTER_DEFAULT, whom: Scope::Provider }
+            }
+            Err(error) if error.is_builder() => Outcome::Failed,
+            Err(_) => Outcome::InDoubt,
+            Ok(answer) => read(answer, parcel.at).await,
+        }
+    }
+}
+
+/// The header of the signature.
+const SIGNATURE_HEADER: &str = "x-opportune-signature";
+
+/// What a status and its body say. Of a 5xx nobody knows what was done before it went wrong.
+async fn read(answer: reqwest::Response, now: Instant) -> Outcome {
+    let status = answer.status();
+    let wait = retry_after(answer.headers());
+    let later = |whom| Outcome::Later { until: now + wait.unwrap_or(RETRY_AFTER_DEFAULT), whom };
+    if status == StatusCode::TOO_MANY_REQUESTS
+        || status == StatusCode::SERVICE_UNAVAILABLE && wait.is_some()
+    {
+        return later(Scope::Provider);
+    }
+    if status.is_server_error() || status.is_informational() {
+        return Outcome::InDoubt;
+    }
+    let short = answer.content_length().is_none_or(|length| length <= ANSWER_MAX as u64);
+    let body = if short { answer.bytes().await.unwrap_or_default() } else { Vec::new().into() };
+    let told: Answer = serde_json::from_slice(&body).unwrap_or_default();
+    if status.is_success() {
+        let id = told.message.and_then(|id| id.parse().ok());
+        return if told.held { Outcome::Held { id } } else { Outcome::Accepted { id } };
+    }
+    match told.refused {
+        Some(Whom::Recipient) => Outcome::Refused { whom: Scope::Recipient },
+        Some(Whom::Template) => Outcome::Refused { whom: Scope::Template },
+        None => Outcome::Failed,
+    }
+}
+
+/// `Retry-After` in seconds (RFC 9110 has a date as well, which is taken as the default).
+fn retry_after(headers: &HeaderMap) -> Option<TimeDelta> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?;
+    let seconds = value.trim().parse::<u32>().map(i64::from).unwrap_or(30);
+    Some(TimeDelta::seconds(seconds).min(RETRY_AFTER_MAX))
+}
+
+/// The signature of a body: `sha256=` and hexadecimal digits.
+pub fn signature(secret: &SecretValue, body: &[u8]) -> String {
+    use std::fmt::Write;
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes())
+        .expect("HMAC takes keys of any length");
+    mac.update(body);
+    mac.finalize().into_bytes().iter().fold("sha256=".to_owned(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("writing to a string does not fail");
+        text
+    })
+}
+
+impl Provider for Http {
+    fn deliver<'a>(&'a self, parcel: &'a Parcel) -> BoxFuture<'a, Outcome> {
+        Box::pin(self.post(parcel))
+    }
+
+    fn receive(&self, given: Option<&str>, body: &[u8]) -> Result<Vec<Update>, Rejected> {
+        let wanted = signature(&self.secret, body);
+        let given = given.unwrap_or_default();
+        if !bool::from(wanted.as_bytes().ct_eq(given.as_bytes())) {
+            return Err(Rejected::Signature);
+        }
+        let incoming: Incoming =
+            serde_json::from_slice(body).map_err(|error| Rejected::Body(error.to_string()))?;
+        if incoming.updates.len() > UPDATES_MAX {
+            let count = incoming.updates.len();
+            let problem = format!("{count} updates are more than {UPDATES_MAX} in one post");
+            return Err(Rejected::Body(problem));
+        }
+        let checked = incoming.updates.into_iter().enumerate().map(|(index, update)| {
+            update.check().map_err(|problem| Rejected::Body(format!("updates[{index}]: {problem}")))
+        });
+        checked.collect()
+    }
+}
+
+impl IncomingUpdate {
+    fn check(self) -> Result<Update, String> {
+        let of = match (self.message, self.provider_message) {
+            (Some(key), _) => UpdateOf::Ours(key),
+            (None, Some(id)) => UpdateOf::Theirs(id),
+            (None, None) => return Err("it names neither message nor provider_message".to_owned()),
+        };
+        let at = parse_instant("at", &self.at).map_err(|error| error.to_string())?;
+        if self.amount.is_some_and(|amount| !amount.is_finite()) {
+            return Err("amount is not finite".to_owned());
+        }
+        let event = match self.event.as_str() {
+            "accepted" => Event::Accepted,
+            "delivered" => Event::Delivered,
+            "read" => Event::Read,
+            "clicked" => Event::Clicked,
+            "replied" => Event::Replied,
+            "converted" => Event::Converted { amount: self.amount, currency: self.currency },
+            "opted_out" => Event::OptedOut,
+            "failed" => Event::Failed { code: self.code },
+            other => {
+                return Err(format!(
+                    "event {other:?} is not one of accepted, delivered, read, clicked, replied, \
+                     converted, opted_out, failed"
+                ));
+            }
+        };
+        Ok(Update { of, event, at })
+    }
+}

@@ -1,0 +1,100 @@
+//! A channel whose people are invented: they answer by hidden habits of the known-truth world.
+//!
+//! Answers are a function of the seed, the person and the message, and are handed out as their
+//! times come. Those that are still to come when the process ends are lost.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, PoisonError};
+
+use chrono::TimeDelta;
+use futures_util::future::BoxFuture;
+
+use super::{Event, Outcome, Parcel, Provider, Rejected, Update, UpdateOf};
+use crate::model::ids::{MessageKey, Name, RecipientKey};
+use crate::model::message::Response;
+use crate::model::time::Instant;
+use crate::world::World;
+use crate::world::person::Sent;
+use crate::world::spec::Spec;
+
+/// How long a person remembers having been written to.
+const MEMORY: TimeDelta = TimeDelta::days(7);
+
+pub(super) struct Simulated {
+    name: Name,
+    world: World,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// By time, then by a running number that keeps the order of making.
+    coming: BTreeMap<(Instant, u64), Update>,
+    made: u64,
+    recent: HashMap<RecipientKey, Vec<Instant>>,
+}
+
+impl Simulated {
+    pub(super) fn new(name: Name, seed: u64) -> Self {
+        let world = World::new(&Spec::demo(), seed).expect("the demo's spec is within its bounds");
+        Self { name, world, state: Mutex::default() }
+    }
+
+    fn answer(&self, parcel: &Parcel) {
+        // a poisoned lock means that another delivery panicked; the answers in it are still good
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent = state.recent.entry(parcel.recipient.clone()).or_default();
+        recent.retain(|at| parcel.at - *at < MEMORY);
+        let person = self.world.person_of(&parcel.recipient, parcel.zone);
+        let response = person.answer(&Sent {
+            key: &parcel.key,
+            at: parcel.at,
+            content: &parcel.content,
+            category: parcel.category,
+            recent,
+        });
+        recent.push(parcel.at);
+        for (at, event) in events(response) {
+            state.made += 1;
+            let number = state.made;
+            let of = UpdateOf::Ours(parcel.key.clone());
+            state.coming.insert((at, number), Update { of, event, at });
+        }
+    }
+}
+
+fn events(response: Response) -> impl Iterator<Item = (Instant, Event)> {
+    let converted = Event::Converted { amount: response.amount, currency: response.currency };
+    [
+        (response.delivered_at, Event::Delivered),
+        (response.read_at, Event::Read),
+        (response.clicked_at, Event::Clicked),
+        (response.replied_at, Event::Replied),
+        (response.converted_at, converted),
+        (response.opted_out_at, Event::OptedOut),
+        (response.failed_at, Event::Failed { code: response.failure_code }),
+    ]
+    .into_iter()
+    .filter_map(|(at, event)| Some((at?, event)))
+}
+
+impl Provider for Simulated {
+    fn deliver<'a>(&'a self, parcel: &'a Parcel) -> BoxFuture<'a, Outcome> {
+        self.answer(parcel);
+        Box::pin(std::future::ready(Outcome::Accepted { id: provider_id(&parcel.key) }))
+    }
+
+    fn receive(&self, _: Option<&str>, _: &[u8]) -> Result<Vec<Update>, Rejected> {
+        Err(Rejected::NoWebhook(self.name.clone()))
+    }
+
+    fn collect(&self, now: Instant) -> Vec<Update> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let later = state.coming.split_off(&(now, u64::MAX));
+        std::mem::replace(&mut state.coming, later).into_values().collect()
+    }
+}
+
+fn provider_id(key: &MessageKey) -> Option<crate::model::ids::ProviderMessage> {
+    format!("sim.{key}").parse().ok()
+}

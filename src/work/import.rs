@@ -1,0 +1,479 @@
+//! History comes in: rows of the three files, streamed into the store.
+//!
+//! A parser on a thread of its own hands over chunks; each chunk is one transaction, so memory does
+//! not grow with the file, and what was good stays when the disk fills or the file breaks off.
+//! Strict imports are one transaction from first row to last.
+
+use std::collections::{HashMap, HashSet};
+
+use tokio::sync::mpsc;
+
+use super::Ctx;
+use crate::files::{
+    Activity, ActivityRow, FileError, HistoryFile, Input, MessageRow, Messages, RecipientRow,
+    Recipients, RowError, Rows,
+};
+use crate::model::consent::{ConsentChange, ConsentEntry};
+use crate::model::ids::{RecipientId, RecipientKey};
+use crate::model::message::Message;
+use crate::model::recipient::Profile;
+use crate::model::time::Instant;
+use crate::store::{AddedRecipient, Forgotten, Store, StoreError, Tx};
+
+/// Rows in one transaction: enough that the disk's flush costs little, few enough that a daemon
+/// beside does not wait long.
+const CHUNK_ROWS: usize = 10_000;
+/// Chunks that the parser may be ahead.
+const CHUNKS_AHEAD: usize = 2;
+/// Known recipients that are kept in memory.
+const KNOWN_MAX: usize = 500_000;
+/// Refused rows that are listed; the others are only counted.
+pub const REFUSED_LISTED_MAX: usize = 1000;
+
+/// What became of a file's rows.
+#[derive(Debug, Default, serde::Serialize)]
+pub struct Imported {
+    /// Rows read.
+    pub rows: u64,
+    /// Not known before.
+    pub new: u64,
+    /// Known, and something was filled in or changed.
+    pub updated: u64,
+    /// Known, and nothing changed.
+    pub same: u64,
+    /// Refused.
+    pub refused: u64,
+    /// Entries added to the consent ledger.
+    pub consents: u64,
+    /// Recipients that only messages or activity named; they have no consent.
+    pub recipients_created: u64,
+    /// Time zones inferred from country or dialling code.
+    pub zones_inferred: u64,
+    /// The first refused rows.
+    #[serde(serialize_with = "shown")]
+    pub refusals: Vec<RowError>,
+}
+
+fn shown<S: serde::Serializer>(refusals: &[RowError], out: S) -> Result<S::Ok, S::Error> {
+    out.collect_seq(refusals.iter().map(ToString::to_string))
+}
+
+impl Imported {
+    fn refuse(&mut self, error: RowError) {
+        self.refused += 1;
+        if self.refusals.len() < REFUSED_LISTED_MAX {
+            self.refusals.push(error);
+        }
+    }
+}
+
+/// Why an import ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// The file cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A strict import found bad rows; nothing was loaded.
+    #[error("nothing was loaded, since {} of {} rows are bad", .0.refused, .0.rows)]
+    Strict(Box<Imported>),
+    /// The store failed; what was loaded before stays.
+    #[error("the import stopped after line {line}; {} rows before it are stored", so_far.rows)]
+    Store {
+        /// The last line that was handed over.
+        line: u64,
+        /// What was loaded.
+        so_far: Box<Imported>,
+        /// Why.
+        #[source]
+        cause: StoreError,
+    },
+    /// The parser's thread ended without a word.
+    #[error("the parser stopped unexpectedly")]
+    Parser,
+}
+
+/// Whether bad rows spoil the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strictness {
+    /// They are refused, the rest is loaded.
+    Lenient,
+    /// Nothing is loaded.
+    Strict,
+}
+
+/// Loads `recipients.csv`.
+pub async fn recipients(
+    ctx: &Ctx,
+    input: Input,
+    strictness: Strictness,
+    progress: impl FnMut(u64),
+) -> Result<Imported, ImportError> {
+    run::<Recipients>(ctx, input, strictness, progress).await
+}
+
+/// Loads `messages.csv`.
+pub async fn messages(
+    ctx: &Ctx,
+    input: Input,
+    strictness: Strictness,
+    progress: impl FnMut(u64),
+) -> Result<Imported, ImportError> {
+    run::<Messages>(ctx, input, strictness, progress).await
+}
+
+/// Loads `activity.csv`.
+pub async fn activity(
+    ctx: &Ctx,
+    input: Input,
+    strictness: Strictness,
+    progress: impl FnMut(u64),
+) -> Result<Imported, ImportError> {
+    run::<Activity>(ctx, input, strictness, progress).await
+}
+
+type Parsed<R> = Vec<(u64, Result<R, RowError>)>;
+
+async fn run<F: Load>(
+    ctx: &Ctx,
+    input: Input,
+    strictness: Strictness,
+    mut progress: impl FnMut(u64),
+) -> Result<Imported, ImportError> {
+    let now = ctx.clock.now();
+    let (sender, mut chunks) = mpsc::channel::<Parsed<F::Row>>(CHUNKS_AHEAD);
+    let parser = tokio::task::spawn_blocking(move || parse::<F>(input, now, &sender));
+    let mut loader = Loader::open(&ctx.store, now).await.map_err(|cause| ImportError::Store {
+        line: 1,
+        so_far: Box::default(),
+        cause,
+    })?;
+    let (mut imported, mut line) = (Imported::default(), 1);
+    let mut tx: Option<Tx> = None;
+    while let Some(chunk) = chunks.recv().await {
+        let mut next = Imported::default();
+        let last = chunk.last().map_or(line, |(line, _)| *line);
+        let stored = async {
+            let mut open = match tx.take() {
+                Some(open) => open,
+                None => ctx.store.begin().await?,
+            };
+            loader.load::<F>(&mut open, chunk, &mut next).await?;
+            match strictness {
+                Strictness::Lenient => open.commit().await?,
+                Strictness::Strict => tx = Some(open),
+            }
+            Ok(())
+        };
+        if let Err(cause) = stored.await {
+            // of a strict import nothing is left
+            let kept =
+                if strictness == Strictness::Strict { Imported::default() } else { imported };
+            return Err(ImportError::Store { line, so_far: Box::new(kept), cause });
+        }
+        line = last;
+        imported.add(next);
+        progress(imported.rows);
+    }
+    parser.await.map_err(|_| ImportError::Parser)??;
+    if strictness == Strictness::Strict && imported.refused > 0 {
+        return Err(ImportError::Strict(Box::new(imported)));
+    }
+    if let Some(tx) = tx {
+        let failed = |cause| ImportError::Store { line, so_far: Box::default(), cause };
+        tx.commit().await.map_err(failed)?;
+    }
+    Ok(imported)
+}
+
+fn parse<F: HistoryFile>(
+    input: Input,
+    now: Instant,
+    sender: &mpsc::Sender<Parsed<F::Row>>,
+) -> Result<(), FileError> {
+    let mut rows = Rows::<F>::new(input)?;
+    let mut chunk = Vec::with_capacity(CHUNK_ROWS);
+    loop {
+        let row = rows.next(now);
+        let more = matches!(row, Ok(Some(_)));
+        if let Ok(Some(row)) = row {
+            chunk.push(row);
+        } else if let Err(error) = row {
+            // what was read before the error is good; a closed channel means that nobody wants it
+            let _ = sender.blocking_send(chunk);
+            return Err(error);
+        }
+        if (!more || chunk.len() == CHUNK_ROWS) && !chunk.is_empty() {
+            let full = std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK_ROWS));
+            if sender.blocking_send(full).is_err() {
+                return Ok(());
+            }
+        }
+        if !more {
+            return Ok(());
+        }
+    }
+}
+
+impl Imported {
+    fn add(&mut self, next: Imported) {
+        self.rows += next.rows;
+        self.new += next.new;
+        self.updated += next.updated;
+        self.same += next.same;
+        self.consents += next.consents;
+        self.recipients_created += next.recipients_created;
+        self.zones_inferred += next.zones_inferred;
+        self.refused += next.refused - next.refusals.len() as u64;
+        for refusal in next.refusals {
+            self.refuse(refusal);
+        }
+    }
+}
+
+/// A file whose rows can be put into the store.
+trait Load: HistoryFile {
+    /// Whose row it is.
+    fn owner(row: &Self::Row) -> &RecipientKey;
+
+    /// The address in it, by which a forgotten person could come back under another id.
+    fn address(_row: &Self::Row) -> Option<&str> {
+        None
+    }
+
+    /// Puts rows into the store.
+    async fn put(
+        loader: &mut Loader,
+        tx: &mut Tx,
+        rows: Vec<(u64, Self::Row)>,
+        imported: &mut Imported,
+    ) -> Result<(), StoreError>;
+}
+
+struct Loader {
+    now: Instant,
+    /// Absent while nobody was ever forgotten.
+    forgotten: Option<Forgotten>,
+    store: Store,
+    known: HashMap<RecipientKey, RecipientId>,
+}
+
+impl Loader {
+    async fn open(store: &Store, now: Instant) -> Result<Self, StoreError> {
+        let any = store.any_forgotten().await?;
+        let forgotten = if any { Some(store.forgotten_key().await?) } else { None };
+        Ok(Self { now, forgotten, store: store.clone(), known: HashMap::new() })
+    }
+
+    async fn load<F: Load>(
+        &mut self,
+        tx: &mut Tx,
+        chunk: Parsed<F::Row>,
+        imported: &mut Imported,
+    ) -> Result<(), StoreError> {
+        imported.rows += chunk.len() as u64;
+        let mut rows = Vec::with_capacity(chunk.len());
+        for (line, row) in chunk {
+            match row {
+                Ok(row) => rows.push((line, row)),
+                Err(error) => imported.refuse(error),
+            }
+        }
+        self.pass_over_forgotten::<F>(&mut rows, imported).await?;
+        F::put(self, tx, rows, imported).await
+    }
+
+    async fn pass_over_forgotten<F: Load>(
+        &self,
+        rows: &mut Vec<(u64, F::Row)>,
+        imported: &mut Imported,
+    ) -> Result<(), StoreError> {
+        let Some(key) = &self.forgotten else { return Ok(()) };
+        let hashes = |row: &F::Row| {
+            let address = F::address(row).map(|address| key.hash("address", address));
+            [Some(key.hash("recipient", F::owner(row).as_str())), address]
+        };
+        let all: Vec<String> = rows.iter().flat_map(|(_, row)| hashes(row)).flatten().collect();
+        let gone = self.store.which_forgotten(&all).await?;
+        if !gone.is_empty() {
+            rows.retain(|(line, row)| {
+                let known = hashes(row).iter().flatten().any(|hash| gone.contains(hash));
+                if known {
+                    let problem = "the person asked to be forgotten; \
+                        `opportune consent grant` lets them in again"
+                        .to_owned();
+                    imported.refuse(RowError { line: *line, problem });
+                }
+                !known
+            });
+        }
+        Ok(())
+    }
+
+    /// The numbers of the owners of rows; unknown ones are created without consent.
+    async fn owners<'k>(
+        &mut self,
+        tx: &mut Tx,
+        keys: impl Iterator<Item = &'k RecipientKey>,
+        imported: &mut Imported,
+    ) -> Result<(), StoreError> {
+        if self.known.len() > KNOWN_MAX {
+            self.known.clear();
+        }
+        let missing: HashSet<&RecipientKey> =
+            keys.filter(|k| !self.known.contains_key(*k)).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        self.known.extend(tx.recipient_ids(missing.iter().copied()).await?);
+        // numbers are given in the order of keys, whatever the order of the set
+        let mut new: Vec<&RecipientKey> =
+            missing.into_iter().filter(|key| !self.known.contains_key(*key)).collect();
+        new.sort();
+        let new: Vec<_> = new.into_iter().map(|key| (key.clone(), Profile::default())).collect();
+        let added = tx.put_recipients(&new).await?;
+        imported.recipients_created += new.len() as u64;
+        self.known.extend(new.into_iter().zip(added).map(|((key, _), (id, _))| (key, id)));
+        Ok(())
+    }
+}
+
+impl Load for Recipients {
+    fn owner(row: &RecipientRow) -> &RecipientKey {
+        &row.key
+    }
+
+    fn address(row: &RecipientRow) -> Option<&str> {
+        row.profile.address.as_ref().map(|address| address.as_str())
+    }
+
+    async fn put(
+        loader: &mut Loader,
+        tx: &mut Tx,
+        rows: Vec<(u64, RecipientRow)>,
+        imported: &mut Imported,
+    ) -> Result<(), StoreError> {
+        // a key that comes again starts a new batch, so that its later row finds the earlier stored
+        let (mut batch, mut keys) = (Vec::new(), HashSet::new());
+        for (_, row) in rows {
+            if !keys.insert(row.key.clone()) {
+                put_batch(loader, tx, std::mem::take(&mut batch), imported).await?;
+                keys = HashSet::from([row.key.clone()]);
+            }
+            batch.push(row);
+        }
+        put_batch(loader, tx, batch, imported).await
+    }
+}
+
+async fn put_batch(
+    loader: &Loader,
+    tx: &mut Tx,
+    rows: Vec<RecipientRow>,
+    imported: &mut Imported,
+) -> Result<(), StoreError> {
+    let (mut people, mut opted_in) = (Vec::with_capacity(rows.len()), Vec::new());
+    for row in rows {
+        imported.zones_inferred += u64::from(row.profile.zone.is_some_and(|zone| zone.inferred));
+        people.push((row.key, row.profile));
+        opted_in.push(row.opted_in);
+    }
+    let added = tx.put_recipients(&people).await?;
+    let mut entries = Vec::new();
+    for ((id, became), opted_in) in added.into_iter().zip(opted_in) {
+        match became {
+            AddedRecipient::New => imported.new += 1,
+            AddedRecipient::Updated => imported.updated += 1,
+            AddedRecipient::Same => imported.same += 1,
+        }
+        entries.extend(opted_in.map(|(at, source)| {
+            let change = ConsentChange::Granted;
+            let evidence = "recipients.csv".to_owned();
+            (id, ConsentEntry { change, at, source, evidence, recorded_at: loader.now })
+        }));
+    }
+    imported.consents += tx.append_consent(&entries).await?;
+    Ok(())
+}
+
+impl Load for Messages {
+    fn owner(row: &MessageRow) -> &RecipientKey {
+        &row.recipient
+    }
+
+    async fn put(
+        loader: &mut Loader,
+        tx: &mut Tx,
+        rows: Vec<(u64, MessageRow)>,
+        imported: &mut Imported,
+    ) -> Result<(), StoreError> {
+        loader.owners(tx, rows.iter().map(|(_, row)| &row.recipient), imported).await?;
+        let mut lines = Vec::with_capacity(rows.len());
+        let mut messages: Vec<(RecipientId, Message)> = Vec::with_capacity(rows.len());
+        for (line, row) in rows {
+            lines.push(line);
+            messages.push((loader.known[&row.recipient], row.message));
+        }
+        let added = tx.add_messages(&messages, loader.now).await?;
+        withdraw_consent(loader, tx, &messages, imported).await?;
+        imported.new += added.new;
+        imported.updated += added.filled;
+        imported.same += added.same;
+        for (index, column, stored, given) in added.conflicts {
+            let key = &messages[index].1.key;
+            let problem = format!(
+                "message {:?} is stored with {column} {stored:?}, the file says {given:?}; \
+                 a filled field cannot change",
+                key.as_str()
+            );
+            imported.refuse(RowError { line: lines[index], problem });
+        }
+        Ok(())
+    }
+}
+
+/// A person who opted out in answer to a message of the past has no consent since then.
+async fn withdraw_consent(
+    loader: &Loader,
+    tx: &mut Tx,
+    messages: &[(RecipientId, Message)],
+    imported: &mut Imported,
+) -> Result<(), StoreError> {
+    let entries: Vec<(RecipientId, ConsentEntry)> = messages
+        .iter()
+        .filter_map(|(recipient, message)| {
+            let entry = ConsentEntry {
+                change: ConsentChange::Withdrawn,
+                at: message.response.opted_out_at?,
+                source: "opt-out".to_owned(),
+                evidence: message.key.to_string(),
+                recorded_at: loader.now,
+            };
+            Some((*recipient, entry))
+        })
+        .collect();
+    imported.consents += tx.append_consent(&entries).await?;
+    Ok(())
+}
+
+impl Load for Activity {
+    fn owner(row: &ActivityRow) -> &RecipientKey {
+        &row.recipient
+    }
+
+    async fn put(
+        loader: &mut Loader,
+        tx: &mut Tx,
+        rows: Vec<(u64, ActivityRow)>,
+        imported: &mut Imported,
+    ) -> Result<(), StoreError> {
+        loader.owners(tx, rows.iter().map(|(_, row)| &row.recipient), imported).await?;
+        let owned: Vec<_> = rows
+            .into_iter()
+            .map(|(_, row)| (loader.known[&row.recipient], row.at, row.kind))
+            .collect();
+        let new = tx.add_activity(&owned, loader.now).await?;
+        imported.new += new;
+        imported.same += owned.len() as u64 - new;
+        Ok(())
+    }
+}

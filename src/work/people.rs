@@ -1,0 +1,118 @@
+//! What a person may ask for: that consent is noted, that everything stored is given out, that
+//! everything is erased.
+
+use serde::Serialize;
+
+use super::Ctx;
+use crate::model::campaign::Campaign;
+use crate::model::consent::{ConsentChange, ConsentEntry};
+use crate::model::delivery::{Reason, State};
+use crate::model::ids::RecipientKey;
+use crate::model::message::Message;
+use crate::model::recipient::{Profile, Recipient};
+use crate::model::time::Instant;
+use crate::store::{ForgottenCounts, StoreError};
+
+/// Appends to a person's ledger. Granting lets a forgotten person in again, as a new one, and
+/// knows one who was never imported. False when a withdrawal names nobody.
+pub async fn change_consent(
+    ctx: &Ctx,
+    key: &RecipientKey,
+    entry: ConsentEntry,
+) -> Result<bool, StoreError> {
+    let known = ctx.store.recipient(key).await?;
+    let hash = ctx.store.forgotten_key().await?.hash("recipient", key.as_str());
+    let mut tx = ctx.store.begin().await?;
+    let id = match (known, entry.change) {
+        (Some(known), _) => known.id,
+        (None, ConsentChange::Withdrawn) => return Ok(false),
+        (None, ConsentChange::Granted) => {
+            tx.remember(&hash).await?;
+            tx.put_recipients(&[(key.clone(), Profile::default())]).await?[0].0
+        }
+    };
+    tx.append_consent(&[(id, entry)]).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// Everything that is stored of a person.
+#[derive(Debug, Serialize)]
+pub struct Stored {
+    /// The caller's id.
+    recipient: RecipientKey,
+    /// Whether the ledger says yes.
+    consented: bool,
+    /// Who it is.
+    profile: Profile,
+    /// The ledger.
+    consent: Vec<ConsentEntry>,
+    /// Every message.
+    messages: Vec<Message>,
+    /// Every other sign of presence.
+    activity: Vec<(Instant, String)>,
+    /// The learner's packed copy of messages and activity, in bytes; it says nothing more.
+    evidence_bytes: usize,
+    /// Every campaign that the person was in the audience of.
+    deliveries: Vec<StoredDelivery>,
+}
+
+#[derive(Debug, Serialize)]
+struct StoredDelivery {
+    campaign: String,
+    state: State,
+    reason: Reason,
+    variant: Option<String>,
+    planned_at: Option<Instant>,
+    attempts: u32,
+}
+
+/// Collects everything that is stored of a person.
+pub async fn stored(ctx: &Ctx, recipient: Recipient) -> Result<Stored, StoreError> {
+    let Recipient { id, key, profile, consented } = recipient;
+    let mut deliveries = Vec::new();
+    for row in ctx.store.campaigns().await? {
+        let Campaign { name, .. } = row.campaign;
+        let Some(found) = ctx.store.delivery(row.id, id, ctx.config.slot_length).await? else {
+            continue;
+        };
+        let choice = found.delivery.choice.as_ref();
+        deliveries.push(StoredDelivery {
+            campaign: name.to_string(),
+            state: found.delivery.state,
+            reason: found.delivery.reason,
+            variant: choice.map(|choice| choice.variant.to_string()),
+            planned_at: choice.map(|choice| choice.send_at),
+            attempts: found.attempts,
+        });
+    }
+    let messages = ctx.store.messages_of(id).await?;
+    Ok(Stored {
+        recipient: key,
+        consented,
+        profile,
+        consent: ctx.store.ledger(id).await?,
+        messages: messages.into_iter().map(|row| row.message).collect(),
+        activity: ctx.store.activity_of(id).await?,
+        evidence_bytes: ctx.store.evidence_of(&[id]).await?.get(&id).map_or(0, Vec::len),
+        deliveries,
+    })
+}
+
+/// Erases a person everywhere; `None` when nobody is known by the key. Says what was erased, and
+/// whether nothing of it is left in the write-ahead log.
+pub async fn forget(
+    ctx: &Ctx,
+    key: &RecipientKey,
+) -> Result<Option<(ForgottenCounts, bool)>, StoreError> {
+    let Some(recipient) = ctx.store.recipient(key).await? else { return Ok(None) };
+    let hasher = ctx.store.forgotten_key().await?;
+    let mut hashes = vec![hasher.hash("recipient", key.as_str())];
+    if let Some(address) = &recipient.profile.address {
+        hashes.push(hasher.hash("address", address.as_str()));
+    }
+    let mut tx = ctx.store.begin().await?;
+    let counts = tx.forget(recipient.id, &hashes, ctx.clock.now()).await?;
+    tx.commit().await?;
+    Ok(Some((counts, ctx.store.flush_deleted().await?)))
+}
