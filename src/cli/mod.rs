@@ -7,6 +7,8 @@
 mod consent;
 mod import;
 mod init;
+mod learn;
+mod preferences;
 pub mod print;
 mod recipient;
 
@@ -57,6 +59,12 @@ enum Verb {
     Init(init::Args),
     /// Load a history file.
     Import(import::Args),
+    /// Fold new history into the preferences.
+    Learn(learn::Args),
+    /// The versions of what was learned.
+    Model(learn::ModelArgs),
+    /// What is known of people's habits.
+    Preferences(preferences::Args),
     /// The ledger of consent.
     Consent(consent::Args),
     /// Everything that is stored of a person: give it out, or erase it.
@@ -69,6 +77,9 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.verb {
         Verb::Init(args) => init::run(args, &env).await,
         Verb::Import(args) => import::run(args, &env).await,
+        Verb::Learn(args) => learn::run(args, &env).await,
+        Verb::Model(args) => learn::model(args, &env).await,
+        Verb::Preferences(args) => preferences::run(args, &env).await,
         Verb::Consent(args) => consent::run(args, &env).await,
         Verb::Recipient(args) => recipient::run(args, &env).await,
     }

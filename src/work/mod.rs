@@ -5,6 +5,7 @@
 //! from outside (files, webhooks, a person's wish) is applied here as well.
 
 pub mod import;
+pub mod learn;
 pub mod people;
 
 use std::collections::BTreeMap;

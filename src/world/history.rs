@@ -311,8 +311,12 @@ impl Person<'_> {
                 let dice = self.draw(Draw::Session).with(at as u64);
                 activity.push((local::instant(at), "session"));
                 let later = at + dice.with(1).around(400.0, 0.8);
-                if dice.chance(0.07) && later < until {
-                    let kind = if dice.chance(0.04) { "purchase" } else { "inbound" };
+                let kind = match dice.unit() {
+                    u if u < 0.04 => "purchase",
+                    u if u < 0.07 => "inbound",
+                    _ => continue,
+                };
+                if later < until {
                     activity.push((local::instant(later), kind));
                 }
             }
@@ -342,4 +346,103 @@ fn known(mut response: Response, until: Instant) -> Response {
         response.failure_code = None;
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use chrono_tz::Tz;
+
+    use super::*;
+    use crate::model::time::parse_instant;
+    use crate::world::spec::Spec;
+
+    fn until() -> Instant {
+        parse_instant("test", "2026-11-21T08:00:00Z").unwrap()
+    }
+
+    fn demo(people: u32) -> World {
+        World::new(&Spec { people, ..Spec::demo() }, 42).unwrap()
+    }
+
+    #[test]
+    fn the_stream_and_a_single_person_agree_and_repeat() {
+        let (world, logging) = (demo(60), Logging::demo(until()));
+        let stream: Vec<PersonHistory> = world.history(&logging).collect();
+        assert_eq!(stream.len(), 60);
+        for index in [59, 0, 31] {
+            assert_eq!(demo(60).history_of(index, &logging), stream[index]);
+        }
+    }
+
+    #[test]
+    fn every_row_is_fit_for_import() {
+        let (world, logging) = (demo(400), Logging::demo(until()));
+        let mut keys = BTreeSet::new();
+        let mut seen = BTreeMap::<&str, usize>::new();
+        for person in world.history(&logging) {
+            let mut count = |what, is: bool| *seen.entry(what).or_default() += usize::from(is);
+            count(
+                "half hour",
+                person.recipient.profile.zone.is_some_and(|z| z.tz == Tz::Asia__Kolkata),
+            );
+            count("no consent", person.recipient.opted_in.is_none());
+            count("no address", person.recipient.profile.address.is_none());
+            count("no zone", person.recipient.profile.zone.is_none());
+            count("newcomer", person.messages.is_empty());
+            assert!(person.messages.is_sorted_by_key(|m| m.sent_at));
+            assert!(person.activity.is_sorted());
+            assert!(person.activity.iter().all(|(at, _)| *at <= until()));
+            count("activity", !person.activity.is_empty());
+            for (place, message) in person.messages.iter().enumerate() {
+                assert!(keys.insert(message.key.clone()), "{} twice", message.key);
+                message.check().unwrap();
+                assert!(message.latest().1 <= until());
+                let response = &message.response;
+                count("failed", response.failed_at.is_some());
+                count("reply", response.replied_at.is_some());
+                count("sale", response.converted_at.is_some() && response.currency.is_some());
+                count("opt-out", response.opted_out_at.is_some());
+                let last = place + 1 == person.messages.len();
+                assert!(last || response.opted_out_at.is_none(), "sent to after an opt-out");
+            }
+        }
+        assert!(seen.values().all(|count| *count > 0), "{seen:?}");
+        assert!(keys.len() > 400 * 40, "{}", keys.len());
+    }
+
+    #[test]
+    fn messages_lie_where_the_policy_puts_them_with_its_chance() {
+        let world = World::new(&Spec { people: 500, ..Spec::friendly() }, 1).unwrap();
+        for policy in [
+            Policy::Fixed { hour: 10 },
+            Policy::Business,
+            Policy::Uniform,
+            Policy::Mixed { hour: 10 },
+        ] {
+            let messages = Count::Exact(24);
+            let logging = Logging { policy, messages, ..Logging::demo(until()) };
+            let total: f64 = (0..WEEK_HOURS).map(|hour| logging.hour_chance(hour)).sum();
+            assert!((total - 1.0).abs() < 1e-12);
+            let mut counts = vec![0.0; WEEK_HOURS];
+            for index in 0..world.size() {
+                let person = world.person(index);
+                let history = world.history_of(index, &logging);
+                assert_eq!(history.messages.len(), 24);
+                for message in history.messages {
+                    let hour = person.week_hour(message.sent_at);
+                    counts[hour] += 1.0;
+                    let expected = logging.hour_chance(hour) / 5.0;
+                    assert!(expected > 0.0, "{policy:?} never sends at {hour}");
+                    assert!(message.propensity.is_none_or(|p| (p - expected).abs() < 1e-12));
+                }
+            }
+            for (hour, count) in counts.iter().enumerate() {
+                let expected = 12_000.0 * logging.hour_chance(hour);
+                let off = (count - expected) / expected.sqrt().max(1.0);
+                assert!(off.abs() < 5.0, "{policy:?} at {hour}: {count}, not {expected}");
+            }
+        }
+    }
 }

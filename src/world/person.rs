@@ -56,6 +56,14 @@ pub struct Sent<'m> {
     pub recent: &'m [Instant],
 }
 
+impl Sent<'_> {
+    /// Messages in the seven days up to this one, itself counted.
+    fn in_week(&self) -> f64 {
+        let since = self.at - TimeDelta::days(7);
+        1.0 + self.recent.iter().filter(|at| **at > since && **at < self.at).count() as f64
+    }
+}
+
 #[derive(Debug)]
 enum Habits {
     Daily { rhythm: Rhythm, keenness: f64 },
@@ -163,12 +171,11 @@ impl<'w> Person<'w> {
             ..Response::default()
         };
         if self.receipts {
-            response.read_at = met.opened.map(local::instant);
-        }
-        if self.dice.with(Draw::Scanner as u64).chance(self.world.spec.scanners) {
-            // only the machine's opening is reported
+            // where a machine opens first, only its opening is reported
+            let is_scanned = self.draw(Draw::Scanner).chance(self.world.spec.scanners);
             let machine = delivered + turn(Turn::Machine).between(0.05, 0.9);
-            response.read_at = Some(local::instant(machine));
+            let read = if is_scanned { Some(machine) } else { met.opened };
+            response.read_at = read.map(local::instant);
         }
         if let Some(opened) = met.opened {
             self.act(taste, opened, turn, &mut response);
@@ -195,7 +202,7 @@ impl<'w> Person<'w> {
             return 0.0;
         }
         let purpose = if sent.category == Category::Marketing { 1.0 } else { 0.2 };
-        let crowd = (0.5 * (self.last_week(sent) - WELCOME_A_WEEK).max(0.0)).exp();
+        let crowd = (0.5 * (sent.in_week() - WELCOME_A_WEEK).max(0.0)).exp();
         let hour = if self.habits(sent.at).sleeps(local::seconds(sent.at)) { 4.0 } else { 1.0 };
         let dislike = taste.powf(-1.5);
         let irritable = self.draw(Draw::Irritable).around(1.0, 0.8);
@@ -284,14 +291,8 @@ impl<'w> Person<'w> {
     /// What multiplies the chance or rate of opening.
     fn pull(&self, sent: &Sent<'_>, taste: f64) -> f64 {
         let fatigue = self.world.spec.fatigue;
-        let tired = (self.last_week(sent) - WELCOME_A_WEEK).max(0.0) * fatigue;
+        let tired = (sent.in_week() - WELCOME_A_WEEK).max(0.0) * fatigue;
         taste * (-tired).exp()
-    }
-
-    /// Messages in the seven days before this one, itself counted.
-    fn last_week(&self, sent: &Sent<'_>) -> f64 {
-        let since = sent.at - TimeDelta::days(7);
-        1.0 + sent.recent.iter().filter(|at| **at > since && **at < sent.at).count() as f64
     }
 
     /// The chance of an act, given that the message was opened.
@@ -326,14 +327,14 @@ impl<'w> Person<'w> {
         }
     }
 
-    /// The code with which a message fails, as the WhatsApp Cloud API has them.
+    /// The code with which a message fails, in the numbers of WhatsApp's Cloud API.
     fn failure(&self, sent: &Sent<'_>, dice: Dice) -> Option<&'static str> {
         let spec = &self.world.spec;
         if self.draw(Draw::Unreachable).chance(spec.unreachable) {
             return Some("131026");
         }
         // the channel caps marketing by what a person already got
-        let crowded = 1.0 + 0.5 * (self.last_week(sent) - WELCOME_A_WEEK).max(0.0);
+        let crowded = 1.0 + 0.5 * (sent.in_week() - WELCOME_A_WEEK).max(0.0);
         dice.chance((spec.failures * crowded).min(1.0)).then(|| {
             let codes = [("131049", 0.6), ("131000", 0.2), ("131026", 0.2)];
             codes[dice.with(1).pick(codes.iter().map(|(_, weight)| *weight))].0

@@ -83,7 +83,7 @@ impl Patterns {
             let own = dice.with(3).with(hour as u64).around(1.0, 0.35);
             *rate = pattern[hour] * own * if hour < 120 { 1.0 } else { weekend };
         }
-        Rates::new(zone, hourly, dice.with(4), DECAY_HOURS)
+        Rates::new(zone, &hourly, dice.with(4), DECAY_HOURS)
     }
 
     /// A person of the hostile world.
@@ -95,7 +95,7 @@ impl Patterns {
             for (index, (center, width)) in PEAKS.into_iter().enumerate() {
                 let dice = dice.with(index as u64);
                 let shape = bump(center + 3.0 * dice.normal(), width);
-                let weight = dice.with(1).exponential();
+                let weight = dice.with(2).exponential();
                 day.iter_mut().zip(shape).for_each(|(rate, height)| *rate += weight * height);
             }
             day
@@ -111,12 +111,12 @@ impl Patterns {
                 * own
                 * (weekday[hour % 24] * (1.0 - apart) + other[hour % 24] * apart);
         }
-        Rates::new(zone, hourly, dice.with(5), dice.with(6).around(DECAY_HOURS, 0.6))
+        Rates::new(zone, &hourly, dice.with(5), dice.with(6).around(DECAY_HOURS, 0.6))
     }
 }
 
 impl Rates {
-    fn new(zone: Tz, hourly: Week, level: Dice, decay_hours: f64) -> Self {
+    fn new(zone: Tz, hourly: &Week, level: Dice, decay_hours: f64) -> Self {
         let level = level.around(LEVEL, LEVEL_SPREAD);
         let hourly = normalized(hourly).map(|rate| rate * level);
         let highest = hourly.iter().copied().fold(0.0, f64::max);
@@ -207,7 +207,7 @@ fn bump(center: f64, width: f64) -> [f64; 24] {
 }
 
 /// Mean 1.
-fn normalized(week: Week) -> Week {
+fn normalized(week: &Week) -> Week {
     let mean = week.iter().sum::<f64>() / WEEK_HOURS as f64;
     week.map(|rate| rate / mean)
 }
@@ -224,9 +224,10 @@ mod tests {
                 let (mut expected, mut variance, mut opened) = (0.0, 0.0, 0.0);
                 for i in 0..6_000u64 {
                     let dice = Dice::new(9).with(i);
-                    let rates = match hostile {
-                        false => patterns.friendly(Tz::Asia__Kolkata, dice),
-                        true => Patterns::hostile(Tz::Asia__Kolkata, dice),
+                    let rates = if hostile {
+                        Patterns::hostile(Tz::Asia__Kolkata, dice)
+                    } else {
+                        patterns.friendly(Tz::Asia__Kolkata, dice)
                     };
                     let arrived = 1_773_150_000.25 + i as f64 * 1_177.0;
                     let chance = rates.chance(arrived, hours, 1.3);

@@ -138,7 +138,7 @@ impl Rhythm {
     pub(super) fn sessions(&self, day: i64, weekly: f64) -> impl Iterator<Item = f64> {
         let looks: f64 = self.moments(day).iter().map(|moment| moment.look).sum();
         let share = (weekly / 7.0 / looks.max(0.1)).min(1.0);
-        self.looks(day, self.midnight(day))
+        self.looks(day, self.midnight(day) as f64)
             .filter(move |(index, _)| self.draw(Draw::Session, day, *index).chance(share))
             .map(|(_, at)| at)
     }
@@ -147,7 +147,7 @@ impl Rhythm {
     pub(super) fn sleeps(&self, at: f64) -> bool {
         let today = self.day_of(at);
         let awake = |day: i64| {
-            let (base, moments) = (self.midnight(day), self.moments(day));
+            let (base, moments) = (self.midnight(day) as f64, self.moments(day));
             let wakes = moments.iter().map(|m| m.second).fold(f64::INFINITY, f64::min);
             let sleeps = moments.iter().map(|m| m.second).fold(f64::NEG_INFINITY, f64::max);
             base + wakes - 1_800.0 <= at && at <= base + sleeps + 2_700.0
@@ -189,9 +189,8 @@ impl Rhythm {
     /// [`Rhythm::midnight`] of any day in a span, quick where the clocks do not change in it.
     fn midnights(&self, first: i64, last: i64) -> impl Fn(i64) -> f64 {
         let (begin, end) = (self.midnight(first), self.midnight(last));
-        let from_first = move |day: i64| begin + ((day - first) * DAY) as f64;
-        let steady = from_first(last) == end;
-        move |day| if steady { from_first(day) } else { self.midnight(day) }
+        let steady = end - begin == (last - first) * DAY;
+        move |day| (if steady { begin + (day - first) * DAY } else { self.midnight(day) }) as f64
     }
 
     fn day_of(&self, at: f64) -> i64 {
@@ -200,9 +199,9 @@ impl Rhythm {
 
     /// Where the day's wall clock has its midnight, as the offset at noon has it: the clocks change
     /// at night, and habits follow the new ones.
-    fn midnight(&self, day: i64) -> f64 {
+    fn midnight(&self, day: i64) -> i64 {
         let noon = day * DAY + DAY / 2;
-        (day * DAY + noon - local::wall(self.zone, noon)) as f64
+        day * DAY + noon - local::wall(self.zone, noon)
     }
 }
 
@@ -213,7 +212,7 @@ fn sunk(age: f64) -> f64 {
 
 /// Days that most of the world has off.
 fn is_holiday(day: i64) -> bool {
-    matches!(local::month_day(day), (1, 1) | (5, 1) | (12, 25 | 26))
+    matches!(local::month_day(day), (1 | 5, 1) | (12, 25 | 26))
 }
 
 /// How one person differs from the chronotype.

@@ -111,3 +111,57 @@ impl Share {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::content::Media;
+    use crate::model::time::parse_instant;
+    use crate::world::World;
+    use crate::world::spec::Spec;
+
+    fn best(values: impl Iterator<Item = f64>) -> usize {
+        values.enumerate().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap().0
+    }
+
+    #[test]
+    fn the_oracle_gets_everything_chance_nothing_and_nobody_more() {
+        let contents =
+            [Media::Text, Media::Image, Media::Video].map(|media| Content { media, style: None });
+        let week = parse_instant("test", "2026-05-06T00:00:00Z").unwrap();
+        for spec in [Spec::demo(), Spec::friendly(), Spec::hostile()] {
+            let world = World::new(&Spec { people: 300, ..spec }, 9).unwrap();
+            let within = Duration::from_secs(7_200);
+            let question = Question { week, contents: &contents, within };
+            let (mut oracle, mut blind) = (Vec::new(), Vec::new());
+            for index in 0..world.size() {
+                let person = world.person(index);
+                let table = chances(&person, &question);
+                let flat = table.concat();
+                assert!(flat.iter().all(|chance| (0.0..=1.0).contains(chance)));
+                let all = best(flat.into_iter());
+                let chosen = Chosen { hour: all / 3, content: all % 3 };
+                oracle.push(score(&person, &question, chosen));
+                // steps coprime to hours and contents visit all of them alike
+                let chosen = Chosen { hour: (index * 55) % 168, content: index % 3 };
+                blind.push(score(&person, &question, chosen));
+            }
+            let share = |scores: &[Score], view: fn(&Score) -> Values| {
+                Share::of(scores.iter().map(view)).unwrap()
+            };
+            let top = share(&oracle, |s| s.joint);
+            assert!((top.share - 1.0).abs() < 1e-12 && top.error < 1e-12, "{top:?}");
+            for view in [|s: &Score| s.time, |s: &Score| s.content, |s: &Score| s.joint] {
+                let random = share(&blind, view);
+                assert!(random.share.abs() < 4.5 * random.error, "{random:?}");
+                assert!(share(&oracle, view).share <= 1.0 + 1e-12);
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_to_gain_has_no_share() {
+        let flat = Values { random: 0.2, chosen: 0.2, oracle: 0.2 };
+        assert_eq!(Share::of([flat, flat].into_iter()), None);
+    }
+}

@@ -1,0 +1,318 @@
+//! Candidates: who may be written to at all, when, and with which variants; else the reason.
+//!
+//! Slots are found once for each group of people with the same zone, country and region. What only
+//! one person is bound by (frequency caps, an earlier attempt) becomes spans banned to that person.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+
+use chrono::{Days, TimeDelta};
+use chrono_tz::Tz;
+
+use super::request::{Cap, Carrier, Person, Request, Setting};
+use crate::calendar::law::Case;
+use crate::calendar::quiet::Quiet;
+use crate::calendar::window::{allowed_slots, span};
+use crate::calendar::zone::{instant, local, week_hours};
+use crate::model::campaign::{Campaign, MissingParameter};
+use crate::model::delivery::Reason;
+use crate::model::recipient::Locale;
+use crate::model::slot::{Slot, SlotLength};
+use crate::model::time::Instant;
+
+/// What people of one zone, country and region share.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Ground {
+    /// The allowed slots, as indices into the campaign's, in order.
+    pub(super) slots: Vec<u32>,
+    /// The allowed slots by the local hours that they overlap.
+    pub(super) cells: Vec<Cell>,
+    /// The cell of each allowed slot.
+    pub(super) cell_of: Vec<u32>,
+    /// The allowed slots that hold the control time, one a day at most, in order.
+    pub(super) control: Vec<u32>,
+    /// Whether slots were allowed that have passed.
+    passed: bool,
+}
+
+/// Slots that overlap the same hours of the local week, and so are worth the same.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Cell {
+    /// Hours of the local week and the share of the slot in each.
+    pub(super) hours: Vec<(usize, f64)>,
+    /// The slots, as indices into the campaign's.
+    pub(super) slots: Vec<u32>,
+}
+
+/// A person who may be planned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Standing {
+    /// Index of the ground.
+    pub(super) ground: u32,
+    /// Index of the list of variants that fit.
+    pub(super) menu: u32,
+    /// Spans of the campaign's slots banned to this person: a range of `Candidates::bans`.
+    pub(super) bans: (u32, u32),
+}
+
+/// The candidates of one campaign.
+pub(super) struct Candidates {
+    /// Every slot that is allowed to anybody, in order.
+    pub(super) slots: Vec<Slot>,
+    /// The grounds.
+    pub(super) grounds: Vec<Ground>,
+    /// Lists of variants, by index in the campaign.
+    pub(super) menus: Vec<Vec<u16>>,
+    /// For each person: may be planned, or why not.
+    pub(super) standings: Vec<Result<Standing, Reason>>,
+    /// Spans of slots banned to single people.
+    pub(super) bans: Vec<Range<u32>>,
+}
+
+impl Candidates {
+    /// Finds the candidates of a request.
+    pub(super) fn find(setting: &Setting<'_>, carrier: &Carrier<'_>, request: &Request<'_>) -> Self {
+        let (slots, grounds, ground_of) = grounds(setting, carrier, request);
+        let mut found = Self {
+            slots,
+            grounds,
+            menus: Vec::new(),
+            standings: Vec::with_capacity(request.people.len()),
+            bans: Vec::new(),
+        };
+        let menus = menus(request, setting.threads);
+        let mut known: HashMap<Vec<u16>, u32> = HashMap::new();
+        for ((person, ground), menu) in request.people.iter().zip(ground_of).zip(menus) {
+            let standing = found.stand(setting, request.campaign, person, ground, menu, &mut known);
+            found.standings.push(standing);
+        }
+        found
+    }
+
+    fn stand(
+        &mut self,
+        setting: &Setting<'_>,
+        campaign: &Campaign,
+        person: &Person<'_>,
+        ground: u32,
+        menu: Result<Vec<u16>, Reason>,
+        known: &mut HashMap<Vec<u16>, u32>,
+    ) -> Result<Standing, Reason> {
+        let menu = menu?;
+        let menus = &mut self.menus;
+        let menu = *known.entry(menu).or_insert_with_key(|menu| {
+            menus.push(menu.clone());
+            menus.len() as u32 - 1
+        });
+        let at = &self.grounds[ground as usize];
+        if at.slots.is_empty() {
+            return Err(if at.passed { Reason::WindowOver } else { Reason::NoAllowedSlot });
+        }
+        let first = self.bans.len() as u32;
+        let length = setting.length;
+        let begun = person.again.map_or(0, |again| {
+            self.slots.partition_point(|slot| slot.start(length) < again.from) as u32
+        });
+        if begun > 0 {
+            self.bans.push(0..begun);
+        }
+        for (from, to) in capped(setting.caps, person, campaign) {
+            let from = self.slots.partition_point(|slot| slot.end(length) <= from) as u32;
+            let to = self.slots.partition_point(|slot| slot.start(length) < to) as u32;
+            if from < to {
+                self.bans.push(from..to);
+            }
+        }
+        let bans = (first, self.bans.len() as u32);
+        let standing = Standing { ground, menu, bans };
+        if at.slots.iter().any(|slot| self.may_take(&standing, *slot)) {
+            return Ok(standing);
+        }
+        let late = at.slots.iter().all(|slot| *slot < begun);
+        self.bans.truncate(first as usize);
+        Err(if late { Reason::NoAllowedSlot } else { Reason::FrequencyCap })
+    }
+
+    /// Whether a slot of the person's ground is not banned to the person.
+    pub(super) fn may_take(&self, standing: &Standing, slot: u32) -> bool {
+        let bans = &self.bans[standing.bans.0 as usize..standing.bans.1 as usize];
+        bans.iter().all(|ban| !ban.contains(&slot))
+    }
+}
+
+/// Open spans of time in which one more message would break a cap.
+pub(super) fn capped(
+    caps: &[Cap],
+    person: &Person<'_>,
+    campaign: &Campaign,
+) -> Vec<(Instant, Instant)> {
+    let mut spans = Vec::new();
+    for cap in caps {
+        if cap.category.is_some_and(|category| category != campaign.category) {
+            continue;
+        }
+        let counts = |taken: &&super::request::Taken| cap.category.is_none_or(|c| c == taken.category);
+        let mut times: Vec<Instant> = person.taken.iter().filter(counts).map(|t| t.at).collect();
+        times.sort_unstable();
+        if cap.most == 0 {
+            spans.push((Instant::MIN_UTC, Instant::MAX_UTC));
+            continue;
+        }
+        // so many together that one more within a span of them all is one too many
+        for run in times.windows(cap.most as usize) {
+            let (first, last) = (run[0], run[run.len() - 1]);
+            if last - first < cap.span {
+                spans.push((last - cap.span, first + cap.span));
+            }
+        }
+    }
+    spans
+}
+
+/// The variants that each person can be given, or why there is none.
+fn menus(request: &Request<'_>, threads: usize) -> Vec<Result<Vec<u16>, Reason>> {
+    let mut by_locale: BTreeMap<Option<&Locale>, Vec<usize>> = BTreeMap::new();
+    for person in request.people {
+        by_locale
+            .entry(person.locale)
+            .or_insert_with(|| request.campaign.variants_for(person.locale));
+    }
+    let menu = |person: &Person<'_>| {
+        if !person.consented {
+            return Err(Reason::NoConsent);
+        }
+        if !person.has_address {
+            return Err(Reason::NoAddress);
+        }
+        if person.forbidden {
+            return Err(Reason::ProviderForbids);
+        }
+        let fit = &by_locale[&person.locale];
+        if fit.is_empty() {
+            return Err(Reason::NoTranslation);
+        }
+        let complete = |index: &&usize| -> Result<(), MissingParameter> {
+            request.campaign.variants[**index].render(person.attributes).map(drop)
+        };
+        let menu: Vec<u16> =
+            fit.iter().filter(|index| complete(index).is_ok()).map(|index| *index as u16).collect();
+        if menu.is_empty() { Err(Reason::MissingParameter) } else { Ok(menu) }
+    };
+    super::prices::in_parts(request.people.len(), threads, |range| {
+        request.people[range].iter().map(menu).collect::<Vec<_>>()
+    })
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// The campaign's slots, its grounds, and the ground of each person.
+fn grounds(
+    setting: &Setting<'_>,
+    carrier: &Carrier<'_>,
+    request: &Request<'_>,
+) -> (Vec<Slot>, Vec<Ground>, Vec<u32>) {
+    let mut known = HashMap::new();
+    let mut firsts: Vec<&Person<'_>> = Vec::new();
+    let ground_of: Vec<u32> = (request.people.iter())
+        .map(|person| {
+            *known.entry((person.zone, person.country, person.region)).or_insert_with(|| {
+                firsts.push(person);
+                firsts.len() as u32 - 1
+            })
+        })
+        .collect();
+    let campaign = request.campaign;
+    let (length, now) = (setting.length, setting.now);
+    let allowed = |person: &&Person<'_>| {
+        let case = Case {
+            country: person.country,
+            region: person.region,
+            channel: carrier.channel,
+            category: campaign.category,
+        };
+        let quiet = Quiet::new(setting.rules, case, campaign.quiet_hours, setting.quiet);
+        let slots = allowed_slots(&campaign.window, &quiet, person.zone, length, now);
+        let past = || {
+            let (opens, _) = span(&campaign.window, person.zone);
+            let any = allowed_slots(&campaign.window, &quiet, person.zone, length, opens.min(now));
+            !any.is_empty()
+        };
+        let passed = slots.is_empty() && past();
+        (slots, passed)
+    };
+    let allowed: Vec<(Vec<Slot>, bool)> = firsts.iter().map(allowed).collect();
+    let mut slots: Vec<Slot> = allowed.iter().flat_map(|(slots, _)| slots.iter().copied()).collect();
+    slots.sort_unstable();
+    slots.dedup();
+    let grounds = (firsts.iter().zip(&allowed))
+        .map(|(person, (allowed, passed))| {
+            let mut ground = Ground::new(&slots, allowed, campaign, person.zone, length);
+            ground.passed = *passed;
+            ground
+        })
+        .collect();
+    (slots, grounds, ground_of)
+}
+
+impl Ground {
+    fn new(
+        slots: &[Slot],
+        allowed: &[Slot],
+        campaign: &Campaign,
+        tz: Tz,
+        length: SlotLength,
+    ) -> Self {
+        let mut ground = Self::default();
+        let mut cells: BTreeMap<Vec<(usize, u64)>, usize> = BTreeMap::new();
+        for slot in allowed {
+            let index = slots.binary_search(slot).expect("the campaign's slots hold each ground's");
+            let hours: Vec<(usize, f64)> = week_hours(*slot, length, tz).collect();
+            let key = hours.iter().map(|(hour, share)| (*hour, share.to_bits())).collect();
+            let cell = *cells.entry(key).or_insert_with(|| {
+                ground.cells.push(Cell { hours, slots: Vec::new() });
+                ground.cells.len() - 1
+            });
+            ground.cells[cell].slots.push(index as u32);
+            ground.slots.push(index as u32);
+            ground.cell_of.push(cell as u32);
+        }
+        ground.control = ground.control_slots(slots, campaign, tz, length);
+        ground
+    }
+
+    fn control_slots(
+        &self,
+        slots: &[Slot],
+        campaign: &Campaign,
+        tz: Tz,
+        length: SlotLength,
+    ) -> Vec<u32> {
+        let (Some(first), Some(last)) = (self.slots.first(), self.slots.last()) else {
+            return Vec::new();
+        };
+        let day = |slot: &u32| local(slots[*slot as usize].start(length), tz).date();
+        let (mut date, last) = (day(first), day(last));
+        let mut control = Vec::new();
+        while date <= last {
+            let at = instant(date.and_time(campaign.arms.control_time), tz);
+            let found = slots.binary_search(&Slot::holding(at, length)).ok();
+            control.extend(found.map(|i| i as u32).filter(|i| self.slots.binary_search(i).is_ok()));
+            let Some(next) = date.checked_add_days(Days::new(1)) else { break };
+            date = next;
+        }
+        control.dedup();
+        control
+    }
+
+    /// The cell of one of its slots.
+    pub(super) fn cell(&self, slot: u32) -> usize {
+        let at = self.slots.binary_search(&slot).expect("the slot is one of the ground's");
+        self.cell_of[at] as usize
+    }
+}
+
+/// The longest span of any cap: how far back and ahead a person's other messages matter.
+pub fn caps_reach(caps: &[Cap]) -> TimeDelta {
+    caps.iter().map(|cap| cap.span).max().unwrap_or_else(TimeDelta::zero)
+}

@@ -1,0 +1,231 @@
+//! Limits: what campaigns, the provider and the budget allow, slot by slot, as a market's limits.
+
+use std::collections::BTreeMap;
+
+use chrono::{DurationRound, TimeDelta};
+
+use super::arms::{Stretch, hash, mix, unit};
+use super::candidates::Candidates;
+use super::market::{Place, UNIT};
+use super::request::{Booking, Carrier, Request, Setting};
+use super::REPLY_DELAY;
+use crate::calendar::working::working_share;
+use crate::model::campaign::Chats;
+use crate::model::delivery::Arm;
+use crate::model::slot::Slot;
+use crate::model::time::Instant;
+
+/// The portfolio's span.
+const DAY: TimeDelta = TimeDelta::hours(24);
+/// A slot is not used when more than this share of its replies would come outside agents' hours.
+const REPLIES_OUTSIDE_MAX: f32 = 0.2;
+
+/// One campaign's part in a layout: its own limits are cut by one stretch, the provider's by another.
+pub(super) struct Part<'a> {
+    pub(super) request: &'a Request<'a>,
+    pub(super) candidates: &'a Candidates,
+    pub(super) arm: Arm,
+    pub(super) own: Stretch,
+}
+
+/// Limits and places of some campaigns' arms that are planned together.
+#[derive(Default)]
+pub(super) struct Layout {
+    pub(super) limits: Vec<i64>,
+    pub(super) places: Vec<Place>,
+    /// Where each campaign's places begin; they follow its slots.
+    pub(super) first: Vec<u32>,
+    /// Each campaign's limit on spend.
+    pub(super) paid: Vec<Option<u32>>,
+    /// Each campaign's limit on expected open chats, by hour.
+    pub(super) open: Vec<bool>,
+}
+
+/// Where limits of the provider are in the layout, by when.
+#[derive(Default)]
+struct Shared {
+    slots: BTreeMap<Slot, u32>,
+    days: BTreeMap<Instant, u32>,
+}
+
+/// Lays out the limits of some parts, the provider's cut by `shared`.
+pub(super) fn lay_out(
+    setting: &Setting<'_>,
+    carrier: &Carrier<'_>,
+    parts: &[Part<'_>],
+    stretch: Stretch,
+) -> Layout {
+    let mut layout = Layout::default();
+    let mut shared = Shared::default();
+    for part in parts {
+        layout.first.push(layout.places.len() as u32);
+        let count = part.candidates.slots.len();
+        layout.places.extend((0..count).map(|_| Place::default()));
+        layout.open.extend((0..count).map(|_| true));
+        layout.hourly(setting, part);
+        layout.chats(setting, part);
+        layout.spend(part);
+        layout.carried(setting, carrier, parts, part, stretch, &mut shared);
+    }
+    for (place, open) in layout.places.iter().zip(&mut layout.open) {
+        *open &= place.counted.iter().all(|limit| layout.limits[*limit as usize] >= UNIT);
+    }
+    layout
+}
+
+impl Layout {
+    fn limit(&mut self, capacity: f64) -> u32 {
+        // whole messages are cut exactly; replies and money are rounded down
+        self.limits.push((capacity.max(0.0) * UNIT as f64).floor() as i64);
+        self.limits.len() as u32 - 1
+    }
+
+    fn place(&mut self, at: usize) -> &mut Place {
+        let first = *self.first.last().expect("a part is being laid out") as usize;
+        &mut self.places[first + at]
+    }
+
+    /// Messages of the campaign in each UTC hour.
+    fn hourly(&mut self, setting: &Setting<'_>, part: &Part<'_>) {
+        let Some(most) = part.request.campaign.capacity.per_hour else { return };
+        let mut hours: BTreeMap<Instant, u32> = BTreeMap::new();
+        for (at, slot) in part.candidates.slots.iter().enumerate() {
+            let hour = hour_of(slot.start(setting.length));
+            let limit = *hours.entry(hour).or_insert_with(|| {
+                let booked = booked(part, setting, hour, hour + TimeDelta::hours(1));
+                let dither = dither(setting, part.request.campaign.name.as_str(), hour);
+                let mine = part.own.part(u64::from(most), dither);
+                self.limit(mine.saturating_sub(booked) as f64)
+            });
+            self.place(at).counted.push(limit);
+        }
+    }
+
+    /// Replies in each hour in which agents work.
+    fn chats(&mut self, setting: &Setting<'_>, part: &Part<'_>) {
+        let Some(chats) = &part.request.campaign.capacity.chats else { return };
+        let delay = match part.request.reply_delay {
+            [] => &REPLY_DELAY,
+            given => given,
+        };
+        let mut hours: BTreeMap<Instant, Option<u32>> = BTreeMap::new();
+        for (at, slot) in part.candidates.slots.iter().enumerate() {
+            let start = hour_of(slot.start(setting.length));
+            let mut outside = 0.0;
+            for (later, share) in delay.iter().enumerate().filter(|(_, share)| **share > 0.0) {
+                let hour = start + TimeDelta::hours(later as i64);
+                let limit = *hours.entry(hour).or_insert_with(|| {
+                    let most = replies_in(chats, setting, hour);
+                    let booked = booked_replies(part, setting, delay, hour);
+                    (most > 0.0).then(|| self.limit(most * part.own.length() - booked))
+                });
+                match limit {
+                    Some(limit) => self.place(at).answered.push((limit, *share)),
+                    None => outside += share,
+                }
+            }
+            let place = *self.first.last().expect("a part is being laid out") as usize + at;
+            self.open[place] &= outside <= REPLIES_OUTSIDE_MAX * delay.iter().sum::<f32>();
+        }
+    }
+
+    /// The budget.
+    fn spend(&mut self, part: &Part<'_>) {
+        let paid = part.request.campaign.budget.as_ref().map(|budget| {
+            let of_arm = part.request.booked.iter().filter(|booking| booking.arm == part.arm);
+            let spent: f64 = of_arm.map(|booking| booking.spend).sum();
+            self.limit(budget.amount * part.own.length() - spent)
+        });
+        self.paid.push(paid);
+    }
+
+    /// The provider's rate in each slot and its people in each moving day.
+    fn carried(
+        &mut self,
+        setting: &Setting<'_>,
+        carrier: &Carrier<'_>,
+        parts: &[Part<'_>],
+        part: &Part<'_>,
+        stretch: Stretch,
+        shared: &mut Shared,
+    ) {
+        let length = setting.length;
+        let own = |from: Instant, to: Instant| -> u64 {
+            parts.iter().map(|part| booked(part, setting, from, to)).sum()
+        };
+        let rest = |most: u64, from: Instant, to: Instant, purpose: &str| -> f64 {
+            // what others booked, and this provider's campaigns in other arms, is not here to cut
+            let others = others(carrier, setting, from, to);
+            let mine = stretch.part(most.saturating_sub(others), dither(setting, purpose, from));
+            mine.saturating_sub(own(from, to)) as f64
+        };
+        for (at, slot) in part.candidates.slots.iter().enumerate() {
+            let (start, end) = (slot.start(length), slot.end(length));
+            if let Some(rate) = carrier.per_second {
+                let limit = *shared.slots.entry(*slot).or_insert_with(|| {
+                    let most = (rate * f64::from(length.minutes()) * 60.0).floor() as u64;
+                    self.limit(rest(most, start, end, "rate"))
+                });
+                self.place(at).counted.push(limit);
+            }
+            if let Some(most) = carrier.unique_per_day {
+                let mut from = hour_of(start) - TimeDelta::hours(23);
+                while from <= start {
+                    let limit = *shared.days.entry(from).or_insert_with(|| {
+                        self.limit(rest(u64::from(most), from, from + DAY, "day"))
+                    });
+                    self.place(at).counted.push(limit);
+                    from += TimeDelta::hours(1);
+                }
+            }
+        }
+    }
+}
+
+/// Replies that agents can take in one UTC hour.
+pub(super) fn replies_in(chats: &Chats, setting: &Setting<'_>, hour: Instant) -> f64 {
+    let share = working_share(&chats.hours, hour, hour + TimeDelta::hours(1), setting.zone);
+    chats.replies_per_hour() * share
+}
+
+/// The UTC hour that holds an instant.
+pub(super) fn hour_of(at: Instant) -> Instant {
+    at.duration_trunc(TimeDelta::hours(1)).expect("an hour divides time within chrono's range")
+}
+
+/// Messages of other campaigns in a span.
+pub(super) fn others(
+    carrier: &Carrier<'_>,
+    setting: &Setting<'_>,
+    from: Instant,
+    to: Instant,
+) -> u64 {
+    let within = |slot: &Slot| (from..to).contains(&slot.start(setting.length));
+    let booked = carrier.booked.iter().filter(|(slot, _)| within(slot));
+    booked.map(|(_, messages)| u64::from(*messages)).sum()
+}
+
+/// Messages that a part's arm has sent or claimed in a span.
+fn booked(part: &Part<'_>, setting: &Setting<'_>, from: Instant, to: Instant) -> u64 {
+    let within = |b: &&Booking| {
+        b.arm == part.arm && (from..to).contains(&b.slot.start(setting.length))
+    };
+    part.request.booked.iter().filter(within).map(|booking| u64::from(booking.messages)).sum()
+}
+
+/// Replies that are still expected in an hour of what a part's arm has sent or claimed.
+fn booked_replies(part: &Part<'_>, setting: &Setting<'_>, delay: &[f32], hour: Instant) -> f64 {
+    let of_arm = part.request.booked.iter().filter(|booking| booking.arm == part.arm);
+    let expected = |booking: &Booking| {
+        let later = (hour - hour_of(booking.slot.start(setting.length))).num_hours();
+        let share = usize::try_from(later).ok().and_then(|later| delay.get(later));
+        booking.replies * share.map_or(0.0, |share| f64::from(*share))
+    };
+    of_arm.map(expected).sum()
+}
+
+/// Where the cut between arms falls in a limit that does not divide: another place in each limit,
+/// so that each arm has its share over all of them.
+fn dither(setting: &Setting<'_>, purpose: &str, at: Instant) -> f64 {
+    unit(mix(setting.seed ^ hash(&[purpose]) ^ at.timestamp() as u64))
+}

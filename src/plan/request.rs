@@ -1,0 +1,142 @@
+//! What a plan is a function of: the setting, the provider, the campaigns and their people.
+
+use chrono::TimeDelta;
+use chrono_tz::Tz;
+use std::collections::BTreeMap;
+
+use crate::calendar::rules::Rules;
+use crate::model::campaign::{Campaign, QuietHours};
+use crate::model::content::Category;
+use crate::model::delivery::{Arm, Reason};
+use crate::model::ids::{RecipientId, RecipientKey};
+use crate::model::preference::Preference;
+use crate::model::recipient::{Country, Locale};
+use crate::model::slot::{Slot, SlotLength};
+use crate::model::time::Instant;
+
+/// What holds for every campaign of the workspace.
+#[derive(Clone, Copy)]
+pub struct Setting<'a> {
+    /// The present; slots that have begun are gone.
+    pub now: Instant,
+    /// Decides draws and ties.
+    pub seed: u64,
+    /// Length of a slot.
+    pub length: SlotLength,
+    /// How many engagements one opt-out undoes.
+    pub opt_out_cost: f64,
+    /// The workspace's zone, in which agents work.
+    pub zone: Tz,
+    /// The workspace's quiet hours.
+    pub quiet: Option<QuietHours>,
+    /// Country laws.
+    pub rules: &'a Rules,
+    /// Frequency caps.
+    pub caps: &'a [Cap],
+    /// Threads to use; they change the time that a plan takes and nothing else.
+    pub threads: usize,
+}
+
+/// At most so many messages to one person within a moving span; a least distance is a cap of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cap {
+    /// Of this category alone; `None` counts all.
+    pub category: Option<Category>,
+    /// The span.
+    pub span: TimeDelta,
+    /// The most messages in it.
+    pub most: u32,
+}
+
+/// What the provider of the campaigns carries, and what others have booked of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Carrier<'a> {
+    /// The channel, as country laws know it.
+    pub channel: &'a str,
+    /// Messages per second, if bounded.
+    pub per_second: Option<f64>,
+    /// People in any moving 24 hours, if bounded.
+    pub unique_per_day: Option<u32>,
+    /// Messages of campaigns that are not planned here, by slot, from 24 hours before now on.
+    pub booked: &'a [(Slot, u32)],
+}
+
+/// A campaign to plan.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    /// What its file says.
+    pub campaign: &'a Campaign,
+    /// Whom to decide about, each once; without those who are claimed, sent or otherwise past.
+    pub people: &'a [Person<'a>],
+    /// The habits of a person, by index in `people`; asked once or twice for each.
+    pub preference: &'a (dyn Fn(usize) -> Preference + Sync),
+    /// What this campaign has sent or claimed already, from 24 hours before now on.
+    pub booked: &'a [Booking],
+    /// Share of replies that come in the first hour after a slot, the second, …; empty for
+    /// [`super::REPLY_DELAY`].
+    pub reply_delay: &'a [f32],
+}
+
+/// What one slot has carried for one arm of a campaign.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Booking {
+    /// The slot.
+    pub slot: Slot,
+    /// The arm.
+    pub arm: Arm,
+    /// Messages.
+    pub messages: u32,
+    /// Replies expected of them.
+    pub replies: f64,
+    /// What they cost, in the budget's currency.
+    pub spend: f64,
+}
+
+/// One person to decide about.
+#[derive(Debug, Clone, Copy)]
+pub struct Person<'a> {
+    /// Our number.
+    pub id: RecipientId,
+    /// The caller's id, from which the arm is drawn.
+    pub key: &'a RecipientKey,
+    /// The zone on whose clock the person lives.
+    pub zone: Tz,
+    /// The country whose law applies.
+    pub country: Option<&'a Country>,
+    /// The part of the country, where its law asks.
+    pub region: Option<&'a str>,
+    /// The language to write in.
+    pub locale: Option<&'a Locale>,
+    /// What fills the parameters.
+    pub attributes: &'a BTreeMap<String, String>,
+    /// Whether the ledger has consent.
+    pub consented: bool,
+    /// Whether there is an address.
+    pub has_address: bool,
+    /// Whether the provider does not carry this campaign to this person.
+    pub forbidden: bool,
+    /// Price of a message to this person, in the budget's currency.
+    pub price: f64,
+    /// Messages sent or planned to this person by other campaigns, or before.
+    pub taken: &'a [Taken],
+    /// Why this is not the first plan for the person, and from when on it may be planned again.
+    pub again: Option<Again>,
+}
+
+/// A message to a person that counts against frequency caps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Taken {
+    /// When it went or will go.
+    pub at: Instant,
+    /// Its category.
+    pub category: Category,
+}
+
+/// A person whose earlier slot came to nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Again {
+    /// [`Reason::MovedLate`] or [`Reason::MovedThrottled`].
+    pub reason: Reason,
+    /// Not before this.
+    pub from: Instant,
+}
