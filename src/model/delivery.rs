@@ -76,7 +76,7 @@ impl State {
 word_type! {
     /// Why a delivery is in its state.
     Reason, "reason", "a reason of this version" {
-        // planned, and sent as planned
+        // planned, claimed, and sent as planned
         /// The slot of highest value among the allowed.
         BestSlot = "best_slot",
         /// The best slot was full; this one loses least.
@@ -122,10 +122,8 @@ word_type! {
         /// The provider does not accept this template.
         TemplateRefused = "template_refused",
         // the rest
-        /// A daemon is at work on it.
-        InFlight = "in_flight",
-        /// The provider accepted it.
-        Accepted = "accepted",
+        /// It was in doubt or held, and the provider says now that it went out.
+        Confirmed = "confirmed",
         /// The provider keeps it back for now.
         HeldByProvider = "held_by_provider",
         /// The answer of the provider was lost.

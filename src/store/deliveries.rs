@@ -35,11 +35,13 @@ pub struct Claim {
 /// How a claimed delivery is settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Settled {
-    /// Its next state; planned means that a new decision is due.
+    /// Its next state.
     pub state: State,
-    /// Why.
-    pub reason: Reason,
-    /// Not to be tried before.
+    /// Why; `None` keeps the reason for which it was planned.
+    pub reason: Option<Reason>,
+    /// Of one that is planned again: when it is tried, or `None` where a new decision is due.
+    pub again_at: Option<Instant>,
+    /// A new decision may not choose an earlier time.
     pub not_before: Option<Instant>,
 }
 
@@ -173,8 +175,7 @@ const CLAIMED: &str = "SELECT recipient, state, reason, arm, variant, variant_in
 macro_rules! claim_sql {
     ($suffix:literal) => {
         concat!(
-            "UPDATE delivery SET state = 'claimed', reason = 'in_flight', lease = $3,
-                lease_until = $4, attempts = attempts + 1, changed_at = $5
+            "UPDATE delivery SET state = 'claimed', lease = $3, lease_until = $4, attempts = attempts + 1, changed_at = $5
              WHERE campaign = $1 AND state = 'planned' AND recipient IN (
                 SELECT recipient FROM delivery
                 WHERE campaign = $1 AND state = 'planned' AND send_at <= $5
@@ -304,6 +305,22 @@ impl Store {
 }
 
 impl Tx {
+    /// One person's delivery, as this transaction sees it.
+    pub async fn delivery(
+        &mut self,
+        campaign: i64,
+        recipient: RecipientId,
+        length: SlotLength,
+    ) -> Result<Option<DeliveryRow>, StoreError> {
+        let row: Option<Row> = within!(self, |db| sqlx::query_as(ONE)
+            .bind(campaign)
+            .bind(recipient.0)
+            .fetch_optional(db)
+            .await)
+        .doing("read a delivery")?;
+        row.map(|row| row.into_model(length)).transpose()
+    }
+
     /// Writes decisions over those that are still open to change: planned and refused ones.
     pub async fn put_decisions(
         &mut self,
@@ -409,12 +426,14 @@ impl Tx {
         for chunk in recipients.chunks(ROWS_PER_STATEMENT) {
             let ids: Vec<i64> = within!(self, |db| {
                 let mut query = QueryBuilder::new("UPDATE delivery SET state = ");
-                query.push_bind(settled.state.as_str()).push(", reason = ");
-                query.push_bind(settled.reason.as_str()).push(", not_before = ");
+                query.push_bind(settled.state.as_str()).push(", not_before = ");
                 query.push_bind(settled.not_before.map(micros)).push(", changed_at = ");
                 query.push_bind(micros(now));
+                if let Some(reason) = settled.reason {
+                    query.push(", reason = ").push_bind(reason.as_str());
+                }
                 if settled.state == State::Planned {
-                    query.push(", send_at = NULL, slot_start = NULL");
+                    query.push(", send_at = ").push_bind(settled.again_at.map(micros));
                 }
                 query.push(" WHERE campaign = ").push_bind(campaign);
                 query.push(" AND lease = ").push_bind(&claim.lease);

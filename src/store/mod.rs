@@ -12,6 +12,7 @@ mod deliveries;
 mod evidence;
 mod history;
 mod models;
+mod pauses;
 mod recipients;
 mod workspace;
 

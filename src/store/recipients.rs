@@ -20,8 +20,8 @@ pub enum AddedRecipient {
 }
 
 #[derive(FromRow)]
-pub(super) struct RecipientRow {
-    pub(super) id: i64,
+struct RecipientRow {
+    id: i64,
     key: String,
     address: Option<String>,
     time_zone: Option<String>,
@@ -65,6 +65,9 @@ const AFTER: &str = "SELECT id, key, address, time_zone, zone_inferred, locale, 
 const BY_KEY: &str = "SELECT id, key, address, time_zone, zone_inferred, locale, country, tags,
         attributes, consented
     FROM recipient WHERE key = $1";
+
+const SELECT: &str = "SELECT id, key, address, time_zone, zone_inferred, locale, country, tags,
+    attributes, consented FROM recipient ";
 
 const PUT: &str = "INSERT INTO recipient (id, key, address, time_zone, zone_inferred, locale,
     country, tags, attributes, consented) ";
@@ -118,6 +121,31 @@ impl Store {
 }
 
 impl Tx {
+    /// The recipients with the numbers; who was forgotten is absent.
+    pub async fn recipients(
+        &mut self,
+        ids: &[RecipientId],
+    ) -> Result<HashMap<RecipientId, Recipient>, StoreError> {
+        let mut found = HashMap::with_capacity(ids.len());
+        for chunk in ids.chunks(ROWS_PER_STATEMENT) {
+            let rows: Vec<RecipientRow> = within!(self, |db| {
+                let mut query = QueryBuilder::new(SELECT);
+                query.push("WHERE id IN (");
+                let mut list = query.separated(", ");
+                for id in chunk {
+                    list.push_bind(id.0);
+                }
+                query.push(")");
+                query.build_query_as().fetch_all(db).await
+            })
+            .doing("read recipients")?;
+            for row in rows {
+                found.insert(RecipientId(row.id), row.try_into()?);
+            }
+        }
+        Ok(found)
+    }
+
     /// The numbers of those recipients among `keys` that are known.
     pub async fn recipient_ids<'k>(
         &mut self,
@@ -203,10 +231,8 @@ impl Tx {
         let mut found = BTreeMap::new();
         for chunk in keys.chunks(ROWS_PER_STATEMENT) {
             let rows: Vec<RecipientRow> = within!(self, |db| {
-                let mut query = QueryBuilder::new(
-                    "SELECT id, key, address, time_zone, zone_inferred, locale, country, tags,
-                        attributes, consented FROM recipient WHERE key IN (",
-                );
+                let mut query = QueryBuilder::new(SELECT);
+                query.push("WHERE key IN (");
                 let mut list = query.separated(", ");
                 for key in chunk {
                     list.push_bind(key.as_str());

@@ -4,9 +4,12 @@
 //! Bells only ring; start, restart, second node and simulation share this one path. What comes in
 //! from outside (files, webhooks, a person's wish) is applied here as well.
 
+pub mod dispatch;
 pub mod import;
 pub mod learn;
 pub mod people;
+pub mod receive;
+pub mod tend;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,6 +18,7 @@ use crate::calendar::rules::Rules;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::model::ids::{Name, NodeId};
+use crate::model::time::Instant;
 use crate::provider::Provider;
 use crate::store::Store;
 
@@ -33,6 +37,29 @@ pub struct Ctx {
     pub providers: Arc<BTreeMap<Name, Arc<dyn Provider>>>,
     /// Who works.
     pub node: NodeId,
+}
+
+/// What a step did, and whether there is more to do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Things done.
+    pub done: usize,
+    /// More was due than one step takes.
+    pub more: bool,
+    /// The next step may not come earlier: a provider's rate.
+    pub not_before: Option<Instant>,
+}
+
+impl Report {
+    /// Both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            done: self.done + other.done,
+            more: self.more || other.more,
+            not_before: self.not_before.max(other.not_before),
+        }
+    }
 }
 
 /// A name for this process among those that share the database.

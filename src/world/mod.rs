@@ -9,12 +9,13 @@
 //!
 //! - [`spec`]: what a world is made of
 //! - [`person`]: one person and the answer to one message; `rhythm` and `rates` say when
-//! - [`history`]: the past, as the three history files have it
+//! - [`logging`] and [`history`]: how the past came about; the past, as the three files have it
 //! - [`score`]: a choice of hours and contents, measured against the truth
 
 mod dice;
 pub mod history;
 mod local;
+pub mod logging;
 pub mod person;
 mod places;
 mod rates;
@@ -29,7 +30,6 @@ use self::person::Person;
 use self::rates::Patterns;
 use self::spec::{Chronotype, Spec};
 use crate::model::Invalid;
-use crate::model::content::Content;
 use crate::model::ids::RecipientKey;
 use crate::model::recipient::parse_zone;
 
@@ -101,11 +101,6 @@ impl World {
         }
         tilted[dice.pick(tilted.iter().map(|(_, weight)| *weight))].0
     }
-
-    /// How much everybody likes a content, in logarithms.
-    fn appeal(&self, content: &Content) -> f64 {
-        self.spec.appeal(content)
-    }
 }
 
 #[cfg(test)]
@@ -114,7 +109,7 @@ mod tests {
 
     use super::person::Sent;
     use super::*;
-    use crate::model::content::{Category, Goal};
+    use crate::model::content::{Category, Content, Goal};
     use crate::model::ids::MessageKey;
     use crate::model::message::{Message, Response};
     use crate::model::time::{Instant, parse_instant};
@@ -201,7 +196,7 @@ mod tests {
             let spec = Spec { receipts_off: 0.0, scanners: 0.0, ..spec };
             let world = World::new(&spec, 3).unwrap();
             for hours in [2, 24] {
-                let within = Duration::from_secs(hours * 3_600);
+                let within = Duration::from_hours(hours);
                 let (mut expected, mut variance, mut read) = (0.0, 0.0, 0.0);
                 for index in 0..2_000usize {
                     let person = world.person(index);
@@ -239,7 +234,7 @@ mod tests {
         let moved = World::new(&Spec { drift, ..Spec::friendly() }, 2).unwrap();
         let still = World::new(&Spec::friendly(), 2).unwrap();
         let week = |world: &World, index: usize, week: Instant| -> Vec<f64> {
-            let within = Duration::from_secs(7_200);
+            let within = Duration::from_hours(2);
             let person = world.person(index);
             (0..168)
                 .map(|h| person.chance_in_week(week, h, &content("image product"), within))

@@ -216,7 +216,7 @@ impl<'w> Person<'w> {
         let style = content.style.as_ref().map_or("", |style| style.as_str());
         // the medium and the style within it share the spread
         let own = 0.8 * dice.normal() + 0.6 * dice.text(style).normal();
-        (self.world.appeal(content) + spread * own).exp()
+        (self.world.spec.appeal(content) + spread * own).exp()
     }
 
     /// The hour of the person's own week, 0 to 167, that holds an instant.
@@ -327,7 +327,7 @@ impl<'w> Person<'w> {
         }
     }
 
-    /// The code with which a message fails, in the numbers of WhatsApp's Cloud API.
+    /// The code with which a message fails, numbered as the channel's makers do.
     fn failure(&self, sent: &Sent<'_>, dice: Dice) -> Option<&'static str> {
         let spec = &self.world.spec;
         if self.draw(Draw::Unreachable).chance(spec.unreachable) {

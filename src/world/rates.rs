@@ -216,6 +216,9 @@ fn normalized(week: &Week) -> Week {
 mod tests {
     use super::*;
 
+    const FRIENDLY: f64 = 23.091_591_060_802_13;
+    const HOSTILE: f64 = 20.951_010_527_067_847;
+
     #[test]
     fn the_chance_is_the_frequency() {
         let patterns = Patterns::new(Dice::new(4));
@@ -253,5 +256,18 @@ mod tests {
             let area: f64 = rates.hours(from, span).map(|(.., area)| area).sum();
             assert!((area - tau * (1.0 - (-span / tau).exp())).abs() < 1e-9, "{from} {span}");
         }
+    }
+
+    #[test]
+    fn the_known_truth_is_frozen() {
+        let patterns = Patterns::new(Dice::new(1));
+        let [mut friendly, mut hostile] = [0.0, 0.0];
+        for i in 0..50u64 {
+            let (dice, arrived) = (Dice::new(2).with(i), 1_773_150_000.0 + i as f64 * 7_200.0);
+            friendly += patterns.friendly(Tz::Asia__Kolkata, dice).chance(arrived, 24.0, 1.0);
+            hostile += Patterns::hostile(Tz::Asia__Kolkata, dice).chance(arrived, 24.0, 1.0);
+        }
+        assert!((friendly - FRIENDLY).abs() < 1e-9, "{friendly}");
+        assert!((hostile - HOSTILE).abs() < 1e-9, "{hostile}");
     }
 }

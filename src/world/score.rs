@@ -131,7 +131,7 @@ mod tests {
         let week = parse_instant("test", "2026-05-06T00:00:00Z").unwrap();
         for spec in [Spec::demo(), Spec::friendly(), Spec::hostile()] {
             let world = World::new(&Spec { people: 300, ..spec }, 9).unwrap();
-            let within = Duration::from_secs(7_200);
+            let within = Duration::from_hours(2);
             let question = Question { week, contents: &contents, within };
             let (mut oracle, mut blind) = (Vec::new(), Vec::new());
             for index in 0..world.size() {

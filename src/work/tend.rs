@@ -1,0 +1,42 @@
+//! Loose ends: claims whose holder died, doubts that lasted too long, windows that are over.
+
+use super::{Ctx, Report};
+use crate::model::delivery::{Reason, State};
+use crate::store::{CampaignStatus, StoreError};
+
+/// Ties them up.
+pub async fn run(ctx: &Ctx) -> Result<Report, StoreError> {
+    let now = ctx.clock.now();
+    let mut done = 0;
+    let mut tx = ctx.store.begin().await?;
+    let lost = tx.rescue(now).await?;
+    tx.commit().await?;
+    if lost > 0 {
+        tracing::warn!(lost, "claims of a daemon that died are in doubt now");
+    }
+    for row in ctx.store.campaigns().await? {
+        if row.status == CampaignStatus::Finished {
+            continue;
+        }
+        let provider = ctx.config.providers.get(&row.campaign.provider);
+        let mut tx = ctx.store.begin().await?;
+        if let Some(grace) =
+            provider.and_then(|p| chrono::TimeDelta::from_std(p.in_doubt_grace).ok())
+        {
+            done += tx.give_up(row.id, now - grace, now).await?;
+        }
+        if row.ends_at <= now && row.status != CampaignStatus::Cancelled {
+            done += tx.end_planned(row.id, State::Expired, Reason::WindowOver, now).await?;
+        }
+        tx.commit().await?;
+        let open = ctx.store.state_counts(row.id).await?;
+        let planned = row.planned_at.is_some();
+        if planned && row.ends_at <= now && open.iter().all(|count| count.state.is_end()) {
+            let mut tx = ctx.store.begin().await?;
+            let from = [CampaignStatus::Active, CampaignStatus::Paused];
+            tx.set_campaign_status(row.id, &from, CampaignStatus::Finished).await?;
+            tx.commit().await?;
+        }
+    }
+    Ok(Report { done: (done + lost) as usize, ..Report::default() })
+}
