@@ -4,10 +4,13 @@
 //! [`print`](self::print), which shows it to people or as JSON. *Invariant:* only `print` writes to
 //! the standard output.
 
+mod campaign;
 mod consent;
+mod daemon;
 mod import;
 mod init;
 mod learn;
+mod plan;
 mod preferences;
 pub mod print;
 mod recipient;
@@ -29,6 +32,7 @@ use crate::model::recipient::Recipient;
 use crate::provider;
 use crate::store::{Create, Store, StoreError};
 use crate::work::Ctx;
+use crate::work::campaigns::SubmitError;
 use crate::work::import::ImportError;
 
 use self::print::Printer;
@@ -65,6 +69,16 @@ enum Verb {
     Model(learn::ModelArgs),
     /// What is known of people's habits.
     Preferences(preferences::Args),
+    /// Campaigns: checked, submitted, looked at, paused, cancelled, exported.
+    Campaign(campaign::Args),
+    /// Plan a campaign now, as the daemon would at its next step.
+    Plan(plan::Args),
+    /// Why a person gets what a campaign's plan gives them.
+    Explain(plan::ExplainArgs),
+    /// Run the background service: plans, sends, receives, learns.
+    Daemon,
+    /// How every campaign stands.
+    Status,
     /// The ledger of consent.
     Consent(consent::Args),
     /// Everything that is stored of a person: give it out, or erase it.
@@ -80,6 +94,11 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Verb::Learn(args) => learn::run(args, &env).await,
         Verb::Model(args) => learn::model(args, &env).await,
         Verb::Preferences(args) => preferences::run(args, &env).await,
+        Verb::Campaign(args) => campaign::run(args, &env).await,
+        Verb::Plan(args) => plan::run(args, &env).await,
+        Verb::Explain(args) => plan::explain(args, &env).await,
+        Verb::Daemon => daemon::run(&env).await,
+        Verb::Status => campaign::status(&env).await,
         Verb::Consent(args) => consent::run(args, &env).await,
         Verb::Recipient(args) => recipient::run(args, &env).await,
     }
@@ -111,6 +130,7 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
             || cause.is::<Invalid>()
             || cause.is::<ConfigError>()
             || cause.is::<CampaignError>()
+            || matches!(cause.downcast_ref(), Some(SubmitError::File(_) | SubmitError::Unfit(_)))
             || matches!(cause.downcast_ref(), Some(StoreError::Absent { .. }))
             || matches!(cause.downcast_ref(), Some(ImportError::Strict(_)))
             || cause.downcast_ref().is_some_and(|e| !matches!(e, FileError::Read { .. }))

@@ -72,12 +72,6 @@ impl Stretch {
         Self { from: close(from), to: close(to) }
     }
 
-    /// Within another stretch.
-    pub(super) fn within(self, outer: Stretch) -> Self {
-        let at = |x: f64| outer.from + x * (outer.to - outer.from);
-        Self { from: at(self.from), to: at(self.to) }
-    }
-
     /// Its length.
     pub(super) fn length(self) -> f64 {
         self.to - self.from

@@ -47,62 +47,74 @@ fn wishes(market: &Market, posted: &Posted, threads: usize) -> Vec<Seat> {
 }
 
 /// Lowers prices of counted limits that would not be full, just far enough to fill them: repair
-/// only empties.
+/// only empties. A little idleness is left where it cannot matter.
 fn lower_where_idle(market: &Market, mut prices: Vec<f64>, threads: usize) -> Vec<f64> {
-    /// Rounds for few bidders, for whom each seat counts, and for many.
-    const ROUNDS: [usize; 2] = [40, 5];
-    const FEW: usize = 50_000;
+    const ROUNDS: usize = 30;
+    const IDLE_SHARE_MAX: f64 = 1e-4;
     let covers = market.covers();
-    for _ in 0..ROUNDS[usize::from(market.bidders.len() > FEW)] {
+    for _ in 0..ROUNDS {
         let posted = Posted::new(market, &prices);
         let used = Seating::new(market, wishes(market, &posted, threads)).used;
-        let idle = |l: &usize| {
-            prices[*l] > 0.0 && !covers[*l].is_empty() && used[*l] + UNIT <= market.limits[*l]
-        };
-        let idle: Vec<usize> = (0..market.limits.len()).filter(idle).collect();
-        if idle.is_empty() {
+        let idle: Vec<Idle<'_>> = (0..market.limits.len())
+            .filter(|l| prices[*l] > 0.0 && !covers[*l].is_empty())
+            .map(|limit| Idle {
+                limit,
+                places: &covers[limit],
+                wanted: ((market.limits[limit] - used[limit]) / UNIT).max(0) as usize,
+            })
+            .filter(|idle| idle.wanted > 0)
+            .collect();
+        let total: usize = idle.iter().map(|idle| idle.wanted).sum();
+        if total as f64 <= market.bidders.len() as f64 * IDLE_SHARE_MAX {
             break;
         }
-        for limit in idle {
-            let wanted = (market.limits[limit] - used[limit]) / UNIT;
-            let enough = cheap_enough(market, &posted, &covers[limit], wanted as usize, threads);
-            let price = prices[limit] - enough.unwrap_or(f64::INFINITY);
-            prices[limit] = if price > PRICE_LEAST { price } else { 0.0 };
+        for (idle, enough) in idle.iter().zip(cheap_enough(market, &posted, &idle, threads)) {
+            let price = prices[idle.limit] - enough.unwrap_or(f64::INFINITY);
+            prices[idle.limit] = if price > PRICE_LEAST { price } else { 0.0 };
         }
     }
     prices
 }
 
-/// By how much some places must become cheaper for `wanted` more bidders to come; `None` if so many
-/// never would.
+/// A limit that has a price and room.
+struct Idle<'a> {
+    limit: usize,
+    places: &'a [u32],
+    wanted: usize,
+}
+
+/// By how much the places of each idle limit must become cheaper for as many more bidders to come
+/// as it wants; `None` where so many never would.
 fn cheap_enough(
     market: &Market,
     posted: &Posted,
-    places: &[u32],
-    wanted: usize,
+    idle: &[Idle<'_>],
     threads: usize,
-) -> Option<f64> {
+) -> Vec<Option<f64>> {
     let parts = in_parts(market.bidders.len(), threads, |range| {
-        let mut nearest: BinaryHeap<Key> = BinaryHeap::new();
+        let mut nearest: Vec<BinaryHeap<Key>> = idle.iter().map(|_| BinaryHeap::new()).collect();
         for bidder in &market.bidders[range] {
             let best = posted.best_two(market, bidder)[0];
-            if places.contains(&best.seat.place) {
-                continue;
-            }
-            let there = places.iter().map(|place| posted.best_at(market, bidder, *place).net);
-            let there = there.fold(f32::NEG_INFINITY, f32::max);
-            if there > f32::NEG_INFINITY {
-                nearest.push(Key::from(f64::from(best.net) - f64::from(there)));
-                if nearest.len() > wanted {
-                    nearest.pop();
+            for (idle, nearest) in idle.iter().zip(&mut nearest) {
+                let net = |place: &u32| posted.best_at(market, bidder, *place).net;
+                let there = idle.places.iter().map(net).fold(f32::NEG_INFINITY, f32::max);
+                if there > f32::NEG_INFINITY && !idle.places.contains(&best.seat.place) {
+                    nearest.push(Key::from(f64::from(best.net) - f64::from(there)));
+                    if nearest.len() > idle.wanted {
+                        nearest.pop();
+                    }
                 }
             }
         }
-        nearest.into_vec()
+        nearest
     });
-    let mut nearest = parts.concat();
-    nearest.sort_unstable();
-    nearest.get(wanted - 1).map(|margin| margin.value() + PRICE_LEAST)
+    let of_limit = |(at, idle): (usize, &Idle<'_>)| {
+        let mut nearest: Vec<Key> =
+            parts.iter().flat_map(|part| part[at].iter().copied()).collect();
+        nearest.sort_unstable();
+        nearest.get(idle.wanted - 1).map(|margin| margin.value() + PRICE_LEAST)
+    };
+    idle.iter().enumerate().map(of_limit).collect()
 }
 
 /// Prices of limits in accord with the price of a message at each place after repair.
@@ -131,9 +143,8 @@ fn certify(seating: Seating<'_>, candidates: Vec<Vec<f64>>, threads: usize) -> A
     }
     let value = |(bidder, seat)| f64::from(market.value(bidder, seat));
     let value = market.bidders.iter().zip(seating.seats.iter().copied()).map(value).sum::<f64>();
-    let bound = |prices: &Vec<f64>| {
-        prices::bound(market, &Posted::new(market, prices), prices, threads)
-    };
+    let bound =
+        |prices: &Vec<f64>| prices::bound(market, &Posted::new(market, prices), prices, threads);
     let (prices, bound) = (candidates.into_iter())
         .map(|prices| (bound(&prices), prices))
         .min_by(|a, b| a.0.total_cmp(&b.0))
@@ -157,14 +168,22 @@ mod tests {
         }
         let cells: Vec<Vec<u32>> = (0..places as u32).map(|p| vec![p]).collect();
         market.groups.push(Group::new(&cells, places, None));
-        let peaks: Vec<f32> = (0..places).map(|p| 0.2 + 0.15 * ((p % 24) as f32 / 24.0 * 6.28).sin()).collect();
+        let peaks: Vec<f32> =
+            (0..places).map(|p| 0.2 + 0.15 * ((p % 24) as f32 / 24.0 * 6.28).sin()).collect();
         for index in 0..people {
             let level = rng.r#gen::<f32>() + 0.5;
             let values = market.values.len();
-            market.values.extend(peaks.iter().map(|peak| level * peak * (0.6 + 0.8 * rng.r#gen::<f32>())));
+            market
+                .values
+                .extend(peaks.iter().map(|peak| level * peak * (0.6 + 0.8 * rng.r#gen::<f32>())));
             market.bidders.push(Bidder {
-                group: 0, planes: 1, values, replies: 0, cost: 0.0,
-                tie: (index as u32).wrapping_mul(2_654_435_761), bans: (0, 0),
+                group: 0,
+                planes: 1,
+                values,
+                replies: None,
+                cost: 0.0,
+                tie: (index as u32).wrapping_mul(2_654_435_761),
+                bans: (0, 0),
             });
         }
         market
@@ -172,12 +191,23 @@ mod tests {
 
     #[test]
     fn speed() {
-        for (people, tight) in [(2000, 2.0), (2000, 0.7), (10_000, 3.0), (100_000, 3.0), (100_000, 0.9), (300_000, 3.0)] {
+        for (people, tight) in [
+            (2000, 2.0),
+            (2000, 0.7),
+            (10_000, 3.0),
+            (100_000, 3.0),
+            (100_000, 0.9),
+            (300_000, 3.0),
+        ] {
             let market = market(people, 168, tight, 3);
             let at = std::time::Instant::now();
             let found = assign(&market, 2);
             let full = (0..168).filter(|l| found.prices[*l] > 0.0).count();
-            println!("{people} x{tight}: {:?} gap {:.6}% priced {full}", at.elapsed(), 100.0 * (found.bound - found.value) / found.bound);
+            println!(
+                "{people} x{tight}: {:?} gap {:.6}% priced {full}",
+                at.elapsed(),
+                100.0 * (found.bound - found.value) / found.bound
+            );
         }
     }
 }

@@ -9,7 +9,8 @@ use std::ops::Range;
 use chrono::{Days, TimeDelta};
 use chrono_tz::Tz;
 
-use super::request::{Cap, Carrier, Person, Request, Setting};
+use super::joint::Earlier;
+use super::request::{Cap, Carrier, Person, Request, Setting, Taken};
 use crate::calendar::law::Case;
 use crate::calendar::quiet::Quiet;
 use crate::calendar::window::{allowed_slots, span};
@@ -71,7 +72,12 @@ pub(super) struct Candidates {
 
 impl Candidates {
     /// Finds the candidates of a request.
-    pub(super) fn find(setting: &Setting<'_>, carrier: &Carrier<'_>, request: &Request<'_>) -> Self {
+    pub(super) fn find(
+        setting: &Setting<'_>,
+        carrier: &Carrier<'_>,
+        request: &Request<'_>,
+        earlier: &Earlier,
+    ) -> Self {
         let (slots, grounds, ground_of) = grounds(setting, carrier, request);
         let mut found = Self {
             slots,
@@ -83,7 +89,9 @@ impl Candidates {
         let menus = menus(request, setting.threads);
         let mut known: HashMap<Vec<u16>, u32> = HashMap::new();
         for ((person, ground), menu) in request.people.iter().zip(ground_of).zip(menus) {
-            let standing = found.stand(setting, request.campaign, person, ground, menu, &mut known);
+            let more = earlier.get(&person.id).map_or(&[][..], Vec::as_slice);
+            let taken = Took { person, more, campaign: request.campaign };
+            let standing = found.stand(setting, &taken, ground, menu, &mut known);
             found.standings.push(standing);
         }
         found
@@ -92,8 +100,7 @@ impl Candidates {
     fn stand(
         &mut self,
         setting: &Setting<'_>,
-        campaign: &Campaign,
-        person: &Person<'_>,
+        took: &Took<'_>,
         ground: u32,
         menu: Result<Vec<u16>, Reason>,
         known: &mut HashMap<Vec<u16>, u32>,
@@ -110,13 +117,13 @@ impl Candidates {
         }
         let first = self.bans.len() as u32;
         let length = setting.length;
-        let begun = person.again.map_or(0, |again| {
+        let begun = took.person.again.map_or(0, |again| {
             self.slots.partition_point(|slot| slot.start(length) < again.from) as u32
         });
         if begun > 0 {
             self.bans.push(0..begun);
         }
-        for (from, to) in capped(setting.caps, person, campaign) {
+        for (from, to) in took.capped(setting.caps) {
             let from = self.slots.partition_point(|slot| slot.end(length) <= from) as u32;
             let to = self.slots.partition_point(|slot| slot.start(length) < to) as u32;
             if from < to {
@@ -140,33 +147,40 @@ impl Candidates {
     }
 }
 
-/// Open spans of time in which one more message would break a cap.
-pub(super) fn capped(
-    caps: &[Cap],
-    person: &Person<'_>,
-    campaign: &Campaign,
-) -> Vec<(Instant, Instant)> {
-    let mut spans = Vec::new();
-    for cap in caps {
-        if cap.category.is_some_and(|category| category != campaign.category) {
-            continue;
-        }
-        let counts = |taken: &&super::request::Taken| cap.category.is_none_or(|c| c == taken.category);
-        let mut times: Vec<Instant> = person.taken.iter().filter(counts).map(|t| t.at).collect();
-        times.sort_unstable();
-        if cap.most == 0 {
-            spans.push((Instant::MIN_UTC, Instant::MAX_UTC));
-            continue;
-        }
-        // so many together that one more within a span of them all is one too many
-        for run in times.windows(cap.most as usize) {
-            let (first, last) = (run[0], run[run.len() - 1]);
-            if last - first < cap.span {
-                spans.push((last - cap.span, first + cap.span));
+/// A person in a campaign, with the messages that count against caps.
+pub(super) struct Took<'a> {
+    pub(super) person: &'a Person<'a>,
+    /// Besides those that the caller knows of.
+    pub(super) more: &'a [Taken],
+    pub(super) campaign: &'a Campaign,
+}
+
+impl Took<'_> {
+    /// Open spans of time in which one more message would break a cap.
+    pub(super) fn capped(&self, caps: &[Cap]) -> Vec<(Instant, Instant)> {
+        let mut spans = Vec::new();
+        for cap in caps {
+            if cap.category.is_some_and(|category| category != self.campaign.category) {
+                continue;
+            }
+            if cap.most == 0 {
+                spans.push((Instant::MIN_UTC, Instant::MAX_UTC));
+                continue;
+            }
+            let taken = self.person.taken.iter().chain(self.more);
+            let counts = |taken: &&Taken| cap.category.is_none_or(|c| c == taken.category);
+            let mut times: Vec<Instant> = taken.filter(counts).map(|taken| taken.at).collect();
+            times.sort_unstable();
+            // so many together that one more within a span of them all is one too many
+            for run in times.windows(cap.most as usize) {
+                let (first, last) = (run[0], run[run.len() - 1]);
+                if last - first < cap.span {
+                    spans.push((last - cap.span, first + cap.span));
+                }
             }
         }
+        spans
     }
-    spans
 }
 
 /// The variants that each person can be given, or why there is none.
@@ -242,7 +256,8 @@ fn grounds(
         (slots, passed)
     };
     let allowed: Vec<(Vec<Slot>, bool)> = firsts.iter().map(allowed).collect();
-    let mut slots: Vec<Slot> = allowed.iter().flat_map(|(slots, _)| slots.iter().copied()).collect();
+    let mut slots: Vec<Slot> =
+        allowed.iter().flat_map(|(slots, _)| slots.iter().copied()).collect();
     slots.sort_unstable();
     slots.dedup();
     let grounds = (firsts.iter().zip(&allowed))

@@ -3,13 +3,12 @@
 use std::collections::HashMap;
 
 use super::arms::{self, Explorer, Stretch, arm_of, generator, hash, mix, share_of};
-use super::assign::{Assignment, assign};
 use super::candidates::{Candidates, Standing};
 use super::limits::{Layout, Part, lay_out};
-use super::market::{Market, NOWHERE, Seat, UNIT, load};
+use super::market::{UNIT, load};
 use super::request::{Carrier, Request, Setting, Taken};
 use super::sale;
-use super::worth::{Worth, counts_replies};
+use super::worth::Worth;
 use crate::model::delivery::{Arm, Reason};
 use crate::model::ids::RecipientId;
 
@@ -110,14 +109,12 @@ fn weights(candidates: &[Candidates]) -> Vec<f64> {
 /// Refusals by rule, and the arm of everybody else; a seat comes later.
 fn sort_out(request: &Request<'_>, candidates: &Candidates) -> Vec<Decision> {
     let decide = |(person, standing): (&super::request::Person<'_>, &Result<Standing, Reason>)| {
-        match standing {
-            Err(reason) => Decision::Refused { reason: *reason, arm: None },
-            Ok(_) => {
-                let arm = arm_of(request.campaign, person.key);
-                let reason = if arm == Arm::Holdout { Reason::Holdout } else { Reason::NoCapacity };
-                Decision::Refused { reason, arm: Some(arm) }
-            }
+        if let Err(reason) = standing {
+            return Decision::Refused { reason: *reason, arm: None };
         }
+        let arm = arm_of(request.campaign, person.key);
+        let reason = if arm == Arm::Holdout { Reason::Holdout } else { Reason::NoCapacity };
+        Decision::Refused { reason, arm: Some(arm) }
     };
     request.people.iter().zip(&candidates.standings).map(decide).collect()
 }
@@ -147,7 +144,7 @@ impl Draw<'_> {
             if *of != arm {
                 continue;
             }
-            let worth = self.worth(person, &standing);
+            let worth = Worth::of(self.setting, self.request, self.candidates, person, &standing);
             let ground = &self.candidates.grounds[standing.ground as usize];
             if worth.is_any_positive(ground) {
                 subjects.push(Subject { person: person as u32, standing, worth });
@@ -156,16 +153,6 @@ impl Draw<'_> {
             }
         }
         subjects
-    }
-
-    fn worth(&self, person: usize, standing: &Standing) -> Worth {
-        Worth::new(
-            self.request.campaign,
-            &self.candidates.menus[standing.menu as usize],
-            &(self.request.preference)(person),
-            self.setting.opt_out_cost,
-            counts_replies(self.request),
-        )
     }
 
     /// The order in which people draw.
@@ -180,15 +167,23 @@ impl Draw<'_> {
     }
 
     /// What a message would use, if there is room for it.
-    fn room(&self, used: &[i64], subject: &Subject, slot: u32, variant: usize) -> Option<Vec<(u32, i64)>> {
+    fn room(
+        &self,
+        used: &[i64],
+        subject: &Subject,
+        slot: u32,
+        variant: usize,
+    ) -> Option<Vec<(u32, i64)>> {
         if !self.layout.open[slot as usize] {
             return None;
         }
         let place = &self.layout.places[slot as usize];
         let reply = subject.worth.reply.get(variant).copied().unwrap_or(0.0);
         let counted = place.counted.iter().map(|limit| (*limit, UNIT));
-        let answered =
-            place.answered.iter().map(|(l, share)| (*l, load(f64::from(reply) * f64::from(*share))));
+        let answered = place
+            .answered
+            .iter()
+            .map(|(l, share)| (*l, load(f64::from(reply) * f64::from(*share))));
         let price = self.request.people[subject.person as usize].price;
         let paid = self.layout.paid[0].map(|limit| (limit, load(price)));
         let uses: Vec<(u32, i64)> = counted.chain(answered).chain(paid).collect();
@@ -294,18 +289,17 @@ impl Draw<'_> {
             let days: Vec<u32> = ground.control.iter().filter(allowed).copied().collect();
             let found = (days.iter().enumerate())
                 .find_map(|(day, slot)| Some((day, *slot, self.room(&used, subject, *slot, 0)?)));
-            decisions[subject.person as usize] = match found {
-                Some((day, slot, uses)) => {
-                    uses.into_iter().for_each(|(limit, load)| used[limit as usize] += load);
-                    let mut pick = self.pick(subject, Reason::ControlTime, slot, 0);
-                    pick.propensity = (day == 0).then_some(share);
-                    Decision::Planned(pick)
+            decisions[subject.person as usize] = if let Some((day, slot, uses)) = found {
+                for (limit, load) in uses {
+                    used[limit as usize] += load;
                 }
-                None => {
-                    let none = days.is_empty();
-                    let reason = if none { Reason::NoAllowedSlot } else { Reason::NoCapacity };
-                    Decision::Refused { reason, arm: Some(Arm::Control) }
-                }
+                let mut pick = self.pick(subject, Reason::ControlTime, slot, 0);
+                pick.propensity = (day == 0).then_some(share);
+                Decision::Planned(pick)
+            } else {
+                let none = days.is_empty();
+                let reason = if none { Reason::NoAllowedSlot } else { Reason::NoCapacity };
+                Decision::Refused { reason, arm: Some(Arm::Control) }
             };
         }
     }

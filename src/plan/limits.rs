@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use chrono::{DurationRound, TimeDelta};
 
+use super::REPLY_DELAY;
 use super::arms::{Stretch, hash, mix, unit};
 use super::candidates::Candidates;
 use super::market::{Place, UNIT};
 use super::request::{Booking, Carrier, Request, Setting};
-use super::REPLY_DELAY;
 use crate::calendar::working::working_share;
 use crate::model::campaign::Chats;
 use crate::model::delivery::Arm;
@@ -207,9 +207,8 @@ pub(super) fn others(
 
 /// Messages that a part's arm has sent or claimed in a span.
 fn booked(part: &Part<'_>, setting: &Setting<'_>, from: Instant, to: Instant) -> u64 {
-    let within = |b: &&Booking| {
-        b.arm == part.arm && (from..to).contains(&b.slot.start(setting.length))
-    };
+    let within =
+        |b: &&Booking| b.arm == part.arm && (from..to).contains(&b.slot.start(setting.length));
     part.request.booked.iter().filter(within).map(|booking| u64::from(booking.messages)).sum()
 }
 

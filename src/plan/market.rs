@@ -48,7 +48,8 @@ pub(super) struct Group {
 impl Group {
     /// Lays out a group from the places of each of its cells.
     pub(super) fn new(cells: &[Vec<u32>], places: usize, paid: Option<u32>) -> Self {
-        let mut group = Self { starts: vec![0], cell_of: vec![NOWHERE; places], paid, ..Self::default() };
+        let mut group =
+            Self { starts: vec![0], cell_of: vec![NOWHERE; places], paid, ..Self::default() };
         for (index, cell) in cells.iter().enumerate() {
             for &place in cell {
                 group.cell_of[place as usize] = index as u32;
@@ -63,7 +64,6 @@ impl Group {
     pub(super) fn cells(&self) -> usize {
         self.starts.len() - 1
     }
-
 }
 
 /// One person in one campaign.
@@ -75,8 +75,8 @@ pub(super) struct Bidder {
     pub(super) planes: u32,
     /// Where its values begin: `planes` × cells, negative infinity where it may not or will not.
     pub(super) values: usize,
-    /// Where its chances of a reply begin, one a plane.
-    pub(super) replies: usize,
+    /// Where its chances of a reply begin, one a plane, if anything bounds replies.
+    pub(super) replies: Option<usize>,
     /// What a message to it costs.
     pub(super) cost: f32,
     /// Orders bidders that are alike.
@@ -144,7 +144,7 @@ impl Market {
 
     /// The chance of a reply with a plane.
     pub(super) fn reply(&self, bidder: &Bidder, plane: u32) -> f32 {
-        self.replies.get(bidder.replies + plane as usize).copied().unwrap_or(0.0)
+        bidder.replies.map_or(0.0, |first| self.replies[first + plane as usize])
     }
 
     /// What a seat is worth to a bidder before prices; negative infinity where it may not take it.
@@ -236,6 +236,11 @@ impl Posted {
         Self { message, reply, groups }
     }
 
+    /// The price of money for a bidder's group.
+    pub(super) fn money(&self, bidder: &Bidder) -> f32 {
+        self.groups[bidder.group as usize].money
+    }
+
     /// The best a bidder can do at one place.
     pub(super) fn best_at(&self, market: &Market, bidder: &Bidder, place: u32) -> Offer {
         let mut best = Offer::NONE;
@@ -247,7 +252,7 @@ impl Posted {
                 best = Offer { seat, net };
             }
         }
-        let due = bidder.cost * self.groups[bidder.group as usize].money;
+        let due = bidder.cost * self.money(bidder);
         Offer { net: best.net - self.message[place as usize] - due, ..best }
     }
 
@@ -264,7 +269,7 @@ impl Posted {
         if quick {
             let values = &market.values[bidder.values..bidder.values + group.cells()];
             for (cell, net) in two_largest(values, &posted.cheapest) {
-                if net > f32::NEG_INFINITY {
+                if net > f32::NEG_INFINITY && posted.equal[cell] > 0 {
                     let start = group.starts[cell] as usize;
                     let turn = bidder.tie as usize % posted.equal[cell] as usize;
                     let seat = Seat { place: posted.sorted[start + turn], plane: 0 };
@@ -290,10 +295,11 @@ impl Posted {
             let first = bidder.values + plane as usize * group.cells();
             let reply = market.reply(bidder, plane);
             for (cell, value) in market.values[first..first + group.cells()].iter().enumerate() {
-                if *value == f32::NEG_INFINITY || *value - due <= best[1].net {
+                let (from, to) = (group.starts[cell] as usize, group.starts[cell + 1] as usize);
+                let hopeless = *value == f32::NEG_INFINITY || *value - due <= best[1].net;
+                if hopeless || from == to {
                     continue;
                 }
-                let (from, to) = (group.starts[cell] as usize, group.starts[cell + 1] as usize);
                 let turn = bidder.tie as usize % (to - from);
                 for offset in 0..to - from {
                     let place = sorted[from + (offset + turn) % (to - from)];
@@ -318,7 +324,8 @@ impl PostedGroup {
             places.sort_by(|a, b| {
                 message[*a as usize].total_cmp(&message[*b as usize]).then_with(|| a.cmp(b))
             });
-            let least = message[places[0] as usize];
+            // a cell without places is never cheap enough
+            let least = places.first().map_or(f32::INFINITY, |place| message[*place as usize]);
             cheapest.push(least);
             equal.push(places.iter().take_while(|p| message[**p as usize] <= least).count() as u32);
         }

@@ -1,6 +1,10 @@
 //! What a plan is: a delivery for each person, the load of each slot, and how good it is.
 
-use crate::model::delivery::Delivery;
+use super::joint::{Decided, Decision, Pick};
+use super::limits::others;
+use super::request::{Carrier, Request, Setting};
+use super::spread::send_times;
+use crate::model::delivery::{Choice, Delivery, State};
 use crate::model::slot::Slot;
 
 /// The plan of one campaign.
@@ -85,4 +89,101 @@ impl Range {
         let half = NINETY * variance.sqrt();
         Self { mean, low: (mean - half).max(0.0), high: mean + half }
     }
+}
+
+/// Turns decisions into a plan.
+pub(super) fn conclude(
+    setting: &Setting<'_>,
+    carrier: &Carrier<'_>,
+    request: &Request<'_>,
+    decided: &Decided,
+    certificate: Certificate,
+) -> Plan {
+    let times = send_times(setting, request, decided);
+    let slots = &decided.candidates.slots;
+    let choice = |pick: &Pick, send_at| Choice {
+        variant: request.campaign.variants[usize::from(pick.variant)].name.clone(),
+        variant_index: pick.variant,
+        slot: slots[pick.slot as usize],
+        send_at,
+        value: pick.value,
+        chance: pick.chance,
+        runner_up: pick.runner_up.map(|(slot, value)| (slots[slot as usize], value)),
+        propensity: pick.propensity,
+    };
+    let deliveries = (request.people.iter().zip(&decided.decisions).zip(times))
+        .map(|((person, decision), time)| match decision {
+            Decision::Refused { reason, arm } => Delivery {
+                recipient: person.id,
+                state: State::Refused,
+                reason: *reason,
+                arm: *arm,
+                choice: None,
+            },
+            Decision::Planned(pick) => Delivery {
+                recipient: person.id,
+                state: State::Planned,
+                reason: pick.reason,
+                arm: Some(pick.arm),
+                choice: time.map(|time| choice(pick, time)),
+            },
+        })
+        .collect();
+    let loads = loads(setting, carrier, request, decided);
+    Plan { deliveries, slots: loads, certificate, forecast: forecast(request, &decided.decisions) }
+}
+
+fn loads(
+    setting: &Setting<'_>,
+    carrier: &Carrier<'_>,
+    request: &Request<'_>,
+    decided: &Decided,
+) -> Vec<SlotLoad> {
+    let length = setting.length;
+    let mut planned = vec![0; decided.candidates.slots.len()];
+    for decision in &decided.decisions {
+        if let Decision::Planned(pick) = decision {
+            planned[pick.slot as usize] += 1;
+        }
+    }
+    let rows = decided.candidates.slots.iter().zip(planned).zip(&decided.prices);
+    rows.map(|((slot, planned), price)| {
+        let (from, to) = (slot.start(length), slot.end(length));
+        let carried = carrier.per_second.map(|rate| {
+            let most = (rate * f64::from(length.minutes()) * 60.0).floor() as u64;
+            most.saturating_sub(others(carrier, setting, from, to)).min(u64::from(u32::MAX)) as u32
+        });
+        let mine = request.campaign.capacity.per_hour;
+        let own = request.booked.iter().filter(|booking| booking.slot == *slot);
+        SlotLoad {
+            slot: *slot,
+            capacity: mine.into_iter().chain(carried).min(),
+            reserved: own.map(|booking| booking.messages).sum(),
+            planned,
+            price: *price,
+        }
+    })
+    .collect()
+}
+
+fn forecast(request: &Request<'_>, decisions: &[Decision]) -> Forecast {
+    let mut forecast = Forecast::default();
+    let mut sums = [(0.0, 0.0); 3];
+    let mut add = |at: usize, chance: f64| {
+        sums[at].0 += chance;
+        sums[at].1 += chance * (1.0 - chance);
+    };
+    for (person, decision) in request.people.iter().zip(decisions) {
+        let Decision::Planned(pick) = decision else { continue };
+        forecast.messages += 1;
+        forecast.replies += pick.reply;
+        forecast.spend += person.price;
+        add(0, pick.chance);
+        if let Some(at_control_time) = pick.at_control_time {
+            add(1, pick.chance);
+            add(2, at_control_time);
+        }
+    }
+    let range = |at: usize| Range::of_sum(sums[at].0, sums[at].1);
+    Forecast { engaged: range(0), personalized: range(1), at_control_time: range(2), ..forecast }
 }

@@ -22,6 +22,8 @@ const DENSE_MAX: usize = 1200;
 const TIES_PER_LIMIT: usize = 12;
 /// Steps that lower the bound by less than this share of it are not worth another.
 const PROGRESS_MIN: f64 = 2e-6;
+/// Near-ties are narrowed once a step lowers the bound by less than this share of it.
+const SETTLED: f64 = 0.004;
 /// So many such steps in a row end the search.
 const IDLE_MAX: usize = 2;
 const DAMPING: (f64, f64) = (1e-4, 1e4);
@@ -49,7 +51,7 @@ pub(super) fn in_parts<T: Send>(
                 scope.spawn(move || work((part * size).min(count)..((part + 1) * size).min(count)))
             })
             .collect();
-        let joined = handles.into_iter().map(|handle| handle.join());
+        let joined = handles.into_iter().map(std::thread::ScopedJoinHandle::join);
         joined.map(|part| part.expect("a part's panic is passed on")).collect()
     })
 }
@@ -76,8 +78,8 @@ pub(super) fn find(market: &Market, threads: usize) -> Vec<f64> {
         let share = size as f64 / market.bidders.len() as f64;
         let below = (share * f64::from(u32::MAX)) as u32;
         let all = 0..market.bidders.len() as u32;
-        let sample = all.filter(|i| market.bidders[*i as usize].tie < below).collect();
-        search.descend(Some(sample), steps);
+        let sample: Vec<u32> = all.filter(|i| market.bidders[*i as usize].tie < below).collect();
+        search.descend(Some(&sample), steps);
         size *= SAMPLE_GROWTH;
         steps = STEPS[1];
     }
@@ -139,21 +141,22 @@ impl<'a> Search<'a> {
     }
 
     /// Lowers the bound over a sample of the bidders, or over all.
-    fn descend(&mut self, sample: Option<Vec<u32>>, steps: usize) {
-        let count = sample.as_ref().map_or(self.market.bidders.len(), Vec::len);
+    fn descend(&mut self, sample: Option<&[u32]>, steps: usize) {
+        let count = sample.map_or(self.market.bidders.len(), <[u32]>::len);
         let scale = count as f64 / self.market.bidders.len().max(1) as f64;
-        let sample = sample.as_deref();
         let mut model = self.model(sample, scale, self.width, &self.prices.clone()).1;
-        let mut idle = 0;
+        let (mut idle, mut settled) = (0, false);
         for _ in 0..steps {
             if model.slope.is_empty() {
                 break;
             }
-            let wanted = (TIES_PER_LIMIT * model.active.len()).max(64);
-            let next_width = if model.ties > wanted { self.width * 0.5 } else { self.width };
+            let wanted = (TIES_PER_LIMIT * model.active.len()).min(count / 10).max(32);
+            let may_narrow = settled && model.ties > wanted;
+            let next_width = if may_narrow { self.width * 0.5 } else { self.width };
             let tried = self.step(&model);
             let (value, next) = self.model(sample, scale, next_width, &tried);
             let gain = model.value - value;
+            settled = gain.abs() < SETTLED * value.abs();
             let small = gain.abs() < PROGRESS_MIN * value.abs();
             idle = if small && next_width >= self.width { idle + 1 } else { 0 };
             if gain >= 0.0 {
@@ -323,7 +326,7 @@ impl Model {
         // a limit that costs nothing and is far from full stays as it is
         let matters = |l: &u32| {
             let l = *l as usize;
-            prices[l] > 0.0 || spare[l] < 0.5 * used[l]
+            prices.len() <= DENSE_MAX / 2 || prices[l] > 0.0 || spare[l] < used[l]
         };
         let active: Vec<u32> = (0..market.limits.len() as u32).filter(matters).collect();
         let slope = active.iter().map(|limit| spare[*limit as usize]).collect();
@@ -337,11 +340,8 @@ fn curve(market: &Market, ties: &[Tie], active: &[u32], weight: f64) -> Curve {
     let n = active.len();
     let mut index = vec![NOWHERE; market.limits.len()];
     active.iter().enumerate().for_each(|(at, limit)| index[*limit as usize] = at as u32);
-    let mut curve = if n <= DENSE_MAX {
-        Curve::Dense(vec![0.0; n * n])
-    } else {
-        Curve::Diagonal(vec![0.0; n])
-    };
+    let mut curve =
+        if n <= DENSE_MAX { Curve::Dense(vec![0.0; n * n]) } else { Curve::Diagonal(vec![0.0; n]) };
     let mut difference: Vec<(u32, f64)> = Vec::new();
     let mut sparse: Vec<(u32, f64)> = Vec::new();
     for tie in ties {

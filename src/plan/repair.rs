@@ -205,7 +205,7 @@ impl Chains<'_, '_> {
             moves = self.look_up(from);
         }
         for (&to, moves) in &mut moves {
-            let node = (to as usize).min(self.ground());
+            let node = to as usize;
             if self.done[node] {
                 continue;
             }
@@ -231,8 +231,9 @@ impl Chains<'_, '_> {
         };
         self.seating.put(bidder, seat);
         if let Some(Some(moves)) = self.moves.get_mut(to) {
+            let ground = self.price.len() as u32;
             each_move(self.seating.market, self.posted, who, to as u32, |next, given_up| {
-                let moves = moves.entry(next).or_default();
+                let moves = moves.entry(next.min(ground)).or_default();
                 moves.heap.push(Reverse((given_up, who.tie, bidder)));
             });
         }
@@ -241,12 +242,13 @@ impl Chains<'_, '_> {
     /// Every cheapest move out of a place.
     fn look_up(&self, from: usize) -> BTreeMap<u32, Moves> {
         let market = self.seating.market;
-        let mut all: BTreeMap<u32, Vec<(Key, u32, u32)>> = BTreeMap::new();
+        let mut all: Vec<Vec<(Key, u32, u32)>> = vec![Vec::new(); self.ground() + 1];
         for (bidder, seat) in self.seating.seats.iter().enumerate() {
             if seat.place as usize == from {
                 let who = &market.bidders[bidder];
                 each_move(market, self.posted, who, from as u32, |to, given_up| {
-                    all.entry(to).or_default().push((given_up, who.tie, bidder as u32));
+                    let to = (to as usize).min(all.len() - 1);
+                    all[to].push((given_up, who.tie, bidder as u32));
                 });
             }
         }
@@ -259,7 +261,8 @@ impl Chains<'_, '_> {
             }
             Moves { heap: moves.into_iter().map(Reverse).collect(), kept_to }
         };
-        all.into_iter().map(|(to, moves)| (to, trim(moves))).collect()
+        let reached = all.into_iter().enumerate().filter(|(_, moves)| !moves.is_empty());
+        reached.map(|(to, moves)| (to as u32, trim(moves))).collect()
     }
 }
 
@@ -280,8 +283,8 @@ impl Moves {
     }
 }
 
-/// Calls `each` with every other place that a bidder may take, refusal included, and what it gives
-/// up by going there.
+/// Calls `each` with every other place that a bidder may take, refusal ([`NOWHERE`]) included, and
+/// what it gives up by going there.
 fn each_move(
     market: &Market,
     posted: &Posted,
@@ -289,10 +292,25 @@ fn each_move(
     from: u32,
     mut each: impl FnMut(u32, Key),
 ) {
-    let worth = |place: u32| posted.best_at(market, bidder, place).net + posted.message[place as usize];
+    let worth = |place: u32| {
+        let there = posted.best_at(market, bidder, place).net;
+        there + posted.message[place as usize]
+    };
     let here = worth(from);
-    for &place in &market.groups[bidder.group as usize].places {
-        if place != from {
+    let group = &market.groups[bidder.group as usize];
+    if bidder.planes == 1 && market.replies.is_empty() && bidder.bans.0 == bidder.bans.1 {
+        let due = bidder.cost * posted.money(bidder);
+        let values = &market.values[bidder.values..bidder.values + group.cells()];
+        for (value, ends) in values.iter().zip(group.starts.windows(2)) {
+            let given_up = here - (value - due);
+            if given_up < f32::INFINITY {
+                let places = &group.places[ends[0] as usize..ends[1] as usize];
+                let others = places.iter().filter(|place| **place != from);
+                others.for_each(|place| each(*place, Key::from(f64::from(given_up))));
+            }
+        }
+    } else {
+        for &place in group.places.iter().filter(|place| **place != from) {
             let there = worth(place);
             if there > f32::NEG_INFINITY {
                 each(place, Key::from(f64::from(here) - f64::from(there)));
@@ -355,20 +373,19 @@ pub(super) fn fill(seating: &mut Seating<'_>, threads: usize) {
         let closed = market.places.iter().map(open).collect();
         let posted = Posted::with_messages(market, &free, closed);
         let seats = &seating.seats;
-        let mut wishes: Vec<_> =
-            super::prices::in_parts(market.bidders.len(), threads, |range| {
-                let mut wishes = Vec::new();
-                for index in range {
-                    let bidder = &market.bidders[index];
-                    let best = posted.best_two(market, bidder)[0];
-                    let gain = best.net - market.value(bidder, seats[index]);
-                    if gain > 0.0 {
-                        wishes.push((Reverse(Key::from(f64::from(gain))), bidder.tie, index as u32));
-                    }
+        let mut wishes: Vec<_> = super::prices::in_parts(market.bidders.len(), threads, |range| {
+            let mut wishes = Vec::new();
+            for index in range {
+                let bidder = &market.bidders[index];
+                let best = posted.best_two(market, bidder)[0];
+                let gain = best.net - market.value(bidder, seats[index]);
+                if gain > 0.0 {
+                    wishes.push((Reverse(Key::from(f64::from(gain))), bidder.tie, index as u32));
                 }
-                wishes
-            })
-            .concat();
+            }
+            wishes
+        })
+        .concat();
         if wishes.is_empty() {
             break;
         }
@@ -378,7 +395,9 @@ pub(super) fn fill(seating: &mut Seating<'_>, threads: usize) {
             let now = market.value(who, seating.seats[bidder as usize]);
             let wish = posted.best_two(market, who);
             let open = wish.into_iter().find(|offer| {
-                offer.net > now && offer.seat != Seat::REFUSED && seating.has_room(bidder, offer.seat)
+                offer.net > now
+                    && offer.seat != Seat::REFUSED
+                    && seating.has_room(bidder, offer.seat)
             });
             if let Some(offer) = open.filter(|_| gain.value() > 0.0) {
                 seating.put(bidder, offer.seat);

@@ -2,13 +2,13 @@
 
 use super::arms::{arm_of, mix, share_of};
 use super::assign::{Assignment, assign};
-use super::candidates::{Candidates, Ground, Standing};
+use super::candidates::{Candidates, Cell, Ground, Standing};
 use super::joint::{Decision, Pick};
 use super::limits::{Layout, Part};
 use super::market::{Bidder, Group, Market, NOWHERE};
 use super::prices::in_parts;
 use super::request::Setting;
-use super::worth::{Worth, counts_replies};
+use super::worth::Worth;
 use crate::model::delivery::{Arm, Reason};
 
 /// Values are lowered by up to this share, by a hash of person and cell, so that prices separate
@@ -76,7 +76,7 @@ struct Hall {
     market: Market,
     guests: Vec<Guest>,
     harms: Vec<f32>,
-    /// The variant of the menu behind each value, where variants are not kept apart.
+    /// The variant of the menu behind each value.
     variants: Vec<u8>,
     /// The first group of each campaign.
     groups: Vec<u32>,
@@ -104,7 +104,7 @@ impl Hall {
         let first = layout.first[campaign];
         for ground in &part.candidates.grounds {
             let open = |slot: &&u32| layout.open[(first + **slot) as usize];
-            let places = |cell: &super::candidates::Cell| -> Vec<u32> {
+            let places = |cell: &Cell| -> Vec<u32> {
                 cell.slots.iter().filter(open).map(|slot| first + slot).collect()
             };
             let cells: Vec<Vec<u32>> = ground.cells.iter().map(places).collect();
@@ -117,7 +117,7 @@ impl Hall {
                 arm_of(part.request.campaign, key) == Arm::Personalized
             })
             .collect();
-        let keep_apart = counts_replies(part.request);
+        let keep_apart = part.request.campaign.capacity.chats.is_some();
         let asked = in_parts(personalized.len(), setting.threads, |range| {
             let mut asked = Asked::default();
             for (person, standing) in &personalized[range] {
@@ -147,14 +147,15 @@ impl Hall {
         let (values, replies) = (market.values.len(), market.replies.len());
         for (bidder, guest) in other.market.bidders.iter_mut().zip(&mut other.guests) {
             bidder.values += values;
-            bidder.replies += replies;
+            bidder.replies = bidder.replies.map(|first| first + replies);
             bidder.group += first_group;
             guest.campaign = campaign;
             guest.harms += self.harms.len();
             if bidder.bans.0 != bidder.bans.1 {
                 let from = market.bans.len() as u32;
                 let bans = &candidates.bans[bidder.bans.0 as usize..bidder.bans.1 as usize];
-                let shift = |ban: &std::ops::Range<u32>| ban.start + first_place..ban.end + first_place;
+                let shift =
+                    |ban: &std::ops::Range<u32>| ban.start + first_place..ban.end + first_place;
                 market.bans.extend(bans.iter().map(shift));
                 bidder.bans = (from, market.bans.len() as u32);
             }
@@ -203,10 +204,7 @@ impl Hall {
         let cell = group.cell_of[seat.place as usize] as usize;
         let at = bidder.values + seat.plane as usize * group.cells() + cell;
         let value = f64::from(self.market.values[at] / nudge(bidder.tie, cell));
-        let variant = match self.variants.get(at) {
-            Some(variant) if bidder.planes == 1 => usize::from(*variant),
-            _ => seat.plane as usize,
-        };
+        let variant = usize::from(self.variants[at]);
         let slot = seat.place - first;
         let ground = &part.candidates.grounds[guest.standing.ground as usize];
         let runner_up = self.runner_up(part.candidates, guest, bidder, ground, slot);
@@ -248,9 +246,8 @@ impl Hall {
                 .map(|plane| self.market.values[bidder.values + plane * cells + cell]);
             let value = planes.fold(f32::NEG_INFINITY, f32::max) / nudge(bidder.tie, cell);
             if value > best.map_or(f32::NEG_INFINITY, |best| best.1) {
-                let allowed = |slot: &&u32| {
-                    **slot != chosen && candidates.may_take(&guest.standing, **slot)
-                };
+                let allowed =
+                    |slot: &&u32| **slot != chosen && candidates.may_take(&guest.standing, **slot);
                 best = slots.slots.iter().find(allowed).map(|slot| (*slot, value)).or(best);
             }
         }
@@ -267,16 +264,14 @@ impl Asked {
         standing: Standing,
         keep_apart: bool,
     ) {
-        let campaign = part.request.campaign;
         let person = &part.request.people[index as usize];
         let menu = &part.candidates.menus[standing.menu as usize];
         let ground = &part.candidates.grounds[standing.ground as usize];
-        let preference = (part.request.preference)(index as usize);
-        let worth = Worth::new(campaign, menu, &preference, setting.opt_out_cost, keep_apart);
+        let worth = Worth::of(setting, part.request, part.candidates, index as usize, &standing);
         let tie = mix(setting.seed ^ mix(person.id.0 as u64)) as u32;
         let market = &mut self.hall.market;
         let (values, planes) = (market.values.len(), if keep_apart { menu.len() } else { 1 });
-        let whole = |cell: &super::candidates::Cell| {
+        let whole = |cell: &Cell| {
             let mut allowed = cell.slots.iter().map(|s| part.candidates.may_take(&standing, *s));
             (allowed.clone().any(|allowed| allowed), allowed.all(|allowed| allowed))
         };
@@ -284,17 +279,18 @@ impl Asked {
         let (mut positive, mut partly) = (false, false);
         for plane in 0..planes {
             for (index, cell) in ground.cells.iter().enumerate() {
-                let (variant, value) =
-                    if keep_apart { (plane, worth.value(plane, cell)) } else { worth.best(cell, tie) };
+                let (variant, value) = if keep_apart {
+                    (plane, worth.value(plane, cell))
+                } else {
+                    worth.best(cell, tie)
+                };
                 let (some, all) = if bound { whole(cell) } else { (true, true) };
                 positive |= value > 0.0;
                 partly |= some && !all;
                 let taken = some && value > 0.0;
                 let stored = if taken { value * nudge(tie, index) } else { f32::NEG_INFINITY };
                 market.values.push(stored);
-                if !keep_apart {
-                    self.hall.variants.push(variant as u8);
-                }
+                self.hall.variants.push(variant as u8);
             }
         }
         if !positive {
@@ -310,7 +306,7 @@ impl Asked {
             group: standing.ground,
             planes: planes as u32,
             values,
-            replies: market.replies.len(),
+            replies: keep_apart.then_some(market.replies.len()),
             cost: person.price as f32,
             tie,
             bans: if partly { standing.bans } else { (0, 0) },
@@ -318,7 +314,13 @@ impl Asked {
         market.replies.extend(&worth.reply);
         let harms = self.hall.harms.len();
         self.hall.harms.extend(&worth.harm);
-        self.hall.guests.push(Guest { campaign: 0, person: index, standing, harms, at_control_time });
+        self.hall.guests.push(Guest {
+            campaign: 0,
+            person: index,
+            standing,
+            harms,
+            at_control_time,
+        });
     }
 }
 

@@ -3,15 +3,16 @@
 //! Value = P(goal within its time) − cost of an opt-out × P(opt-out), the chance averaged over the
 //! local hours that the slot overlaps.
 
-use super::candidates::{Cell, Ground};
-use super::request::Request;
+use std::time::Duration;
+
+use super::candidates::{Candidates, Cell, Ground, Standing};
+use super::request::{Request, Setting};
 use crate::model::campaign::Campaign;
 use crate::model::content::Goal;
 use crate::model::preference::{Preference, WEEK_HOURS};
-use std::time::Duration;
 
 /// A reply counts when it comes within this time.
-const REPLY_WITHIN: Duration = Duration::from_secs(24 * 3600);
+const REPLY_WITHIN: Duration = Duration::from_hours(24);
 
 /// What one person's habits say of the variants of one menu.
 pub(super) struct Worth {
@@ -24,8 +25,7 @@ pub(super) struct Worth {
 }
 
 impl Worth {
-    /// Asks a person's habits.
-    pub(super) fn new(
+    fn new(
         campaign: &Campaign,
         menu: &[u16],
         preference: &Preference,
@@ -35,9 +35,9 @@ impl Worth {
         let mut worth = Self { chances: Vec::new(), harm: Vec::new(), reply: Vec::new() };
         for (at, variant) in menu.iter().enumerate() {
             let content = &campaign.variants[*variant as usize].content;
-            let same = menu[..at].iter().position(|other| {
-                campaign.variants[*other as usize].content == *content
-            });
+            let same = menu[..at]
+                .iter()
+                .position(|other| campaign.variants[*other as usize].content == *content);
             if let Some(same) = same {
                 worth.chances.push(worth.chances[same]);
                 worth.harm.push(worth.harm[same]);
@@ -53,6 +53,20 @@ impl Worth {
             }
         }
         worth
+    }
+
+    /// Asks the habits of one candidate of a request.
+    pub(super) fn of(
+        setting: &Setting<'_>,
+        request: &Request<'_>,
+        candidates: &Candidates,
+        person: usize,
+        standing: &Standing,
+    ) -> Self {
+        let menu = &candidates.menus[standing.menu as usize];
+        let preference = (request.preference)(person);
+        let replies = request.campaign.capacity.chats.is_some();
+        Self::new(request.campaign, menu, &preference, setting.opt_out_cost, replies)
     }
 
     /// How many variants there are.
@@ -94,9 +108,4 @@ impl Worth {
         let mut cells = ground.cells.iter();
         cells.any(|cell| (0..self.variants()).any(|variant| self.value(variant, cell) > 0.0))
     }
-}
-
-/// Whether a request needs the chance of a reply.
-pub(super) fn counts_replies(request: &Request<'_>) -> bool {
-    request.campaign.capacity.chats.is_some()
 }

@@ -225,7 +225,8 @@ impl Tx {
         now: Instant,
         added: &mut AddedMessages,
     ) -> Result<(), StoreError> {
-        let mut stored = self.messages(chunk.iter().map(|(_, message)| &message.key)).await?;
+        let keys: Vec<&str> = chunk.iter().map(|(_, message)| message.key.as_str()).collect();
+        let mut stored = self.messages(&keys).await?;
         let (mut filled, mut conflicts) = (Vec::new(), 0);
         for (index, (recipient, message)) in chunk.iter().enumerate() {
             let Some(row) = stored.get_mut(&message.key) else { continue };
@@ -256,22 +257,20 @@ impl Tx {
     }
 
     /// The stored messages among `keys`.
-    pub async fn messages<'k>(
+    pub async fn messages(
         &mut self,
-        keys: impl Iterator<Item = &'k MessageKey>,
+        keys: &[&str],
     ) -> Result<HashMap<MessageKey, MessageRow>, StoreError> {
-        let keys: Vec<&str> = keys.map(MessageKey::as_str).collect();
-        let rows = self.messages_where("key", &keys).await?;
+        let rows = self.messages_where("key", keys).await?;
         Ok(rows.into_iter().map(|row| (row.message.key.clone(), row)).collect())
     }
 
     /// The stored messages among those that providers call so.
-    pub async fn messages_by_provider<'k>(
+    pub async fn messages_by_provider(
         &mut self,
-        ids: impl Iterator<Item = &'k ProviderMessage>,
+        ids: &[&str],
     ) -> Result<HashMap<ProviderMessage, MessageRow>, StoreError> {
-        let ids: Vec<&str> = ids.map(ProviderMessage::as_str).collect();
-        let rows = self.messages_where("provider_message", &ids).await?;
+        let rows = self.messages_where("provider_message", ids).await?;
         Ok(rows.into_iter().filter_map(|row| Some((row.provider_message.clone()?, row))).collect())
     }
 

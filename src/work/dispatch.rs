@@ -15,7 +15,7 @@
 //! (see [`receive`](super::receive)), and given up after the provider's grace time
 //! (see [`tend`](super::tend)).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::TimeDelta;
 use futures_util::stream::{self, StreamExt};
@@ -54,7 +54,7 @@ const ATTEMPTS_MAX: u32 = 5;
 pub async fn run(ctx: &Ctx, stop: &watch::Receiver<bool>) -> Result<Report, StoreError> {
     let mut report = Report::default();
     for row in ctx.store.campaigns().await? {
-        if row.status != CampaignStatus::Active || *stop.borrow() {
+        if row.status != CampaignStatus::Active || row.planned_at.is_none() || *stop.borrow() {
             continue;
         }
         let name = &row.campaign.provider;
@@ -116,11 +116,9 @@ impl Batch<'_> {
         if claimed.is_empty() {
             return Ok(Report::default());
         }
-        let done: Vec<Done> = stream::iter(&claimed)
-            .map(|row| self.call(row, people.get(&row.delivery.recipient), &paused))
-            .buffered(CALLS_MAX)
-            .collect()
-            .await;
+        let call = |row| self.call(row, &people, &paused);
+        let calls: Vec<_> = claimed.iter().map(call).collect();
+        let done: Vec<Done> = stream::iter(calls).buffered(CALLS_MAX).collect().await;
         let sent = self.settle(&claim, done).await?;
         Ok(Report {
             done: sent,
@@ -132,8 +130,8 @@ impl Batch<'_> {
     async fn call(
         &self,
         row: &DeliveryRow,
-        person: Option<&Recipient>,
-        paused: &std::collections::HashSet<String>,
+        people: &HashMap<RecipientId, Recipient>,
+        paused: &HashSet<String>,
     ) -> Done {
         let now = self.ctx.clock.now();
         let recipient = row.delivery.recipient;
@@ -145,7 +143,9 @@ impl Batch<'_> {
             return settled(given_back(choice));
         }
         // who is gone was forgotten a moment ago: there is nobody to send to and no row to settle
-        let Some(person) = person else { return settled(refused(Reason::NoConsent)) };
+        let Some(person) = people.get(&recipient) else {
+            return settled(refused(Reason::NoConsent));
+        };
         let check = Check { ctx: self.ctx, campaign: &self.row.campaign, config: self.config };
         let parcel = match check.parcel(person, choice, now) {
             Err(instead) => return settled(instead),

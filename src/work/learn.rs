@@ -357,7 +357,7 @@ impl InUse {
         if let Some(row) = row {
             let parameters = ctx.store.model_parameters(row.version).await?.unwrap_or_default();
             if let Ok(model) = serde_json::from_str::<Model>(&parameters) {
-                let as_of = reading_time(&row, now);
+                let as_of = reading_time(&row, &model);
                 return Ok(Self { version: Some(row.version), model: Arc::new(model), as_of });
             }
             tracing::error!(version = row.version, "the model is not readable; learn again");
@@ -373,8 +373,8 @@ impl InUse {
     }
 }
 
-/// A version learned as of an earlier time reads people as of that time, too; others read whatever
-/// has come since.
-fn reading_time(row: &ModelRow, now: Instant) -> Instant {
-    if row.as_of < row.created_at { row.as_of } else { now }
+/// People are read as of the model's time: rolling back brings back what was known then. Age counts
+/// from the newest of all observations, since a pause of the history makes nobody forget a habit.
+fn reading_time(row: &ModelRow, model: &Model) -> Instant {
+    model.data().last.map_or(row.as_of, |last| row.as_of.min(last + TimeDelta::hours(1)))
 }

@@ -4,10 +4,12 @@
 //! Bells only ring; start, restart, second node and simulation share this one path. What comes in
 //! from outside (files, webhooks, a person's wish) is applied here as well.
 
+pub mod campaigns;
 pub mod dispatch;
 pub mod import;
 pub mod learn;
 pub mod people;
+pub mod plan;
 pub mod receive;
 pub mod tend;
 

@@ -131,23 +131,22 @@ struct Inbox {
 
 impl Inbox {
     async fn open(ctx: &Ctx, tx: &mut Tx, updates: &[Update]) -> Result<Self, StoreError> {
-        let ours = updates.iter().filter_map(|update| match &update.of {
-            UpdateOf::Ours(key) => Some(key),
-            UpdateOf::Theirs(_) => None,
-        });
-        let theirs = updates.iter().filter_map(|update| match &update.of {
-            UpdateOf::Ours(_) => None,
-            UpdateOf::Theirs(id) => Some(id),
-        });
+        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        for update in updates {
+            match &update.of {
+                UpdateOf::Ours(key) => ours.push(key.as_str()),
+                UpdateOf::Theirs(id) => theirs.push(id.as_str()),
+            }
+        }
         let mut inbox = Self {
             messages: BTreeMap::new(),
             by_provider: BTreeMap::new(),
             campaigns: BTreeMap::new(),
         };
-        for (key, row) in tx.messages(ours).await? {
+        for (key, row) in tx.messages(&ours).await? {
             inbox.messages.insert(key, (row, false));
         }
-        for (id, row) in tx.messages_by_provider(theirs).await? {
+        for (id, row) in tx.messages_by_provider(&theirs).await? {
             let key = row.message.key.clone();
             inbox.by_provider.insert(id.to_string(), key.clone());
             inbox.messages.entry(key).or_insert((row, false));

@@ -156,12 +156,27 @@ impl<'w> Person<'w> {
                 ..Response::default()
             };
         }
-        let delivered = self.on_again(at + turn(Turn::Latency).around(1.2, 0.8));
+        let outages = self.outages(at);
+        // in order of their begin: one may run into the next
+        let delivered =
+            outages.iter().fold(at + turn(Turn::Latency).around(1.2, 0.8), |at, (begin, end)| {
+                if (*begin..*end).contains(&at) { *end } else { at }
+            });
         if delivered - at > EXPIRY.as_seconds_f64() {
             return Response::default();
         }
         let taste = self.taste(sent.content);
-        let met = self.meet(sent, taste, delivered, turn(Turn::Opens));
+        let met = match self.habits(sent.at) {
+            Habits::Daily { rhythm, keenness } => {
+                let is_off = |at| outages.iter().any(|(begin, end)| (*begin..*end).contains(&at));
+                let open = (keenness * self.pull(sent, taste)).min(0.97);
+                rhythm.meet(delivered, open, turn(Turn::Opens), is_off)
+            }
+            Habits::Rated(rates) => {
+                let opened = rates.opened(delivered, self.pull(sent, taste), turn(Turn::Opens));
+                Met { seen: opened, opened }
+            }
+        };
         let mut response = Response {
             delivered_at: Some(local::instant(delivered)),
             opted_out_at: met
@@ -274,20 +289,6 @@ impl<'w> Person<'w> {
         }
     }
 
-    fn meet(&self, sent: &Sent<'_>, taste: f64, delivered: f64, dice: Dice) -> Met {
-        let pull = self.pull(sent, taste);
-        match self.habits(sent.at) {
-            Habits::Daily { rhythm, keenness } => {
-                let is_off = |at| self.on_again(at) > at;
-                rhythm.meet(delivered, (keenness * pull).min(0.97), dice, is_off)
-            }
-            Habits::Rated(rates) => {
-                let opened = rates.opened(delivered, pull, dice);
-                Met { seen: opened, opened }
-            }
-        }
-    }
-
     /// What multiplies the chance or rate of opening.
     fn pull(&self, sent: &Sent<'_>, taste: f64) -> f64 {
         let fatigue = self.world.spec.fatigue;
@@ -341,24 +342,20 @@ impl<'w> Person<'w> {
         })
     }
 
-    /// The first second at or after `at` at which the phone is on.
-    fn on_again(&self, at: f64) -> f64 {
+    /// The spans of time, in seconds of UTC, in which the phone is off around an instant; empty
+    /// ones stand for none.
+    fn outages(&self, at: f64) -> [(f64, f64); 3] {
         let chance = self.world.spec.outages;
-        if chance == 0.0 {
-            return at;
-        }
-        let week = (at as i64).div_euclid(WEEK);
-        let end = [week - 1, week].into_iter().fold(at, |at, week| {
+        let this_week = (at as i64).div_euclid(WEEK);
+        [this_week - 1, this_week, this_week + 1].map(|week| {
             let dice = self.draw(Draw::Outage).with(week as u64);
             if !dice.chance(chance) {
-                return at;
+                return (0.0, 0.0);
             }
             let begin = (week * WEEK) as f64 + dice.with(1).between(0.0, WEEK as f64);
             let length = dice.with(2).around(36_000.0, 1.2).min(6.0 * local::DAY as f64);
-            if begin <= at && at < begin + length { begin + length } else { at }
-        });
-        debug_assert!(end >= at, "time runs forward");
-        end
+            (begin, begin + length)
+        })
     }
 }
 

@@ -100,10 +100,11 @@ impl Rhythm {
         let midnight = self.midnights(day, last);
         while day <= last {
             let base = midnight(day);
-            let looks = self.looks(day, base);
+            let moments = self.moments(day);
+            let looks = self.looks(day, base, moments);
             for (index, at) in looks.filter(|(_, at)| *at >= arrived && !is_off(*at)) {
                 met.seen = earlier(met.seen, at);
-                let open = open * sunk(base + self.moments(day)[index].second - arrived);
+                let open = open * sunk(base + moments[index].second - arrived);
                 let draw = message.with(Draw::Open as u64).with(day as u64).with(index as u64);
                 if draw.chance(open) {
                     met.opened = earlier(met.opened, at);
@@ -136,9 +137,10 @@ impl Rhythm {
 
     /// The looks of a day that open the shop's app instead, `weekly` on average in seven days.
     pub(super) fn sessions(&self, day: i64, weekly: f64) -> impl Iterator<Item = f64> {
-        let looks: f64 = self.moments(day).iter().map(|moment| moment.look).sum();
+        let moments = self.moments(day);
+        let looks: f64 = moments.iter().map(|moment| moment.look).sum();
         let share = (weekly / 7.0 / looks.max(0.1)).min(1.0);
-        self.looks(day, self.midnight(day) as f64)
+        self.looks(day, self.midnight(day) as f64, moments)
             .filter(move |(index, _)| self.draw(Draw::Session, day, *index).chance(share))
             .map(|(_, at)| at)
     }
@@ -155,8 +157,8 @@ impl Rhythm {
         !awake(today) && !awake(today - 1)
     }
 
-    fn looks(&self, day: i64, base: f64) -> impl Iterator<Item = (usize, f64)> {
-        self.moments(day).iter().enumerate().filter_map(move |(index, moment)| {
+    fn looks(&self, day: i64, base: f64, moments: &[Moment]) -> impl Iterator<Item = (usize, f64)> {
+        moments.iter().enumerate().filter_map(move |(index, moment)| {
             let draw = self.draw(Draw::Look, day, index);
             let jitter = |draw: Dice| moment.jitter * draw.with(1).logistic();
             draw.chance(moment.look).then(|| (index, base + moment.second + jitter(draw)))

@@ -1,0 +1,309 @@
+//! `campaign`, `status`: submitted, looked at, paused, resumed, cancelled, exported.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Subcommand;
+use serde::Serialize;
+
+use super::print::{Show, note, table};
+use super::{BadInput, Env};
+use crate::files::Output;
+use crate::model::delivery::message_key;
+use crate::model::ids::{Name, RecipientId};
+use crate::model::time::format_instant;
+use crate::store::{CampaignRow, StateCount};
+use crate::work::Ctx;
+use crate::work::campaigns::{self, Interval, Results, Standing, Wish};
+
+#[derive(clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Validate a campaign file.
+    Check {
+        /// The TOML file; `-` is the standard input.
+        file: PathBuf,
+    },
+    /// Validate a campaign file and store it; the daemon does the rest.
+    Submit {
+        /// The TOML file; `-` is the standard input.
+        file: PathBuf,
+    },
+    /// All campaigns.
+    List,
+    /// How a campaign stands: everybody by state and reason.
+    Show {
+        /// Its name.
+        name: Name,
+    },
+    /// Send nothing more of it for now.
+    Pause {
+        /// Its name.
+        name: Name,
+    },
+    /// Go on.
+    Resume {
+        /// Its name.
+        name: Name,
+    },
+    /// End it: whoever is only planned gets nothing.
+    Cancel {
+        /// Its name.
+        name: Name,
+    },
+    /// Engagement by arm with intervals, everybody by state and reason.
+    Results {
+        /// Its name.
+        name: Name,
+    },
+    /// A row a person.
+    Export {
+        /// Its name.
+        name: Name,
+        /// The CSV file to write; `.gz` is compressed, `-` is the standard output.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+}
+
+#[derive(Serialize)]
+struct Checked {
+    name: Name,
+    stored: bool,
+}
+
+impl Show for Checked {
+    fn text(&self) -> String {
+        if self.stored {
+            format!("Campaign {} is submitted; the daemon plans and sends it.", self.name)
+        } else {
+            format!("Campaign {} is good.", self.name)
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(transparent)]
+pub(super) struct Standings(Vec<Standing>);
+
+impl Show for Standings {
+    fn text(&self) -> String {
+        let mut shown = table(&[
+            "campaign", "status", "audience", "planned", "due", "sent", "refused", "other",
+        ]);
+        for standing in &self.0 {
+            let of = |state: &str| -> u64 {
+                let alike = standing.states.iter().filter(|c| c.state.as_str() == state);
+                alike.map(|c| c.people).sum()
+            };
+            let (planned, sent, refused) = (of("planned"), of("sent"), of("refused"));
+            shown.add_row([
+                standing.name.to_string(),
+                standing.status.clone(),
+                standing.audience.to_string(),
+                planned.to_string(),
+                standing.due.to_string(),
+                sent.to_string(),
+                refused.to_string(),
+                (standing.audience - planned - sent - refused).to_string(),
+            ]);
+        }
+        let mut text = shown.to_string();
+        for standing in &self.0 {
+            text.push_str(&format!("\n\n{}", standing.text()));
+        }
+        text
+    }
+}
+
+impl Show for Standing {
+    fn text(&self) -> String {
+        let mut text = format!("{} is {}", self.name, self.status);
+        match (self.planned_at, self.next_due) {
+            (None, _) => text.push_str("; it is not planned yet."),
+            (Some(at), None) => text.push_str(&format!("; planned at {}.", format_instant(at))),
+            (Some(at), Some(next)) => text.push_str(&format!(
+                "; planned at {}, next message due at {}.",
+                format_instant(at),
+                format_instant(next)
+            )),
+        }
+        format!("{text}\n{}", states_table(&self.states, self.audience))
+    }
+}
+
+/// People by state and reason, with the sum that must be the audience.
+fn states_table(states: &[StateCount], audience: u64) -> String {
+    let mut shown = table(&["state", "reason", "people"]);
+    for count in states {
+        let people = count.people.to_string();
+        shown.add_row([count.state.as_str(), count.reason.as_str(), &people]);
+    }
+    shown.add_row(["audience", "", &audience.to_string()]);
+    shown.to_string()
+}
+
+fn percent(interval: Interval) -> String {
+    format!(
+        "{:.1} % ({:.1} to {:.1})",
+        100.0 * interval.mean,
+        100.0 * interval.low,
+        100.0 * interval.high
+    )
+}
+
+impl Show for Results {
+    fn text(&self) -> String {
+        let goal = format!("{} within {} h", self.goal, self.within_hours);
+        let mut shown = table(&[
+            "arm",
+            "people",
+            "sent",
+            "delivered",
+            &goal,
+            "of people, 95 %",
+            "forecast",
+            "opted out",
+        ]);
+        for arm in &self.arms {
+            let forecast = arm.forecast.map(|f| format!("{:.1} %", 100.0 * f)).unwrap_or_default();
+            shown.add_row([
+                arm.arm.to_string(),
+                arm.people.to_string(),
+                arm.sent.to_string(),
+                arm.delivered.to_string(),
+                arm.engaged.to_string(),
+                percent(arm.engagement),
+                forecast,
+                arm.opted_out.to_string(),
+            ]);
+        }
+        let mut text = format!("{}\n{shown}\n", self.name);
+        if let Some(lift) = self.lift {
+            let sure = if lift.low > 0.0 || lift.high < 0.0 { "" } else { "; it may be none" };
+            text.push_str(&format!(
+                "Personalized minus control: {:+.1} points ({:+.1} to {:+.1}){sure}.\n",
+                100.0 * lift.mean,
+                100.0 * lift.low,
+                100.0 * lift.high
+            ));
+        }
+        let audience = self.states.iter().map(|count| count.people).sum();
+        text + &states_table(&self.states, audience)
+    }
+}
+
+pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
+    let ctx = env.ctx().await?;
+    match args.verb {
+        Verb::Check { file } => {
+            let campaign = campaigns::check(&ctx, &read(&file)?).await;
+            let campaign = campaign.with_context(|| file.display().to_string())?;
+            env.printer.show(&Checked { name: campaign.name, stored: false })
+        }
+        Verb::Submit { file } => {
+            let campaign = campaigns::submit(&ctx, &read(&file)?).await;
+            let campaign = campaign.with_context(|| file.display().to_string())?;
+            env.printer.show(&Checked { name: campaign.name, stored: true })
+        }
+        Verb::List => status(env).await,
+        Verb::Show { name } => {
+            let row = find_campaign(&ctx, &name).await?;
+            env.printer.show(&campaigns::standing(&ctx, &row).await?)
+        }
+        Verb::Pause { name } => change(&ctx, env, &name, Wish::Pause).await,
+        Verb::Resume { name } => change(&ctx, env, &name, Wish::Resume).await,
+        Verb::Cancel { name } => change(&ctx, env, &name, Wish::Cancel).await,
+        Verb::Results { name } => {
+            let row = find_campaign(&ctx, &name).await?;
+            env.printer.show(&campaigns::results(&ctx, &row).await?)
+        }
+        Verb::Export { name, out } => export(&ctx, &name, &out).await,
+    }
+}
+
+/// `status`: how every campaign stands.
+pub(super) async fn status(env: &Env) -> anyhow::Result<()> {
+    let ctx = env.ctx().await?;
+    let mut standings = Vec::new();
+    for row in ctx.store.campaigns().await? {
+        standings.push(campaigns::standing(&ctx, &row).await?);
+    }
+    env.printer.show(&Standings(standings))
+}
+
+fn read(file: &PathBuf) -> anyhow::Result<String> {
+    let text = if file.as_os_str() == "-" {
+        std::io::read_to_string(std::io::stdin())
+    } else {
+        std::fs::read_to_string(file)
+    };
+    text.map_err(|error| BadInput(format!("could not read {}: {error}", file.display())).into())
+}
+
+pub(super) async fn find_campaign(ctx: &Ctx, name: &Name) -> anyhow::Result<CampaignRow> {
+    let unknown = || BadInput(format!("there is no campaign {name}"));
+    ctx.store.campaign(name).await?.with_context(unknown)
+}
+
+async fn change(ctx: &Ctx, env: &Env, name: &Name, wish: Wish) -> anyhow::Result<()> {
+    let row = find_campaign(ctx, name).await?;
+    if !campaigns::change(ctx, &row, wish).await? {
+        anyhow::bail!(BadInput(format!("campaign {name} is {}", row.status)));
+    }
+    let row = find_campaign(ctx, name).await?;
+    env.printer.show(&campaigns::standing(ctx, &row).await?)
+}
+
+async fn export(ctx: &Ctx, name: &Name, out: &std::path::Path) -> anyhow::Result<()> {
+    const HEADER: [&str; 14] = [
+        "message",
+        "recipient",
+        "address",
+        "state",
+        "reason",
+        "variant",
+        "arm",
+        "planned_at",
+        "sent_at",
+        "delivered_at",
+        "read_at",
+        "replied_at",
+        "attempts",
+        "provider_message",
+    ];
+    let row = find_campaign(ctx, name).await?;
+    let people = ctx.store.export_rows(row.id, name).await?;
+    let mut output = Output::create(out, &HEADER)?;
+    let count = people.len();
+    let time = |micros: Option<i64>| {
+        let at = micros.and_then(chrono::DateTime::from_timestamp_micros);
+        at.map(format_instant).unwrap_or_default()
+    };
+    for person in people {
+        output.row([
+            message_key(name, RecipientId(person.recipient)).to_string(),
+            person.key,
+            person.address.unwrap_or_default(),
+            person.state,
+            person.reason,
+            person.variant.unwrap_or_default(),
+            person.arm.unwrap_or_default(),
+            time(person.send_at),
+            time(person.sent_at),
+            time(person.delivered_at),
+            time(person.read_at),
+            time(person.replied_at),
+            person.attempts.to_string(),
+            person.provider_message.unwrap_or_default(),
+        ])?;
+    }
+    output.finish()?;
+    note(format_args!("{count} people written"));
+    Ok(())
+}

@@ -1,0 +1,240 @@
+//! `plan`, `explain`: what would be sent to whom when, and why.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::campaign::find_campaign;
+use super::print::{Show, note, table};
+use super::{BadInput, Env};
+use crate::files::{Output, number};
+use crate::model::delivery::message_key;
+use crate::model::ids::{Name, RecipientKey};
+use crate::model::slot::SlotLength;
+use crate::model::time::format_instant;
+use crate::plan::SlotLoad;
+use crate::store::CampaignStatus;
+use crate::work::plan::{self, Desk, Draft, Extent, Summary, local_time};
+
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// The campaign's name.
+    name: Name,
+    /// Write a row a person.
+    #[arg(long, value_name = "FILE")]
+    export: Option<PathBuf>,
+    /// Write the value of each allowed slot to each personalized person.
+    #[arg(long, value_name = "FILE")]
+    values: Option<PathBuf>,
+    /// Write what each slot takes, and its price.
+    #[arg(long, value_name = "FILE")]
+    capacity: Option<PathBuf>,
+    /// Store nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Show for Summary {
+    fn text(&self) -> String {
+        let mut text = format!(
+            "{}: {} of {} people planned.\n\
+             Value {:.3}; no plan under these limits reaches more than {:.3} (gap {:.4} %).\n\
+             Expected to engage: {:.0} ({:.0} to {:.0}).",
+            self.campaign,
+            self.planned,
+            self.people,
+            self.value,
+            self.bound,
+            100.0 * self.gap,
+            self.expected.mean,
+            self.expected.low,
+            self.expected.high
+        );
+        if self.at_control_time.mean > 0.0 {
+            text.push_str(&format!(
+                " The personalized: {:.0} ({:.0} to {:.0}), at the control time {:.0} ({:.0} to {:.0}).",
+                self.personalized.mean,
+                self.personalized.low,
+                self.personalized.high,
+                self.at_control_time.mean,
+                self.at_control_time.low,
+                self.at_control_time.high
+            ));
+        }
+        if !self.refused.is_empty() {
+            let mut shown = table(&["refused", "people"]);
+            for (reason, people) in &self.refused {
+                shown.add_row([reason, people.to_string().as_str()]);
+            }
+            text.push_str(&format!("\n{shown}"));
+        }
+        text + "\nPlanned sends by local hour:\n" + &bars(&self.by_local_hour)
+    }
+}
+
+/// A line an hour, with a bar as long as its share.
+fn bars(hours: &[u64; 24]) -> String {
+    const WIDTH: u64 = 40;
+    let most = hours.iter().copied().max().unwrap_or(0).max(1);
+    let line = |(hour, count): (usize, &u64)| {
+        let bar = "█".repeat((count * WIDTH / most) as usize);
+        format!("{hour:02}:00 {count:>7} {bar}\n")
+    };
+    hours.iter().enumerate().filter(|(_, count)| **count > 0).map(line).collect()
+}
+
+pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
+    let ctx = env.ctx().await?;
+    let row = find_campaign(&ctx, &args.name).await?;
+    if !matches!(row.status, CampaignStatus::Active | CampaignStatus::Paused) {
+        anyhow::bail!(BadInput(format!("campaign {} is {}", args.name, row.status)));
+    }
+    if !ctx.config.providers.contains_key(&row.campaign.provider) {
+        anyhow::bail!(plan::PlanError::NoProvider {
+            campaign: args.name,
+            provider: row.campaign.provider
+        });
+    }
+    let rows = vec![(row.clone(), Extent::Everybody)];
+    let desk = Desk::open(&ctx, rows.clone()).await?;
+    if let Some(path) = &args.values {
+        write_values(path, &desk, ctx.config.slot_length)?;
+    }
+    let (desk, drafts) = desk.draft().await?;
+    let drafts = if args.dry_run { drafts } else { plan::decide(&ctx, rows).await? };
+    for draft in &drafts {
+        if let Some(path) = &args.export {
+            write_plan(path, &desk, draft, ctx.config.slot_length)?;
+        }
+        if let Some(path) = &args.capacity {
+            write_capacity(path, &draft.plan.slots, ctx.config.slot_length)?;
+        }
+        env.printer.show(&draft.summary())?;
+    }
+    if args.dry_run {
+        note("Nothing is stored.");
+    }
+    Ok(())
+}
+
+fn write_values(path: &Path, desk: &Desk, length: SlotLength) -> anyhow::Result<()> {
+    let mut output = Output::create(path, &["recipient", "slot_start", "value"])?;
+    let mut failed = None;
+    desk.each_value(|key, slot, value| {
+        if failed.is_none() {
+            let cells = [key.to_string(), format_instant(slot.start(length)), number(value)];
+            failed = output.row(cells).err();
+        }
+    });
+    match failed {
+        Some(error) => Err(error.into()),
+        None => Ok(output.finish()?),
+    }
+}
+
+fn write_capacity(path: &Path, slots: &[SlotLoad], length: SlotLength) -> anyhow::Result<()> {
+    let mut output =
+        Output::create(path, &["slot_start", "capacity", "reserved", "planned", "price"])?;
+    for slot in slots {
+        output.row([
+            format_instant(slot.slot.start(length)),
+            slot.capacity.map(|capacity| capacity.to_string()).unwrap_or_default(),
+            slot.reserved.to_string(),
+            slot.planned.to_string(),
+            number(slot.price),
+        ])?;
+    }
+    Ok(output.finish()?)
+}
+
+fn write_plan(path: &Path, desk: &Desk, draft: &Draft, length: SlotLength) -> anyhow::Result<()> {
+    const HEADER: [&str; 18] = [
+        "message",
+        "recipient",
+        "campaign",
+        "outcome",
+        "reason",
+        "variant",
+        "media",
+        "style",
+        "arm",
+        "slot_start",
+        "send_at",
+        "local_time",
+        "time_zone",
+        "value",
+        "chance",
+        "runner_up_slot",
+        "runner_up_value",
+        "propensity",
+    ];
+    let campaign = &draft.row.campaign;
+    let mut output = Output::create(path, &HEADER)?;
+    let rows = draft.plan.deliveries.iter().zip(&draft.chosen).zip(&draft.zones);
+    for ((delivery, index), zone) in rows {
+        let choice = delivery.choice.as_ref();
+        let text = |text: Option<String>| text.unwrap_or_default();
+        let variant = choice.map(|c| &campaign.variants[usize::from(c.variant_index)]);
+        let runner_up = choice.and_then(|c| c.runner_up);
+        output.row([
+            message_key(&campaign.name, delivery.recipient).to_string(),
+            desk.people.recipients[*index].key.to_string(),
+            campaign.name.to_string(),
+            delivery.state.to_string(),
+            delivery.reason.to_string(),
+            text(choice.map(|c| c.variant.to_string())),
+            text(variant.map(|v| v.content.media.to_string())),
+            text(variant.and_then(|v| v.content.style.as_ref()).map(ToString::to_string)),
+            text(delivery.arm.map(|arm| arm.to_string())),
+            text(choice.map(|c| format_instant(c.slot.start(length)))),
+            text(choice.map(|c| format_instant(c.send_at))),
+            text(local_time(delivery, *zone).map(|at| at.format("%Y-%m-%dT%H:%M:%S").to_string())),
+            zone.name().to_owned(),
+            text(choice.map(|c| number(c.value))),
+            text(choice.map(|c| number(c.chance))),
+            text(runner_up.map(|(slot, _)| format_instant(slot.start(length)))),
+            text(runner_up.map(|(_, value)| number(value))),
+            text(choice.and_then(|c| c.propensity).map(number)),
+        ])?;
+    }
+    Ok(output.finish()?)
+}
+
+#[derive(clap::Args)]
+pub(super) struct ExplainArgs {
+    /// The campaign's name.
+    name: Name,
+    /// The caller's id of the person.
+    recipient: RecipientKey,
+}
+
+#[derive(Serialize)]
+struct Explained {
+    campaign: Name,
+    recipient: RecipientKey,
+    explanation: String,
+}
+
+impl Show for Explained {
+    fn text(&self) -> String {
+        self.explanation.clone()
+    }
+}
+
+pub(super) async fn explain(args: ExplainArgs, env: &Env) -> anyhow::Result<()> {
+    let ctx = env.ctx().await?;
+    let row = find_campaign(&ctx, &args.name).await?;
+    let (desk, drafts) = Desk::open(&ctx, vec![(row, Extent::Everybody)]).await?.draft().await?;
+    let explained = drafts.first().and_then(|draft| desk.explain(&args.recipient, &draft.plan));
+    let Some(explanation) = explained else {
+        let key = args.recipient.as_str();
+        anyhow::bail!(BadInput(format!(
+            "the plan does not decide about {key:?}: not of the audience, or sent already"
+        )));
+    };
+    env.printer.show(&Explained {
+        campaign: args.name,
+        recipient: args.recipient,
+        explanation: explanation.to_string(),
+    })
+}

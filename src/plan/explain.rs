@@ -1,0 +1,210 @@
+//! Explanations: for one person, why this slot, variant and arm, what was second, and which rule
+//! moved or refused.
+
+use std::fmt;
+
+use chrono::NaiveDateTime;
+
+use super::arms::arm_of;
+use super::candidates::Candidates;
+use super::joint::Earlier;
+use super::outcome::Plan;
+use super::request::{Carrier, Request, Setting};
+use super::worth::Worth;
+use crate::calendar::zone::local;
+use crate::model::delivery::{Arm, Reason};
+use crate::model::ids::Name;
+use crate::model::slot::Slot;
+use crate::model::time::Instant;
+
+/// One person's part of a plan, in numbers; its `Display` says it in sentences.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explanation {
+    /// The person's arm, also where a rule refused first.
+    pub arm: Arm,
+    /// Why the delivery is as it is.
+    pub reason: Reason,
+    /// The slot, instant on the person's clock, variant, value and chance; `None` when refused.
+    pub chosen: Option<Chosen>,
+    /// Slots that window and quiet hours leave on the person's ground.
+    pub slots_allowed: usize,
+    /// Of those, banned by frequency caps or an earlier attempt.
+    pub slots_capped: usize,
+    /// The best slots with their values and prices, best value first, the chosen one or not.
+    pub best: Vec<Alternative>,
+    /// The variants that fit, with the value of each at its best slot, best first.
+    pub variants: Vec<(Name, f64)>,
+}
+
+/// What was chosen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Chosen {
+    /// The slot.
+    pub slot: Slot,
+    /// When, in UTC.
+    pub send_at: Instant,
+    /// When, on the person's clock.
+    pub local: NaiveDateTime,
+    /// The variant.
+    pub variant: Name,
+    /// Its value.
+    pub value: f64,
+    /// Its chance.
+    pub chance: f64,
+    /// The best other allowed slot, its local start and its value.
+    pub runner_up: Option<(Slot, NaiveDateTime, f64)>,
+}
+
+/// One slot that the person could have had.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Alternative {
+    /// The slot.
+    pub slot: Slot,
+    /// Its start on the person's clock.
+    pub local: NaiveDateTime,
+    /// The value of its best variant.
+    pub value: f64,
+    /// What a message in it costs others.
+    pub price: f64,
+}
+
+/// How many of the best slots are told of.
+const ALTERNATIVES: usize = 5;
+
+/// Explains what a plan decided about one person of its request, by index.
+pub fn explain(
+    setting: &Setting<'_>,
+    carrier: &Carrier<'_>,
+    request: &Request<'_>,
+    person: usize,
+    plan: &Plan,
+) -> Explanation {
+    let delivery = &plan.deliveries[person];
+    let one = Request { people: &request.people[person..=person], ..*request };
+    let candidates = Candidates::find(setting, carrier, &one, &Earlier::new());
+    let who = &request.people[person];
+    let clock = |slot: Slot| local(slot.start(setting.length), who.zone);
+    let chosen = delivery.choice.as_ref().map(|choice| Chosen {
+        slot: choice.slot,
+        send_at: choice.send_at,
+        local: local(choice.send_at, who.zone),
+        variant: choice.variant.clone(),
+        value: choice.value,
+        chance: choice.chance,
+        runner_up: choice.runner_up.map(|(slot, value)| (slot, clock(slot), value)),
+    });
+    let mut explanation = Explanation {
+        arm: delivery.arm.unwrap_or_else(|| arm_of(request.campaign, who.key)),
+        reason: delivery.reason,
+        chosen,
+        slots_allowed: candidates.slots.len(),
+        slots_capped: 0,
+        best: Vec::new(),
+        variants: Vec::new(),
+    };
+    let Ok(standing) = candidates.standings[0] else {
+        return explanation;
+    };
+    let ground = &candidates.grounds[standing.ground as usize];
+    let ask = |_: usize| (request.preference)(person);
+    let one = Request { preference: &ask, ..one };
+    let worth = Worth::of(setting, &one, &candidates, 0, &standing);
+    let price = |slot: Slot| {
+        let found = plan.slots.binary_search_by_key(&slot, |load| load.slot);
+        found.map_or(0.0, |at| plan.slots[at].price)
+    };
+    for (at, cell) in ground.slots.iter().zip(&ground.cell_of) {
+        if !candidates.may_take(&standing, *at) {
+            explanation.slots_capped += 1;
+            continue;
+        }
+        let slot = candidates.slots[*at as usize];
+        let value = f64::from(worth.best(&ground.cells[*cell as usize], 0).1);
+        let alternative = Alternative { slot, local: clock(slot), value, price: price(slot) };
+        explanation.best.push(alternative);
+    }
+    explanation.best.sort_by(|a, b| b.value.total_cmp(&a.value).then(a.slot.cmp(&b.slot)));
+    explanation.best.truncate(ALTERNATIVES);
+    let menu = &candidates.menus[standing.menu as usize];
+    explanation.variants = (menu.iter().enumerate())
+        .map(|(at, variant)| {
+            let values = ground.cells.iter().map(|cell| f64::from(worth.value(at, cell)));
+            let name = request.campaign.variants[usize::from(*variant)].name.clone();
+            (name, values.fold(f64::NEG_INFINITY, f64::max))
+        })
+        .collect();
+    explanation.variants.sort_by(|a, b| b.1.total_cmp(&a.1));
+    explanation
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = |at: &NaiveDateTime| at.format("%a %Y-%m-%d %H:%M").to_string();
+        match &self.chosen {
+            None => {
+                writeln!(f, "Refused ({}, {} arm): {}", self.reason, self.arm, told(self.reason))?;
+            }
+            Some(chosen) => {
+                writeln!(
+                    f,
+                    "Planned for {} on the person's clock ({} UTC), variant {}, {} arm",
+                    time(&chosen.local),
+                    chosen.send_at.format("%Y-%m-%d %H:%M:%S"),
+                    chosen.variant,
+                    self.arm,
+                )?;
+                writeln!(f, "Why ({}): {}", self.reason, told(self.reason))?;
+                writeln!(f, "Value {:.4}, chance {:.2} %", chosen.value, 100.0 * chosen.chance)?;
+                if let Some((_, local, value)) = &chosen.runner_up {
+                    let less = chosen.value - value;
+                    let (by, word) = (less.abs(), if less < 0.0 { "more" } else { "less" });
+                    writeln!(f, "Next: {}, value {value:.4}, {by:.4} {word}", time(local))?;
+                }
+            }
+        }
+        let (allowed, capped) = (self.slots_allowed, self.slots_capped);
+        writeln!(
+            f,
+            "Slots that window and quiet hours leave: {allowed}; of those capped: {capped}"
+        )?;
+        for best in &self.best {
+            let price = if best.price > 0.0 {
+                format!(", full at {:.4}", best.price)
+            } else {
+                String::new()
+            };
+            writeln!(f, "  {}  value {:.4}{price}", time(&best.local), best.value)?;
+        }
+        for (name, value) in &self.variants {
+            writeln!(f, "  variant {name}  value {value:.4} at its best")?;
+        }
+        Ok(())
+    }
+}
+
+/// A reason of planning in a sentence.
+pub fn told(reason: Reason) -> &'static str {
+    match reason {
+        Reason::BestSlot => "the best of all allowed slots had room",
+        Reason::MovedByCapacity => {
+            "a better slot is full of people who would lose more by leaving it"
+        }
+        Reason::Explored => "drawn by lot from all that is allowed, to learn from",
+        Reason::ControlTime => "the campaign's fixed time, to compare with",
+        Reason::MovedLate => "the first slot passed unused; this is the best that is left",
+        Reason::MovedThrottled => "the provider asked to wait; this is the best that is left",
+        Reason::NoConsent => "the ledger has no consent",
+        Reason::NoAddress => "there is no address",
+        Reason::NoAllowedSlot => "window and quiet hours leave no slot",
+        Reason::WindowOver => "the last allowed slot has begun",
+        Reason::NoCapacity => "every allowed slot is full of people who gain more",
+        Reason::NoBudget => "the budget goes to people who gain more for it",
+        Reason::NoValue => "no slot is worth the harm that is to be expected",
+        Reason::FrequencyCap => "other messages leave no slot free under the frequency caps",
+        Reason::MissingParameter => "every variant that fits lacks a value for a parameter",
+        Reason::NoTranslation => "no variant is in a language that the person reads",
+        Reason::ProviderForbids => "the provider does not carry this to this person",
+        Reason::Holdout => "kept without a message, to measure what messaging brings",
+        _ => "this was not decided by a plan",
+    }
+}

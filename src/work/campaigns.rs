@@ -1,0 +1,350 @@
+//! A campaign's life besides its plan: checked, submitted, paused, resumed, cancelled, looked at.
+
+use std::collections::BTreeSet;
+
+use chrono_tz::Tz;
+use serde::Serialize;
+
+use super::Ctx;
+use crate::calendar::quiet::Quiet;
+use crate::calendar::window;
+use crate::model::campaign::{Campaign, CampaignError};
+use crate::model::content::Goal;
+use crate::model::delivery::{Arm, Reason, State};
+use crate::model::ids::{Name, RecipientId};
+use crate::model::time::Instant;
+use crate::store::{CampaignRow, CampaignStatus, ExportRow, StateCount, StoreError};
+
+/// Recipients whose zones are read at once.
+const PAGE: usize = 10_000;
+
+/// Why a campaign cannot be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// Its file is wrong.
+    #[error(transparent)]
+    File(#[from] CampaignError),
+    /// It does not fit this workspace.
+    #[error("{0}")]
+    Unfit(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Checks a campaign file against the rules and this workspace.
+pub async fn check(ctx: &Ctx, source: &str) -> Result<Campaign, SubmitError> {
+    let campaign = Campaign::from_toml(source)?;
+    if !ctx.config.providers.contains_key(&campaign.provider) {
+        let known: Vec<_> = ctx.config.providers.keys().map(Name::as_str).collect();
+        return Err(SubmitError::Unfit(format!(
+            "provider: the settings have no [provider.{}]; they have {}",
+            campaign.provider,
+            known.join(", ")
+        )));
+    }
+    if ctx.store.campaign(&campaign.name).await?.is_some() {
+        let name = &campaign.name;
+        return Err(SubmitError::Unfit(format!("name: {name} is taken; give it another")));
+    }
+    let now = ctx.clock.now();
+    if ends_at(&campaign) <= now {
+        let end = campaign.window.end;
+        return Err(SubmitError::Unfit(format!("window.end: {end} is over everywhere on earth")));
+    }
+    let zones = zones(ctx).await?;
+    let quiet = Quiet::new(
+        &ctx.rules,
+        crate::calendar::law::Case {
+            country: None,
+            region: None,
+            channel: ctx.config.providers[&campaign.provider].kind.channel(),
+            category: campaign.category,
+        },
+        campaign.quiet_hours,
+        ctx.config.quiet_hours,
+    );
+    // from before the window, so that what is over in some zones is not called quiet
+    let before = window::span(&campaign.window, Tz::Etc__GMTMinus14).0;
+    let open = |zone: &Tz| {
+        !window::allowed_slots(&campaign.window, &quiet, *zone, ctx.config.slot_length, before)
+            .is_empty()
+    };
+    if !zones.iter().any(open) {
+        let window = campaign.window;
+        return Err(SubmitError::Unfit(format!(
+            "window: from {} to {} no slot of {} minutes is left; all of it lies in quiet hours",
+            window.start,
+            window.end,
+            ctx.config.slot_length.minutes()
+        )));
+    }
+    Ok(campaign)
+}
+
+/// Everybody's zones, and the workspace's.
+async fn zones(ctx: &Ctx) -> Result<Vec<Tz>, StoreError> {
+    let mut names = BTreeSet::from([ctx.config.time_zone.name()]);
+    let mut zones = vec![ctx.config.time_zone];
+    let mut after = RecipientId(0);
+    loop {
+        let page = ctx.store.recipients_after(after, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(zones) };
+        after = last.id;
+        let known = page.iter().filter_map(|recipient| recipient.profile.zone);
+        zones.extend(known.map(|zone| zone.tz).filter(|tz| names.insert(tz.name())));
+    }
+}
+
+/// When a window is over everywhere: on the wall clock that is last on earth.
+pub fn ends_at(campaign: &Campaign) -> Instant {
+    window::span(&campaign.window, Tz::Etc__GMTPlus12).1
+}
+
+/// Checks and stores a campaign.
+pub async fn submit(ctx: &Ctx, source: &str) -> Result<Campaign, SubmitError> {
+    let campaign = check(ctx, source).await?;
+    let mut tx = ctx.store.begin().await?;
+    let added = tx.add_campaign(&campaign, source, ctx.clock.now(), ends_at(&campaign)).await?;
+    if added.is_none() {
+        let name = &campaign.name;
+        return Err(SubmitError::Unfit(format!("name: {name} is taken; give it another")));
+    }
+    tx.commit().await?;
+    Ok(campaign)
+}
+
+/// What an operator wants of a campaign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// Claim nothing more for now.
+    Pause,
+    /// Go on.
+    Resume,
+    /// End it: whoever is only planned gets nothing.
+    Cancel,
+}
+
+/// Does what an operator wishes; false when the campaign's status does not allow it.
+pub async fn change(ctx: &Ctx, row: &CampaignRow, wish: Wish) -> Result<bool, StoreError> {
+    use CampaignStatus::{Active, Cancelled, Paused};
+    let mut tx = ctx.store.begin().await?;
+    let changed = match wish {
+        Wish::Pause => tx.set_campaign_status(row.id, &[Active], Paused).await?,
+        Wish::Resume => tx.set_campaign_status(row.id, &[Paused], Active).await?,
+        Wish::Cancel => {
+            let ended = tx.set_campaign_status(row.id, &[Active, Paused], Cancelled).await?;
+            if ended {
+                let reason = Reason::CancelledByOperator;
+                tx.end_planned(row.id, State::Cancelled, reason, ctx.clock.now()).await?;
+            }
+            ended
+        }
+    };
+    tx.commit().await?;
+    Ok(changed)
+}
+
+/// How a campaign stands.
+#[derive(Debug, Serialize)]
+pub struct Standing {
+    /// Its name.
+    pub name: Name,
+    /// Whether it runs.
+    pub status: String,
+    /// Everybody it is meant for.
+    pub audience: u64,
+    /// People by state and reason; they add up to the audience.
+    pub states: Vec<StateCount>,
+    /// Planned messages whose moment has come.
+    pub due: u64,
+    /// People who wait for a new decision.
+    pub undecided: u64,
+    /// When the next message is due.
+    pub next_due: Option<Instant>,
+    /// When it was planned.
+    pub planned_at: Option<Instant>,
+    /// Certificate and forecast of the plan.
+    pub plan: Option<serde_json::Value>,
+}
+
+/// Looks at a campaign.
+pub async fn standing(ctx: &Ctx, row: &CampaignRow) -> Result<Standing, StoreError> {
+    let states = ctx.store.state_counts(row.id).await?;
+    Ok(Standing {
+        name: row.campaign.name.clone(),
+        status: row.status.to_string(),
+        audience: states.iter().map(|count| count.people).sum(),
+        due: ctx.store.due_count(row.id, ctx.clock.now()).await?,
+        undecided: ctx.store.undecided_count(row.id).await?,
+        next_due: ctx.store.next_due(row.id).await?,
+        planned_at: row.planned_at,
+        plan: row.plan.as_deref().and_then(|plan| serde_json::from_str(plan).ok()),
+        states,
+    })
+}
+
+/// What a campaign brought.
+#[derive(Debug, Serialize)]
+pub struct Results {
+    /// Its name.
+    pub name: Name,
+    /// What counts as engagement.
+    pub goal: Goal,
+    /// Within how many hours after sending.
+    pub within_hours: f64,
+    /// By arm of the experiment.
+    pub arms: Vec<ArmResult>,
+    /// Engagement of the personalized arm minus the control's, with a 95 % interval, where both
+    /// were sent to.
+    pub lift: Option<Interval>,
+    /// People by state and reason.
+    pub states: Vec<StateCount>,
+}
+
+/// What one arm brought.
+#[derive(Debug, Serialize)]
+pub struct ArmResult {
+    /// Which.
+    pub arm: Arm,
+    /// People in it, sent to or not.
+    pub people: u64,
+    /// Of them sent to.
+    pub sent: u64,
+    /// Of them reached.
+    pub delivered: u64,
+    /// Of them engaged in time.
+    pub engaged: u64,
+    /// Of them opted out.
+    pub opted_out: u64,
+    /// Engaged among all people of the arm (by intention to treat), with a 95 % interval.
+    pub engagement: Interval,
+    /// The mean chance that was forecast for those sent to.
+    pub forecast: Option<f64>,
+}
+
+/// A figure and its 95 % interval.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Interval {
+    /// The estimate.
+    pub mean: f64,
+    /// Its lower end.
+    pub low: f64,
+    /// Its upper end.
+    pub high: f64,
+}
+
+/// The 97.5 % point of the standard normal distribution.
+const Z: f64 = 1.959_963_985;
+
+impl Interval {
+    /// A share with the interval of Wilson, JASA 22 (1927).
+    pub fn of_share(hits: u64, of: u64) -> Self {
+        if of == 0 {
+            return Self { mean: 0.0, low: 0.0, high: 1.0 };
+        }
+        let (n, p) = (of as f64, hits as f64 / of as f64);
+        let centre = (p + Z * Z / (2.0 * n)) / (1.0 + Z * Z / n);
+        let half = Z / (1.0 + Z * Z / n) * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
+        Self { mean: p, low: (centre - half).max(0.0), high: (centre + half).min(1.0) }
+    }
+
+    /// The difference of two independent shares with the interval of Newcombe, Statistics in
+    /// Medicine 17 (1998), method 10.
+    #[must_use]
+    pub fn minus(self, other: Self) -> Self {
+        let mean = self.mean - other.mean;
+        let down = (self.mean - self.low).hypot(other.high - other.mean);
+        let up = (self.high - self.mean).hypot(other.mean - other.low);
+        Self { mean, low: mean - down, high: mean + up }
+    }
+}
+
+/// Adds up what a campaign brought.
+pub async fn results(ctx: &Ctx, row: &CampaignRow) -> Result<Results, StoreError> {
+    let campaign = &row.campaign;
+    let people = ctx.store.export_rows(row.id, &campaign.name).await?;
+    let mut arms = Vec::new();
+    for arm in Arm::ALL {
+        let of_arm = people.iter().filter(|p| p.arm.as_deref() == Some(arm.as_str()));
+        arms.extend(arm_result(*arm, campaign, of_arm));
+    }
+    let engagement = |wanted| {
+        arms.iter().find(|a: &&ArmResult| a.arm == wanted && a.sent > 0).map(|a| a.engagement)
+    };
+    let lift = match (engagement(Arm::Personalized), engagement(Arm::Control)) {
+        (Some(personalized), Some(control)) => Some(personalized.minus(control)),
+        _ => None,
+    };
+    Ok(Results {
+        name: campaign.name.clone(),
+        goal: campaign.goal,
+        within_hours: campaign.within.as_secs_f64() / 3600.0,
+        arms,
+        lift,
+        states: ctx.store.state_counts(row.id).await?,
+    })
+}
+
+fn arm_result<'p>(
+    arm: Arm,
+    campaign: &Campaign,
+    people: impl Iterator<Item = &'p ExportRow>,
+) -> Option<ArmResult> {
+    let within = campaign.within.as_micros() as i64;
+    let (mut result, mut forecast) = (
+        ArmResult {
+            arm,
+            people: 0,
+            sent: 0,
+            delivered: 0,
+            engaged: 0,
+            opted_out: 0,
+            engagement: Interval::of_share(0, 0),
+            forecast: None,
+        },
+        0.0,
+    );
+    for person in people {
+        result.people += 1;
+        let Some(sent_at) = person.sent_at else { continue };
+        let reached = match campaign.goal {
+            // who clicks or answers has read, whether receipts are on or off
+            Goal::Read => {
+                [person.read_at, person.clicked_at, person.replied_at].into_iter().flatten().min()
+            }
+            Goal::Click => person.clicked_at,
+            Goal::Reply => person.replied_at,
+            Goal::Convert => person.converted_at,
+        };
+        result.sent += 1;
+        result.delivered += u64::from(person.delivered_at.or(person.read_at).is_some());
+        result.engaged += u64::from(reached.is_some_and(|at| at - sent_at <= within));
+        result.opted_out += u64::from(person.opted_out_at.is_some());
+        forecast += person.chance.unwrap_or_default();
+    }
+    result.engagement = Interval::of_share(result.engaged, result.people);
+    result.forecast = (result.sent > 0).then(|| forecast / result.sent as f64);
+    (result.people > 0).then_some(result)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wilsons_interval_is_the_published_one() {
+        // Newcombe (1998), table I: 81 of 263
+        let interval = Interval::of_share(81, 263);
+        assert!((interval.low - 0.2553).abs() < 5e-5 && (interval.high - 0.3662).abs() < 5e-5);
+        assert_eq!(Interval::of_share(0, 0).high, 1.0);
+    }
+
+    #[test]
+    fn newcombes_difference_is_the_published_one() {
+        // Newcombe (1998), table II, example (a), method 10: 56/70 − 48/80
+        let difference = Interval::of_share(56, 70).minus(Interval::of_share(48, 80));
+        assert!((difference.mean - 0.2).abs() < 1e-9);
+        assert!((difference.low - 0.0524).abs() < 5e-5 && (difference.high - 0.3339).abs() < 5e-5);
+    }
+}
