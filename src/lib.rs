@@ -1,3 +1,57 @@
+//! `opportune` learns, for each person, when and with what they like to be written to, plans opt-in
+//! messages into time slots under all limits at once, and sends them.
+//!
+//! # The house, in the order in which a message walks through it
+//!
+//! | room         | owns                                                                          |
+//! |--------------|-------------------------------------------------------------------------------|
+//! | [`model`]    | the nouns: values that cannot be wrong; knows nothing else                    |
+//! | [`calendar`] | local weeks, zones, summer time, quiet hours, country rules: instant ↔ slot   |
+//! | [`clock`]    | the time, real or virtual                                                     |
+//! | [`config`]   | the settings: raw, then checked                                               |
+//! | [`world`]    | invented people with hidden habits: the known truth                           |
+//! | [`files`]    | the CSV files that people bring and take                                      |
+//! | [`learn`]    | history → preferences                                                         |
+//! | [`plan`]     | preferences + campaigns + rules → plans, with a certificate                   |
+//! | [`provider`] | the channels: a trait, one file a channel                                     |
+//! | [`store`]    | everything that is kept, on SQLite or PostgreSQL                              |
+//! | [`work`]     | the idempotent steps that read the state and move it on                       |
+//! | [`web`]      | the daemon's listener                                                         |
+//! | [`replay`]   | the same steps on a virtual clock                                             |
+//! | [`daemon`]   | bells, signals and the loops                                                  |
+//! | [`cli`]      | a file a verb; the only standard output                                       |
+//!
+//! Dependencies point one way: `cli → daemon, replay → web → work → learn, plan, store, provider,
+//! files → clock, config, world → calendar → model`. A room may use what stands to its right;
+//! rooms between two arrows do not see each other.
+//!
+//! # Invariants
+//!
+//! - *Invariant:* [`learn`], [`plan`], [`calendar`] and [`world`] read no clock, no store and no
+//!   file, log nothing, and draw no chance that was not given to them.
+//! - *Invariant:* sqlx is named in [`store`] alone, linfa in [`learn`] alone, the cron scheduler in
+//!   [`daemon`] alone, clap in [`cli`] alone.
+//! - *Invariant:* nobody is sent to whose consent has ended, and nothing leaves in a quiet hour of
+//!   the person's own clock: both are looked at once more directly before the call.
+//! - *Invariant:* everybody of an audience is in exactly one state, with a reason.
+//! - *Invariant:* no lock is held and no transaction open while a provider is called.
+//!
+//! # Three walks
+//!
+//! *A history comes in.* `cli::import` opens the file, [`files`] turns rows into models or refuses
+//! them with line, column and value, [`work::import`] puts them into the [`store`] chunk by chunk.
+//! [`work::learn`] folds what is new into each person's packed evidence and fits a model of the
+//! population; a person's preference is computed from both when it is asked for.
+//!
+//! *A campaign is planned.* `campaign submit` checks the file against the rules and stores it. The
+//! next [`work::plan`] step reads people, evidence and model, hands them to [`plan`] as values, and
+//! stores a decision for everybody: a slot, a variant and an arm, or a refusal with its reason.
+//!
+//! *A message goes out and comes back.* [`work::dispatch`] claims what is due, checks each message
+//! once more, calls the provider, and settles; a sent message is history from then on. What comes
+//! back enters through [`web`] or the provider itself, is parsed into updates, and
+//! [`work::receive`] writes it onto the message, where the next learning finds it.
+
 pub mod calendar;
 pub mod cli;
 pub mod clock;
@@ -8,6 +62,7 @@ pub mod learn;
 pub mod model;
 pub mod plan;
 pub mod provider;
+pub mod replay;
 pub mod store;
 pub mod web;
 pub mod work;

@@ -14,7 +14,7 @@ use crate::model::ids::{Name, RecipientId};
 use crate::model::time::format_instant;
 use crate::store::{CampaignRow, StateCount};
 use crate::work::Ctx;
-use crate::work::campaigns::{self, Interval, Results, Standing, Wish};
+use crate::work::campaigns::{self, Results, Standing, Wish};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -148,15 +148,6 @@ fn states_table(states: &[StateCount], audience: u64) -> String {
     shown.to_string()
 }
 
-fn percent(interval: Interval) -> String {
-    format!(
-        "{:.1} % ({:.1} to {:.1})",
-        100.0 * interval.mean,
-        100.0 * interval.low,
-        100.0 * interval.high
-    )
-}
-
 impl Show for Results {
     fn text(&self) -> String {
         let goal = format!("{} within {} h", self.goal, self.within_hours);
@@ -178,7 +169,7 @@ impl Show for Results {
                 arm.sent.to_string(),
                 arm.delivered.to_string(),
                 arm.engaged.to_string(),
-                percent(arm.engagement),
+                arm.engagement.percent(),
                 forecast,
                 arm.opted_out.to_string(),
             ]);

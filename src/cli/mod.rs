@@ -7,8 +7,10 @@
 mod campaign;
 mod consent;
 mod daemon;
+mod demo;
 mod import;
 mod init;
+mod insights;
 mod learn;
 mod plan;
 mod preferences;
@@ -59,6 +61,8 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// The main job, end to end, in a small invented world.
+    Demo(demo::Args),
     /// Write a commented settings file and an empty database.
     Init(init::Args),
     /// Load a history file.
@@ -67,6 +71,8 @@ enum Verb {
     Learn(learn::Args),
     /// The versions of what was learned.
     Model(learn::ModelArgs),
+    /// What a marketer should know of the population.
+    Insights,
     /// What is known of people's habits.
     Preferences(preferences::Args),
     /// Campaigns: checked, submitted, looked at, paused, cancelled, exported.
@@ -89,10 +95,12 @@ enum Verb {
 pub async fn run(cli: Cli) -> anyhow::Result<()> {
     let env = Env { config: cli.config, printer: Printer::new(cli.json) };
     match cli.verb {
+        Verb::Demo(args) => demo::run(args, &env).await,
         Verb::Init(args) => init::run(args, &env).await,
         Verb::Import(args) => import::run(args, &env).await,
         Verb::Learn(args) => learn::run(args, &env).await,
         Verb::Model(args) => learn::model(args, &env).await,
+        Verb::Insights => insights::run(&env).await,
         Verb::Preferences(args) => preferences::run(args, &env).await,
         Verb::Campaign(args) => campaign::run(args, &env).await,
         Verb::Plan(args) => plan::run(args, &env).await,

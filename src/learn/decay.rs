@@ -1,13 +1,14 @@
 //! How the readiness to read a message fades with its age, apart from the hours it lived through.
 //!
 //! Poisson regression of reads on hour of day (24 free effects) and age (`−b₁·age/12 −
-//! b₂·ln(1 + age)`), with everybody's own expected rate as offset. `linfa-linear`'s generalized
+//! b₂·ln(1 + age)`, and a factor of its own for the first hour, which messages reach in its midst),
+//! with everybody's own expected rate as offset. `linfa-linear`'s generalized
 //! linear models take neither offset nor weights, so Newton's method stands here.
 
 use super::reading::AGE_MAX;
 
 const EFFECTS: usize = 24;
-const COLUMNS: usize = EFFECTS + 2;
+const COLUMNS: usize = EFFECTS + 3;
 
 /// Reads and expected reads at fading 1, by hour of day and age.
 #[derive(Debug, Clone)]
@@ -35,10 +36,10 @@ impl AgeTable {
     /// The fading at each age, 1 for a fresh message; `None` where Newton's method finds no finite
     /// answer.
     pub(super) fn fading(&self) -> Option<Vec<f32>> {
-        // ridges: hour effects and b₂ towards 0, because one sending hour cannot tell them apart
-        const RIDGE: (f64, f64, f64) = (5.0, 0.5, 25.0);
-        let ages: Vec<[f64; 2]> =
-            (0..AGE_MAX).map(|a| [-(a as f64) / 12.0, -(1.0 + a as f64).ln()]).collect();
+        // ridges towards 0, because one sending hour cannot tell hour and age apart
+        const HOUR_RIDGE: f64 = 5.0;
+        const AGE_RIDGE: [f64; 3] = [0.5, 25.0, 1.0];
+        let ages: Vec<[f64; 3]> = (0..AGE_MAX).map(age_columns).collect();
         let mut x = [0.0; COLUMNS];
         x[EFFECTS] = 1.0;
         for _ in 0..25 {
@@ -47,33 +48,40 @@ impl AgeTable {
             for hour in 0..EFFECTS {
                 for (age, z) in ages.iter().enumerate() {
                     let cell = Self::cell(hour, age);
-                    let eta = x[hour] + z[0] * x[EFFECTS] + z[1] * x[EFFECTS + 1];
+                    let eta = x[hour] + dot(z, &x[EFFECTS..]);
                     let mean = self.expected[cell] * eta.clamp(-12.0, 6.0).exp();
                     let residual = self.reads[cell] - mean;
-                    let row = [(hour, 1.0), (EFFECTS, z[0]), (EFFECTS + 1, z[1])];
+                    let row =
+                        [(hour, 1.0), (EFFECTS, z[0]), (EFFECTS + 1, z[1]), (EFFECTS + 2, z[2])];
                     for (i, zi) in row {
                         gradient[i] += zi * residual;
-                        row.iter().for_each(|(j, zj)| hessian[i][*j] += mean * zi * zj);
+                        for (j, zj) in row {
+                            hessian[i][j] += mean * zi * zj;
+                        }
                     }
                 }
             }
             for i in 0..COLUMNS {
-                let ridge = match i {
-                    EFFECTS => RIDGE.1,
-                    i if i > EFFECTS => RIDGE.2,
-                    _ => RIDGE.0,
-                };
+                let ridge = if i < EFFECTS { HOUR_RIDGE } else { AGE_RIDGE[i - EFFECTS] };
                 hessian[i][i] += ridge;
                 gradient[i] -= ridge * x[i];
             }
             let step = solve(hessian, gradient)?;
             x.iter_mut().zip(step).for_each(|(x, step)| *x += step.clamp(-1.0, 1.0));
         }
-        let (b1, b2) = (x[EFFECTS].max(0.02), x[EFFECTS + 1].max(-0.5));
-        let fading: Vec<f32> =
-            ages.iter().map(|[linear, log]| (b1 * linear + b2 * log).exp() as f32).collect();
+        let b = [x[EFFECTS].max(0.02), x[EFFECTS + 1].max(-0.5), x[EFFECTS + 2]];
+        let fading: Vec<f32> = ages.iter().map(|z| dot(z, &b).exp() as f32).collect();
         fading.iter().all(|x| x.is_finite()).then_some(fading)
     }
+}
+
+fn age_columns(age: usize) -> [f64; 3] {
+    let age = age as f64;
+    [-age / 12.0, -age.ln_1p(), if age == 0.0 { 1.0 } else { 0.0 }]
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 /// Solves a symmetric positive definite system by Cholesky's decomposition.

@@ -325,6 +325,11 @@ impl Evidence {
         times
     }
 
+    /// Seconds of the newest message or presence before `until`.
+    pub(super) fn last(&self, until: u32) -> Option<u32> {
+        self.times(until).into_iter().max()
+    }
+
     /// The messages, oldest first.
     pub(super) fn messages(&self) -> History<'_> {
         History { bytes: &self.0, at: HEADER_BYTES.min(self.0.len()), left: self.message_count() }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::shape::Strengths;
+use super::shape::{Hold, Strengths};
 
 /// So strong or so long that it is as if there were no end.
 pub(super) const ENDLESS: f32 = 1e9;
@@ -22,11 +22,26 @@ pub(super) struct Hyper {
 
 impl Default for Hyper {
     fn default() -> Self {
+        let hold = |strength, bandwidth| Hold { strength, bandwidth };
         Self {
             classes: 12,
             half_life: ENDLESS,
-            person: Strengths { hour: 25.0, day: 10.0, part: 60.0, cell: 150.0, bandwidth: 1.0 },
-            class: Strengths { hour: 10.0, day: 20.0, part: 60.0, cell: 200.0, bandwidth: 0.7 },
+            person: Strengths {
+                hour: hold(40.0, 2.5),
+                fine: hold(80.0, 1.0),
+                weekend: hold(40.0, 0.0),
+                day: hold(120.0, 0.0),
+                part: hold(120.0, 2.5),
+                cell: hold(ENDLESS, 2.5),
+            },
+            class: Strengths {
+                hour: hold(50.0, 0.7),
+                fine: hold(ENDLESS, 0.7),
+                weekend: hold(50.0, 0.0),
+                day: hold(200.0, 0.0),
+                part: hold(100.0, 0.7),
+                cell: hold(400.0, 0.7),
+            },
         }
     }
 }
@@ -34,17 +49,21 @@ impl Default for Hyper {
 /// Sets one of them.
 pub(super) type Knob = fn(&mut Hyper, f32);
 
+/// A step of the search is taken for a gain of so many standard errors: many are tried.
+pub(super) const ERRORS: f64 = 1.0;
+
 /// What the search tries, in this order; each value is tried in place of the best so far.
 pub(super) const SEARCH: &[(Knob, &[f32])] = &[
-    (|h, x| h.classes = x as usize, &[6.0, 24.0, 48.0]),
-    (|h, x| h.person.hour = x, &[60.0, 15.0, 120.0, 8.0, 300.0]),
-    (|h, x| h.person.bandwidth = x, &[0.5, 1.5, 2.0]),
-    (|h, x| h.person.day = x, &[20.0, 5.0, 40.0, 2.5, 100.0]),
-    (|h, x| h.half_life = x, &[720.0, 360.0, 180.0, 90.0, 45.0]),
-    (|h, x| h.person.part = x, &[30.0, 120.0, 15.0, ENDLESS]),
-    (|h, x| h.person.cell = x, &[60.0, 400.0, ENDLESS]),
-    (|h, x| h.person.hour = x, &[60.0, 25.0, 15.0, 120.0, 8.0]),
-    (|h, x| h.class.cell = x, &[50.0, 800.0]),
+    (|h, x| h.classes = x as usize, &[6.0, 24.0]),
+    (|h, x| h.half_life = x, &[720.0, 360.0]),
+    (|h, x| h.person.hour.strength = x, &[20.0, 80.0, 10.0, 160.0]),
+    (|h, x| h.person.fine.strength = x, &[40.0, 160.0, 20.0, ENDLESS]),
+    (|h, x| h.person.weekend.strength = x, &[10.0, 150.0, 3.0]),
+    (|h, x| h.person.day.strength = x, &[60.0, 30.0, 500.0]),
+    (|h, x| h.person.part.strength = x, &[40.0, 400.0, 15.0]),
+    (|h, x| h.person.cell.strength = x, &[300.0, 100.0]),
+    (|h, x| h.person.hour.bandwidth = x, &[1.5, 0.7]),
+    (|h, x| h.class.cell.strength = x, &[100.0, 1600.0]),
 ];
 
 impl Hyper {

@@ -5,7 +5,7 @@
 
 use super::decay::AgeTable;
 use super::fit::group;
-use super::hyper::{Hyper, SEARCH};
+use super::hyper::{ERRORS, Hyper, SEARCH};
 use super::mixture::{Chronotypes, Fitting, expectation_maximization};
 use super::model::{Data, Model};
 use super::parallel::{in_chunks, map};
@@ -57,7 +57,7 @@ pub fn fit(
 }
 
 /// A sample of those of whom anything is known, by a hash of their place and the seed.
-fn sample<'a>(people: &[Subject<'a>], most: usize, seed: u64) -> Vec<Subject<'a>> {
+pub(super) fn sample<'a>(people: &[Subject<'a>], most: usize, seed: u64) -> Vec<Subject<'a>> {
     let mut known: Vec<(u64, usize)> = people
         .iter()
         .enumerate()
@@ -127,7 +127,7 @@ impl Parts {
                     fading.decay = decay;
                 }
                 let tried = map(&people, threads, |(sight, (week, _))| {
-                    tried(sight, week, mean, &fading, hyper.half_life, tastes.mean.len())
+                    tried(sight, week, mean, &fading, tastes.mean.len())
                 });
                 tastes.refit(&tried, threads);
             }
@@ -144,13 +144,14 @@ fn profiles(readings: &[Reading]) -> Vec<Vec<f64>> {
     const PSEUDO: f32 = 2.0;
     let kernel = Kernel::new(1.5);
     let fold = |week: &Week| -> [f32; 48] {
-        let mut parts = [0.0; 48];
+        let mut parts = [[0.0; 24]; 2];
         for (hour, x) in week.iter().enumerate() {
-            parts[usize::from(hour / 24 >= 5) * 24 + hour % 24] += x;
+            parts[usize::from(hour / 24 >= 5)][hour % 24] += x;
         }
-        kernel.smooth(&mut parts[..24]);
-        kernel.smooth(&mut parts[24..]);
-        parts
+        for part in &mut parts {
+            kernel.smooth(part);
+        }
+        std::array::from_fn(|h| parts[h / 24][h % 24])
     };
     let watched = |reading: &Reading, level: f32| -> Week {
         let signs = reading.signs / WEEK_HOURS as f32;
@@ -170,8 +171,7 @@ fn profiles(readings: &[Reading]) -> Vec<Vec<f64>> {
     folded
         .iter()
         .map(|(observed, watched)| {
-            let rate =
-                |h: usize| (observed[h] + PSEUDO * base[h] / 24.0) / (watched[h] + PSEUDO / 24.0);
+            let rate = |h: usize| (observed[h] + PSEUDO * base[h]) / (watched[h] + PSEUDO);
             let rates: Vec<f64> = (0..48).map(|h| f64::from(rate(h))).collect();
             let total: f64 = rates.iter().sum();
             rates.iter().map(|rate| (rate / total).sqrt()).collect()
@@ -261,14 +261,12 @@ pub(super) fn tried(
     week: &Week,
     mean: f32,
     fading: &Fading,
-    half_life: f32,
     contents: usize,
 ) -> Vec<Tried> {
     let mut tried: Vec<Tried> = Vec::new();
     let mut risk = [0.0; AGE_MAX];
     for watch in &sight.watches {
         let Some(content) = watch.content.filter(|c| usize::from(*c) < contents) else { continue };
-        let weight = (-watch.days / half_life).exp2();
         let length = fading.risk(watch, sight.receipts, &mut risk);
         let start = usize::from(watch.start);
         let expected: f32 =
@@ -277,14 +275,14 @@ pub(super) fn tried(
             tried.push(Tried { content, reads: 0.0, expected: 0.0 });
             tried.len() - 1
         });
-        tried[index].expected += f64::from(weight * mean * expected);
-        tried[index].reads += f64::from(weight) * f64::from(u8::from(watch.seen));
+        tried[index].expected += f64::from(mean * expected);
+        tried[index].reads += f64::from(u8::from(watch.seen));
     }
     tried
 }
 
 /// The inner split: each sampled person's older evidence, and the newer that it should foretell.
-struct Split {
+pub(super) struct Split {
     older: Vec<Sight>,
     newer: Vec<Sight>,
 }
@@ -292,7 +290,12 @@ struct Split {
 impl Split {
     const OLDER: f64 = 0.7;
 
-    fn new(sample: &[Subject<'_>], model: &Model, until: u32, settings: &Settings) -> Self {
+    pub(super) fn new(
+        sample: &[Subject<'_>],
+        model: &Model,
+        until: u32,
+        settings: &Settings,
+    ) -> Self {
         let stride = sample.len().div_ceil(settings.tune_max).max(1);
         let people: Vec<&Subject<'_>> = sample.iter().step_by(stride).collect();
         let pairs = map(&people, settings.threads, |subject| {
@@ -301,7 +304,11 @@ impl Split {
             let cut = (times.len() as f64 * Self::OLDER).ceil() as usize;
             let cut = times.get(cut).copied().unwrap_or(until);
             let older = model.sight(subject, Span { from: 0, until: cut });
-            (older, model.sight(subject, Span { from: cut, until }))
+            let mut newer = model.sight(subject, Span { from: cut, until });
+            if older.receipts != Receipts::Silent {
+                newer.receipts = older.receipts;
+            }
+            (older, newer)
         });
         let (older, newer) = pairs.into_iter().filter(|(_, newer)| !newer.is_empty()).unzip();
         Self { older, newer }
@@ -347,7 +354,7 @@ impl Split {
                     Parts::fit(&self.older, &next, model, settings, seed)?
                 };
                 let scores = self.scores(&next_parts, &next, settings);
-                if Score::better(&scores, &best) {
+                if Score::better(&scores, &best, ERRORS) {
                     (hyper, parts, best) = (next, next_parts, scores);
                 }
             }
@@ -355,7 +362,12 @@ impl Split {
         Ok(hyper)
     }
 
-    fn held_out(&self, model: &Model, settings: &Settings, seed: u64) -> Result<HeldOut, FitError> {
+    pub(super) fn held_out(
+        &self,
+        model: &Model,
+        settings: &Settings,
+        seed: u64,
+    ) -> Result<HeldOut, FitError> {
         let parts = Parts::fit(&self.older, &model.hyper, model, settings, seed)?;
         let ours = self.scores(&parts, &model.hyper, settings);
         Ok(HeldOut::of(&ours))

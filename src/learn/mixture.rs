@@ -16,12 +16,22 @@ use crate::model::preference::WEEK_HOURS;
 #[serde(from = "Stored", into = "Stored")]
 pub(super) struct Chronotypes {
     stored: Stored,
-    /// Logarithm of each week.
-    log: Vec<Box<Week>>,
-    /// Share of each hour of the day in each week, as a pseudo-count prior.
-    prior: Vec<[f64; 24]>,
-    /// `Σ a ln a − ln Γ(a)` over a class's hours.
-    constant: Vec<f64>,
+    tables: Vec<Table>,
+}
+
+/// What the likelihood of a class needs, worked out once.
+#[derive(Debug, Clone)]
+struct Table {
+    /// Logarithm of each hour's rate.
+    log: Week,
+    /// Share of each hour of the day.
+    mass: [f32; 24],
+    /// Shape `a` of each hour's gamma ratio.
+    shape: [f32; 24],
+    /// `ln Γ(a)` of each hour.
+    ln_gamma: [f64; 24],
+    /// `Σ a ln a` over the hours.
+    constant: f64,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -44,6 +54,12 @@ impl Level {
     fn meet(self, reads: f32, exposure: f32) -> f32 {
         ((self.shape + f64::from(reads)) / (self.shape / self.mean + f64::from(exposure))) as f32
     }
+
+    /// What the level adds to a log-likelihood.
+    fn likelihood(self, reads: f32, level: f32) -> f64 {
+        let level = f64::from(level);
+        (f64::from(reads) + self.shape) * level.ln() - self.shape / self.mean * level
+    }
 }
 
 /// Which classes a person may be of, and the level in each.
@@ -51,8 +67,47 @@ impl Level {
 pub(super) struct Met {
     pub(super) share: Vec<f32>,
     pub(super) level: Vec<f32>,
-    /// Log-likelihood of the reading, up to a constant that no parameter of a class enters.
-    pub(super) evidence: f64,
+}
+
+impl Table {
+    fn new(week: &[f32], strength: f32) -> Self {
+        let total =
+            |h: usize| (0..7).map(|day| week[day * 24 + h]).sum::<f32>() / WEEK_HOURS as f32;
+        let mass: [f32; 24] = std::array::from_fn(total);
+        let shape = mass.map(|mass| strength * ((1.0 - EVEN) * mass + EVEN / 24.0));
+        Self {
+            log: std::array::from_fn(|h| week[h].ln()),
+            mass,
+            shape,
+            ln_gamma: shape.map(|a| ln_gamma(f64::from(a))),
+            constant: shape.iter().map(|a| f64::from(*a) * f64::from(*a).ln()).sum(),
+        }
+    }
+
+    /// Log-likelihood of events by hour of the week, of which so many were observed and expected in
+    /// each hour of the day.
+    fn likelihood(
+        &self,
+        events: &[(usize, f32)],
+        observed: &[f32; 24],
+        expected: &[f32; 24],
+    ) -> f64 {
+        let mut sum = self.constant;
+        for (hour, n) in events {
+            sum += f64::from(*n) * f64::from(self.log[*hour]);
+        }
+        let mut terms = [0.0f32; 24];
+        for (h, term) in terms.iter_mut().enumerate() {
+            *term = (self.shape[h] + observed[h]) * ln(self.shape[h] + expected[h]);
+        }
+        for h in 0..24 {
+            sum -= f64::from(terms[h]);
+            if observed[h] > 0.0 {
+                sum += ln_gamma(f64::from(self.shape[h] + observed[h])) - self.ln_gamma[h];
+            }
+        }
+        sum
+    }
 }
 
 /// A person's week of rates.
@@ -100,66 +155,33 @@ impl Chronotypes {
         let mut observed = [0.0f32; 24];
         events.iter().for_each(|(hour, n)| observed[hour % 24] += n);
         let watched = reading.exposure.iter().any(|x| *x > 0.0);
-        let mut met = Met {
-            share: Vec::with_capacity(self.len()),
-            level: Vec::with_capacity(self.len()),
-            evidence: 0.0,
-        };
         let mut likelihood = Vec::with_capacity(self.len());
-        for class in 0..self.len() {
+        let mut levels = Vec::with_capacity(self.len());
+        for (class, prior) in prior.iter().enumerate() {
             let mut expected = [0.0f32; 24];
             if watched {
-                let week = self.week(class);
-                for day in 0..7 {
-                    for (h, expected) in expected.iter_mut().enumerate() {
-                        *expected += reading.exposure[day * 24 + h] * week[day * 24 + h];
+                let days = self.week(class).chunks_exact(24).zip(reading.exposure.chunks_exact(24));
+                for (week, exposure) in days {
+                    for (total, (rate, exposure)) in
+                        expected.iter_mut().zip(week.iter().zip(exposure))
+                    {
+                        *total += rate * exposure;
                     }
                 }
             }
             let level = self.stored.level.meet(reading.reads, expected.iter().sum());
-            met.level.push(level);
-            likelihood.push(
-                prior[class].ln()
-                    + self.likelihood(class, level, reading, &events, &observed, &expected),
-            );
+            for (expected, mass) in expected.iter_mut().zip(&self.tables[class].mass) {
+                // the signs' own level is such that as many are expected as there were
+                *expected = level * *expected + reading.signs * mass;
+            }
+            let fit = self.tables[class].likelihood(&events, &observed, &expected);
+            levels.push(level);
+            likelihood.push(prior.ln() + fit + self.stored.level.likelihood(reading.reads, level));
         }
         let top = likelihood.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let total: f64 = likelihood.iter().map(|l| (l - top).exp()).sum();
-        met.share.extend(likelihood.iter().map(|l| ((l - top).exp() / total) as f32));
-        met.evidence = top + total.ln();
-        met
-    }
-
-    fn likelihood(
-        &self,
-        class: usize,
-        level: f32,
-        reading: &Reading,
-        events: &[(usize, f32)],
-        observed: &[f32; 24],
-        expected: &[f32; 24],
-    ) -> f64 {
-        let log = &self.log[class];
-        let mut sum: f64 =
-            events.iter().map(|(hour, n)| f64::from(*n) * f64::from(log[*hour])).sum();
-        sum += self.constant[class];
-        let strength = f64::from(self.stored.person.hour);
-        for h in 0..24 {
-            let a = self.prior[class][h];
-            let n = f64::from(observed[h]);
-            // the signs' own level is such that as many are expected as there were
-            let share = (a / strength - f64::from(EVEN) / 24.0) / f64::from(1.0 - EVEN);
-            let m = f64::from(level) * f64::from(expected[h]) + f64::from(reading.signs) * share;
-            if n > 0.0 {
-                sum += ln_gamma(a + n);
-            } else {
-                sum += ln_gamma(a);
-            }
-            sum -= (a + n) * (a + m).ln();
-        }
-        let Level { shape, mean } = self.stored.level;
-        let level = f64::from(level);
-        sum + (f64::from(reading.reads) + shape) * level.ln() - shape / mean * level
+        let share = likelihood.iter().map(|l| ((l - top).exp() / total) as f32).collect();
+        Met { share, level: levels }
     }
 
     /// A person's own week: each likely class's refined by the person's hours, then their mean
@@ -195,22 +217,9 @@ impl Chronotypes {
 
 impl From<Stored> for Chronotypes {
     fn from(stored: Stored) -> Self {
-        let strength = f64::from(stored.person.hour);
-        let log =
-            stored.weeks.iter().map(|w| Box::new(std::array::from_fn(|h| w[h].ln()))).collect();
-        let prior: Vec<[f64; 24]> = stored
-            .weeks
-            .iter()
-            .map(|week| {
-                std::array::from_fn(|h| {
-                    let mass: f32 = (0..7).map(|day| week[day * 24 + h]).sum();
-                    strength * f64::from((1.0 - EVEN) * mass / WEEK_HOURS as f32 + EVEN / 24.0)
-                })
-            })
-            .collect();
-        let constant =
-            prior.iter().map(|a| a.iter().map(|a| a * a.ln() - ln_gamma(*a)).sum()).collect();
-        Self { stored, log, prior, constant }
+        let strength = stored.person.hour.strength;
+        let tables = stored.weeks.iter().map(|week| Table::new(week, strength)).collect();
+        Self { stored, tables }
     }
 }
 
@@ -218,6 +227,19 @@ impl From<Chronotypes> for Stored {
     fn from(chronotypes: Chronotypes) -> Self {
         chronotypes.stored
     }
+}
+
+/// Natural logarithm of a positive, normal number to 1e-6 relative, in a form that compilers put
+/// side by side: exponent and a series of `atanh` on the mantissa between √½ and √2.
+fn ln(x: f32) -> f32 {
+    const HALF_ROOT: u32 = 0x3f35_04f3;
+    let bits = x.to_bits().wrapping_sub(HALF_ROOT);
+    let exponent = (bits as i32 >> 23) as f32;
+    let mantissa = f32::from_bits((bits & 0x007f_ffff).wrapping_add(HALF_ROOT));
+    let t = (mantissa - 1.0) / (mantissa + 1.0);
+    let square = t * t;
+    let series = 1.0 + square * (1.0 / 3.0 + square * (0.2 + square * (1.0 / 7.0 + square / 9.0)));
+    exponent * std::f32::consts::LN_2 + 2.0 * t * series
 }
 
 /// Logarithm of the gamma function: the recurrence up to 8, then Stirling's series.
@@ -246,15 +268,22 @@ pub(super) struct Fitting {
     pub(super) threads: usize,
 }
 
-/// The population's own week: what is expected of a person of whom nothing is known.
-pub(super) fn population(readings: &[Reading], whole: &Strengths) -> Week {
-    let mut counts = Counts::default();
-    for reading in readings {
-        counts.add(reading, 1.0, 1.0, whole.hour);
-    }
+/// The population's own week, and the mean level in it: what is expected of a person of whom
+/// nothing is known.
+pub(super) fn population(readings: &[Reading], hold: &Strengths) -> (Week, Level) {
+    const ROUNDS: usize = 3;
     let mut week = [1.0; WEEK_HOURS];
-    refine(&mut week, &counts, &Strengths { hour: 1.0, ..*whole }, &WHOLE);
-    week
+    let mut level = mean_level(readings, &week);
+    for _ in 0..ROUNDS {
+        let mut counts = Counts::default();
+        for reading in readings {
+            counts.add(reading, 1.0, level.mean as f32, hold.hour.strength);
+        }
+        week = [1.0; WEEK_HOURS];
+        refine(&mut week, &counts, hold, &WHOLE);
+        level = mean_level(readings, &week);
+    }
+    (week, level)
 }
 
 /// Fits chronotypes by expectation–maximization from a first assignment of people to classes.
@@ -264,13 +293,12 @@ pub(super) fn expectation_maximization(
     classes: usize,
     fitting: Fitting,
 ) -> Chronotypes {
-    let base = population(readings, &fitting.class);
+    let (base, level) = population(readings, &fitting.class);
     let mut sums = Sums::new(classes);
-    let level = first_level(readings, &base);
     for (reading, class) in readings.iter().zip(start) {
         let mut share = vec![0.0; classes];
         share[*class] = 1.0;
-        let met = Met { share, level: vec![level.mean as f32; classes], evidence: 0.0 };
+        let met = Met { share, level: vec![level.mean as f32; classes] };
         sums.add(reading, &met, &fitting);
     }
     let mut mixture = sums.maximize(&base, level, &fitting);
@@ -290,7 +318,7 @@ pub(super) fn expectation_maximization(
     mixture
 }
 
-fn first_level(readings: &[Reading], base: &Week) -> Level {
+fn mean_level(readings: &[Reading], base: &Week) -> Level {
     let (mut reads, mut exposure) = (0.0, 0.0);
     for reading in readings {
         reads += f64::from(reading.reads);
@@ -303,6 +331,9 @@ impl Counts {
     /// A person who was seen often says less with each event than one who was seen once: the weight
     /// is that of a Dirichlet-multinomial, up to `strength` events a person.
     fn add(&mut self, reading: &Reading, share: f32, level: f32, strength: f32) {
+        if reading.late {
+            return;
+        }
         let weight = share * strength / (strength + reading.reads + reading.signs);
         let signs = reading.signs / WEEK_HOURS as f32;
         for h in 0..WEEK_HOURS {
@@ -347,7 +378,12 @@ impl Sums {
             self.share[class] += f64::from(share);
             mean += f64::from(share * met.level[class]);
             if share >= UNLIKELY {
-                self.counts[class].add(reading, share, met.level[class], fitting.person.hour);
+                self.counts[class].add(
+                    reading,
+                    share,
+                    met.level[class],
+                    fitting.person.hour.strength,
+                );
             }
         }
         if reading.evidence > reading.signs {
@@ -396,4 +432,30 @@ impl Sums {
 fn gamma_shape(spread: f64) -> f64 {
     let s = spread.max(1e-3);
     ((3.0 - s + ((s - 3.0).powi(2) + 24.0 * s).sqrt()) / (12.0 * s)).clamp(0.3, 6.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_quick_logarithm_is_a_logarithm() {
+        for i in 1..200_000 {
+            let x = (i as f32 * 0.003).powi(3) * 1e-3;
+            let error = (f64::from(ln(x)) - f64::from(x).ln()).abs();
+            assert!(error < 1e-6 * f64::from(x).ln().abs().max(1.0), "{x}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_gamma_function_continues_the_factorial() {
+        let mut factorial = 1.0f64;
+        for n in 1..40 {
+            assert!(
+                (ln_gamma(f64::from(n)) - factorial.ln()).abs() < 1e-8 * factorial.ln().max(1.0)
+            );
+            factorial *= f64::from(n);
+        }
+        assert!((ln_gamma(0.5) - std::f64::consts::PI.sqrt().ln()).abs() < 1e-8);
+    }
 }

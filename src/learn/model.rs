@@ -14,6 +14,7 @@ use super::parallel::{in_chunks, map};
 use super::reading::{AGE_MAX, Fading, Reading, Reporting, Sight, Span};
 use super::responses::Responses;
 use super::score::HeldOut;
+use super::shape::Strengths;
 use super::taste::Tastes;
 use super::{Subject, names, seconds};
 use crate::model::preference::{ContentFigures, Person, Population, Preference, WEEK_HOURS};
@@ -189,9 +190,30 @@ impl Model {
         &self.held_out
     }
 
-    /// The settings that were chosen, for people to read.
+    /// The settings that were chosen, and what was found of the population, in one line.
     pub fn describe(&self) -> String {
-        serde_json::to_string(&self.hyper).unwrap_or_default()
+        let Strengths { hour, fine, weekend, day, part, cell } = self.hyper.person;
+        let (decay, level) = (&self.fading.decay, self.chronotypes.level());
+        format!(
+            "{} chronotypes, half-life {} days, strengths {} {} {} {} {} {}, unread after 6 h {:.2} \
+             12 h {:.2} 24 h {:.2}, level {:.3} shape {:.1}, taste spread {:.2}, receipts off \
+             where silent {:.2}",
+            self.chronotypes.len(),
+            self.hyper.half_life,
+            hour.strength,
+            fine.strength,
+            weekend.strength,
+            day.strength,
+            part.strength,
+            cell.strength,
+            decay[6],
+            decay[12],
+            decay[24],
+            level.mean,
+            level.shape,
+            self.tastes.spread,
+            self.fading.silent_off,
+        )
     }
 
     /// Name and share of each chronotype, largest first.
@@ -218,8 +240,7 @@ impl Model {
             .collect();
         if !sight.watches.is_empty() {
             let mean = self.chronotypes.level().mean as f32;
-            let tried =
-                tried(&sight, &habit.week, mean, &self.fading, half_life, self.tastes.mean.len());
+            let tried = tried(&sight, &habit.week, mean, &self.fading, self.tastes.mean.len());
             for taste in self.tastes.of(&tried) {
                 own[usize::from(taste.content)] = (taste.mean as f32, taste.spread as f32);
             }
@@ -228,7 +249,7 @@ impl Model {
             });
             habit = self.chronotypes.habit(&reading, &prior);
         }
-        let mut certainty = [self.hyper.person.hour / 24.0; 24];
+        let mut certainty = [self.hyper.person.hour.strength / 24.0; 24];
         for (hour, observed) in reading.observed.iter().enumerate() {
             certainty[hour % 24] += observed;
         }

@@ -59,7 +59,7 @@ pub(super) struct Watch {
     pub(super) acted: bool,
     /// Its number in the contents.
     pub(super) content: Option<u16>,
-    /// How old it was at the end of the span, in days.
+    /// By how many days the person's last observation is newer.
     pub(super) days: f32,
 }
 
@@ -68,7 +68,7 @@ pub(super) struct Watch {
 pub(super) struct Sign {
     /// The hour of the week.
     pub(super) hour: u8,
-    /// How old it was at the end of the span, in days.
+    /// By how many days the person's last observation is newer.
     pub(super) days: f32,
 }
 
@@ -125,7 +125,8 @@ impl Sight {
     ) -> Self {
         let mut history = evidence.messages();
         let (mut watches, mut receipts) = (Vec::new(), Receipts::Silent);
-        let days = |at: u32| (span.until - at) as f32 / DAY_SECONDS;
+        let last = evidence.last(span.until).unwrap_or(span.until);
+        let days = |at: u32| last.saturating_sub(at) as f32 / DAY_SECONDS;
         for sent in history.by_ref().filter(|sent| span.contains(sent.sent)) {
             let Some(read) = Read::new(&sent, span.until, reporting) else { continue };
             match (read.receipt, read.acted) {
@@ -224,6 +225,8 @@ pub(super) struct Reading {
     pub(super) reads: f32,
     /// The share of `observed` that signs brought.
     pub(super) signs: f32,
+    /// Whether what was observed may be late: answers in place of reads.
+    pub(super) late: bool,
     /// Effective number of observations: messages watched and signs.
     pub(super) evidence: f32,
 }
@@ -241,6 +244,7 @@ impl Reading {
             exposure: [0.0; WEEK_HOURS],
             reads: 0.0,
             signs: 0.0,
+            late: sight.receipts == Receipts::Off,
             evidence: 0.0,
         };
         let recency = |days: f32| (-days / half_life).exp2();

@@ -64,14 +64,14 @@ pub(super) fn score(
 }
 
 impl Score {
-    /// Whether the new scores are better than the old by more than a standard error of the paired
-    /// difference.
-    pub(super) fn better(new: &[Self], old: &[Self]) -> bool {
+    /// Whether the new scores are better than the old by more than so many standard errors of the
+    /// paired difference.
+    pub(super) fn better(new: &[Self], old: &[Self], errors: f64) -> bool {
         let n = new.len() as f64;
         let differences = || new.iter().zip(old).map(|(new, old)| new.value - old.value);
         let mean = differences().sum::<f64>() / n;
         let variance = differences().map(|d| (d - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
-        mean > (variance / n).sqrt()
+        mean > errors * (variance / n).sqrt()
     }
 }
 

@@ -15,18 +15,27 @@ use crate::model::preference::WEEK_HOURS;
 /// A number for each hour of the local week.
 pub(super) type Week = [f32; WEEK_HOURS];
 
-/// How strongly a level holds to the one above it, in pseudo-observations a week, and how far an
-/// hour speaks for its neighbours.
+/// How a level holds to the one above it, axis by axis, coarse before fine.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct Strengths {
-    /// On the hour of the day.
-    pub(super) hour: f32,
+    /// On the hour of the day, in broad strokes.
+    pub(super) hour: Hold,
+    /// On the hour of the day, in what broad strokes leave.
+    pub(super) fine: Hold,
+    /// On working days against the weekend.
+    pub(super) weekend: Hold,
     /// On the day of the week.
-    pub(super) day: f32,
+    pub(super) day: Hold,
     /// On the hour of a working day or of the weekend.
-    pub(super) part: f32,
+    pub(super) part: Hold,
     /// On each hour of the week by itself.
-    pub(super) cell: f32,
+    pub(super) cell: Hold,
+}
+
+/// How strongly, in pseudo-observations, and how far an hour speaks for its neighbours.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(super) struct Hold {
+    pub(super) strength: f32,
     /// Standard deviation in hours of the kernel over the circle of hours; 0: none.
     pub(super) bandwidth: f32,
 }
@@ -36,6 +45,10 @@ pub(super) struct Strengths {
 pub(super) enum Axis {
     /// By hour of the day.
     Hour,
+    /// By hour of the day once more.
+    Fine,
+    /// By working days and weekend.
+    Weekend,
     /// By day of the week.
     Day,
     /// By hour of a working day or of the weekend.
@@ -45,36 +58,50 @@ pub(super) enum Axis {
 }
 
 /// All axes, coarse before fine.
-pub(super) const WHOLE: [Axis; 4] = [Axis::Hour, Axis::Day, Axis::Part, Axis::Cell];
+pub(super) const WHOLE: [Axis; 6] =
+    [Axis::Hour, Axis::Fine, Axis::Weekend, Axis::Day, Axis::Part, Axis::Cell];
 /// The first of them.
-pub(super) const HOUR: [Axis; 1] = [Axis::Hour];
+pub(super) const HOUR: [Axis; 2] = [Axis::Hour, Axis::Fine];
 /// What is left after the first.
-pub(super) const REST: [Axis; 3] = [Axis::Day, Axis::Part, Axis::Cell];
+pub(super) const REST: [Axis; 4] = [Axis::Weekend, Axis::Day, Axis::Part, Axis::Cell];
+
+/// Days, or groups of days, of 24 hours each.
+type Rows = [[f32; 24]; 7];
 
 impl Axis {
-    fn group(self, hour: usize) -> usize {
-        let (day, hour) = (hour / 24, hour % 24);
-        match self {
-            Self::Hour => hour,
-            Self::Day => day,
-            Self::Part => usize::from(day >= 5) * 24 + hour,
-            Self::Cell => day * 24 + hour,
-        }
-    }
-
-    fn strength(self, strengths: &Strengths) -> f32 {
+    fn hold(self, strengths: &Strengths) -> Hold {
         match self {
             Self::Hour => strengths.hour,
+            Self::Fine => strengths.fine,
+            Self::Weekend => strengths.weekend,
             Self::Day => strengths.day,
             Self::Part => strengths.part,
             Self::Cell => strengths.cell,
         }
     }
 
-    fn totals(self, week: &Week) -> Week {
-        let mut totals = [0.0; WEEK_HOURS];
-        for (hour, x) in week.iter().enumerate() {
-            totals[self.group(hour)] += x;
+    /// How many rows there are, and which of them a day belongs to.
+    fn rows(self) -> (usize, [usize; 7]) {
+        match self {
+            Self::Hour | Self::Fine => (1, [0; 7]),
+            Self::Weekend | Self::Part => (2, [0, 0, 0, 0, 0, 1, 1]),
+            Self::Day | Self::Cell => (7, [0, 1, 2, 3, 4, 5, 6]),
+        }
+    }
+
+    fn by_hour(self) -> bool {
+        !matches!(self, Self::Weekend | Self::Day)
+    }
+
+    /// Totals of the groups; a day's total stands in the first hour of its row.
+    fn totals(self, week: &Week) -> Rows {
+        let mut totals = [[0.0; 24]; 7];
+        for (day, row) in week.chunks_exact(24).zip(self.rows().1) {
+            if !self.by_hour() {
+                totals[row][0] += day.iter().sum::<f32>();
+            } else {
+                totals[row].iter_mut().zip(day).for_each(|(total, x)| *total += x);
+            }
         }
         totals
     }
@@ -103,10 +130,15 @@ impl Kernel {
         Self(weights)
     }
 
-    pub(super) fn smooth(&self, hours: &mut [f32]) {
-        let raw: [f32; 24] = std::array::from_fn(|h| hours[h]);
-        for (h, smooth) in hours.iter_mut().enumerate() {
-            *smooth = (0..24).map(|d| self.0[d] * raw[(h + d) % 24]).sum();
+    pub(super) fn smooth(&self, hours: &mut [f32; 24]) {
+        let mut twice = [0.0; 48];
+        twice[..24].copy_from_slice(hours);
+        twice[24..].copy_from_slice(hours);
+        *hours = [0.0; 24];
+        for (distance, weight) in self.0.iter().enumerate() {
+            for (smooth, raw) in hours.iter_mut().zip(&twice[distance..]) {
+                *smooth += weight * raw;
+            }
         }
     }
 }
@@ -131,11 +163,10 @@ pub(super) const EVEN: f32 = 0.1;
 
 /// Refines a week of mean 1 by counts, axis by axis, and scales it to mean 1 again.
 pub(super) fn refine(week: &mut Week, counts: &Counts, strengths: &Strengths, axes: &[Axis]) {
-    let kernel = Kernel::new(strengths.bandwidth);
     for axis in axes {
-        let strength = axis.strength(strengths);
-        if strength < ENDLESS {
-            apply(week, counts, *axis, strength, &kernel);
+        let hold = axis.hold(strengths);
+        if hold.strength < ENDLESS {
+            apply(week, counts, *axis, hold.strength, &Kernel::new(hold.bandwidth));
             normalize(week);
         }
     }
@@ -144,22 +175,27 @@ pub(super) fn refine(week: &mut Week, counts: &Counts, strengths: &Strengths, ax
 fn apply(week: &mut Week, counts: &Counts, axis: Axis, strength: f32, kernel: &Kernel) {
     let expected: Week = std::array::from_fn(|h| counts.watched[h] * week[h]);
     let (mut observed, mut expected) = (axis.totals(&counts.observed), axis.totals(&expected));
-    let mass = axis.totals(week);
-    let groups = axis.group(WEEK_HOURS - 1) + 1;
-    if axis != Axis::Day {
-        for start in (0..groups).step_by(24) {
-            kernel.smooth(&mut observed[start..start + 24]);
-            kernel.smooth(&mut expected[start..start + 24]);
+    let mut ratio = axis.totals(week);
+    let (rows, row_of) = axis.rows();
+    let groups = if axis.by_hour() { rows * 24 } else { rows };
+    let even = strength * EVEN / groups as f32;
+    let mass = strength * (1.0 - EVEN) / WEEK_HOURS as f32;
+    for row in 0..rows {
+        if axis.by_hour() {
+            kernel.smooth(&mut observed[row]);
+            kernel.smooth(&mut expected[row]);
+        }
+        for (ratio, (n, m)) in ratio[row].iter_mut().zip(observed[row].iter().zip(&expected[row])) {
+            let prior = mass * *ratio + even;
+            *ratio = (prior + n) / (prior + m);
         }
     }
-    let even = EVEN / groups as f32;
-    let mut ratio = [0.0; WEEK_HOURS];
-    for g in 0..groups {
-        let prior = strength * ((1.0 - EVEN) * mass[g] / WEEK_HOURS as f32 + even);
-        ratio[g] = (prior + observed[g]) / (prior + expected[g]);
-    }
-    for (hour, rate) in week.iter_mut().enumerate() {
-        *rate *= ratio[axis.group(hour)];
+    for (day, row) in week.chunks_exact_mut(24).zip(row_of) {
+        if !axis.by_hour() {
+            day.iter_mut().for_each(|rate| *rate *= ratio[row][0]);
+        } else {
+            day.iter_mut().zip(&ratio[row]).for_each(|(rate, ratio)| *rate *= ratio);
+        }
     }
 }
 
@@ -167,8 +203,15 @@ fn apply(week: &mut Week, counts: &Counts, axis: Axis, strength: f32, kernel: &K
 mod tests {
     use super::*;
 
-    const PLAIN: Strengths =
-        Strengths { hour: 10.0, day: ENDLESS, part: ENDLESS, cell: ENDLESS, bandwidth: 0.0 };
+    const NEVER: Hold = Hold { strength: ENDLESS, bandwidth: 0.0 };
+    const PLAIN: Strengths = Strengths {
+        hour: Hold { strength: 10.0, bandwidth: 0.0 },
+        fine: NEVER,
+        weekend: NEVER,
+        day: NEVER,
+        part: NEVER,
+        cell: NEVER,
+    };
 
     #[test]
     fn under_uniform_exposure_it_is_the_dirichlet_mean() {
@@ -199,7 +242,9 @@ mod tests {
         let mut week: Week = std::array::from_fn(|h| 0.5 + (h % 24) as f32);
         normalize(&mut week);
         let before = week;
-        let all = Strengths { day: 5.0, part: 5.0, cell: 5.0, bandwidth: 1.0, ..PLAIN };
+        let some = Hold { strength: 5.0, bandwidth: 1.0 };
+        let all =
+            Strengths { hour: some, fine: some, weekend: some, day: some, part: some, cell: some };
         refine(&mut week, &Counts::default(), &all, &WHOLE);
         assert!(week.iter().zip(before).all(|(a, b)| (a - b).abs() < 1e-5));
     }

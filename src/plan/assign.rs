@@ -2,15 +2,13 @@
 //!
 //! *Invariant:* no limit is exceeded, and the value never exceeds the bound.
 
-use std::collections::BinaryHeap;
-
-use super::market::{Market, NOWHERE, Posted, Seat, UNIT};
-use super::order::Key;
+use super::chains;
+use super::market::{Market, NOWHERE, Posted, Seat};
 use super::prices::{self, in_parts};
 use super::repair::{self, Seating};
 
-/// Prices below this are none.
-const PRICE_LEAST: f64 = 1e-7;
+/// Moves are looked up at first within so many widths of what the prices are sure of.
+const DEPTH: f64 = 16.0;
 
 /// A seat for every bidder, with the proof of how good that is.
 #[derive(Debug, Clone)]
@@ -29,14 +27,14 @@ pub(super) struct Assignment {
 
 /// Assigns seats, the same on any number of threads.
 pub(super) fn assign(market: &Market, threads: usize) -> Assignment {
-    let found = prices::find(market, threads);
-    let lowered = lower_where_idle(market, found.clone(), threads);
-    let posted = Posted::new(market, &lowered);
+    let (prices, width) = prices::find(market, threads);
+    let posted = Posted::new(market, &prices);
     let mut seating = Seating::new(market, wishes(market, &posted, threads));
-    let messages = repair::keep_counts(&mut seating, &posted);
+    let messages = chains::settle(&mut seating, &posted, width * DEPTH, threads);
     repair::keep_loads(&mut seating, &posted);
     repair::fill(&mut seating, threads);
-    certify(seating, vec![found, after_repair(market, lowered, &messages)], threads)
+    let settled = in_accord(market, prices.clone(), &messages);
+    certify(seating, vec![prices, settled], threads)
 }
 
 /// What everybody would take at posted prices.
@@ -46,79 +44,8 @@ fn wishes(market: &Market, posted: &Posted, threads: usize) -> Vec<Seat> {
     in_parts::<Vec<Seat>>(market.bidders.len(), threads, take).concat()
 }
 
-/// Lowers prices of counted limits that would not be full, just far enough to fill them: repair
-/// only empties. A little idleness is left where it cannot matter.
-fn lower_where_idle(market: &Market, mut prices: Vec<f64>, threads: usize) -> Vec<f64> {
-    const ROUNDS: usize = 30;
-    const IDLE_SHARE_MAX: f64 = 1e-4;
-    let covers = market.covers();
-    for _ in 0..ROUNDS {
-        let posted = Posted::new(market, &prices);
-        let used = Seating::new(market, wishes(market, &posted, threads)).used;
-        let idle: Vec<Idle<'_>> = (0..market.limits.len())
-            .filter(|l| prices[*l] > 0.0 && !covers[*l].is_empty())
-            .map(|limit| Idle {
-                limit,
-                places: &covers[limit],
-                wanted: ((market.limits[limit] - used[limit]) / UNIT).max(0) as usize,
-            })
-            .filter(|idle| idle.wanted > 0)
-            .collect();
-        let total: usize = idle.iter().map(|idle| idle.wanted).sum();
-        if total as f64 <= market.bidders.len() as f64 * IDLE_SHARE_MAX {
-            break;
-        }
-        for (idle, enough) in idle.iter().zip(cheap_enough(market, &posted, &idle, threads)) {
-            let price = prices[idle.limit] - enough.unwrap_or(f64::INFINITY);
-            prices[idle.limit] = if price > PRICE_LEAST { price } else { 0.0 };
-        }
-    }
-    prices
-}
-
-/// A limit that has a price and room.
-struct Idle<'a> {
-    limit: usize,
-    places: &'a [u32],
-    wanted: usize,
-}
-
-/// By how much the places of each idle limit must become cheaper for as many more bidders to come
-/// as it wants; `None` where so many never would.
-fn cheap_enough(
-    market: &Market,
-    posted: &Posted,
-    idle: &[Idle<'_>],
-    threads: usize,
-) -> Vec<Option<f64>> {
-    let parts = in_parts(market.bidders.len(), threads, |range| {
-        let mut nearest: Vec<BinaryHeap<Key>> = idle.iter().map(|_| BinaryHeap::new()).collect();
-        for bidder in &market.bidders[range] {
-            let best = posted.best_two(market, bidder)[0];
-            for (idle, nearest) in idle.iter().zip(&mut nearest) {
-                let net = |place: &u32| posted.best_at(market, bidder, *place).net;
-                let there = idle.places.iter().map(net).fold(f32::NEG_INFINITY, f32::max);
-                if there > f32::NEG_INFINITY && !idle.places.contains(&best.seat.place) {
-                    nearest.push(Key::from(f64::from(best.net) - f64::from(there)));
-                    if nearest.len() > idle.wanted {
-                        nearest.pop();
-                    }
-                }
-            }
-        }
-        nearest
-    });
-    let of_limit = |(at, idle): (usize, &Idle<'_>)| {
-        let mut nearest: Vec<Key> =
-            parts.iter().flat_map(|part| part[at].iter().copied()).collect();
-        nearest.sort_unstable();
-        nearest.get(idle.wanted - 1).map(|margin| margin.value() + PRICE_LEAST)
-    };
-    idle.iter().enumerate().map(of_limit).collect()
-}
-
-/// Prices of limits in accord with the price of a message at each place after repair.
-fn after_repair(market: &Market, mut prices: Vec<f64>, messages: &[f32]) -> Vec<f64> {
+/// Prices of limits in accord with the price of a message at each place after the chains.
+fn in_accord(market: &Market, mut prices: Vec<f64>, messages: &[f64]) -> Vec<f64> {
     let mut only = vec![NOWHERE; market.limits.len()];
     let mut places = vec![0_u32; market.limits.len()];
     for (index, place) in market.places.iter().enumerate() {
@@ -131,7 +58,7 @@ fn after_repair(market: &Market, mut prices: Vec<f64>, messages: &[f32]) -> Vec<
         let place = only[limit] as usize;
         let others = market.places[place].counted.iter().filter(|l| **l as usize != limit);
         let others: f64 = others.map(|l| prices[*l as usize]).sum();
-        prices[limit] = (f64::from(messages[place]) - others).max(0.0);
+        prices[limit] = (messages[place] - others).max(0.0);
     }
     prices
 }
@@ -155,7 +82,7 @@ fn certify(seating: Seating<'_>, candidates: Vec<Vec<f64>>, threads: usize) -> A
 
 #[cfg(test)]
 mod tests {
-    use super::super::market::{Bidder, Group, Place};
+    use super::super::market::{Bidder, Group, Place, UNIT};
     use super::*;
 
     pub(super) fn market(people: usize, places: usize, tight: f64, seed: u64) -> Market {

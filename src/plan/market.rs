@@ -132,6 +132,15 @@ impl Offer {
     const REFUSED: Self = Self { seat: Seat::REFUSED, net: 0.0 };
 }
 
+/// Which offers are good enough.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Within {
+    /// Worth no less than the best by more than this.
+    OfBest(f32),
+    /// Worth at least this.
+    Reach(f32),
+}
+
 impl Market {
     /// Whether a bidder's own rules allow a place of its group.
     pub(super) fn may_take(&self, bidder: &Bidder, place: u32) -> bool {
@@ -260,13 +269,9 @@ impl Posted {
     pub(super) fn best_two(&self, market: &Market, bidder: &Bidder) -> [Offer; 2] {
         let group = &market.groups[bidder.group as usize];
         let posted = &self.groups[bidder.group as usize];
-        let quick = bidder.planes == 1
-            && !posted.replies
-            && bidder.bans.0 == bidder.bans.1
-            && group.cells() <= QUICK_CELLS_MAX;
         let mut best = [Offer::NONE; 2];
         let due = bidder.cost * posted.money;
-        if quick {
+        if self.is_quick(market, bidder) {
             let values = &market.values[bidder.values..bidder.values + group.cells()];
             for (cell, net) in two_largest(values, &posted.cheapest) {
                 if net > f32::NEG_INFINITY && posted.equal[cell] > 0 {
@@ -284,6 +289,89 @@ impl Posted {
         }
         insert(&mut best, Offer::REFUSED);
         best
+    }
+
+    /// Every offer that is good enough, being refused among them; returns what the best is worth if
+    /// that was asked for.
+    pub(super) fn near(
+        &self,
+        market: &Market,
+        bidder: &Bidder,
+        within: Within,
+        out: &mut Vec<Offer>,
+    ) -> f32 {
+        let group = &market.groups[bidder.group as usize];
+        let posted = &self.groups[bidder.group as usize];
+        let due = bidder.cost * posted.money;
+        let mut peaks = [f32::NEG_INFINITY; QUICK_CELLS_MAX / LANES];
+        let quick = self.is_quick(market, bidder);
+        if quick {
+            peaks = peaks_of(&market.values[bidder.values..][..group.cells()], &posted.cheapest);
+        }
+        let (best, least) = match within {
+            Within::Reach(least) => (f32::NEG_INFINITY, least),
+            Within::OfBest(reach) => {
+                let best = if quick {
+                    peaks.iter().fold(f32::NEG_INFINITY, |a, b| a.max(*b)).max(due) - due
+                } else {
+                    self.best_two(market, bidder)[0].net
+                };
+                (best, best - reach)
+            }
+        };
+        out.clear();
+        out.extend((least <= 0.0).then_some(Offer::REFUSED));
+        for plane in 0..bidder.planes {
+            for chunk in 0..group.cells().div_ceil(LANES) {
+                if quick && peaks[chunk] - due < least {
+                    continue;
+                }
+                let cells = chunk * LANES..((chunk + 1) * LANES).min(group.cells());
+                self.near_in(market, bidder, plane, cells, least, out);
+            }
+        }
+        best
+    }
+
+    /// Good offers in a span of cells.
+    fn near_in(
+        &self,
+        market: &Market,
+        bidder: &Bidder,
+        plane: u32,
+        cells: Range<usize>,
+        least: f32,
+        out: &mut Vec<Offer>,
+    ) {
+        let group = &market.groups[bidder.group as usize];
+        let posted = &self.groups[bidder.group as usize];
+        let banned = bidder.bans.0 != bidder.bans.1;
+        let due = bidder.cost * posted.money;
+        let first = bidder.values + plane as usize * group.cells();
+        let reply = market.reply(bidder, plane);
+        for cell in cells {
+            let value = market.values[first + cell];
+            // a price on replies only takes more
+            if value - posted.cheapest[cell] - due < least {
+                continue;
+            }
+            let places = group.starts[cell] as usize..group.starts[cell + 1] as usize;
+            for &place in &posted.sorted[places] {
+                let at = place as usize;
+                let net = value - self.message[at] - reply * self.reply[at] - due;
+                if net >= least && (!banned || market.may_take(bidder, place)) {
+                    out.push(Offer { seat: Seat { place, plane }, net });
+                }
+            }
+        }
+    }
+
+    /// Whether the cheapest place of each cell is all that counts.
+    fn is_quick(&self, market: &Market, bidder: &Bidder) -> bool {
+        bidder.planes == 1
+            && !self.groups[bidder.group as usize].replies
+            && bidder.bans.0 == bidder.bans.1
+            && market.groups[bidder.group as usize].cells() <= QUICK_CELLS_MAX
     }
 
     /// Looks at every place of every cell.
@@ -360,16 +448,22 @@ fn insert(best: &mut [Offer; 2], offer: Offer) {
     }
 }
 
+/// The largest difference in each run of cells.
+fn peaks_of(values: &[f32], prices: &[f32]) -> [f32; QUICK_CELLS_MAX / LANES] {
+    let mut peaks = [f32::NEG_INFINITY; QUICK_CELLS_MAX / LANES];
+    let lanes = values.chunks(LANES).zip(prices.chunks(LANES));
+    for (peak, (values, prices)) in peaks.iter_mut().zip(lanes) {
+        let nets = values.iter().zip(prices).map(|(value, price)| value - price);
+        *peak = nets.fold(f32::NEG_INFINITY, |a, b| if b > a { b } else { a });
+    }
+    peaks
+}
+
 /// The two largest differences and their indices; first among equals.
 fn two_largest(values: &[f32], prices: &[f32]) -> [(usize, f32); 2] {
     const NONE: f32 = f32::NEG_INFINITY;
-    let mut peaks = [NONE; QUICK_CELLS_MAX / LANES];
-    let lanes = values.chunks(LANES).zip(prices.chunks(LANES));
+    let peaks = peaks_of(values, prices);
     let count = values.len().div_ceil(LANES);
-    for (peak, (values, prices)) in peaks.iter_mut().zip(lanes.clone()) {
-        let of = |(value, price): (&f32, &f32)| value - price;
-        *peak = values.iter().zip(prices).map(of).fold(NONE, |a, b| if b > a { b } else { a });
-    }
     let mut best = [(0, NONE); 2];
     let look = |chunk: usize, best: &mut [(usize, f32); 2], except: usize| {
         let from = chunk * LANES;

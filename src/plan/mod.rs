@@ -9,7 +9,8 @@
 //! - `limits`: campaign, provider, agents and budget as limits on slots
 //! - `worth`: what a slot and a variant are worth to a person
 //! - `joint`: campaigns that are planned together, arm by arm
-//! - `sale`: the personalized arm as a market; `market`, `prices`, `repair`, `assign`: its solution
+//! - `sale`: the personalized arm as a market; `market`, `prices`, `chains`,
+//!   `repair`, `assign`: its solution
 //! - [`outcome`]: the plan, its certificate and forecast; [`explain`]: one person's part of it
 //!
 //! *Invariants:* reads no clock and no store; the same arguments give the same plan on any number of
@@ -19,6 +20,7 @@
 mod arms;
 mod assign;
 mod candidates;
+mod chains;
 pub mod explain;
 mod joint;
 mod limits;

@@ -9,10 +9,10 @@
 //! nearly right already. Sums are whole numbers or taken in the bidders' order, so that the result
 //! is the same on any number of threads.
 
-use super::market::{Bidder, Market, NOWHERE, Posted, Seat, UNIT};
+use super::market::{Bidder, Market, NOWHERE, Offer, Place, Posted, Seat, UNIT, Within};
 
 /// The first sample; each next one is [`SAMPLE_GROWTH`] times larger.
-const SAMPLE_FIRST: usize = 4096;
+const SAMPLE_FIRST: usize = 1024;
 const SAMPLE_GROWTH: usize = 8;
 /// Steps on the first sample, on a later one, and on everybody.
 const STEPS: [usize; 3] = [70, 24, 12];
@@ -24,10 +24,23 @@ const TIES_PER_LIMIT: usize = 12;
 const PROGRESS_MIN: f64 = 2e-6;
 /// Near-ties are narrowed once a step lowers the bound by less than this share of it.
 const SETTLED: f64 = 0.004;
+/// Below this share a change of the bound is rounding.
+const NOISE: f64 = 1e-8;
 /// So many such steps in a row end the search.
 const IDLE_MAX: usize = 2;
-const DAMPING: (f64, f64) = (1e-4, 1e4);
+/// Rounding off may add this share to the bound.
+const SHARP: f64 = 1e-5;
+/// Bounds of the trust in the model, in widths a step.
+const TRUST: (f64, f64) = (1e-4, 4.0);
+/// What prices of a sample are wrong by, in widths that it ended with.
+const WIDER: f32 = 8.0;
+/// The least curvature of a limit, as a share of the mean.
+const FLOOR: f64 = 1e-3;
 const SWEEPS: usize = 60;
+/// Offers worth less than the best by more than so many τ do not count.
+const NEAR: f32 = 12.0;
+/// Nor do smaller shares curve the bound.
+const SHARE_LEAST: f64 = 0.003;
 /// Worths are summed as whole multiples of 2⁻³², loads of 2⁻²⁰.
 const WORTH: f64 = (1_u64 << 32) as f64;
 const SHARE: f64 = (1_u64 << 20) as f64;
@@ -69,22 +82,23 @@ fn rent(limits: &[i64], prices: &[f64], scale: f64) -> f64 {
     limits.iter().zip(prices).map(|(c, p)| *c as f64 / UNIT as f64 * scale * p).sum()
 }
 
-/// Finds prices that come close to the lowest bound.
-pub(super) fn find(market: &Market, threads: usize) -> Vec<f64> {
+/// Finds prices that come close to the lowest bound, and how close in worth.
+pub(super) fn find(market: &Market, threads: usize) -> (Vec<f64>, f64) {
     let mut search = Search::new(market, threads);
     let mut size = SAMPLE_FIRST;
     let mut steps = STEPS[0];
-    while size < market.bidders.len() / 2 {
+    while size < market.bidders.len() / 4 {
         let share = size as f64 / market.bidders.len() as f64;
         let below = (share * f64::from(u32::MAX)) as u32;
         let all = 0..market.bidders.len() as u32;
         let sample: Vec<u32> = all.filter(|i| market.bidders[*i as usize].tie < below).collect();
         search.descend(Some(&sample), steps);
+        search.width = (search.width * WIDER).min(search.widest);
         size *= SAMPLE_GROWTH;
         steps = STEPS[1];
     }
     search.descend(None, if steps == STEPS[0] { steps } else { STEPS[2] });
-    search.prices
+    (search.prices, f64::from(search.width))
 }
 
 struct Search<'a> {
@@ -93,25 +107,29 @@ struct Search<'a> {
     prices: Vec<f64>,
     /// Width of near-ties, in worth.
     width: f32,
-    damping: f64,
+    widest: f32,
+    /// How many widths a step may go.
+    trust: f64,
+    /// By how much each limit's price may move where a message's moves by one.
+    reach: Vec<f64>,
 }
 
-/// A bidder between two seats.
-#[derive(Clone, Copy)]
+/// A bidder between seats: its share of each.
 struct Tie {
     bidder: u32,
-    seats: [Seat; 2],
+    shares: Vec<(Seat, f64)>,
 }
 
 /// What a scan of bidders at posted prices found.
 #[derive(Default)]
 struct Scan {
-    /// Bound with near-ties rounded off at the width of the last model, and at the new one.
+    /// Bound rounded off at the width of the last model, and at the new one.
     rounded: [i64; 2],
     messages: Vec<i64>,
     replies: Vec<i64>,
     money: Vec<i64>,
     ties: Vec<Tie>,
+    near: Vec<Offer>,
 }
 
 /// The bound around the present prices, as a quadratic in the limits that matter.
@@ -131,12 +149,15 @@ enum Curve {
 impl<'a> Search<'a> {
     fn new(market: &'a Market, threads: usize) -> Self {
         let largest = market.values.iter().copied().fold(0.0_f32, f32::max);
+        let widest = (largest * 0.1).max(f32::MIN_POSITIVE);
         Self {
             market,
             threads,
             prices: vec![0.0; market.limits.len()],
-            width: (largest * 0.25).max(f32::MIN_POSITIVE),
-            damping: DAMPING.0,
+            width: widest,
+            widest,
+            trust: 1.0,
+            reach: reach(market),
         }
     }
 
@@ -145,27 +166,33 @@ impl<'a> Search<'a> {
         let count = sample.map_or(self.market.bidders.len(), <[u32]>::len);
         let scale = count as f64 / self.market.bidders.len().max(1) as f64;
         let mut model = self.model(sample, scale, self.width, &self.prices.clone()).1;
-        let (mut idle, mut settled) = (0, false);
+        // a sample before this one has settled it nearly
+        let (mut idle, mut settled) = (0, self.width < self.widest);
+        self.trust = 1.0;
         for _ in 0..steps {
             if model.slope.is_empty() {
                 break;
             }
             let wanted = (TIES_PER_LIMIT * model.active.len()).min(count / 10).max(32);
-            let may_narrow = settled && model.ties > wanted;
-            let next_width = if may_narrow { self.width * 0.5 } else { self.width };
-            let tried = self.step(&model);
+            let (tried, strained) = self.step(&model);
+            let narrow = settled && !strained && model.ties > wanted;
+            let next_width = if narrow { self.width * 0.5 } else { self.width };
             let (value, next) = self.model(sample, scale, next_width, &tried);
             let gain = model.value - value;
-            settled = gain.abs() < SETTLED * value.abs();
             let small = gain.abs() < PROGRESS_MIN * value.abs();
-            idle = if small && next_width >= self.width { idle + 1 } else { 0 };
-            if gain >= 0.0 {
+            // what rounding off adds to the bound is then no more than what is asked for
+            let sharp = f64::from(next_width) * next.ties as f64 <= SHARP * value.abs();
+            idle = if small && (sharp || !narrow) { idle + 1 } else { 0 };
+            // single precision does not tell less from nothing
+            if gain >= -NOISE * value.abs() {
+                settled = gain < SETTLED * value.abs();
                 self.prices = tried;
-                self.damping = (self.damping * 0.3).max(DAMPING.0);
+                self.trust = (self.trust * 1.6).min(TRUST.1);
                 self.width = next_width;
                 model = next;
             } else {
-                self.damping = (self.damping * 5.0).min(DAMPING.1);
+                self.trust *= 0.35;
+                idle += usize::from(self.trust < TRUST.0);
             }
             if idle >= IDLE_MAX {
                 break;
@@ -196,28 +223,31 @@ impl<'a> Search<'a> {
         (value, Model::new(market, &scan, prices, scale, at_next, next))
     }
 
-    /// Newton's step within prices above zero, by coordinate descent on the model.
-    fn step(&self, model: &Model) -> Vec<f64> {
+    /// Newton's step by coordinate descent on the model, within prices above zero and within reach
+    /// of where the model can be trusted; whether that held back most of it.
+    fn step(&self, model: &Model) -> (Vec<f64>, bool) {
         let n = model.active.len();
-        let mut change = vec![0.0; n];
+        let mut change = vec![0.0_f64; n];
         let mut slope = model.slope.clone();
         let diagonal = |i: usize| match &model.curve {
             Curve::Dense(curve) => curve[i * n + i],
             Curve::Diagonal(curve) => curve[i],
         };
         let mean = (0..n).map(diagonal).sum::<f64>() / n as f64;
-        let floor = (mean * 1e-3).max(f64::MIN_POSITIVE);
+        let floor = (mean * FLOOR).max(f64::MIN_POSITIVE);
+        let reach =
+            |i: usize| self.trust * f64::from(self.width) * self.reach[model.active[i] as usize];
         for _ in 0..SWEEPS {
             let mut moved = 0.0_f64;
             for i in 0..n {
-                let price = self.prices[model.active[i] as usize] + change[i];
-                let own = (diagonal(i) * (1.0 + self.damping)).max(floor * (1.0 + self.damping));
-                let damped = slope[i] + (own - diagonal(i)) * change[i];
-                let by = (-damped / own).max(-price);
+                let price = self.prices[model.active[i] as usize];
+                let own = diagonal(i).max(floor);
+                let to = (change[i] - slope[i] / own).clamp(-reach(i).min(price), reach(i));
+                let by = to - change[i];
                 if by == 0.0 {
                     continue;
                 }
-                change[i] += by;
+                change[i] = to;
                 moved = moved.max((by * own).abs());
                 if let Curve::Dense(curve) = &model.curve {
                     let row = &curve[i * n..(i + 1) * n];
@@ -230,13 +260,37 @@ impl<'a> Search<'a> {
                 break;
             }
         }
+        let strained = (0..n).filter(|i| change[*i].abs() >= reach(*i)).count() * 3 > n;
         let mut prices = self.prices.clone();
         for (limit, change) in model.active.iter().zip(&change) {
             let price = &mut prices[*limit as usize];
             *price = (*price + change).max(0.0);
         }
-        prices
+        (prices, strained)
     }
+}
+
+/// How far each limit's price moves where a message's moves by one: one over the load of a typical
+/// message on it.
+fn reach(market: &Market) -> Vec<f64> {
+    let mean = |sum: f64, count: usize| if sum > 0.0 { sum / count as f64 } else { 1.0 };
+    let replies: f64 = market.replies.iter().copied().map(f64::from).sum();
+    let reply = mean(replies, market.replies.len());
+    let mut loads = vec![1.0_f64; market.limits.len()];
+    for (limit, share) in market.places.iter().flat_map(|place| &place.answered) {
+        loads[*limit as usize] = reply * f64::from(*share);
+    }
+    let mut paid = vec![(0.0, 0_usize); market.limits.len()];
+    for bidder in &market.bidders {
+        if let Some(limit) = market.groups[bidder.group as usize].paid {
+            let (sum, count) = &mut paid[limit as usize];
+            (*sum, *count) = (*sum + f64::from(bidder.cost), *count + 1);
+        }
+    }
+    for (load, (sum, count)) in loads.iter_mut().zip(paid).filter(|(_, (_, count))| *count > 0) {
+        *load = mean(sum, count);
+    }
+    loads.iter().map(|load| 1.0 / load.max(1e-6)).collect()
 }
 
 impl Scan {
@@ -252,20 +306,28 @@ impl Scan {
 
     fn add(&mut self, market: &Market, posted: &Posted, index: u32, widths: [f32; 2]) {
         let bidder = &market.bidders[index as usize];
-        let [first, second] = posted.best_two(market, bidder);
-        let margin = first.net - second.net;
-        for (sum, width) in self.rounded.iter_mut().zip(widths) {
-            let extra = if margin < width { (width - margin).powi(2) / (4.0 * width) } else { 0.0 };
-            *sum += ((f64::from(first.net) + f64::from(extra)) * WORTH) as i64;
-        }
-        if margin >= widths[1] {
-            self.take(market, bidder, first.seat, 1.0);
+        let mut near = std::mem::take(&mut self.near);
+        let reach = NEAR * widths[0].max(widths[1]);
+        let best = posted.near(market, bidder, Within::OfBest(reach), &mut near);
+        if let [only] = near[..] {
+            let worth = (f64::from(best) * WORTH) as i64;
+            self.rounded.iter_mut().for_each(|sum| *sum += worth);
+            self.take(market, bidder, only.seat, 1.0);
         } else {
-            let share = 0.5 + f64::from(margin / widths[1]) * 0.5;
-            self.take(market, bidder, first.seat, share);
-            self.take(market, bidder, second.seat, 1.0 - share);
-            self.ties.push(Tie { bidder: index, seats: [first.seat, second.seat] });
+            let weight = |offer: &Offer, width: f32| f64::from(((offer.net - best) / width).exp());
+            let sums = widths.map(|width| near.iter().map(|o| weight(o, width)).sum::<f64>());
+            for ((rounded, sum), width) in self.rounded.iter_mut().zip(sums).zip(widths) {
+                *rounded += ((f64::from(best) + f64::from(width) * sum.ln()) * WORTH) as i64;
+            }
+            let mut shares: Vec<(Seat, f64)> =
+                near.iter().map(|o| (o.seat, weight(o, widths[1]) / sums[1])).collect();
+            shares.iter().for_each(|(seat, share)| self.take(market, bidder, *seat, *share));
+            shares.retain(|(_, share)| *share > SHARE_LEAST);
+            if shares.len() > 1 {
+                self.ties.push(Tie { bidder: index, shares });
+            }
         }
+        self.near = near;
     }
 
     fn take(&mut self, market: &Market, bidder: &Bidder, seat: Seat, share: f64) {
@@ -330,50 +392,131 @@ impl Model {
         };
         let active: Vec<u32> = (0..market.limits.len() as u32).filter(matters).collect();
         let slope = active.iter().map(|limit| spare[*limit as usize]).collect();
-        let curve = curve(market, &scan.ties, &active, 0.5 / f64::from(width));
+        let curve = curve(market, &scan.ties, &active, f64::from(width));
         Self { value, active, slope, curve, ties: scan.ties.len() }
     }
 }
 
-/// Each near-tie curves the bound along the difference of what its two seats use.
-fn curve(market: &Market, ties: &[Tie], active: &[u32], weight: f64) -> Curve {
-    let n = active.len();
-    let mut index = vec![NOWHERE; market.limits.len()];
-    active.iter().enumerate().for_each(|(at, limit)| index[*limit as usize] = at as u32);
-    let mut curve =
-        if n <= DENSE_MAX { Curve::Dense(vec![0.0; n * n]) } else { Curve::Diagonal(vec![0.0; n]) };
-    let mut difference: Vec<(u32, f64)> = Vec::new();
-    let mut sparse: Vec<(u32, f64)> = Vec::new();
-    for tie in ties {
-        let bidder = &market.bidders[tie.bidder as usize];
-        sparse.clear();
-        for (seat, sign) in tie.seats.iter().zip([1.0, -1.0]) {
-            market.uses(bidder, *seat, |limit, load| {
-                let at = index[limit as usize];
-                if at != NOWHERE {
-                    sparse.push((at, sign * load as f64 / UNIT as f64));
-                }
-            });
+/// Each bidder between seats curves the bound by the covariance of what its seats use.
+fn curve(market: &Market, ties: &[Tie], active: &[u32], width: f64) -> Curve {
+    let features = Features::new(market, active);
+    if features.count <= DENSE_MAX && active.len() <= DENSE_MAX {
+        Curve::Dense(features.dense(market, ties, active.len(), width))
+    } else {
+        Curve::Diagonal(features.diagonal(market, ties, active.len(), width))
+    }
+}
+
+/// What seats differ in: the message and the reply at each place, and money. Far fewer than what
+/// limits over many places would make of them.
+struct Features {
+    count: usize,
+    replies: bool,
+    /// Feature of money by limit.
+    money: Vec<u32>,
+    /// The active limits of each feature, by index, with the share that falls on them.
+    limits: Vec<Vec<(u32, f64)>>,
+}
+
+impl Features {
+    fn new(market: &Market, active: &[u32]) -> Self {
+        let mut index = vec![NOWHERE; market.limits.len()];
+        active.iter().enumerate().for_each(|(at, limit)| index[*limit as usize] = at as u32);
+        let live = |limit: u32| Some(index[limit as usize]).filter(|at| *at != NOWHERE);
+        let replies = !market.replies.is_empty();
+        let counted = |place: &Place| -> Vec<(u32, f64)> {
+            place.counted.iter().filter_map(|limit| Some((live(*limit)?, 1.0))).collect()
+        };
+        let answered = |place: &Place| -> Vec<(u32, f64)> {
+            let share = |(limit, share): &(u32, f32)| Some((live(*limit)?, f64::from(*share)));
+            place.answered.iter().filter_map(share).collect()
+        };
+        let mut limits: Vec<Vec<(u32, f64)>> = market.places.iter().map(counted).collect();
+        if replies {
+            limits.extend(market.places.iter().map(answered));
         }
-        sparse.sort_by_key(|(at, _)| *at);
-        difference.clear();
-        for &(at, amount) in &sparse {
-            match difference.last_mut() {
-                Some(last) if last.0 == at => last.1 += amount,
-                _ => difference.push((at, amount)),
+        let mut money = vec![NOWHERE; market.limits.len()];
+        for limit in market.groups.iter().filter_map(|group| group.paid) {
+            if let Some(at) = live(limit).filter(|_| money[limit as usize] == NOWHERE) {
+                money[limit as usize] = limits.len() as u32;
+                limits.push(vec![(at, 1.0)]);
             }
         }
-        difference.retain(|(_, amount)| amount.abs() > 1e-9);
-        for &(i, a) in &difference {
-            match &mut curve {
-                Curve::Diagonal(curve) => curve[i as usize] += weight * a * a,
-                Curve::Dense(curve) => {
-                    for &(j, b) in &difference {
-                        curve[i as usize * n + j as usize] += weight * a * b;
+        Self { count: limits.len(), replies, money, limits }
+    }
+
+    /// Calls `each` with the features of a seat.
+    fn of(&self, market: &Market, bidder: &Bidder, seat: Seat, mut each: impl FnMut(usize, f64)) {
+        if seat.place == NOWHERE {
+            return;
+        }
+        each(seat.place as usize, 1.0);
+        if self.replies {
+            let reply = f64::from(market.reply(bidder, seat.plane));
+            each(market.places.len() + seat.place as usize, reply);
+        }
+        if let Some(limit) = market.groups[bidder.group as usize].paid {
+            let at = self.money[limit as usize];
+            if at != NOWHERE {
+                each(at as usize, f64::from(bidder.cost));
+            }
+        }
+    }
+
+    fn dense(&self, market: &Market, ties: &[Tie], n: usize, width: f64) -> Vec<f64> {
+        let m = self.count;
+        let mut covariance = vec![0.0; m * m];
+        let mut mean: Vec<(usize, f64)> = Vec::new();
+        let mut own: Vec<(usize, f64)> = Vec::new();
+        for tie in ties {
+            let bidder = &market.bidders[tie.bidder as usize];
+            mean.clear();
+            for (seat, share) in &tie.shares {
+                own.clear();
+                self.of(market, bidder, *seat, |feature, amount| own.push((feature, amount)));
+                for &(f, a) in &own {
+                    own.iter().for_each(|&(g, b)| covariance[f * m + g] += share * a * b / width);
+                    mean.push((f, share * a));
+                }
+            }
+            for &(f, a) in &mean {
+                mean.iter().for_each(|&(g, b)| covariance[f * m + g] -= a * b / width);
+            }
+        }
+        let mut curve = vec![0.0; n * n];
+        for (f, of_f) in self.limits.iter().enumerate() {
+            for (g, of_g) in self.limits.iter().enumerate() {
+                let both = covariance[f * m + g];
+                if both != 0.0 {
+                    for &(i, a) in of_f {
+                        of_g.iter()
+                            .for_each(|&(j, b)| curve[i as usize * n + j as usize] += a * b * both);
                     }
                 }
             }
         }
+        curve
     }
-    curve
+
+    fn diagonal(&self, market: &Market, ties: &[Tie], n: usize, width: f64) -> Vec<f64> {
+        let mut curve = vec![0.0; n];
+        let mut uses: Vec<(u32, f64, f64)> = Vec::new();
+        for tie in ties {
+            let bidder = &market.bidders[tie.bidder as usize];
+            uses.clear();
+            for (seat, share) in &tie.shares {
+                self.of(market, bidder, *seat, |feature, amount| {
+                    let of = self.limits[feature].iter();
+                    uses.extend(of.map(|(limit, part)| (*limit, *share, amount * part)));
+                });
+            }
+            uses.sort_by_key(|(limit, _, _)| *limit);
+            for same in uses.chunk_by(|a, b| a.0 == b.0) {
+                let mean: f64 = same.iter().map(|(_, share, load)| share * load).sum();
+                let square: f64 = same.iter().map(|(_, share, load)| share * load * load).sum();
+                curve[same[0].0 as usize] += (square - mean * mean).max(0.0) / width;
+            }
+        }
+        curve
+    }
 }

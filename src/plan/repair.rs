@@ -1,20 +1,10 @@
-//! Repair: from what everybody would take at the prices to a plan that keeps every limit.
-//!
-//! Excess is moved along the chain of moves that loses least: one bidder from the full place to a
-//! second, one from there to a third, … to a place with room or to refusal. Each chain is a shortest
-//! path over places whose arcs are the cheapest single moves, with the prices as potentials
-//! (successive shortest paths; Edmonds and Karp 1972). Where each place has one limit of its own the
-//! result is an optimal assignment for the places filled; limits over several places, replies and
-//! spend are kept by the same moves and a last, greedy word.
+//! Repair: who sits where, and the last, greedy words on it: replies and spend within their limits,
+//! and what room is left given away. (What counts messages is settled by chains before.)
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
 
-use super::market::{Bidder, Market, NOWHERE, Posted, Seat, UNIT};
+use super::market::{Market, Posted, Seat, UNIT};
 use super::order::Key;
-
-/// Moves kept for each pair of places; more are looked up when they run out.
-const MOVES_KEPT: usize = 128;
 
 /// Who sits where, and what that uses.
 pub(super) struct Seating<'a> {
@@ -56,268 +46,10 @@ impl<'a> Seating<'a> {
         room
     }
 
-    fn over(&self, limit: u32) -> bool {
+    /// Whether more is used of a limit than there is.
+    pub(super) fn is_over(&self, limit: u32) -> bool {
         self.used[limit as usize] > self.market.limits[limit as usize]
     }
-}
-
-/// One bidder's move between a pair of places: what it gives up in worth, ties by its own order.
-type Move = Reverse<(Key, u32, u32)>;
-
-#[derive(Default)]
-struct Moves {
-    heap: BinaryHeap<Move>,
-    /// Moves that give up more than this were not kept.
-    kept_to: Option<Key>,
-}
-
-/// The chains of moves.
-struct Chains<'s, 'a> {
-    seating: &'s mut Seating<'a>,
-    posted: &'s Posted,
-    /// Potential of each place: the price of a message there.
-    price: Vec<f64>,
-    /// Moves out of each place, by where to; `None` until looked up.
-    moves: Vec<Option<BTreeMap<u32, Moves>>>,
-    label: Vec<f64>,
-    /// How each place was reached: from where, by whom; sources have nobody.
-    reached: Vec<(u32, u32)>,
-    done: Vec<bool>,
-}
-
-/// Brings the counted limits back to their capacity; returns the price of a message at each place.
-pub(super) fn keep_counts(seating: &mut Seating<'_>, posted: &Posted) -> Vec<f32> {
-    let market = seating.market;
-    let covers = market.covers();
-    let places = market.places.len();
-    let mut chains = Chains {
-        posted,
-        price: posted.message.iter().map(|price| f64::from(*price)).collect(),
-        moves: (0..places).map(|_| None).collect(),
-        label: vec![f64::INFINITY; places + 1],
-        reached: vec![(NOWHERE, NOWHERE); places + 1],
-        done: vec![false; places + 1],
-        seating,
-    };
-    for limit in 0..market.limits.len() as u32 {
-        while chains.seating.over(limit) && !covers[limit as usize].is_empty() {
-            chains.relieve(limit, &covers[limit as usize]);
-        }
-    }
-    chains.price.iter().map(|price| *price as f32).collect()
-}
-
-impl Chains<'_, '_> {
-    /// The node that stands for being refused.
-    fn ground(&self) -> usize {
-        self.price.len()
-    }
-
-    fn price_at(&self, node: usize) -> f64 {
-        self.price.get(node).copied().unwrap_or(0.0)
-    }
-
-    /// Moves one message out of the places of a limit.
-    fn relieve(&mut self, limit: u32, sources: &[u32]) {
-        let sink = self.search(limit, sources);
-        let farthest = self.label[sink];
-        for node in 0..self.price.len() {
-            if self.label[node] < farthest {
-                self.price[node] += farthest - self.label[node];
-            }
-        }
-        let mut to = sink;
-        while self.reached[to].1 != NOWHERE {
-            let (from, bidder) = self.reached[to];
-            self.shift(bidder, to);
-            to = from as usize;
-        }
-    }
-
-    /// Finds the cheapest chain from a limit's places to room; labels the places it passed.
-    fn search(&mut self, limit: u32, sources: &[u32]) -> usize {
-        self.label.fill(f64::INFINITY);
-        self.done.fill(false);
-        let mut queue = BinaryHeap::new();
-        let least = sources.iter().map(|s| self.price[*s as usize]).fold(f64::INFINITY, f64::min);
-        for &source in sources {
-            self.label[source as usize] = self.price[source as usize] - least;
-            self.reached[source as usize] = (NOWHERE, NOWHERE);
-            queue.push(Reverse((Key::from(self.label[source as usize]), source)));
-        }
-        let mut best = (f64::INFINITY, self.ground());
-        let places = 0..self.price.len();
-        let bonus = places.filter(|p| self.is_idle(*p)).map(|p| self.price[p]).fold(0.0, f64::max);
-        while let Some(Reverse((label, node))) = queue.pop() {
-            let node = node as usize;
-            if self.done[node] || label.value() > self.label[node] {
-                continue;
-            }
-            if label.value() - bonus >= best.0 {
-                // no end farther on can be cheaper
-                break;
-            }
-            self.done[node] = true;
-            if self.is_room(node, limit) {
-                let cost = label.value() - self.price_at(node);
-                if cost < best.0 {
-                    best = (cost, node);
-                }
-                if self.price_at(node) <= 0.0 {
-                    continue;
-                }
-            }
-            self.relax(node, &mut queue);
-        }
-        best.1
-    }
-
-    /// Whether a place has room.
-    fn is_idle(&self, place: usize) -> bool {
-        let Seating { market, used, .. } = &*self.seating;
-        let mut limits = market.places[place].counted.iter().map(|limit| *limit as usize);
-        limits.all(|limit| used[limit] + UNIT <= market.limits[limit])
-    }
-
-    /// Whether a chain that relieves `limit` may end here.
-    fn is_room(&self, node: usize, limit: u32) -> bool {
-        if node == self.ground() {
-            return true;
-        }
-        let mut root = node;
-        while self.reached[root].0 != NOWHERE {
-            root = self.reached[root].0 as usize;
-        }
-        let market = self.seating.market;
-        let freed = &market.places[root].counted;
-        let free = |l: &u32| {
-            let after = self.seating.used[*l as usize] + UNIT;
-            *l != limit && (freed.contains(l) || after <= market.limits[*l as usize])
-        };
-        market.places[node].counted.iter().all(free)
-    }
-
-    fn relax(&mut self, from: usize, queue: &mut BinaryHeap<Reverse<(Key, u32)>>) {
-        let Some(mut moves) = self.moves[from].take().or_else(|| Some(self.look_up(from))) else {
-            return;
-        };
-        if moves.values_mut().any(|moves| moves.settle(&self.seating.seats, from as u32)) {
-            moves = self.look_up(from);
-        }
-        for (&to, moves) in &mut moves {
-            let node = to as usize;
-            if self.done[node] {
-                continue;
-            }
-            let Some(Reverse((given_up, _, bidder))) = moves.heap.peek() else { continue };
-            let cost = given_up.value() - self.price[from] + self.price_at(node);
-            let label = self.label[from] + cost.max(0.0);
-            if label < self.label[node] {
-                self.label[node] = label;
-                self.reached[node] = (from as u32, *bidder);
-                queue.push(Reverse((Key::from(label), node as u32)));
-            }
-        }
-        self.moves[from] = Some(moves);
-    }
-
-    /// Moves a bidder and notes where it could go next.
-    fn shift(&mut self, bidder: u32, to: usize) {
-        let who = &self.seating.market.bidders[bidder as usize];
-        let seat = if to == self.ground() {
-            Seat::REFUSED
-        } else {
-            self.posted.best_at(self.seating.market, who, to as u32).seat
-        };
-        self.seating.put(bidder, seat);
-        if let Some(Some(moves)) = self.moves.get_mut(to) {
-            let ground = self.price.len() as u32;
-            each_move(self.seating.market, self.posted, who, to as u32, |next, given_up| {
-                let moves = moves.entry(next.min(ground)).or_default();
-                moves.heap.push(Reverse((given_up, who.tie, bidder)));
-            });
-        }
-    }
-
-    /// Every cheapest move out of a place.
-    fn look_up(&self, from: usize) -> BTreeMap<u32, Moves> {
-        let market = self.seating.market;
-        let mut all: Vec<Vec<(Key, u32, u32)>> = vec![Vec::new(); self.ground() + 1];
-        for (bidder, seat) in self.seating.seats.iter().enumerate() {
-            if seat.place as usize == from {
-                let who = &market.bidders[bidder];
-                each_move(market, self.posted, who, from as u32, |to, given_up| {
-                    let to = (to as usize).min(all.len() - 1);
-                    all[to].push((given_up, who.tie, bidder as u32));
-                });
-            }
-        }
-        let trim = |mut moves: Vec<(Key, u32, u32)>| {
-            let mut kept_to = None;
-            if moves.len() > MOVES_KEPT {
-                moves.select_nth_unstable(MOVES_KEPT);
-                kept_to = Some(moves[MOVES_KEPT].0);
-                moves.truncate(MOVES_KEPT);
-            }
-            Moves { heap: moves.into_iter().map(Reverse).collect(), kept_to }
-        };
-        let reached = all.into_iter().enumerate().filter(|(_, moves)| !moves.is_empty());
-        reached.map(|(to, moves)| (to as u32, trim(moves))).collect()
-    }
-}
-
-impl Moves {
-    /// Drops moves of those who left; returns whether the cheapest may be one that was not kept.
-    fn settle(&mut self, seats: &[Seat], from: u32) -> bool {
-        while let Some(Reverse((_, _, bidder))) = self.heap.peek() {
-            if seats[*bidder as usize].place == from {
-                break;
-            }
-            self.heap.pop();
-        }
-        match (&self.kept_to, self.heap.peek()) {
-            (None, _) => false,
-            (Some(_), None) => true,
-            (Some(kept_to), Some(Reverse((given_up, _, _)))) => given_up > kept_to,
-        }
-    }
-}
-
-/// Calls `each` with every other place that a bidder may take, refusal ([`NOWHERE`]) included, and
-/// what it gives up by going there.
-fn each_move(
-    market: &Market,
-    posted: &Posted,
-    bidder: &Bidder,
-    from: u32,
-    mut each: impl FnMut(u32, Key),
-) {
-    let worth = |place: u32| {
-        let there = posted.best_at(market, bidder, place).net;
-        there + posted.message[place as usize]
-    };
-    let here = worth(from);
-    let group = &market.groups[bidder.group as usize];
-    if bidder.planes == 1 && market.replies.is_empty() && bidder.bans.0 == bidder.bans.1 {
-        let due = bidder.cost * posted.money(bidder);
-        let values = &market.values[bidder.values..bidder.values + group.cells()];
-        for (value, ends) in values.iter().zip(group.starts.windows(2)) {
-            let given_up = here - (value - due);
-            if given_up < f32::INFINITY {
-                let places = &group.places[ends[0] as usize..ends[1] as usize];
-                let others = places.iter().filter(|place| **place != from);
-                others.for_each(|place| each(*place, Key::from(f64::from(given_up))));
-            }
-        }
-    } else {
-        for &place in group.places.iter().filter(|place| **place != from) {
-            let there = worth(place);
-            if there > f32::NEG_INFINITY {
-                each(place, Key::from(f64::from(here) - f64::from(there)));
-            }
-        }
-    }
-    each(NOWHERE, Key::from(f64::from(here)));
 }
 
 /// Brings limits on replies and spend back to their capacity: those leave first who give up least
@@ -325,7 +57,7 @@ fn each_move(
 pub(super) fn keep_loads(seating: &mut Seating<'_>, posted: &Posted) {
     let market = seating.market;
     for limit in 0..market.limits.len() as u32 {
-        if !seating.over(limit) {
+        if !seating.is_over(limit) {
             continue;
         }
         let mut leavers: Vec<(Key, u32, u32)> = Vec::new();
@@ -343,7 +75,7 @@ pub(super) fn keep_loads(seating: &mut Seating<'_>, posted: &Posted) {
         }
         leavers.sort_unstable();
         for (_, _, bidder) in leavers {
-            if !seating.over(limit) {
+            if !seating.is_over(limit) {
                 break;
             }
             let who = &market.bidders[bidder as usize];

@@ -172,16 +172,20 @@ const CLAIMED: &str = "SELECT recipient, state, reason, arm, variant, variant_in
     ORDER BY send_at, recipient";
 
 /// The text of the claim; PostgreSQL adds that rows which others are claiming are passed over.
+/// Materialized, since a subquery that is run twice would claim twice its limit.
 macro_rules! claim_sql {
     ($suffix:literal) => {
         concat!(
-            "UPDATE delivery SET state = 'claimed', lease = $3, lease_until = $4, attempts = attempts + 1, changed_at = $5
-             WHERE campaign = $1 AND state = 'planned' AND recipient IN (
+            "WITH due AS MATERIALIZED (
                 SELECT recipient FROM delivery
                 WHERE campaign = $1 AND state = 'planned' AND send_at <= $5
                 ORDER BY send_at LIMIT $2",
             $suffix,
-            ")"
+            ")
+             UPDATE delivery SET state = 'claimed', lease = $3, lease_until = $4,
+                attempts = attempts + 1, changed_at = $5
+             WHERE campaign = $1 AND state = 'planned'
+                AND recipient IN (SELECT recipient FROM due)"
         )
     };
 }

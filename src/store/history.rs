@@ -186,6 +186,19 @@ impl Store {
         rows.into_iter().map(|(_, at, kind)| Ok((instant("activity", at)?, kind))).collect()
     }
 
+    /// For each content: messages that were delivered, and of those the ones that were read,
+    /// clicked or answered. Contents are as `media` and `media_style`, in order.
+    pub async fn engagement_by_content(&self) -> Result<Vec<(String, u64, u64)>, StoreError> {
+        const SQL: &str = "SELECT COALESCE(media || '_' || style, media), COUNT(*),
+                COUNT(COALESCE(read_at, clicked_at, replied_at))
+            FROM message WHERE media IS NOT NULL
+                AND COALESCE(delivered_at, read_at, clicked_at, replied_at) IS NOT NULL
+            GROUP BY COALESCE(media || '_' || style, media) ORDER BY 1";
+        let rows: Vec<(String, i64, i64)> = on!(self, |db| sqlx::query_as(SQL).fetch_all(db).await)
+            .doing("count engagement by content")?;
+        Ok(rows.into_iter().map(|(name, of, hits)| (name, of as u64, hits as u64)).collect())
+    }
+
     /// How many messages are kept.
     pub async fn message_count(&self) -> Result<u64, StoreError> {
         let count: i64 =

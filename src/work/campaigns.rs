@@ -6,6 +6,7 @@ use chrono_tz::Tz;
 use serde::Serialize;
 
 use super::Ctx;
+use super::interval::Interval;
 use crate::calendar::quiet::Quiet;
 use crate::calendar::window;
 use crate::model::campaign::{Campaign, CampaignError};
@@ -223,43 +224,6 @@ pub struct ArmResult {
     pub forecast: Option<f64>,
 }
 
-/// A figure and its 95 % interval.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Interval {
-    /// The estimate.
-    pub mean: f64,
-    /// Its lower end.
-    pub low: f64,
-    /// Its upper end.
-    pub high: f64,
-}
-
-/// The 97.5 % point of the standard normal distribution.
-const Z: f64 = 1.959_963_985;
-
-impl Interval {
-    /// A share with the interval of Wilson, JASA 22 (1927).
-    pub fn of_share(hits: u64, of: u64) -> Self {
-        if of == 0 {
-            return Self { mean: 0.0, low: 0.0, high: 1.0 };
-        }
-        let (n, p) = (of as f64, hits as f64 / of as f64);
-        let centre = (p + Z * Z / (2.0 * n)) / (1.0 + Z * Z / n);
-        let half = Z / (1.0 + Z * Z / n) * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
-        Self { mean: p, low: (centre - half).max(0.0), high: (centre + half).min(1.0) }
-    }
-
-    /// The difference of two independent shares with the interval of Newcombe, Statistics in
-    /// Medicine 17 (1998), method 10.
-    #[must_use]
-    pub fn minus(self, other: Self) -> Self {
-        let mean = self.mean - other.mean;
-        let down = (self.mean - self.low).hypot(other.high - other.mean);
-        let up = (self.high - self.mean).hypot(other.mean - other.low);
-        Self { mean, low: mean - down, high: mean + up }
-    }
-}
-
 /// Adds up what a campaign brought.
 pub async fn results(ctx: &Ctx, row: &CampaignRow) -> Result<Results, StoreError> {
     let campaign = &row.campaign;
@@ -326,25 +290,4 @@ fn arm_result<'p>(
     result.engagement = Interval::of_share(result.engaged, result.people);
     result.forecast = (result.sent > 0).then(|| forecast / result.sent as f64);
     (result.people > 0).then_some(result)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn wilsons_interval_is_the_published_one() {
-        // Newcombe (1998), table I: 81 of 263
-        let interval = Interval::of_share(81, 263);
-        assert!((interval.low - 0.2553).abs() < 5e-5 && (interval.high - 0.3662).abs() < 5e-5);
-        assert_eq!(Interval::of_share(0, 0).high, 1.0);
-    }
-
-    #[test]
-    fn newcombes_difference_is_the_published_one() {
-        // Newcombe (1998), table II, example (a), method 10: 56/70 − 48/80
-        let difference = Interval::of_share(56, 70).minus(Interval::of_share(48, 80));
-        assert!((difference.mean - 0.2).abs() < 1e-9);
-        assert!((difference.low - 0.0524).abs() < 5e-5 && (difference.high - 0.3339).abs() < 5e-5);
-    }
 }

@@ -7,6 +7,8 @@
 pub mod campaigns;
 pub mod dispatch;
 pub mod import;
+pub mod insights;
+pub mod interval;
 pub mod learn;
 pub mod people;
 pub mod plan;

@@ -1,315 +1,22 @@
-//! A campaign: what its file says, checked. [`Campaign::from_toml`] is the only way in.
+//! A campaign's file: what serde takes, then what is checked. Every wrong key is told, not only
+//! the first.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use chrono::{NaiveDateTime, NaiveTime, TimeDelta};
-use chrono_tz::Tz;
+use chrono::NaiveDateTime;
 use serde::Deserialize;
 use toml::value::Datetime;
 
-use super::content::{Category, Content, Goal, Media, Style};
-use super::ids::{Name, RecipientKey};
-use super::recipient::{Country, Locale, parse_zone};
-
-/// The longest window.
-pub const WINDOW_MAX: TimeDelta = TimeDelta::days(92);
-/// The most variants, translations counted.
-pub const VARIANTS_MAX: usize = 200;
-/// The longest list in an audience.
-pub const AUDIENCE_LIST_MAX: usize = 1_000_000;
-/// The longest horizon of a goal: what the learner follows a message for.
-pub const WITHIN_MAX: Duration = Duration::from_hours(72);
-
-/// A checked campaign.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Campaign {
-    /// Unique in the workspace.
-    pub name: Name,
-    /// The `[provider.NAME]` that carries it.
-    pub provider: Name,
-    /// `marketing` or `utility`.
-    pub category: Category,
-    /// What it is sent for.
-    pub goal: Goal,
-    /// An engagement counts when it comes within this time.
-    pub within: Duration,
-    /// 0 to 1000; higher plans first.
-    pub priority: u32,
-    /// Tried where no variant fits the person's language.
-    pub fallback_language: Option<Locale>,
-    /// When it may be sent.
-    pub window: Window,
-    /// To whom.
-    pub audience: Audience,
-    /// What; translations share a name and follow each other.
-    pub variants: Vec<Variant>,
-    /// How much at once.
-    pub capacity: Capacity,
-    /// How dear.
-    pub budget: Option<Budget>,
-    /// The experiment.
-    pub arms: Arms,
-    /// When not, besides the workspace's and the country's rules.
-    pub quiet_hours: CampaignQuiet,
-}
-
-/// A span on a wall clock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Window {
-    /// Its first moment.
-    pub start: NaiveDateTime,
-    /// The first moment after it.
-    pub end: NaiveDateTime,
-    /// `None`: on each recipient's own clock.
-    pub zone: Option<Tz>,
-}
-
-/// Any of a key's values, and all keys; no key: everybody with consent.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Audience {
-    /// Any of these tags.
-    pub tags: Vec<String>,
-    /// Any of these countries.
-    pub countries: Vec<Country>,
-    /// Any of these people.
-    pub recipients: Vec<RecipientKey>,
-}
-
-/// One way to say it, in one language.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Variant {
-    /// Shared by translations.
-    pub name: Name,
-    /// Medium and style.
-    pub content: Content,
-    /// How the provider knows it.
-    pub template: Option<String>,
-    /// `None` fits everybody.
-    pub language: Option<Locale>,
-    /// The text, for channels that have no templates.
-    pub text: Option<Pattern>,
-    /// The template's parameters.
-    pub parameters: Vec<Pattern>,
-    /// Stands in for attributes that a person lacks.
-    pub defaults: BTreeMap<String, String>,
-    /// Where the picture or film lies.
-    pub media_url: Option<String>,
-}
-
-/// A text with `{{X}}` in it, split where the attributes go.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pattern(Vec<Piece>);
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Piece {
-    Text(String),
-    Attribute(String),
-}
-
-impl Pattern {
-    fn parse(text: &str) -> Result<Self, String> {
-        let mut pieces = Vec::new();
-        let mut rest = text;
-        while let Some((before, after)) = rest.split_once("{{") {
-            let (name, after) = after.split_once("}}").ok_or("{{ is never closed by }}")?;
-            pieces.push(Piece::Text(before.to_owned()));
-            pieces.push(Piece::Attribute(name.trim().to_owned()));
-            rest = after;
-        }
-        pieces.push(Piece::Text(rest.to_owned()));
-        Ok(Self(pieces))
-    }
-
-    fn fill(&self, value: impl Fn(&str) -> Option<String>) -> Result<String, MissingParameter> {
-        let mut text = String::new();
-        for piece in &self.0 {
-            match piece {
-                Piece::Text(piece) => text.push_str(piece),
-                Piece::Attribute(name) => {
-                    text.push_str(&value(name).ok_or_else(|| MissingParameter(name.clone()))?);
-                }
-            }
-        }
-        Ok(text)
-    }
-}
-
-/// An attribute that a variant needs, the person lacks, and no default replaces.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no value and no default for {{{{{0}}}}}")]
-pub struct MissingParameter(pub String);
-
-/// A variant's texts with one person's values in them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rendered {
-    /// The text, for channels that have no templates.
-    pub text: Option<String>,
-    /// The template's parameters.
-    pub parameters: Vec<String>,
-}
-
-impl Variant {
-    /// Puts a person's attributes into the texts.
-    pub fn render(
-        &self,
-        attributes: &BTreeMap<String, String>,
-    ) -> Result<Rendered, MissingParameter> {
-        let value = |name: &str| attributes.get(name).or_else(|| self.defaults.get(name)).cloned();
-        Ok(Rendered {
-            text: self.text.as_ref().map(|text| text.fill(value)).transpose()?,
-            parameters: self.parameters.iter().map(|p| p.fill(value)).collect::<Result<_, _>>()?,
-        })
-    }
-}
-
-/// How much the campaign sends at once.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Capacity {
-    /// Messages in any UTC clock hour.
-    pub per_hour: Option<u32>,
-    /// A bound on expected open chats.
-    pub chats: Option<Chats>,
-}
-
-/// Expected open chats: replies per hour × minutes per chat / 60 ≤ agents × chats per agent.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Chats {
-    /// People who answer.
-    pub agents: u32,
-    /// Chats that one of them holds at once.
-    pub chats_per_agent: u32,
-    /// How long a chat lasts, in minutes.
-    pub minutes_per_chat: f64,
-    /// When they work, in the workspace's zone; empty: always.
-    pub hours: Vec<WeekSpan>,
-}
-
-impl Chats {
-    /// Replies that can be taken in one hour of work.
-    pub fn replies_per_hour(&self) -> f64 {
-        f64::from(self.agents) * f64::from(self.chats_per_agent) * 60.0 / self.minutes_per_chat
-    }
-}
-
-/// `Mon-Fri 09:00-18:00`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WeekSpan {
-    /// Whether it holds on a day, Monday first.
-    pub days: [bool; 7],
-    /// Its first minute of the day.
-    pub from_minute: u32,
-    /// The first minute after it, at most 1440.
-    pub to_minute: u32,
-}
-
-impl WeekSpan {
-    /// Parses days and hours such as `Mon-Fri 09:00-18:00`; the end may be `24:00`.
-    pub fn parse(text: &str) -> Option<Self> {
-        const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
-        let day = |name: &str| DAYS.iter().position(|d| *d == name);
-        let minute = |text: &str| match text {
-            "24:00" => Some(1440),
-            text => parse_time(text).map(minute_of_day),
-        };
-        let (days, hours) = text.split_once(' ')?;
-        let (first, last) = match days.split_once('-') {
-            Some((first, last)) => (day(first)?, day(last)?),
-            None => (day(days)?, day(days)?),
-        };
-        let mut span = Self { days: [false; 7], from_minute: 0, to_minute: 0 };
-        for offset in 0..=(last + 7 - first) % 7 {
-            span.days[(first + offset) % 7] = true;
-        }
-        let (from, to) = hours.trim().split_once('-')?;
-        (span.from_minute, span.to_minute) = (minute(from)?, minute(to)?);
-        (span.from_minute < span.to_minute).then_some(span)
-    }
-}
-
-/// Expected spend is kept under this.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Budget {
-    /// In `currency`.
-    pub amount: f64,
-    /// ISO 4217.
-    pub currency: String,
-}
-
-/// Shares of the audience; they sum to 1.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Arms {
-    /// Gets the slot and variant of highest value.
-    pub personalized: f64,
-    /// Gets a uniform draw from what is allowed.
-    pub explore: f64,
-    /// Gets `control_time`.
-    pub control: f64,
-    /// Gets nothing.
-    pub holdout: f64,
-    /// Local time of the control arm.
-    pub control_time: NaiveTime,
-}
-
-/// Daily hours in which nothing is sent; from `start` up to but not including `end`, over midnight
-/// when `start` is later.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct QuietHours {
-    /// First minute of the day.
-    pub start_minute: u32,
-    /// The first minute after it.
-    pub end_minute: u32,
-}
-
-impl QuietHours {
-    /// Whether a minute of the day, 0 to 1439, lies within.
-    pub fn contains(self, minute: u32) -> bool {
-        if self.start_minute <= self.end_minute {
-            (self.start_minute..self.end_minute).contains(&minute)
-        } else {
-            minute >= self.start_minute || minute < self.end_minute
-        }
-    }
-
-    /// Checks a pair of local times; equal ones would mean nothing or everything.
-    pub fn parse(start: &str, end: &str) -> Result<Self, String> {
-        let minute = |text| {
-            parse_time(text)
-                .map(minute_of_day)
-                .ok_or_else(|| format!("{text:?} is not a time such as \"21:00\""))
-        };
-        let (start_minute, end_minute) = (minute(start)?, minute(end)?);
-        if start_minute == end_minute {
-            return Err(format!(
-                "start and end are both {start:?}; leave the section out for no quiet hours"
-            ));
-        }
-        Ok(Self { start_minute, end_minute })
-    }
-}
-
-/// What the campaign says of quiet hours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum CampaignQuiet {
-    /// Nothing: the workspace's hold.
-    #[default]
-    Inherit,
-    /// These as well as the workspace's.
-    Add(QuietHours),
-    /// Neither its own nor the workspace's; a country's hold all the same.
-    Lift,
-}
-
-/// What is wrong with a campaign file: every key, not only the first.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CampaignError {
-    /// Not TOML, an unknown key, or a value of the wrong type; the message names line and column.
-    #[error("{0}")]
-    Syntax(String),
-    /// Values out of bounds.
-    #[error("{}", .0.join("\n"))]
-    Values(Vec<String>),
-}
+use super::hours::parse_time;
+use super::{
+    AUDIENCE_LIST_MAX, Arms, Audience, Budget, Campaign, CampaignError, CampaignQuiet, Capacity,
+    Chats, Pattern, QuietHours, VARIANTS_MAX, Variant, WINDOW_MAX, WITHIN_MAX, WeekSpan, Window,
+    is_currency,
+};
+use crate::model::content::{Category, Content, Goal, Media, Style};
+use crate::model::ids::{Name, RecipientKey};
+use crate::model::recipient::{Country, Locale, parse_zone};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -404,7 +111,6 @@ struct RawQuiet {
     #[serde(default)]
     none: bool,
 }
-
 impl Campaign {
     /// Parses and checks a campaign file.
     pub fn from_toml(text: &str) -> Result<Self, CampaignError> {
@@ -415,43 +121,6 @@ impl Campaign {
         match campaign {
             Some(campaign) if wrong.0.is_empty() => Ok(campaign),
             _ => Err(CampaignError::Values(wrong.0)),
-        }
-    }
-
-    /// The distinct contents of its variants, sorted.
-    pub fn contents(&self) -> Vec<Content> {
-        let mut contents: Vec<_> = self.variants.iter().map(|v| v.content.clone()).collect();
-        contents.sort();
-        contents.dedup();
-        contents
-    }
-
-    /// For a reader of `locale`, the index of the best translation of each variant name: the
-    /// person's region, else the language, else one without a language, else the fallback.
-    pub fn variants_for(&self, locale: Option<&Locale>) -> Vec<usize> {
-        let mut chosen: Vec<usize> = Vec::new();
-        let mut first = 0;
-        while first < self.variants.len() {
-            let name = &self.variants[first].name;
-            let past =
-                first + self.variants[first..].iter().take_while(|v| v.name == *name).count();
-            let rank = |index: &usize| self.fitness(&self.variants[*index], locale);
-            let best = (first..past).filter(|i| rank(i) > 0).max_by_key(|i| (rank(i), past - i));
-            chosen.extend(best);
-            first = past;
-        }
-        chosen
-    }
-
-    /// 0 does not fit; higher fits better.
-    fn fitness(&self, variant: &Variant, reader: Option<&Locale>) -> u8 {
-        match (&variant.language, reader) {
-            (None, _) => 2,
-            (Some(language), Some(reader)) if language == reader => 4,
-            (Some(language), Some(reader)) if language.fits(reader) => 3,
-            (Some(language), _) => {
-                u8::from(self.fallback_language.as_ref().is_some_and(|f| f.fits(language)))
-            }
         }
     }
 }
@@ -701,22 +370,6 @@ impl RawBudget {
     }
 }
 
-/// Whether a text looks like an ISO 4217 code.
-pub fn is_currency(text: &str) -> bool {
-    text.len() == 3 && text.bytes().all(|b| b.is_ascii_uppercase())
-}
-
-impl Arms {
-    const CONTROL_TIME: NaiveTime = NaiveTime::from_hms_opt(10, 0, 0).expect("ten o'clock exists");
-    const ALL_PERSONALIZED: Self = Self {
-        personalized: 1.0,
-        explore: 0.0,
-        control: 0.0,
-        holdout: 0.0,
-        control_time: Self::CONTROL_TIME,
-    };
-}
-
 impl RawArms {
     fn check(self, wrong: &mut Wrong) -> Arms {
         const SUM_TOLERANCE: f64 = 1e-6;
@@ -774,15 +427,6 @@ impl RawQuiet {
             }
         }
     }
-}
-
-fn parse_time(text: &str) -> Option<NaiveTime> {
-    NaiveTime::parse_from_str(text, "%H:%M").ok()
-}
-
-fn minute_of_day(time: NaiveTime) -> u32 {
-    use chrono::Timelike;
-    time.hour() * 60 + time.minute()
 }
 
 fn humantime_text(span: Duration) -> String {

@@ -1,0 +1,94 @@
+//! What is sent: variants, their translations, and the texts with a person's values in them.
+
+use std::collections::BTreeMap;
+
+use crate::model::content::Content;
+use crate::model::ids::Name;
+use crate::model::recipient::Locale;
+
+/// One way to say it, in one language.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Variant {
+    /// Shared by translations.
+    pub name: Name,
+    /// Medium and style.
+    pub content: Content,
+    /// How the provider knows it.
+    pub template: Option<String>,
+    /// `None` fits everybody.
+    pub language: Option<Locale>,
+    /// The text, for channels that have no templates.
+    pub text: Option<Pattern>,
+    /// The template's parameters.
+    pub parameters: Vec<Pattern>,
+    /// Stands in for attributes that a person lacks.
+    pub defaults: BTreeMap<String, String>,
+    /// Where the picture or film lies.
+    pub media_url: Option<String>,
+}
+
+/// A text with `{{X}}` in it, split where the attributes go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pattern(Vec<Piece>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Piece {
+    Text(String),
+    Attribute(String),
+}
+
+impl Pattern {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let mut pieces = Vec::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once("{{") {
+            let (name, after) = after.split_once("}}").ok_or("{{ is never closed by }}")?;
+            pieces.push(Piece::Text(before.to_owned()));
+            pieces.push(Piece::Attribute(name.trim().to_owned()));
+            rest = after;
+        }
+        pieces.push(Piece::Text(rest.to_owned()));
+        Ok(Self(pieces))
+    }
+
+    fn fill(&self, value: impl Fn(&str) -> Option<String>) -> Result<String, MissingParameter> {
+        let mut text = String::new();
+        for piece in &self.0 {
+            match piece {
+                Piece::Text(piece) => text.push_str(piece),
+                Piece::Attribute(name) => {
+                    text.push_str(&value(name).ok_or_else(|| MissingParameter(name.clone()))?);
+                }
+            }
+        }
+        Ok(text)
+    }
+}
+
+/// An attribute that a variant needs, the person lacks, and no default replaces.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no value and no default for {{{{{0}}}}}")]
+pub struct MissingParameter(pub String);
+
+/// A variant's texts with one person's values in them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendered {
+    /// The text, for channels that have no templates.
+    pub text: Option<String>,
+    /// The template's parameters.
+    pub parameters: Vec<String>,
+}
+
+impl Variant {
+    /// Puts a person's attributes into the texts.
+    pub fn render(
+        &self,
+        attributes: &BTreeMap<String, String>,
+    ) -> Result<Rendered, MissingParameter> {
+        let value = |name: &str| attributes.get(name).or_else(|| self.defaults.get(name)).cloned();
+        Ok(Rendered {
+            text: self.text.as_ref().map(|text| text.fill(value)).transpose()?,
+            parameters: self.parameters.iter().map(|p| p.fill(value)).collect::<Result<_, _>>()?,
+        })
+    }
+}

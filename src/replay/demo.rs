@@ -1,0 +1,235 @@
+//! The main job, end to end, in a small world with hidden habits: history in, learned from,
+//! planned, sent, answered, and learned from again.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta};
+use serde::Serialize;
+
+use super::{ReplayError, drive};
+use crate::calendar::rules::Rules;
+use crate::clock::Clock;
+use crate::config::{Config, ConfigError, EXAMPLE};
+use crate::files::{
+    self, ActivityRow, FileError, MessageRow, OutputError, RecipientRow, write_activity,
+    write_messages, write_recipients,
+};
+use crate::model::Invalid;
+use crate::model::time::Instant;
+use crate::provider;
+use crate::store::{Create, Store, StoreError};
+use crate::work::campaigns::{self, Results, SubmitError};
+use crate::work::import::{self, ImportError, Imported, Strictness};
+use crate::work::insights::{self, Insight};
+use crate::work::learn::{self, LearnError};
+use crate::work::plan::{Desk, Extent, PlanError, Summary};
+use crate::work::{Ctx, new_node};
+use crate::world::World;
+use crate::world::history::PersonHistory;
+use crate::world::logging::Logging;
+use crate::world::spec::Spec;
+
+/// The demo's present: Monday 1 June 2026, 00:00 UTC. A virtual clock needs a date, and a fixed one
+/// makes two runs alike.
+const PRESENT: i64 = 1_780_272_000;
+/// Written beside the files, so that a second run knows what it may replace.
+const MARKER: &str = ".opportune-demo";
+const FILES: [&str; 5] =
+    ["recipients.csv", "messages.csv", "activity.csv", "spring-sale.toml", "new-arrivals.toml"];
+
+/// Two campaigns in two weeks: the first asks for a prompt read and is short of room, the second
+/// asks for a click.
+const CAMPAIGNS: [(&str, &str); 2] = [
+    ("spring-sale.toml", include_str!("spring-sale.toml")),
+    ("new-arrivals.toml", include_str!("new-arrivals.toml")),
+];
+
+/// Why the demo ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    /// The folder holds something else.
+    #[error("{} is not empty and no earlier demo; name another folder with --out", .0.display())]
+    NotEmpty(PathBuf),
+    /// A file could not be made.
+    #[error("could not write {}", path.display())]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// The world's description is wrong.
+    #[error(transparent)]
+    World(#[from] Invalid),
+    /// A history file could not be written.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// A history file could not be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The settings.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Importing.
+    #[error(transparent)]
+    Import(#[from] ImportError),
+    /// Learning.
+    #[error(transparent)]
+    Learn(#[from] LearnError),
+    /// Submitting.
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+    /// Planning.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// Sending.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+}
+
+/// What happened.
+#[derive(Debug, Serialize)]
+pub struct Told {
+    /// Of the world and its people's habits.
+    pub seed: u64,
+    /// What was imported from each of the three files.
+    pub imported: [Imported; 3],
+    /// The plan of each campaign.
+    pub plans: Vec<Summary>,
+    /// What each campaign brought.
+    pub results: Vec<Results>,
+    /// What was learned of the population, at the end.
+    pub insights: Vec<Insight>,
+    /// The model's version at the end, and its held-out figures.
+    pub learned: learn::Learned,
+}
+
+/// Runs the demo in `out`, which is left behind as a workspace.
+pub async fn run(out: &Path, seed: u64, mut progress: impl FnMut(&str)) -> Result<Told, DemoError> {
+    prepare(out)?;
+    let present = DateTime::from_timestamp(PRESENT, 0).expect("the demo's present is a date");
+    let settings = EXAMPLE.replace("seed = 1\n", &format!("seed = {seed}\n"));
+    write(&out.join("opportune.toml"), &settings)?;
+    progress("making a world and its history");
+    make_history(out, seed, present)?;
+    let ctx = open(out, present).await?;
+
+    progress("importing");
+    let imported = import_all(&ctx, out).await?;
+    progress("learning");
+    learn::run(&ctx, None, false, |_, _| {}).await?;
+    let (mut plans, mut results) = (Vec::new(), Vec::new());
+    for (file, source) in CAMPAIGNS {
+        progress("planning");
+        write(&out.join(file), source)?;
+        let campaign = campaigns::submit(&ctx, source).await?;
+        let name = campaign.name.clone();
+        let row = ctx.store.campaign(&name).await?.expect("it was submitted a moment ago");
+        let (_, drafts) = Desk::open(&ctx, vec![(row, Extent::Everybody)]).await?.draft().await?;
+        plans.extend(drafts.iter().map(crate::work::plan::Draft::summary));
+        // a day longer than the window, for the answers that come late
+        let until = campaigns::ends_at(&campaign) + TimeDelta::days(1);
+        drive(&ctx, until, |now| progress(&format!("sending {name}: {}", now.date_naive())))
+            .await?;
+        let row = ctx.store.campaign(&name).await?.expect("it was submitted a moment ago");
+        results.push(campaigns::results(&ctx, &row).await?);
+        progress("learning from the answers");
+        learn::run(&ctx, None, false, |_, _| {}).await?;
+    }
+    let learned = learn::run(&ctx, None, false, |_, _| {}).await?;
+    let insights = insights::run(&ctx).await?;
+    ctx.store.close().await;
+    Ok(Told { seed, imported, plans, results, insights, learned })
+}
+
+/// Makes the folder, or clears an earlier demo's files out of it.
+fn prepare(out: &Path) -> Result<(), DemoError> {
+    let failed = |cause| DemoError::Write { path: out.to_owned(), cause };
+    std::fs::create_dir_all(out).map_err(failed)?;
+    let marker = out.join(MARKER);
+    let empty = std::fs::read_dir(out).map_err(failed)?.next().is_none();
+    if !empty && !marker.exists() {
+        return Err(DemoError::NotEmpty(out.to_owned()));
+    }
+    let database = ["opportune.db", "opportune.db-wal", "opportune.db-shm", "opportune.toml"];
+    for name in FILES.iter().chain(&database) {
+        match std::fs::remove_file(out.join(name)) {
+            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
+                return Err(DemoError::Write { path: out.join(name), cause });
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+    write(&marker, "Made by `opportune demo`, which may replace the files in this folder.\n")
+}
+
+fn write(path: &Path, text: &str) -> Result<(), DemoError> {
+    std::fs::write(path, text).map_err(|cause| DemoError::Write { path: path.to_owned(), cause })
+}
+
+fn make_history(out: &Path, seed: u64, until: Instant) -> Result<(), DemoError> {
+    let world = World::new(&Spec::demo(), seed)?;
+    let logging = Logging::demo(until);
+    let people: Vec<PersonHistory> = world.history(&logging).collect();
+    let mut attributes: Vec<String> = people
+        .iter()
+        .flat_map(|person| person.recipient.profile.attributes.keys().cloned())
+        .collect();
+    attributes.sort();
+    attributes.dedup();
+    let recipients = people.iter().map(|person| {
+        let row = person.recipient.clone();
+        let opted_in = row.opted_in.map(|(at, source)| (at, source.to_owned()));
+        RecipientRow { key: row.key, profile: row.profile, opted_in }
+    });
+    write_recipients(&out.join("recipients.csv"), &attributes, recipients)?;
+    let messages = people.iter().flat_map(|person| {
+        let row = |message: &_| MessageRow {
+            recipient: person.recipient.key.clone(),
+            message: Clone::clone(message),
+        };
+        person.messages.iter().map(row)
+    });
+    write_messages(&out.join("messages.csv"), messages)?;
+    let activity = people.iter().flat_map(|person| {
+        let row = |(at, kind): &(Instant, &'static str)| ActivityRow {
+            recipient: person.recipient.key.clone(),
+            at: *at,
+            kind: (*kind).to_owned(),
+        };
+        person.activity.iter().map(row)
+    });
+    write_activity(&out.join("activity.csv"), activity)?;
+    Ok(())
+}
+
+async fn open(out: &Path, present: Instant) -> Result<Ctx, DemoError> {
+    let mut config = Config::load(&out.join("opportune.toml"))?;
+    // the demo is embedded, whatever the environment says
+    config.database_url = format!("sqlite://{}", out.join("opportune.db").display());
+    let store = Store::open(&config.database_url, Create::IfMissing).await?;
+    let providers = provider::from_config(&config.providers)?;
+    Ok(Ctx {
+        store,
+        clock: Clock::starting_at(present),
+        config: Arc::new(config),
+        rules: Arc::new(Rules::built_in()),
+        providers: Arc::new(providers),
+        node: new_node(),
+    })
+}
+
+async fn import_all(ctx: &Ctx, out: &Path) -> Result<[Imported; 3], DemoError> {
+    let open = |name: &str| files::open(&out.join(name));
+    let lenient = Strictness::Lenient;
+    Ok([
+        import::recipients(ctx, open("recipients.csv")?, lenient, |_| {}).await?,
+        import::messages(ctx, open("messages.csv")?, lenient, |_| {}).await?,
+        import::activity(ctx, open("activity.csv")?, lenient, |_| {}).await?,
+    ])
+}

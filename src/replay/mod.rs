@@ -1,0 +1,60 @@
+//! The daemon's own steps on a virtual clock: tomorrow's plan today.
+//!
+//! Nothing here decides: it moves the clock from one moment at which something is due to the next
+//! and runs the steps one after another, on one thread of control. *Invariant:* what a replay does,
+//! the daemon would do.
+
+pub mod demo;
+
+use chrono::TimeDelta;
+use tokio::sync::watch;
+
+use crate::model::time::Instant;
+use crate::store::{CampaignStatus, StoreError};
+use crate::work::plan::PlanError;
+use crate::work::{Ctx, dispatch, plan, receive, tend};
+
+/// Moments closer than this are one: what is due within them goes out together.
+const GRAIN: TimeDelta = TimeDelta::minutes(2);
+/// The clock never stands longer than this, so that answers are taken in their hour.
+const STRIDE: TimeDelta = TimeDelta::hours(1);
+
+/// Why a replay ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// A step failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Planning failed.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+}
+
+/// Runs the steps until the virtual clock shows `until`; `tick` is told the time.
+pub async fn drive(
+    ctx: &Ctx,
+    until: Instant,
+    mut tick: impl FnMut(Instant),
+) -> Result<(), ReplayError> {
+    let (_keep, stop) = watch::channel(false);
+    loop {
+        let now = ctx.clock.now();
+        tick(now);
+        receive::collect(ctx).await?;
+        tend::run(ctx).await?;
+        plan::run(ctx).await?;
+        while dispatch::run(ctx, &stop).await?.more {}
+        if now >= until {
+            return Ok(());
+        }
+        let mut next = now + STRIDE;
+        for row in ctx.store.campaigns().await? {
+            if row.status == CampaignStatus::Active
+                && let Some(due) = ctx.store.next_due(row.id).await?
+            {
+                next = next.min(due);
+            }
+        }
+        ctx.clock.advance_to(next.max(now + GRAIN).min(until));
+    }
+}

@@ -1,0 +1,126 @@
+//! The source itself: which room may use which, and what may be named where.
+
+use std::path::{Path, PathBuf};
+
+/// Each room with the rooms that it may use.
+const ROOMS: &[(&str, &[&str])] = &[
+    ("model", &[]),
+    ("calendar", &["model"]),
+    ("clock", &["model"]),
+    ("config", &["model"]),
+    ("world", &["model", "calendar"]),
+    ("files", &["model", "calendar"]),
+    ("learn", &["model", "calendar"]),
+    ("plan", &["model", "calendar"]),
+    ("provider", &["model", "config", "world"]),
+    ("store", &["model"]),
+    (
+        "work",
+        &["model", "calendar", "clock", "config", "files", "learn", "plan", "provider", "store"],
+    ),
+    ("web", &["model", "provider", "work"]),
+    ("daemon", &["model", "store", "web", "work"]),
+    (
+        "replay",
+        &["model", "calendar", "clock", "config", "files", "provider", "store", "work", "world"],
+    ),
+];
+
+/// What may be named in one room alone.
+const NAMED_ONCE: &[(&str, &str)] = &[
+    ("sqlx::", "store"),
+    ("linfa", "learn"),
+    ("tokio_cron_scheduler", "daemon"),
+    ("clap::", "cli"),
+    ("Utc::now", "clock"),
+    ("reqwest::", "provider"),
+    ("axum::", "web"),
+];
+
+fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
+    let mut entries: Vec<_> = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).collect();
+    entries.sort();
+    for path in entries {
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// Every source file: its room, its path and its code without comments.
+fn files() -> Vec<(String, PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut paths = Vec::new();
+    sources(&root, &mut paths);
+    let file = |path: PathBuf| {
+        let inside = path.strip_prefix(&root).unwrap();
+        let first = inside.components().next().unwrap().as_os_str().to_string_lossy();
+        let room = first.trim_end_matches(".rs").to_owned();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let code: Vec<&str> =
+            text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+        (room, path.clone(), code.join("\n"))
+    };
+    paths.into_iter().map(file).collect()
+}
+
+#[test]
+fn dependencies_point_one_way() {
+    let files = files();
+    assert!(files.len() > 50, "the sources were not found");
+    for (room, path, code) in &files {
+        let Some((_, allowed)) = ROOMS.iter().find(|(name, _)| name == room) else {
+            assert!(["cli", "main", "lib"].contains(&room.as_str()), "{room} is not in the table");
+            continue;
+        };
+        for (other, _) in ROOMS.iter().chain(&[("cli", &[] as &[&str])]) {
+            let used = code.contains(&format!("crate::{other}::"))
+                || code.contains(&format!("crate::{other};"))
+                || code.contains(&format!("crate::{{{other}"));
+            assert!(
+                !used || other == room || allowed.contains(other),
+                "{} uses {other}, which {room} may not",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn each_library_is_named_in_its_own_room() {
+    for (room, path, code) in files() {
+        for (name, owner) in NAMED_ONCE {
+            assert!(
+                room == *owner || !code.contains(name),
+                "{} names {name}, which belongs to {owner}",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn every_file_says_what_it_owns_and_can_be_read_at_one_sitting() {
+    const LINES_MAX: usize = 500;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut paths = Vec::new();
+    sources(&root, &mut paths);
+    for path in paths {
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("//!"), "{} does not say what it owns", path.display());
+        let lines = text.lines().count();
+        assert!(lines <= LINES_MAX, "{} has {lines} lines", path.display());
+    }
+}
+
+#[test]
+fn only_print_writes_to_the_standard_output() {
+    for (_, path, code) in files() {
+        let prints = code.contains("println!") && !code.contains("eprintln!");
+        let printer = path.ends_with("cli/print.rs") || path.ends_with("files/write.rs");
+        assert!(!prints, "{} prints", path.display());
+        assert!(printer || !code.contains("io::stdout"), "{} prints", path.display());
+    }
+}
