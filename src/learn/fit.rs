@@ -1,10 +1,15 @@
 //! The doors to `linfa`: what it fits for the rest of `learn`. Owns the conversion to and from its
 //! matrices; refuses to hand its types on.
 
-use linfa::DatasetBase;
+use linfa::dataset::Pr;
+use linfa::prelude::Predict;
 use linfa::traits::Fit;
+use linfa::{Dataset, DatasetBase, ParamGuard};
 use linfa_clustering::{KMeans, KMeansInit};
-use ndarray::Array2;
+use linfa_ftrl::Ftrl;
+use linfa_linear::IsotonicRegression;
+use linfa_logistic::LogisticRegression;
+use ndarray::{Array1, Array2};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -38,4 +43,77 @@ pub(super) fn group(
         (0..centroids.nrows()).min_by(closer).unwrap_or(0)
     };
     Ok(points.iter().map(nearest).collect())
+}
+
+/// A fitted logistic regression: log-odds of `true`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Line<const N: usize> {
+    pub(super) intercept: f64,
+    pub(super) weights: [f64; N],
+}
+
+fn matrix<const N: usize>(rows: &[[f64; N]]) -> Array2<f64> {
+    let flat = rows.iter().flatten().copied().collect();
+    Array2::from_shape_vec((rows.len(), N), flat).expect("as many numbers as rows × columns")
+}
+
+/// Fits a logistic regression with a light ridge; both outcomes must occur.
+pub(super) fn logistic<const N: usize>(
+    rows: &[[f64; N]],
+    outcomes: &[bool],
+) -> Result<Line<N>, FitError> {
+    let data = Dataset::new(matrix(rows), Array1::from(outcomes.to_vec()));
+    let model = LogisticRegression::default()
+        .alpha(1.0)
+        .max_iterations(100)
+        .fit(&data)
+        .map_err(|cause| FitError::new("responses", cause))?;
+    // which outcome is called positive depends on which is met first and which is rarer
+    let sign = if model.labels().pos.class { 1.0 } else { -1.0 };
+    let line = Line {
+        intercept: sign * model.intercept(),
+        weights: std::array::from_fn(|i| sign * model.params()[i]),
+    };
+    let finite = line.intercept.is_finite() && line.weights.iter().all(|w| w.is_finite());
+    if finite { Ok(line) } else { Err(FitError::new("responses", "a weight is not finite")) }
+}
+
+/// Learns a logistic regression row by row, as the rows came; before each batch, hears the chances
+/// that it gives to the rows of it.
+pub(super) fn follow<const N: usize>(
+    rows: &[[f64; N]],
+    outcomes: &[bool],
+    seed: u64,
+    mut hear: impl FnMut(&[f32]),
+) -> Result<[f64; N], FitError> {
+    const BATCH: usize = 32;
+    let params = Ftrl::params_with_rng(ChaCha8Rng::seed_from_u64(seed))
+        .alpha(0.1)
+        .beta(1.0)
+        .l1_ratio(0.0)
+        .l2_ratio(0.5)
+        .check()
+        .map_err(|cause| FitError::new("responses between nights", cause))?;
+    let mut model = Ftrl::new(params, N);
+    for (rows, outcomes) in rows.chunks(BATCH).zip(outcomes.chunks(BATCH)) {
+        let data = Dataset::new(matrix(rows), Array1::from(outcomes.to_vec()));
+        let chances: Array1<Pr> = model.predict(data.records());
+        hear(&chances.iter().map(|chance| **chance).collect::<Vec<f32>>());
+        model.update(&data, chances.view());
+    }
+    let weights = model.get_weights();
+    Ok(std::array::from_fn(|i| weights[i]))
+}
+
+/// The isotonic regression of outcomes on chances, as points of a curve; to be given sorted by
+/// chance.
+pub(super) fn isotonic(chances: &[f64], outcomes: &[f64]) -> Result<Vec<(f64, f64)>, FitError> {
+    assert!(chances.is_sorted(), "the fit takes the order of rows for that of chances");
+    let records: Vec<[f64; 1]> = chances.iter().map(|chance| [*chance]).collect();
+    let data = Dataset::new(matrix(&records), Array1::from(outcomes.to_vec()));
+    let model = IsotonicRegression::new()
+        .fit(&data)
+        .map_err(|cause| FitError::new("calibration", cause))?;
+    let fitted = model.predict(&data);
+    Ok(chances.iter().copied().zip(fitted.iter().copied()).collect())
 }

@@ -12,6 +12,7 @@
 //! and however many threads worked, it comes out the same to the bit.
 
 mod decay;
+pub mod evaluate;
 mod evidence;
 mod fit;
 mod hyper;
@@ -19,22 +20,30 @@ mod learner;
 mod local;
 mod mixture;
 mod model;
+mod naive;
 mod names;
 mod parallel;
+mod parts;
 mod reading;
 mod responses;
 mod score;
 mod shape;
+mod split;
+mod stack;
 mod taste;
+mod trials;
 
 use std::fmt;
 
 use chrono_tz::Tz;
 
+pub use self::evaluate::{Evaluation, evaluate};
 pub use self::evidence::{BadEvidence, Contents, Evidence, Observed, Presence, PresenceKind};
 pub use self::learner::fit;
 pub use self::model::{Data, Model};
+pub use self::naive::Method;
 pub use self::score::HeldOut;
+pub use self::trials::Messages;
 use crate::model::recipient::Country;
 use crate::model::time::Instant;
 

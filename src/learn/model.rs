@@ -7,17 +7,18 @@ use serde::{Deserialize, Serialize};
 
 use super::evidence::{Answer, Contents};
 use super::hyper::{ENDLESS, Hyper};
-use super::learner::{Parts, tried};
-use super::local::Zones;
+use super::learner::Cut;
+use super::local::{Zones, week_hour};
 use super::mixture::{Chronotypes, Level};
 use super::parallel::{in_chunks, map};
+use super::parts::{Parts, tried};
 use super::reading::{AGE_MAX, Fading, Reading, Reporting, Sight, Span};
 use super::responses::Responses;
 use super::score::HeldOut;
 use super::shape::Strengths;
 use super::taste::Tastes;
-use super::{Subject, names, seconds};
-use crate::model::preference::{ContentFigures, Person, Population, Preference, WEEK_HOURS};
+use super::{FitError, Subject, names, seconds};
+use crate::model::preference::{ContentFigures, Curve, Person, Population, Preference, WEEK_HOURS};
 use crate::model::time::Instant;
 
 /// The newest form of the file; an older one is fitted anew.
@@ -40,6 +41,8 @@ pub struct Model {
     /// Shares of the chronotypes among people of a zone, country or tag.
     segments: BTreeMap<String, Vec<f64>>,
     pub(super) responses: Responses,
+    /// From computed to calibrated chance of a read in time.
+    pub(super) read: Curve,
     pub(super) held_out: HeldOut,
     #[serde(skip)]
     ready: Ready,
@@ -74,11 +77,10 @@ impl Data {
         self.messages + self.signs
     }
 
-    pub(super) fn of(people: &[Subject<'_>], as_of: Instant, threads: usize) -> Self {
-        let until = seconds(as_of);
+    pub(super) fn of(people: &[Cut<'_>], threads: usize) -> Self {
         let parts = in_chunks(people, threads, |chunk| {
             let mut tally = Tally::default();
-            chunk.iter().for_each(|subject| tally.add(subject, until));
+            chunk.iter().for_each(|cut| tally.add(cut));
             tally
         });
         let mut all = Tally { first: u32::MAX, ..Tally::default() };
@@ -115,12 +117,12 @@ struct Tally {
 }
 
 impl Tally {
-    fn add(&mut self, subject: &Subject<'_>, until: u32) {
+    fn add(&mut self, cut: &Cut<'_>) {
         if self.messages + self.signs == 0 {
             self.first = u32::MAX;
         }
-        let mut history = subject.evidence.messages();
-        for sent in history.by_ref().filter(|sent| sent.sent < until) {
+        let mut history = cut.subject.evidence.messages();
+        for sent in history.by_ref().filter(|sent| sent.sent < cut.until) {
             self.messages += 1;
             self.first = self.first.min(sent.sent);
             self.last = self.last.max(sent.sent);
@@ -130,7 +132,7 @@ impl Tally {
                 self.whole_minutes += u64::from((sent.sent + read).is_multiple_of(60));
             }
         }
-        for (at, _) in history.presences().filter(|(at, _)| *at < until) {
+        for (at, _) in history.presences().filter(|(at, _)| *at < cut.until) {
             self.signs += 1;
             self.first = self.first.min(at);
             self.last = self.last.max(at);
@@ -170,6 +172,7 @@ impl Model {
             names: vec!["unknown".to_owned()],
             segments: BTreeMap::new(),
             responses: Responses::default(),
+            read: Curve::default(),
             held_out: HeldOut::default(),
             ready: Ready::default(),
         }
@@ -276,9 +279,43 @@ impl Model {
         )
     }
 
+    /// The same model, its responses kept fresh by what happened since it was fitted: people's
+    /// evidence up to `as_of`, newer than the model, is followed message by message.
+    pub fn refresh(
+        &self,
+        people: &[Subject<'_>],
+        as_of: Instant,
+        threads: usize,
+    ) -> Result<Self, FitError> {
+        const BEFORE: u32 = 30 * 86_400;
+        let fitted_until = seconds(self.as_of);
+        let until = seconds(as_of);
+        let recent = |subject: &&Subject<'_>| {
+            subject.evidence.last(until).is_some_and(|last| last + BEFORE >= fitted_until)
+        };
+        let people: Vec<Cut<'_>> =
+            people.iter().filter(recent).map(|s| Cut { subject: *s, until }).collect();
+        let mut fresh = self.clone();
+        let seed = self.seed;
+        fresh.responses.refresh(&people, self.reporting, fitted_until, seed, threads)?;
+        fresh.ready.population = OnceLock::new();
+        Ok(fresh)
+    }
+
+    /// Expected calibration error of click, reply, conversion and opt-out on messages that the fit
+    /// had not seen; absent where there were too few.
+    pub fn response_errors(&self) -> [Option<f64>; 4] {
+        self.responses.errors()
+    }
+
     pub(super) fn sight(&self, subject: &Subject<'_>, span: Span) -> Sight {
         let offsets = self.ready.zones.of(subject.zone);
         Sight::new(subject.evidence, offsets, span, self.reporting)
+    }
+
+    /// The hour of a person's local week that holds a second.
+    pub(super) fn hour(&self, subject: &Subject<'_>, at: u32) -> usize {
+        week_hour(self.ready.zones.of(subject.zone).hour(at))
     }
 
     /// Takes what was fitted.
@@ -311,20 +348,19 @@ impl Model {
     }
 
     /// Learns the shares of the chronotypes in each segment.
-    pub(super) fn segment(&mut self, sample: &[Subject<'_>], threads: usize) {
+    pub(super) fn segment(&mut self, sample: &[Cut<'_>], threads: usize) {
         const PEOPLE_MIN: f64 = 20.0;
         const PSEUDO: f64 = 20.0;
-        let span = Span { from: 0, until: seconds(self.as_of) };
         let all = self.chronotypes.share().to_vec();
-        let shares = map(sample, threads, |subject| {
-            let sight = self.sight(subject, span);
+        let shares = map(sample, threads, |cut| {
+            let sight = self.sight(&cut.subject, cut.span());
             let taste = |content| self.tastes.of_all(content);
             let reading = Reading::new(&sight, &self.fading, self.hyper.half_life, taste);
             self.chronotypes.meet(&reading, &all).share
         });
         let mut segments: BTreeMap<String, (f64, Vec<f64>)> = BTreeMap::new();
-        for (subject, share) in sample.iter().zip(&shares) {
-            for key in subject.segments() {
+        for (cut, share) in sample.iter().zip(&shares) {
+            for key in cut.subject.segments() {
                 let (people, sums) =
                     segments.entry(key).or_insert_with(|| (0.0, vec![0.0; all.len()]));
                 *people += 1.0;
@@ -357,11 +393,14 @@ impl Model {
                 opt_out: self.responses.content_opt_out(index),
             };
             let list = self.contents.list();
+            let (answers, opt_out) = self.responses.calibration();
             Arc::new(Population {
                 decay: self.fading.decay.iter().copied().take(AGE_MAX).collect(),
                 contents: self.order().into_iter().map(|i| (list[i].clone(), figures(i))).collect(),
                 delays: self.responses.delays(),
-                calibration: Default::default(),
+                read: self.read.clone(),
+                answers,
+                opt_out,
                 chronotypes: self.names.clone(),
             })
         };

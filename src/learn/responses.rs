@@ -1,23 +1,28 @@
 //! What follows a read: clicks, replies, conversions; and opt-outs. Who does them, after which
-//! content, and how soon.
+//! content, and how soon. [`Stack`] weighs what is gathered here.
 
 use serde::{Deserialize, Serialize};
 
-use super::Subject;
 use super::evidence::{Answer, Sent};
+use super::learner::Cut;
 use super::model::Model;
 use super::parallel::in_chunks;
 use super::reading::{AGE_MAX, Read, Reporting};
-use super::seconds;
-use crate::model::preference::Answers;
+use super::stack::{FEATURES, Row, Stack};
+use super::{FitError, Subject};
+use crate::model::content::Category;
+use crate::model::preference::{Answers, Curve};
 
 /// Pseudo-messages with which a person or a content is held to the population.
 const PERSON: f64 = 10.0;
 const CONTENT: f64 = 50.0;
 /// An opt-out happens once in a life: one person's messages say little against it.
 const OPT_OUT_PERSON: f64 = 200.0;
+/// The most messages of a week that fatigue is counted from.
+const RECENT_MAX: usize = 20;
 
-/// The population's figures; `index` runs over click, reply, convert.
+/// The population's figures; the first index runs over click, reply, convert, and the stacks also
+/// over the opt-out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Responses {
     /// Chance of each answer to a message that was seen.
@@ -29,6 +34,7 @@ pub(super) struct Responses {
     content_opt_out: Vec<f64>,
     /// Share of each answer that has come so many hours after the message was seen.
     delays: [Vec<f32>; 3],
+    stacks: [Stack; 4],
 }
 
 impl Default for Responses {
@@ -40,6 +46,7 @@ impl Default for Responses {
             opt_out: 0.002,
             content_opt_out: Vec::new(),
             delays: [at_once(), at_once(), at_once()],
+            stacks: Default::default(),
         }
     }
 }
@@ -105,15 +112,14 @@ impl Sums {
 }
 
 /// Fits a model's responses to what a sample of people did.
-pub(super) fn fit(model: &mut Model, sample: &[Subject<'_>], threads: usize) {
-    let until = seconds(model.as_of());
+pub(super) fn fit(model: &mut Model, sample: &[Cut<'_>], threads: usize) -> Result<(), FitError> {
     let contents = model.contents.list().len();
     let parts = in_chunks(sample, threads, |chunk| {
         let mut sums = Sums::new(contents);
-        for subject in chunk {
-            for sent in subject.evidence.messages().filter(|sent| sent.sent < until) {
+        for Cut { subject, until } in chunk {
+            for sent in subject.evidence.messages().filter(|sent| sent.sent < *until) {
                 let mut count = Count::default();
-                count.add(&sent, until, model.reporting, |goal, hours| {
+                count.add(&sent, *until, model.reporting, |goal, hours| {
                     if let Some(bin) = sums.delays[goal].get_mut(hours) {
                         *bin += 1.0;
                     }
@@ -136,6 +142,58 @@ pub(super) fn fit(model: &mut Model, sample: &[Subject<'_>], threads: usize) {
         }
     }
     model.responses = Responses::of(&sums);
+    let rows = model.responses.rows(sample, model.reporting, threads);
+    for (stack, rows) in model.responses.stacks.iter_mut().zip(rows) {
+        *stack = Stack::fit(rows)?;
+    }
+    Ok(())
+}
+
+/// What was known of a person before each message.
+struct Walk<'r> {
+    responses: &'r Responses,
+    count: Count,
+    /// When messages of the last week were sent.
+    recent: Vec<u32>,
+    answered_at: Option<u32>,
+}
+
+impl<'r> Walk<'r> {
+    fn new(responses: &'r Responses) -> Self {
+        Self { responses, count: Count::default(), recent: Vec::new(), answered_at: None }
+    }
+
+    /// Features of a message sent `at`, for an answer or, after the last of them, the opt-out.
+    fn features(&self, goal: usize, at: u32, content: f64, is_marketing: bool) -> [f64; FEATURES] {
+        const WEEK: u32 = 7 * 86_400;
+        // somebody who never answered is as one who did half a year ago
+        const NEVER: f64 = 180.0;
+        let Responses { answer, opt_out, .. } = self.responses;
+        let rate = match answer.get(goal) {
+            Some(p) => (self.count.answered[goal] + PERSON * p) / (self.count.seen + PERSON),
+            None => OPT_OUT_PERSON * opt_out / (self.count.delivered + OPT_OUT_PERSON),
+        };
+        let recent = self.recent.iter().filter(|sent| at - **sent < WEEK).count() as f64;
+        let days = self.answered_at.map_or(NEVER, |answered| f64::from(at - answered) / 86_400.0);
+        let marketing = f64::from(u8::from(is_marketing));
+        [logit(rate), content, recent.ln_1p(), days.min(NEVER).ln_1p(), marketing]
+    }
+
+    fn take(&mut self, sent: &Sent, until: u32, reporting: Reporting) {
+        let before = self.count.answered;
+        self.count.add(sent, until, reporting, |_, _| {});
+        if self.count.answered != before {
+            self.answered_at = Some(sent.sent);
+        }
+        self.recent.push(sent.sent);
+        if self.recent.len() > RECENT_MAX {
+            self.recent.remove(0);
+        }
+    }
+}
+
+fn is_marketing(sent: &Sent) -> bool {
+    sent.category.is_none_or(|category| category == Category::Marketing)
 }
 
 impl Responses {
@@ -164,35 +222,110 @@ impl Responses {
                 })
                 .collect(),
             delays: std::array::from_fn(|goal| cumulative(&sums.delays[goal])),
+            stacks: Default::default(),
         }
     }
 
-    /// A person's log-odds of each answer and of an opt-out, by the messages up to `until`.
+    /// Rows for each stack: every message with what was known before it.
+    fn rows(&self, sample: &[Cut<'_>], reporting: Reporting, threads: usize) -> [Vec<Row>; 4] {
+        let parts = in_chunks(sample, threads, |chunk| {
+            let mut rows: [Vec<Row>; 4] = Default::default();
+            for cut in chunk {
+                self.rows_of(cut, reporting, &mut rows);
+            }
+            rows
+        });
+        let mut rows: [Vec<Row>; 4] = Default::default();
+        for part in parts {
+            rows.iter_mut().zip(part).for_each(|(rows, part)| rows.extend(part));
+        }
+        rows
+    }
+
+    fn rows_of(&self, cut: &Cut<'_>, reporting: Reporting, rows: &mut [Vec<Row>; 4]) {
+        let mut walk = Walk::new(self);
+        for sent in cut.subject.evidence.messages().filter(|sent| sent.sent < cut.until) {
+            let mut outcome = Count::default();
+            outcome.add(&sent, cut.until, reporting, |_, _| {});
+            for (goal, rows) in rows.iter_mut().enumerate() {
+                let (asked, happened) = match outcome.answered.get(goal) {
+                    Some(answered) => (outcome.seen, *answered),
+                    None => (outcome.delivered, outcome.opted_out),
+                };
+                if asked > 0.0 {
+                    let content = self.content_effect(sent.content, goal);
+                    let features = walk.features(goal, sent.sent, content, is_marketing(&sent));
+                    rows.push(Row { at: sent.sent, features, happened: happened > 0.0 });
+                }
+            }
+            walk.take(&sent, cut.until, reporting);
+        }
+    }
+
+    fn content_effect(&self, content: Option<u16>, goal: usize) -> f64 {
+        let Some(content) = content.map(usize::from) else { return 0.0 };
+        match self.content.get(content).and_then(|effects| effects.get(goal)) {
+            Some(effect) => *effect,
+            None => self.content_opt_out.get(content).copied().unwrap_or(0.0),
+        }
+    }
+
+    /// A person's log-odds of each answer and of an opt-out to marketing at `until`, of content that
+    /// is as good as any.
     pub(super) fn ask(
         &self,
         subject: &Subject<'_>,
         until: u32,
         reporting: Reporting,
     ) -> (Answers<f32>, f32) {
-        let mut count = Count::default();
+        let mut walk = Walk::new(self);
         for sent in subject.evidence.messages().filter(|sent| sent.sent < until) {
-            count.add(&sent, until, reporting, |_, _| {});
+            walk.take(&sent, until, reporting);
         }
-        let own = |goal: usize| {
-            let n = count.answered[goal] + PERSON * self.answer[goal];
-            logit(n / (count.seen + PERSON)) as f32
-        };
-        let opt_out = (OPT_OUT_PERSON * self.opt_out) / (count.delivered + OPT_OUT_PERSON);
-        (Answers { click: own(0), reply: own(1), convert: own(2) }, logit(opt_out) as f32)
+        let odds =
+            |goal: usize| self.stacks[goal].log_odds(&walk.features(goal, until, 0.0, true)) as f32;
+        (Answers { click: odds(0), reply: odds(1), convert: odds(2) }, odds(3))
+    }
+
+    /// Takes what happened after the model was fitted into the stacks; says whether any changed.
+    pub(super) fn refresh(
+        &mut self,
+        people: &[Cut<'_>],
+        reporting: Reporting,
+        fitted_until: u32,
+        seed: u64,
+        threads: usize,
+    ) -> Result<bool, FitError> {
+        let rows = self.rows(people, reporting, threads);
+        let mut changed = false;
+        for (stack, rows) in self.stacks.iter_mut().zip(rows) {
+            changed |= stack.refresh(rows, fitted_until, seed)?;
+        }
+        Ok(changed)
+    }
+
+    /// Calibration of each answer, and of the opt-out.
+    pub(super) fn calibration(&self) -> (Answers<Curve>, Curve) {
+        let [click, reply, convert, opt_out] = &self.stacks;
+        let curve = |stack: &Stack| stack.calibration.clone();
+        let answers = Answers { click: curve(click), reply: curve(reply), convert: curve(convert) };
+        (answers, curve(opt_out))
+    }
+
+    /// Expected calibration error of each answer and of the opt-out, where it could be measured.
+    pub(super) fn errors(&self) -> [Option<f64>; 4] {
+        std::array::from_fn(|goal| self.stacks[goal].error)
     }
 
     pub(super) fn content_answers(&self, content: usize) -> Answers<f32> {
-        let [click, reply, convert] = self.content.get(content).copied().unwrap_or_default();
-        Answers { click: click as f32, reply: reply as f32, convert: convert as f32 }
+        let effects = self.content.get(content).copied().unwrap_or_default();
+        let added = |goal: usize| (self.stacks[goal].content_weight() * effects[goal]) as f32;
+        Answers { click: added(0), reply: added(1), convert: added(2) }
     }
 
     pub(super) fn content_opt_out(&self, content: usize) -> f32 {
-        self.content_opt_out.get(content).copied().unwrap_or_default() as f32
+        let effect = self.content_opt_out.get(content).copied().unwrap_or_default();
+        (self.stacks[3].content_weight() * effect) as f32
     }
 
     pub(super) fn delays(&self) -> Answers<Vec<f32>> {

@@ -27,8 +27,12 @@ pub struct Population {
     /// Share of clicks, replies and conversions that have come so many whole hours after the
     /// message was seen, in the order of [`Answers`].
     pub delays: Answers<Vec<f32>>,
-    /// From computed to calibrated chance of a read and of each answer.
-    pub calibration: [Curve; 4],
+    /// From computed to calibrated chance of a read in time.
+    pub read: Curve,
+    /// From computed to calibrated chance of each answer to what was seen.
+    pub answers: Answers<Curve>,
+    /// From computed to calibrated chance of an opt-out.
+    pub opt_out: Curve,
     /// Names of the chronotypes.
     pub chronotypes: Vec<String>,
 }
@@ -208,9 +212,13 @@ impl Preference {
     /// content, sent at a time drawn evenly from each hour of the local week.
     pub fn chances(&self, content: &Content, goal: Goal, within: Duration) -> [f32; WEEK_HOURS] {
         let known = self.known(content);
-        let curve = &self.population.calibration[goal as usize];
-        let chance = self.raw(&known, goal, within);
-        chance.map(|chance| curve.at(chance))
+        let own = self.person.answers.of(goal).zip(known.figures.answers.of(goal));
+        let answered = match (own, self.population.answers.of(goal)) {
+            (Some((own, content)), Some(curve)) => curve.at(sigmoid(own + content)),
+            _ => 1.0,
+        };
+        let seen = self.seen(&known, goal, within);
+        seen.map(|chance| answered * self.population.read.at(chance))
     }
 
     /// The same with ranges.
@@ -231,7 +239,8 @@ impl Preference {
 
     /// Posterior mean of the chance that a message with this content makes the person opt out.
     pub fn opt_out(&self, content: &Content) -> f32 {
-        sigmoid(self.person.opt_out + self.known(content).figures.opt_out)
+        let chance = sigmoid(self.person.opt_out + self.known(content).figures.opt_out);
+        self.population.opt_out.at(chance)
     }
 
     /// A preference drawn from the posterior: what Thompson sampling plans by.
@@ -288,7 +297,8 @@ impl Preference {
         1.0 / self.person.level_certainty + known.spread * known.spread
     }
 
-    fn raw(&self, known: &Known, goal: Goal, within: Duration) -> [f32; WEEK_HOURS] {
+    /// The chance to be read early enough for `goal` to be reached in time.
+    fn seen(&self, known: &Known, goal: Goal, within: Duration) -> [f32; WEEK_HOURS] {
         let weights = self.weights(goal, within);
         let mut expected = [0.0f32; WEEK_HOURS];
         let mut ahead = [0.0f32; 2 * WEEK_HOURS];
@@ -301,12 +311,8 @@ impl Preference {
         }
         let scale = self.person.level * known.taste;
         let variance = self.variance(known);
-        let answered = match (self.person.answers.of(goal), known.figures.answers.of(goal)) {
-            (Some(own), Some(content)) => sigmoid(own + content),
-            _ => 1.0,
-        };
         // E[1 − exp(−x)] of a gamma-distributed x
-        expected.map(|x| answered * -(-(scale * x * variance).ln_1p() / variance).exp_m1())
+        expected.map(|x| -(-(scale * x * variance).ln_1p() / variance).exp_m1())
     }
 
     /// By age in hours: decay × the share of that hour that counts × the share of answers that

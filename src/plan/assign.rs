@@ -6,9 +6,13 @@ use super::chains;
 use super::market::{Market, NOWHERE, Posted, Seat};
 use super::prices::{self, in_parts};
 use super::repair::{self, Seating};
+use super::rivals::Rivals;
 
 /// Moves are looked up at first within so many widths of what the prices are sure of.
 const DEPTH: f64 = 16.0;
+
+/// How often room that a move leaves is given away in turn.
+const FILLS_MAX: usize = 3;
 
 /// A seat for every bidder, with the proof of how good that is.
 #[derive(Debug, Clone)]
@@ -26,13 +30,18 @@ pub(super) struct Assignment {
 }
 
 /// Assigns seats, the same on any number of threads.
-pub(super) fn assign(market: &Market, threads: usize) -> Assignment {
+pub(super) fn assign(market: &Market, rivals: &Rivals, threads: usize) -> Assignment {
     let (prices, width) = prices::find(market, threads);
     let posted = Posted::new(market, &prices);
-    let mut seating = Seating::new(market, wishes(market, &posted, threads));
+    let mut seating = Seating::new(market, rivals, wishes(market, &posted, threads));
     let messages = chains::settle(&mut seating, &posted, width * DEPTH, threads);
+    rivals.part(&mut seating, &posted);
     repair::keep_loads(&mut seating, &posted);
-    repair::fill(&mut seating, threads);
+    for _ in 0..FILLS_MAX {
+        if !repair::fill(&mut seating, &prices, &messages, threads) {
+            break;
+        }
+    }
     let settled = in_accord(market, prices.clone(), &messages);
     certify(seating, vec![prices, settled], threads)
 }
@@ -128,7 +137,7 @@ mod tests {
         ] {
             let market = market(people, 168, tight, 3);
             let at = std::time::Instant::now();
-            let found = assign(&market, 2);
+            let found = assign(&market, &Rivals::default(), 2);
             let full = (0..168).filter(|l| found.prices[*l] > 0.0).count();
             println!(
                 "{people} x{tight}: {:?} gap {:.6}% priced {full}",

@@ -250,19 +250,27 @@ impl Posted {
         self.groups[bidder.group as usize].money
     }
 
+    /// What a seat is worth to a bidder after prices.
+    pub(super) fn net(&self, market: &Market, bidder: &Bidder, seat: Seat) -> f32 {
+        if seat.place == NOWHERE {
+            return 0.0;
+        }
+        let (at, reply) = (seat.place as usize, market.reply(bidder, seat.plane));
+        let price = self.message[at] + reply * self.reply[at] + bidder.cost * self.money(bidder);
+        market.value(bidder, seat) - price
+    }
+
     /// The best a bidder can do at one place.
     pub(super) fn best_at(&self, market: &Market, bidder: &Bidder, place: u32) -> Offer {
         let mut best = Offer::NONE;
         for plane in 0..bidder.planes {
             let seat = Seat { place, plane };
-            let replies = market.reply(bidder, plane) * self.reply[place as usize];
-            let net = market.value(bidder, seat) - replies;
+            let net = self.net(market, bidder, seat);
             if net > best.net {
                 best = Offer { seat, net };
             }
         }
-        let due = bidder.cost * self.money(bidder);
-        Offer { net: best.net - self.message[place as usize] - due, ..best }
+        best
     }
 
     /// The two best offers to a bidder, being refused among them; equal ones by its tie.

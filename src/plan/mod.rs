@@ -10,7 +10,7 @@
 //! - `worth`: what a slot and a variant are worth to a person
 //! - `joint`: campaigns that are planned together, arm by arm
 //! - `sale`: the personalized arm as a market; `market`, `prices`, `chains`,
-//!   `repair`, `assign`: its solution
+//!   `rivals`, `repair`, `assign`: its solution
 //! - [`outcome`]: the plan, its certificate and forecast; [`explain`]: one person's part of it
 //!
 //! *Invariants:* reads no clock and no store; the same arguments give the same plan on any number of
@@ -30,6 +30,7 @@ pub mod outcome;
 mod prices;
 mod repair;
 pub mod request;
+mod rivals;
 mod sale;
 mod spread;
 mod worth;

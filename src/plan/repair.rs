@@ -3,24 +3,27 @@
 
 use std::cmp::Reverse;
 
-use super::market::{Market, Posted, Seat, UNIT};
+use super::market::{Market, Place, Posted, Seat, UNIT, Within};
 use super::order::Key;
+use super::prices::in_parts;
+use super::rivals::Rivals;
 
 /// Who sits where, and what that uses.
 pub(super) struct Seating<'a> {
     pub(super) market: &'a Market,
+    pub(super) rivals: &'a Rivals,
     pub(super) seats: Vec<Seat>,
     pub(super) used: Vec<i64>,
 }
 
 impl<'a> Seating<'a> {
     /// Counts what the given seats use.
-    pub(super) fn new(market: &'a Market, seats: Vec<Seat>) -> Self {
+    pub(super) fn new(market: &'a Market, rivals: &'a Rivals, seats: Vec<Seat>) -> Self {
         let mut used = vec![0; market.limits.len()];
         for (bidder, seat) in market.bidders.iter().zip(&seats) {
             market.uses(bidder, *seat, |limit, load| used[limit as usize] += load);
         }
-        Self { market, seats, used }
+        Self { market, rivals, seats, used }
     }
 
     /// Moves one bidder, whatever the limits say.
@@ -43,7 +46,17 @@ impl<'a> Seating<'a> {
             let after = self.used[limit as usize] + load - freed;
             room &= after <= self.market.limits[limit as usize] || load <= freed;
         });
-        room
+        room && self.rivals.allow(bidder, seat.place, &self.seats)
+    }
+
+    /// Moves one bidder to the best seat after prices that has room, or to none.
+    pub(super) fn put_best(&mut self, bidder: u32, posted: &Posted) {
+        let who = &self.market.bidders[bidder as usize];
+        let mut near = Vec::new();
+        posted.near(self.market, who, Within::Reach(0.0), &mut near);
+        near.sort_by_key(|offer| Reverse(Key::from(f64::from(offer.net))));
+        let open = near.into_iter().find(|offer| self.has_room(bidder, offer.seat));
+        self.put(bidder, open.map_or(Seat::REFUSED, |offer| offer.seat));
     }
 
     /// Whether more is used of a limit than there is.
@@ -78,62 +91,66 @@ pub(super) fn keep_loads(seating: &mut Seating<'_>, posted: &Posted) {
             if !seating.is_over(limit) {
                 break;
             }
-            let who = &market.bidders[bidder as usize];
-            let frees = |seat: Seat| {
-                let mut load_there = 0;
-                market.uses(who, seat, |l, load| load_there += if l == limit { load } else { 0 });
-                load_there == 0
-            };
-            let next = posted.best_two(market, who).into_iter().find(|offer| {
-                frees(offer.seat) && offer.net >= 0.0 && seating.has_room(bidder, offer.seat)
-            });
-            seating.put(bidder, next.map_or(Seat::REFUSED, |offer| offer.seat));
+            seating.put(bidder, Seat::REFUSED);
+            seating.put_best(bidder, posted);
         }
     }
 }
 
-/// Gives what room is left to those who gain most by it.
-pub(super) fn fill(seating: &mut Seating<'_>, threads: usize) {
-    const PASSES: usize = 3;
+/// Gives what room is left to those who gain most by it after prices; returns whether any was given.
+pub(super) fn fill(
+    seating: &mut Seating<'_>,
+    prices: &[f64],
+    messages: &[f64],
+    threads: usize,
+) -> bool {
     let market = seating.market;
-    let free = vec![0.0; market.limits.len()];
-    for _ in 0..PASSES {
-        let open = |place: &super::market::Place| {
-            let room = |l: &u32| seating.used[*l as usize] + UNIT <= market.limits[*l as usize];
-            if place.counted.iter().all(room) { 0.0 } else { f32::INFINITY }
-        };
-        let closed = market.places.iter().map(open).collect();
-        let posted = Posted::with_messages(market, &free, closed);
-        let seats = &seating.seats;
-        let mut wishes: Vec<_> = super::prices::in_parts(market.bidders.len(), threads, |range| {
-            let mut wishes = Vec::new();
-            for index in range {
-                let bidder = &market.bidders[index];
-                let best = posted.best_two(market, bidder)[0];
-                let gain = best.net - market.value(bidder, seats[index]);
-                if gain > 0.0 {
-                    wishes.push((Reverse(Key::from(f64::from(gain))), bidder.tie, index as u32));
-                }
-            }
-            wishes
+    let has_room = |l: u32, load: i64| seating.used[l as usize] + load <= market.limits[l as usize];
+    let place = |(place, price): (&Place, &f64)| {
+        let counted = place.counted.iter().all(|limit| has_room(*limit, UNIT));
+        let answered = place.answered.iter().all(|(limit, _)| has_room(*limit, LOAD_LEAST));
+        if counted && answered { *price as f32 } else { f32::INFINITY }
+    };
+    let open = market.places.iter().zip(messages).map(place).collect();
+    let posted = Posted::with_messages(market, prices, open);
+    let seats = &seating.seats;
+    let mut wishes: Vec<(Reverse<Key>, u32, u32)> =
+        in_parts(market.bidders.len(), threads, |range| {
+            let wish = |index: usize| {
+                let (bidder, seat) = (&market.bidders[index], seats[index]);
+                let best = posted
+                    .best_two(market, bidder)
+                    .into_iter()
+                    .find(|offer| market.value(bidder, offer.seat) > market.value(bidder, seat))?;
+                let now =
+                    if seat == Seat::REFUSED { 0.0 } else { posted.net(market, bidder, seat) };
+                // where its own place is full it has no price there to compare with
+                let gain = if now.is_finite() { best.net - now } else { 0.0 };
+                Some((Reverse(Key::from(f64::from(gain))), bidder.tie, index as u32))
+            };
+            range.filter_map(wish).collect::<Vec<_>>()
         })
         .concat();
-        if wishes.is_empty() {
-            break;
-        }
-        wishes.sort_unstable();
-        for (Reverse(gain), _, bidder) in wishes {
-            let who = &market.bidders[bidder as usize];
-            let now = market.value(who, seating.seats[bidder as usize]);
-            let wish = posted.best_two(market, who);
-            let open = wish.into_iter().find(|offer| {
-                offer.net > now
-                    && offer.seat != Seat::REFUSED
-                    && seating.has_room(bidder, offer.seat)
-            });
-            if let Some(offer) = open.filter(|_| gain.value() > 0.0) {
-                seating.put(bidder, offer.seat);
-            }
+    wishes.sort_unstable();
+    let mut given = false;
+    let mut near = Vec::new();
+    for (_, _, bidder) in wishes {
+        let who = &market.bidders[bidder as usize];
+        let now = market.value(who, seating.seats[bidder as usize]);
+        posted.near(market, who, Within::OfBest(f32::MAX), &mut near);
+        near.sort_by_key(|offer| Reverse(Key::from(f64::from(offer.net))));
+        let better = near.iter().take(TRIED_MAX).find(|offer| {
+            market.value(who, offer.seat) > now && seating.has_room(bidder, offer.seat)
+        });
+        if let Some(offer) = better {
+            given = true;
+            seating.put(bidder, offer.seat);
         }
     }
+    given
 }
+
+/// A limit with less room than this is full: a thousandth of a reply.
+const LOAD_LEAST: i64 = UNIT / 1000;
+/// So many of the best offers are tried for room.
+const TRIED_MAX: usize = 24;

@@ -1,5 +1,7 @@
 //! The sale: the personalized arm as a market, from habits to seats to decisions.
 
+use std::collections::BTreeMap;
+
 use super::arms::{arm_of, mix, share_of};
 use super::assign::{Assignment, assign};
 use super::candidates::{Candidates, Cell, Ground, Standing};
@@ -7,9 +9,11 @@ use super::joint::{Decision, Pick};
 use super::limits::{Layout, Part};
 use super::market::{Bidder, Group, Market, NOWHERE};
 use super::prices::in_parts;
-use super::request::Setting;
+use super::request::{Cap, Setting};
+use super::rivals::{Bound, Company, Rivals};
 use super::worth::Worth;
 use crate::model::delivery::{Arm, Reason};
+use crate::model::ids::RecipientId;
 
 /// Values are lowered by up to this share, by a hash of person and cell, so that prices separate
 /// people who are alike.
@@ -36,7 +40,8 @@ pub(super) fn hold(
     for (campaign, part) in parts.iter().enumerate() {
         hall.admit(setting, part, layout, campaign, &mut decisions[campaign]);
     }
-    let assignment = assign(&hall.market, setting.threads);
+    let rivals = hall.rivals(setting, parts, layout);
+    let assignment = assign(&hall.market, &rivals, setting.threads);
     let picks = hall.picks(setting, parts, layout, &assignment);
     let mut value = 0.0;
     for (guest, pick) in hall.guests.iter().zip(picks) {
@@ -166,6 +171,49 @@ impl Hall {
         append(&mut self.guests, &mut other.guests);
         append(&mut self.harms, &mut other.harms);
         append(&mut self.variants, &mut other.variants);
+    }
+
+    /// People who bid in more than one campaign, where caps bind them.
+    fn rivals(&self, setting: &Setting<'_>, parts: &[Part<'_>], layout: &Layout) -> Rivals {
+        if parts.len() < 2 || setting.caps.is_empty() {
+            return Rivals::default();
+        }
+        let mut members: BTreeMap<RecipientId, Vec<u32>> = BTreeMap::new();
+        for (bidder, guest) in self.guests.iter().enumerate() {
+            let person = &parts[guest.campaign as usize].request.people[guest.person as usize];
+            members.entry(person.id).or_default().push(bidder as u32);
+        }
+        let companies = (members.into_values().filter(|members| members.len() > 1))
+            .map(|members| Company { bounds: self.bounds(setting, parts, &members), members })
+            .collect();
+        let mut spans = vec![(0, 0); layout.places.len()];
+        for (part, first) in parts.iter().zip(&layout.first) {
+            for (slot, span) in part.candidates.slots.iter().zip(&mut spans[*first as usize..]) {
+                let (from, to) = (slot.start(setting.length), slot.end(setting.length));
+                *span = (from.timestamp(), to.timestamp());
+            }
+        }
+        Rivals::of(&self.market, companies, spans)
+    }
+
+    fn bounds(&self, setting: &Setting<'_>, parts: &[Part<'_>], members: &[u32]) -> Vec<Bound> {
+        let request = |member: &u32| parts[self.guests[*member as usize].campaign as usize].request;
+        let person = self.guests[members[0] as usize].person as usize;
+        let taken = request(&members[0]).people[person].taken;
+        let bound = |cap: &Cap| {
+            let counts = |category| cap.category.is_none_or(|counted| counted == category);
+            Bound {
+                most: cap.most as usize,
+                span: cap.span.num_seconds(),
+                counts: members.iter().map(|m| counts(request(m).campaign.category)).collect(),
+                taken: taken
+                    .iter()
+                    .filter(|t| counts(t.category))
+                    .map(|t| t.at.timestamp())
+                    .collect(),
+            }
+        };
+        setting.caps.iter().map(bound).collect()
     }
 
     /// What each guest got, or why nothing.

@@ -1,0 +1,96 @@
+//! The inner time split: hyper-parameters are those under which everybody's older evidence
+//! foretells the newer best.
+
+use super::hyper::{ERRORS, Hyper, SEARCH};
+use super::learner::Cut;
+use super::model::Model;
+use super::parallel::map;
+use super::parts::Parts;
+use super::reading::{Reading, Receipts, Sight};
+use super::score::{HeldOut, Score, score};
+use super::{FitError, Settings};
+
+/// The inner split: each sampled person's older evidence, and the newer that it should foretell.
+pub(super) struct Split {
+    older: Vec<Sight>,
+    newer: Vec<Sight>,
+}
+
+impl Split {
+    const OLDER: f64 = 0.7;
+
+    pub(super) fn new(sample: &[Cut<'_>], model: &Model, settings: &Settings) -> Self {
+        let stride = sample.len().div_ceil(settings.tune_max).max(1);
+        let people: Vec<&Cut<'_>> = sample.iter().step_by(stride).collect();
+        let pairs = map(&people, settings.threads, |cut| {
+            let (older, newer) = cut.divide(Self::OLDER);
+            let older = model.sight(&cut.subject, older);
+            let mut newer = model.sight(&cut.subject, newer);
+            if older.receipts != Receipts::Silent {
+                newer.receipts = older.receipts;
+            }
+            (older, newer)
+        });
+        let (older, newer) = pairs.into_iter().filter(|(_, newer)| !newer.is_empty()).unzip();
+        Self { older, newer }
+    }
+
+    fn scores(&self, parts: &Parts, hyper: &Hyper, settings: &Settings) -> Vec<Score> {
+        let pairs: Vec<(&Sight, &Sight)> = self.older.iter().zip(&self.newer).collect();
+        map(&pairs, settings.threads, |(older, newer)| {
+            let taste = |content| parts.tastes.of_all(content);
+            let reading = Reading::new(older, &parts.fading, hyper.half_life, taste);
+            let habit = parts.chronotypes.habit(&reading, parts.chronotypes.share());
+            score(&habit, newer, &parts.fading, taste)
+        })
+    }
+
+    /// Coordinate search from the defaults: a step is taken where it foretells better by more than
+    /// a standard error of the paired difference.
+    pub(super) fn choose(
+        &self,
+        model: &Model,
+        settings: &Settings,
+        seed: u64,
+        progress: &mut dyn FnMut(&str, f64),
+    ) -> Result<Hyper, FitError> {
+        let mut hyper = Hyper::default();
+        if self.newer.len() < settings.tune_min {
+            return Ok(hyper);
+        }
+        let mut parts = Parts::fit(&self.older, &hyper, model, settings, seed)?;
+        let mut best = self.scores(&parts, &hyper, settings);
+        for (step, (knob, values)) in SEARCH.iter().enumerate() {
+            progress("choosing settings", 0.1 + 0.6 * step as f64 / SEARCH.len() as f64);
+            for value in *values {
+                let mut next = hyper;
+                knob(&mut next, *value);
+                if next == hyper {
+                    continue;
+                }
+                let next_parts = if next.same_classes(&hyper) {
+                    let chronotypes = parts.chronotypes.with_strengths(next.person);
+                    Parts { chronotypes, ..parts.clone() }
+                } else {
+                    Parts::fit(&self.older, &next, model, settings, seed)?
+                };
+                let scores = self.scores(&next_parts, &next, settings);
+                if Score::better(&scores, &best, ERRORS) {
+                    (hyper, parts, best) = (next, next_parts, scores);
+                }
+            }
+        }
+        Ok(hyper)
+    }
+
+    pub(super) fn held_out(
+        &self,
+        model: &Model,
+        settings: &Settings,
+        seed: u64,
+    ) -> Result<HeldOut, FitError> {
+        let parts = Parts::fit(&self.older, &model.hyper, model, settings, seed)?;
+        let ours = self.scores(&parts, &model.hyper, settings);
+        Ok(HeldOut::of(&ours))
+    }
+}

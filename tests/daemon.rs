@@ -1,0 +1,353 @@
+//! The daemon for real: its own process, the real clock, real HTTP on loopback, real signals.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chrono::{TimeDelta, Utc};
+use opportune::model::delivery::{Arm, Choice, Delivery, Reason, State};
+use opportune::model::ids::RecipientId;
+use opportune::model::slot::{Slot, SlotLength};
+use opportune::store::{Create, Store};
+use support::{Postgres, Workspace, eventually, free_port};
+
+/// An endpoint of the user's own, as the `http` provider posts to it.
+struct Endpoint {
+    port: u16,
+    /// Bodies by message, and how often each came.
+    got: Arc<Mutex<BTreeMap<String, u32>>>,
+    bad_signatures: Arc<AtomicU64>,
+}
+
+const SECRET: &str = "a shared secret";
+
+impl Endpoint {
+    /// Answers each message after `delay`.
+    fn start(delay: Duration) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let endpoint = Self { port, got: Arc::default(), bad_signatures: Arc::default() };
+        let (got, bad) = (Arc::clone(&endpoint.got), Arc::clone(&endpoint.bad_signatures));
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (got, bad) = (Arc::clone(&got), Arc::clone(&bad));
+                std::thread::spawn(move || serve(&stream.unwrap(), delay, &got, &bad));
+            }
+        });
+        endpoint
+    }
+
+    fn count(&self) -> usize {
+        self.got.lock().unwrap().len()
+    }
+
+    fn assert_each_once(&self, people: usize) {
+        let got = self.got.lock().unwrap();
+        assert_eq!(got.len(), people);
+        assert!(got.values().all(|times| *times == 1), "{got:?}");
+        assert_eq!(self.bad_signatures.load(Ordering::Relaxed), 0);
+    }
+}
+
+fn serve(stream: &TcpStream, delay: Duration, got: &Mutex<BTreeMap<String, u32>>, bad: &AtomicU64) {
+    let mut reader = BufReader::new(stream);
+    loop {
+        let (mut length, mut signature, mut line) = (0, String::new(), String::new());
+        loop {
+            line.clear();
+            if reader.read_line(&mut line).unwrap_or(0) == 0 {
+                return;
+            }
+            let lower = line.trim().to_ascii_lowercase();
+            if let Some(value) = lower.strip_prefix("content-length: ") {
+                length = value.parse().unwrap();
+            }
+            if let Some(value) = lower.strip_prefix("x-opportune-signature: ") {
+                signature = value.to_owned();
+            }
+            if lower.is_empty() {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).unwrap();
+        if signature != sign(&body) {
+            bad.fetch_add(1, Ordering::Relaxed);
+        }
+        let message: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        let key = message["message"].as_str().unwrap().to_owned();
+        *got.lock().unwrap().entry(key.clone()).or_default() += 1;
+        std::thread::sleep(delay);
+        let answer = serde_json::json!({ "message": format!("ext-{key}") }).to_string();
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length:";
+        let mut stream = stream;
+        if write!(stream, "{head} {}\r\n\r\n{answer}", answer.len()).is_err() {
+            return;
+        }
+    }
+}
+
+/// The signature by an implementation that is not ours.
+fn sign(body: &[u8]) -> String {
+    let mut openssl = Command::new("openssl")
+        .args(["dgst", "-sha256", "-hmac", SECRET])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("openssl runs");
+    openssl.stdin.take().unwrap().write_all(body).unwrap();
+    let output = openssl.wait_with_output().unwrap().stdout;
+    let text = String::from_utf8(output).unwrap();
+    format!("sha256={}", text.trim().rsplit(' ').next().unwrap())
+}
+
+/// A workspace with people who agreed, and settings that point to the endpoint.
+fn workspace(endpoint: &Endpoint, people: usize, database: Option<&str>) -> (Workspace, u16) {
+    let workspace = Workspace::new();
+    let listen = free_port();
+    workspace.set("127.0.0.1:8080", &format!("127.0.0.1:{listen}"));
+    if let Some(url) = database {
+        workspace.set("sqlite://opportune.db", url);
+    }
+    let settings = std::fs::read_to_string(workspace.path("opportune.toml")).unwrap();
+    let provider = format!(
+        "\n[provider.shop]\nkind = \"http\"\nurl = \"http://127.0.0.1:{}/messages\"\n\
+         secret = {{ env = \"SHOP_SECRET\" }}\n",
+        endpoint.port
+    );
+    workspace.write("opportune.toml", &(settings + &provider));
+    let mut rows = "recipient,address,time_zone,opted_in_at\n".to_owned();
+    for n in 0..people {
+        rows.push_str(&format!("r{n},+5511{n:08},America/Sao_Paulo,2026-01-01T00:00:00Z\n"));
+    }
+    workspace.write("recipients.csv", &rows);
+    let imported =
+        command(&workspace, &["import", "recipients", "recipients.csv"]).output().unwrap();
+    assert!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));
+    (workspace, listen)
+}
+
+fn command(workspace: &Workspace, args: &[&str]) -> Command {
+    let mut command = workspace.command(args);
+    command.env("SHOP_SECRET", SECRET);
+    command
+}
+
+fn json(workspace: &Workspace, args: &[&str]) -> serde_json::Value {
+    let output = command(workspace, args).arg("--json").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn daemon(workspace: &Workspace) -> Child {
+    command(workspace, &["daemon"]).stderr(Stdio::null()).spawn().unwrap()
+}
+
+fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
+/// Submits a campaign that is open now, and has its plan say that everybody is due: slots begin in
+/// the future, and no test waits for one.
+fn submit_due(workspace: &Workspace, url: &str) {
+    let now = Utc::now();
+    let wall = |at: chrono::DateTime<Utc>| at.format("%Y-%m-%dT%H:%M:%S").to_string();
+    let (start, end) = (wall(now - TimeDelta::days(2)), wall(now + TimeDelta::days(2)));
+    workspace.write(
+        "c.toml",
+        &format!(
+            "name = \"spring\"\nprovider = \"shop\"\n[window]\nstart = {start}\nend = {end}\n\
+             time_zone = \"UTC\"\n[quiet_hours]\nnone = true\n\
+             [[variant]]\nname = \"words\"\nmedia = \"text\"\ntext = \"Hello\"\n"
+        ),
+    );
+    let submitted = command(workspace, &["campaign", "submit", "c.toml"]).output().unwrap();
+    assert!(submitted.status.success(), "{}", String::from_utf8_lossy(&submitted.stderr));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let store = Store::open(url, Create::No).await.unwrap();
+        let row = store.campaign(&"spring".parse().unwrap()).await.unwrap().unwrap();
+        let length = SlotLength::HOUR;
+        let due = |id: RecipientId| Delivery {
+            recipient: id,
+            state: State::Planned,
+            reason: Reason::BestSlot,
+            arm: Some(Arm::Personalized),
+            choice: Some(Choice {
+                variant: "words".parse().unwrap(),
+                variant_index: 0,
+                slot: Slot::holding(now, length),
+                send_at: now,
+                value: 0.5,
+                chance: 0.5,
+                runner_up: None,
+                propensity: None,
+            }),
+        };
+        let people = store.recipients_after(RecipientId(0), 10_000).await.unwrap();
+        let deliveries: Vec<_> = people.iter().map(|person| due(person.id)).collect();
+        let mut tx = store.begin().await.unwrap();
+        tx.put_decisions(row.id, &deliveries, length, now).await.unwrap();
+        tx.set_campaign_plan(row.id, now, None, "{}", &[]).await.unwrap();
+        tx.commit().await.unwrap();
+        store.close().await;
+    });
+}
+
+fn sqlite(workspace: &Workspace) -> String {
+    format!("sqlite://{}", workspace.path("opportune.db").display())
+}
+
+fn sent(workspace: &Workspace) -> u64 {
+    let standing = json(workspace, &["campaign", "show", "spring"]);
+    let states = standing["states"].as_array().unwrap();
+    let sum = states.iter().filter(|s| s["state"] == "sent").map(|s| s["people"].as_u64().unwrap());
+    sum.sum()
+}
+
+/// Posts to the daemon; the status of the answer.
+fn post(port: u16, path: &str, signature: &str, body: &str) -> u16 {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    write!(
+        stream,
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+         x-opportune-signature: {signature}\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+fn is_ready(port: u16) -> bool {
+    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return false };
+    let request = "GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    let mut answer = String::new();
+    stream.write_all(request.as_bytes()).is_ok()
+        && stream.read_to_string(&mut answer).is_ok()
+        && answer.starts_with("HTTP/1.1 200")
+}
+
+#[test]
+fn messages_go_out_and_answers_come_back() {
+    let endpoint = Endpoint::start(Duration::ZERO);
+    let (workspace, port) = workspace(&endpoint, 40, None);
+    submit_due(&workspace, &sqlite(&workspace));
+    let mut daemon = daemon(&workspace);
+    eventually("readiness", || is_ready(port));
+    // the command line looks at the same file while the daemon works on it
+    eventually("everybody being sent to", || sent(&workspace) == 40);
+    endpoint.assert_each_once(40);
+
+    let read = (Utc::now() - TimeDelta::seconds(1)).to_rfc3339();
+    let body = format!(
+        r#"{{"updates":[{{"message":"spring:1","event":"read","at":"{read}"}},
+            {{"provider_message":"ext-spring:2","event":"replied","at":"{read}"}},
+            {{"message":"spring:3","event":"opted_out","at":"{read}"}},
+            {{"message":"spring:3","event":"opted_out","at":"{read}"}},
+            {{"message":"nobody:9","event":"read","at":"{read}"}}]}}"#
+    );
+    assert_eq!(post(port, "/webhooks/shop", &sign(b"another body"), &body), 401);
+    assert_eq!(post(port, "/webhooks/shop", &sign(body.as_bytes()), &body), 200);
+    assert_eq!(post(port, "/webhooks/shop", &sign(b"[]"), "[]"), 400);
+    assert_eq!(post(port, "/webhooks/none", "", "{}"), 404);
+    let results = json(&workspace, &["campaign", "results", "spring"]);
+    let arm = &results["arms"][0];
+    assert_eq!((&arm["engaged"], &arm["opted_out"]), (&2.into(), &1.into()), "{results}");
+    assert_eq!(json(&workspace, &["consent", "show", "r2"])["consented"], false);
+    command(&workspace, &["campaign", "export", "spring", "--out", "e.csv"]).status().unwrap();
+    let export = std::fs::read_to_string(workspace.path("e.csv")).unwrap();
+    assert!(
+        export.contains("spring:2,r1,+551100000001,sent,best_slot,words,personalized,"),
+        "{export}"
+    );
+    assert!(export.contains(",1,ext-spring:2\n"), "{export}");
+    signal(&daemon, "-TERM");
+    assert!(daemon.wait().unwrap().success());
+}
+
+#[test]
+fn a_stopped_daemon_finishes_what_is_in_flight_and_the_next_sends_the_rest() {
+    const PEOPLE: usize = 400;
+    let endpoint = Endpoint::start(Duration::from_millis(400));
+    let (workspace, _) = workspace(&endpoint, PEOPLE, None);
+    submit_due(&workspace, &sqlite(&workspace));
+    let mut first = daemon(&workspace);
+    eventually("the first calls", || endpoint.count() > 0);
+    signal(&first, "-TERM");
+    assert!(first.wait().unwrap().success());
+    let called = endpoint.count();
+    assert!(called < PEOPLE, "all were called before the signal");
+    // nothing is left claimed, and what was called is known as sent
+    assert_eq!(sent(&workspace), called as u64);
+    let mut second = daemon(&workspace);
+    eventually("the rest", || sent(&workspace) == PEOPLE as u64);
+    endpoint.assert_each_once(PEOPLE);
+    signal(&second, "-INT");
+    assert!(second.wait().unwrap().success());
+}
+
+#[test]
+fn a_killed_daemon_sends_nothing_twice() {
+    const PEOPLE: usize = 300;
+    let endpoint = Endpoint::start(Duration::from_millis(300));
+    let (workspace, _) = workspace(&endpoint, PEOPLE, None);
+    submit_due(&workspace, &sqlite(&workspace));
+    let mut first = daemon(&workspace);
+    eventually("the first calls", || endpoint.count() > 0);
+    signal(&first, "-KILL");
+    first.wait().unwrap();
+    let called = endpoint.count();
+    let mut second = daemon(&workspace);
+    // what the dead one had claimed stays claimed until its lease ends: nobody calls it again
+    std::thread::sleep(Duration::from_secs(3));
+    let got = endpoint.got.lock().unwrap().clone();
+    assert!(got.len() >= called && got.values().all(|times| *times == 1), "{got:?}");
+    signal(&second, "-TERM");
+    assert!(second.wait().unwrap().success());
+}
+
+#[test]
+fn two_daemons_share_one_postgres_database() {
+    const PEOPLE: usize = 1500;
+    let endpoint = Endpoint::start(Duration::from_millis(5));
+    let url = Postgres::shared().database();
+    let (one, _) = workspace(&endpoint, PEOPLE, Some(&url));
+    let (two, _) = workspace(&endpoint, PEOPLE, Some(&url));
+    submit_due(&one, &url);
+    let mut daemons = [daemon(&one), daemon(&two)];
+    eventually("everybody being sent to", || sent(&one) == PEOPLE as u64);
+    endpoint.assert_each_once(PEOPLE);
+    for daemon in &mut daemons {
+        signal(daemon, "-TERM");
+        assert!(daemon.wait().unwrap().success());
+    }
+}
+
+#[test]
+fn nobody_is_sent_to_whose_consent_ended_after_planning() {
+    let endpoint = Endpoint::start(Duration::ZERO);
+    let (workspace, _) = workspace(&endpoint, 3, None);
+    submit_due(&workspace, &sqlite(&workspace));
+    command(&workspace, &["consent", "withdraw", "r1"]).output().unwrap();
+    let mut daemon = daemon(&workspace);
+    eventually("the others being sent to", || sent(&workspace) == 2);
+    let states = json(&workspace, &["campaign", "show", "spring"])["states"].clone();
+    let refused =
+        serde_json::json!({"state": "refused", "reason": "consent_withdrawn", "people": 1});
+    eventually("the refusal", || {
+        let states = json(&workspace, &["campaign", "show", "spring"])["states"].clone();
+        states.as_array().unwrap().contains(&refused)
+    });
+    assert!(!endpoint.got.lock().unwrap().contains_key("spring:2"), "{states}");
+    signal(&daemon, "-TERM");
+    assert!(daemon.wait().unwrap().success());
+}
