@@ -238,8 +238,8 @@ fn read(file: &PathBuf) -> anyhow::Result<String> {
 }
 
 pub(super) async fn find_campaign(ctx: &Ctx, name: &Name) -> anyhow::Result<CampaignRow> {
-    let unknown = || BadInput(format!("there is no campaign {name}"));
-    ctx.store.campaign(name).await?.with_context(unknown)
+    let found = ctx.store.campaign(name).await?;
+    found.ok_or_else(|| BadInput(format!("there is no campaign {name}")).into())
 }
 
 async fn change(ctx: &Ctx, env: &Env, name: &Name, wish: Wish) -> anyhow::Result<()> {

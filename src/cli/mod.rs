@@ -20,7 +20,6 @@ mod recipient;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::Context;
 use clap::{Parser, Subcommand};
 
 use crate::calendar::rules::Rules;
@@ -175,6 +174,6 @@ impl Env {
 
 /// Finds the recipient that a verb names.
 async fn find_recipient(ctx: &Ctx, key: &RecipientKey) -> anyhow::Result<Recipient> {
-    let unknown = || BadInput(format!("recipient {:?} is not known", key.as_str()));
-    ctx.store.recipient(key).await?.with_context(unknown)
+    let found = ctx.store.recipient(key).await?;
+    found.ok_or_else(|| BadInput(format!("recipient {:?} is not known", key.as_str())).into())
 }

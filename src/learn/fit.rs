@@ -21,7 +21,7 @@ pub(super) fn group(
     classes: usize,
     seed: u64,
 ) -> Result<Vec<usize>, FitError> {
-    let width = points.first().map_or(0, Vec::len);
+    let Some(width) = points.first().map(Vec::len) else { return Ok(Vec::new()) };
     let flat = points.iter().flatten().copied().collect();
     let records = Array2::from_shape_vec((points.len(), width), flat)
         .map_err(|_| FitError::new("chronotypes", "the points differ in length"))?;
