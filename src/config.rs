@@ -24,11 +24,11 @@ pub const EXAMPLE: &str = include_str!("opportune.toml");
 pub const DATABASE_URL_VARIABLE: &str = "OPPORTUNE_DATABASE_URL";
 
 /// More lateness than this would send last week's news.
-const MAX_LATENESS_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+const MAX_LATENESS_MAX: Duration = Duration::from_hours(168);
 /// An opt-out dearer than this refuses everybody.
 const OPT_OUT_COST_MAX: f64 = 1000.0;
 /// A lease must outlive a call; see `work::dispatch`.
-const TIMEOUT_MAX: Duration = Duration::from_secs(60);
+const TIMEOUT_MAX: Duration = Duration::from_mins(1);
 /// No channel known takes more.
 const PER_SECOND_MAX: u32 = 100_000;
 
@@ -298,7 +298,7 @@ impl RawConfig {
                 "opt_out_cost: {opt_out_cost} is not between 0 and {OPT_OUT_COST_MAX}"
             ));
         }
-        let max_lateness = self.max_lateness.unwrap_or(Duration::from_secs(2 * 3600));
+        let max_lateness = self.max_lateness.unwrap_or(Duration::from_hours(2));
         if max_lateness > MAX_LATENESS_MAX {
             wrong.push(format!("max_lateness: {max_lateness:?} is more than {MAX_LATENESS_MAX:?}"));
         }
@@ -374,7 +374,7 @@ impl RawProvider {
         Some(ProviderConfig {
             kind,
             limits: Limits { per_second: self.limits.per_second },
-            in_doubt_grace: self.in_doubt_grace.unwrap_or(Duration::from_secs(600)),
+            in_doubt_grace: self.in_doubt_grace.unwrap_or(Duration::from_mins(10)),
         })
     }
 }

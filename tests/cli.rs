@@ -3,6 +3,7 @@
 mod support;
 
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::process::Stdio;
 
 use support::{Workspace, bytes_of};
@@ -209,7 +210,8 @@ fn each_bad_campaign_is_told_what_is_wrong() {
         workspace.write("c.toml", &campaign(change));
         workspace.fails(2, &["campaign", "check", "c.toml"])
     };
-    let cases: [(&dyn Fn(&str) -> String, &str); 9] = [
+    type Case<'a> = (&'a dyn Fn(&str) -> String, &'a str);
+    let cases: [Case; 9] = [
         (
             &|c| c.replace("2031-03-05T18", "2031-03-03T09"),
             "window.end: 2031-03-03 09:00:00 is not after",
@@ -264,18 +266,26 @@ fn bad_settings_and_databases_are_told() {
 }
 
 #[test]
-fn a_read_only_database_loses_nothing() {
+fn a_read_only_database_is_told_and_loses_nothing() {
     let workspace = workspace();
-    let output = std::process::Command::new("id").arg("-u").output().unwrap();
-    if output.stdout.starts_with(b"0\n") {
-        // root writes everywhere; an immutable mount is what would stop it
-        eprintln!("passed over: root ignores permissions");
-        return;
+    // root writes where it likes, so the command runs as somebody who cannot
+    let binary = workspace.path("opportune");
+    std::fs::copy(env!("CARGO_BIN_EXE_opportune"), &binary).unwrap();
+    let database = workspace.path("opportune.db");
+    std::fs::set_permissions(&database, std::fs::Permissions::from_mode(0o444)).unwrap();
+    std::fs::set_permissions(workspace.dir.path(), std::fs::Permissions::from_mode(0o555)).unwrap();
+    let mut command = std::process::Command::new(binary);
+    command.args(["import", "recipients", "recipients.csv"]).current_dir(workspace.dir.path());
+    if let Some((uid, gid)) = support::unprivileged() {
+        command.uid(uid).gid(gid);
     }
-    let file = workspace.path("opportune.db");
-    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o400)).unwrap();
-    let told = workspace.fails(1, &["import", "recipients", "recipients.csv"]);
-    assert!(told.contains("readonly") || told.contains("read-only"), "{told}");
+    let output = command.output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("readonly") || told.contains("unable to open database file"), "{told}");
+    std::fs::set_permissions(workspace.dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(&database, std::fs::Permissions::from_mode(0o644)).unwrap();
+    assert_eq!(workspace.json(&["import", "recipients", "recipients.csv"])["same"], 3);
 }
 
 #[test]

@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
+use opportune::clock::Clock;
 use opportune::model::delivery::{Arm, Choice, Delivery, Reason, State};
 use opportune::model::ids::RecipientId;
 use opportune::model::slot::{Slot, SlotLength};
@@ -157,8 +158,8 @@ fn signal(child: &Child, name: &str) {
 /// Submits a campaign that is open now, and has its plan say that everybody is due: slots begin in
 /// the future, and no test waits for one.
 fn submit_due(workspace: &Workspace, url: &str) {
-    let now = Utc::now();
-    let wall = |at: chrono::DateTime<Utc>| at.format("%Y-%m-%dT%H:%M:%S").to_string();
+    let now = Clock::system().now();
+    let wall = |at: DateTime<Utc>| at.format("%Y-%m-%dT%H:%M:%S").to_string();
     let (start, end) = (wall(now - TimeDelta::days(2)), wall(now + TimeDelta::days(2)));
     workspace.write(
         "c.toml",
@@ -247,7 +248,7 @@ fn messages_go_out_and_answers_come_back() {
     eventually("everybody being sent to", || sent(&workspace) == 40);
     endpoint.assert_each_once(40);
 
-    let read = (Utc::now() - TimeDelta::seconds(1)).to_rfc3339();
+    let read = (Clock::system().now() - TimeDelta::seconds(1)).to_rfc3339();
     let body = format!(
         r#"{{"updates":[{{"message":"spring:1","event":"read","at":"{read}"}},
             {{"provider_message":"ext-spring:2","event":"replied","at":"{read}"}},

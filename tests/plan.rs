@@ -15,8 +15,8 @@ use opportune::model::campaign::QuietHours;
 use opportune::model::content::Category;
 use opportune::model::delivery::{Arm, Reason, State};
 use opportune::model::slot::{Slot, SlotLength};
-use opportune::plan::{Booking, Cap, Carrier, Plan, Request, Setting, Taken, arm_of, plan};
-use planning::{Crowd, at, setting};
+use opportune::plan::{Booking, Cap, Carrier, Plan, Request, Setting, Taken, arm_of, plan, values};
+use planning::{Crowd, at, exact, setting};
 
 const EASY: Carrier<'_> =
     Carrier { channel: "http", per_second: None, unique_per_day: None, booked: &[] };
@@ -91,7 +91,9 @@ fn check(setting: &Setting<'_>, crowd: &Crowd, request: &Request<'_>, plan: &Pla
     let planned: u32 = by_slot(plan, None).values().sum();
     assert_eq!(planned, plan.slots.iter().map(|slot| slot.planned).sum::<u32>());
     for slot in &plan.slots {
-        assert!(slot.capacity.is_none_or(|most| slot.reserved + slot.planned <= most));
+        assert!(
+            slot.capacity.is_none_or(|most| slot.planned <= most.saturating_sub(slot.reserved))
+        );
     }
     if let Some(most) = campaign.capacity.per_hour {
         let mut hours: BTreeMap<i64, u32> = BTreeMap::new();
@@ -235,8 +237,9 @@ fn expected_replies_stay_within_what_agents_can_answer() {
         // what spills over into the hour after the last is more than a fifth of the replies
         assert!(fullest <= most + 1e-6, "{fullest} replies where {most} can be answered");
         assert!(fullest > most * 0.95, "{fullest} of {most}: agents idle while people are refused");
-        assert!(plan.certificate.gap() < 2e-3, "gap {}", plan.certificate.gap());
-        assert!(reasons(&plan).contains_key("no_capacity"));
+        // few people with lumps of replies: what is left over is no message's size
+        assert!(plan.certificate.gap() < 6e-3, "gap {}", plan.certificate.gap());
+        assert!(agents > 1 || reasons(&plan).contains_key("no_capacity"));
     }
 }
 
@@ -425,4 +428,130 @@ fn people_in_half_hour_zones_and_with_changed_clocks_get_whole_slots() {
     let plan = one(&setting(&rules), &EASY, request);
     check(&setting(&rules), &crowd, &request, &plan);
     assert!(plan.deliveries.iter().any(|d| d.choice.is_some()));
+}
+
+/// A shape of capacity, and whose.
+#[derive(Clone, Copy)]
+struct Shape {
+    people: usize,
+    alike: bool,
+    per_hour: Option<u32>,
+    per_second: Option<f64>,
+    unique_per_day: Option<u32>,
+    /// Every so many hours one is full already.
+    full_every: Option<usize>,
+}
+
+const OPEN: Shape = Shape {
+    people: 120,
+    alike: false,
+    per_hour: None,
+    per_second: None,
+    unique_per_day: None,
+    full_every: None,
+};
+
+/// Plans a shape and returns the certificate beside what an exact solver finds in the plan's own
+/// rows of values.
+fn against_exact(shape: &Shape, seed: u64) -> (opportune::plan::Certificate, f64) {
+    let rules = Rules::built_in();
+    let mut crowd = Crowd::mixed(shape.people, seed);
+    if shape.alike {
+        crowd = crowd.all_alike();
+    }
+    let people = crowd.people();
+    let ask = |person: usize| crowd.preference(person);
+    let capacity = |most| format!("[capacity]\nper_hour = {most}\n");
+    let campaign = crowd.campaign(&shape.per_hour.map_or(String::new(), capacity));
+    let setting = Setting { seed, ..setting(&rules) };
+    let first = Slot::holding(setting.now, setting.length).0;
+    let full = shape.full_every.map(|every| (0..200).step_by(every)).into_iter().flatten();
+    let most = shape.per_hour.unwrap_or(1);
+    let booked: Vec<Booking> = full
+        .map(|hour| Booking {
+            slot: Slot(first + hour as i64),
+            arm: Arm::Personalized,
+            messages: most,
+            replies: 0.0,
+            spend: 0.0,
+        })
+        .collect();
+    let request = Request {
+        campaign: &campaign,
+        people: &people,
+        preference: &ask,
+        booked: &booked,
+        reply_delay: &[],
+    };
+    let (per_second, unique_per_day) = (shape.per_second, shape.unique_per_day);
+    let carrier = Carrier { per_second, unique_per_day, ..EASY };
+    let plan = one(&setting, &carrier, request);
+    check(&setting, &crowd, &request, &plan);
+    let mut rows = Vec::new();
+    values(&setting, &carrier, &[request], &mut |_, person, slot, value| {
+        if value > 0.0 {
+            rows.push((person, slot.0, value));
+        }
+    });
+    let mut groups: Vec<(Vec<i64>, f64)> = (plan.slots.iter())
+        .filter_map(|s| Some((vec![s.slot.0], f64::from(s.capacity?.saturating_sub(s.reserved)))))
+        .collect();
+    if let Some(most) = unique_per_day {
+        let days = plan.slots.iter().map(|slot| slot.slot.0);
+        let day = |first: i64| (first..first + 24).collect();
+        groups.extend(days.map(|first| (day(first), f64::from(most))));
+    }
+    (plan.certificate, exact::best_value(&rows, &groups))
+}
+
+fn agrees(shape: &Shape, seed: u64) {
+    let (certificate, exact) = against_exact(shape, seed);
+    let name = format!("seed {seed}, {} people, {:?} an hour", shape.people, shape.per_hour);
+    assert!(certificate.value >= exact * 0.999 - 1e-6, "{name}: {} of {exact}", certificate.value);
+    assert!(certificate.value <= exact * (1.0 + 1e-6) + 1e-6, "{name}: above the best, {exact}");
+    assert!(certificate.bound >= exact * (1.0 - 1e-6) - 1e-6, "{name}: a bound below the best");
+    assert!(certificate.gap() < 1e-3, "{name}: gap {}", certificate.gap());
+}
+
+#[test]
+fn plans_agree_with_an_exact_solver_whatever_the_capacity() {
+    let shapes = [
+        OPEN,
+        // tight, some and most people refused
+        Shape { per_hour: Some(3), ..OPEN },
+        Shape { per_hour: Some(1), ..OPEN },
+        Shape { people: 260, per_hour: Some(1), ..OPEN },
+        // the provider's rate on its own and on top; hours that are full before
+        Shape { per_second: Some(2.0 / 3600.0), ..OPEN },
+        Shape { per_hour: Some(2), per_second: Some(1.0 / 3600.0), full_every: Some(3), ..OPEN },
+        // nothing is left at all
+        Shape { people: 40, per_hour: Some(2), full_every: Some(1), ..OPEN },
+        // everybody alike: ties everywhere
+        Shape { alike: true, per_hour: Some(1), ..OPEN },
+        Shape { people: 260, alike: true, per_hour: Some(1), ..OPEN },
+    ];
+    for (index, shape) in shapes.iter().enumerate() {
+        for seed in 0..4 {
+            agrees(shape, 100 * index as u64 + seed);
+        }
+    }
+}
+
+#[test]
+fn plans_under_the_moving_day_of_a_portfolio_come_close_to_fractions_of_people() {
+    // the solver may send a part of a person here and a part there; a plan cannot, and is short of it
+    // by a person or two, however many there are
+    let shape = Shape { people: 600, unique_per_day: Some(60), ..OPEN };
+    for (seed, per_hour) in [(1, None), (2, Some(4)), (3, Some(6))] {
+        let (certificate, exact) = against_exact(&Shape { per_hour, ..shape }, seed);
+        assert!(certificate.value >= exact * 0.995, "{seed}: {} of {exact}", certificate.value);
+        assert!(certificate.value <= exact * (1.0 + 1e-6), "{seed}: above the best, {exact}");
+        assert!(certificate.gap() < 5e-3, "{seed}: gap {}", certificate.gap());
+    }
+}
+
+#[test]
+fn a_large_plan_agrees_with_an_exact_solver() {
+    agrees(&Shape { people: 2000, per_hour: Some(12), ..OPEN }, 1);
+    agrees(&Shape { people: 2000, per_hour: Some(8), alike: true, ..OPEN }, 2);
 }

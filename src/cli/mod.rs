@@ -1,7 +1,7 @@
 //! The command line: one enum, a file a verb, one printer.
 //!
 //! A verb parses its arguments, asks the steps and the store, and hands a struct to
-//! [`print`](self::print), which shows it to people or as JSON. *Invariant:* only `print` writes to
+//! [`mod@print`], which shows it to people or as JSON. *Invariant:* only `print` writes to
 //! the standard output.
 
 mod campaign;

@@ -8,5 +8,5 @@ mod read;
 mod write;
 
 pub use history::{Activity, ActivityRow, MessageRow, Messages, RecipientRow, Recipients};
-pub use read::{FileError, HistoryFile, Input, RowError, Rows, open};
+pub use read::{FileError, HistoryFile, Input, Numbered, RowError, Rows, open};
 pub use write::{Output, OutputError, number, write_activity, write_messages, write_recipients};

@@ -199,6 +199,9 @@ impl<'r> Cells<'r> {
     }
 }
 
+/// A row's line and the model it became, or why it is refused.
+pub type Numbered<R> = (u64, Result<R, RowError>);
+
 /// Reads the rows of one history file.
 pub struct Rows<F> {
     path: PathBuf,
@@ -228,10 +231,7 @@ impl<F: HistoryFile> Rows<F> {
 
     /// The next row: a model, or why it is refused; `None` at the end. An error of the file ends
     /// the reading.
-    pub fn next(
-        &mut self,
-        now: Instant,
-    ) -> Result<Option<(u64, Result<F::Row, RowError>)>, FileError> {
+    pub fn next(&mut self, now: Instant) -> Result<Option<Numbered<F::Row>>, FileError> {
         let line = self.reader.position().line();
         match self.reader.read_record(&mut self.record) {
             Ok(false) => Ok(None),

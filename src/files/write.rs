@@ -211,7 +211,8 @@ mod tests {
 
     #[test]
     fn numbers_have_nine_significant_digits() {
-        let shown = [0.0, 1.0, 0.1234567891234, 123_456_789_012.0, 1e-9, 0.25, -3.5].map(number);
+        let shown =
+            [0.0, 1.0, 0.123_456_789_123_4, 123_456_789_012.0, 1e-9, 0.25, -3.5].map(number);
         insta::assert_compact_debug_snapshot!(shown, @r#"["0", "1", "0.123456789", "123456789012", "1.00000000e-9", "0.25", "-3.5"]"#);
     }
 

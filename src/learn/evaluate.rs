@@ -13,10 +13,10 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
-use super::evidence::Contents;
 use super::learner::{Cut, fit_cut};
 use super::model::Model;
 use super::naive::{Crowd, Event, Method, Weights, events};
+use super::observed::Contents;
 use super::parallel::map;
 use super::reading::{Read, Receipts, Span};
 use super::trials::{Messages, Trial, judge};
@@ -295,13 +295,13 @@ fn trials(model: &Model, cut: &Cut<'_>, newer: Span, past: &[Event], crowd: &Cro
     let older = model.sight(&cut.subject, cut.span());
     let prompt = older.watches.iter().filter(|watch| watch.seen && watch.hours < 2).count();
     let mut trials = Vec::new();
-    for sent in cut.subject.evidence.messages().filter(|sent| newer.contains(sent.sent)) {
+    for sent in cut.subject.evidence.messages().filter(|sent| newer.contains(sent.at)) {
         let Some(read) = Read::new(&sent, newer.until, model.reporting) else { continue };
         let soon = read.seen.is_some_and(|seen| seen <= read.delivered + within);
-        if !soon && newer.until < sent.sent + read.delivered + within {
+        if !soon && newer.until < sent.at + read.delivered + within {
             continue;
         }
-        let hour = model.hour(&cut.subject, sent.sent);
+        let hour = model.hour(&cut.subject, sent.at);
         let list = model.contents.list();
         let content = sent.content.and_then(|c| list.get(usize::from(c))).unwrap_or(&any);
         trials.push(Trial {

@@ -11,10 +11,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
-use crate::model::content::{Category, Content};
-use crate::model::message::Response;
+use super::observed::{Observed, Presence};
+use crate::model::content::Category;
 use crate::model::time::Instant;
 
 const VERSION: u8 = 1;
@@ -22,102 +20,6 @@ const HEADER_BYTES: usize = 9;
 const MESSAGE_BYTES: usize = 12;
 const PRESENCE_BYTES: usize = 5;
 const NONE_CONTENT: u16 = u16::MAX;
-
-/// The contents that evidence refers to by number; only ever grows.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Vec<Content>", into = "Vec<Content>")]
-pub struct Contents {
-    list: Vec<Content>,
-    index: BTreeMap<Content, u16>,
-}
-
-impl Contents {
-    /// The most contents that are told apart; what comes later is learned from without its taste.
-    pub const MAX: usize = 4096;
-
-    /// The number of a content, if it has one.
-    pub fn index(&self, content: &Content) -> Option<u16> {
-        self.index.get(content).copied()
-    }
-
-    /// The number of a content, given to it now if it has none yet and there is room.
-    pub fn enter(&mut self, content: &Content) -> Option<u16> {
-        if let Some(index) = self.index(content) {
-            return Some(index);
-        }
-        let index = u16::try_from(self.list.len()).ok().filter(|i| usize::from(*i) < Self::MAX)?;
-        self.list.push(content.clone());
-        self.index.insert(content.clone(), index);
-        Some(index)
-    }
-
-    /// All contents, by number.
-    pub fn list(&self) -> &[Content] {
-        &self.list
-    }
-}
-
-impl From<Vec<Content>> for Contents {
-    fn from(list: Vec<Content>) -> Self {
-        let index = list.iter().zip(0..).map(|(content, i)| (content.clone(), i)).collect();
-        Self { list, index }
-    }
-}
-
-impl From<Contents> for Vec<Content> {
-    fn from(contents: Contents) -> Self {
-        contents.list
-    }
-}
-
-/// A message as it is known now; the same `hash` and `sent_at` are the same message.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Observed {
-    /// A hash of the message's key.
-    pub hash: u32,
-    /// When it was sent.
-    pub sent_at: Instant,
-    /// Its number in [`Contents`].
-    pub content: Option<u16>,
-    /// Its business purpose.
-    pub category: Option<Category>,
-    /// What came back.
-    pub response: Response,
-}
-
-/// A sign of presence that answers no message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Presence {
-    /// When.
-    pub at: Instant,
-    /// Of what kind.
-    pub kind: PresenceKind,
-}
-
-/// What kind of presence; kinds of the caller's own are `Other`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum PresenceKind {
-    /// The person used the app or site.
-    Session,
-    /// The person wrote first.
-    Inbound,
-    /// The person bought.
-    Purchase,
-    /// A word of the caller's.
-    Other,
-}
-
-impl PresenceKind {
-    /// The kind that a word of an activity file names.
-    pub fn of(word: &str) -> Self {
-        match word {
-            "session" => Self::Session,
-            "inbound" => Self::Inbound,
-            "purchase" => Self::Purchase,
-            _ => Self::Other,
-        }
-    }
-}
 
 /// One person's evidence.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -143,10 +45,10 @@ pub(super) enum Answer {
     Failed,
 }
 
-/// One message, unpacked; `after` holds the seconds from `sent` to each [`Answer`].
+/// One message, unpacked: sent `at`, and `after` so many seconds each [`Answer`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sent {
-    pub(super) sent: u32,
+    pub(super) at: u32,
     hash: u32,
     pub(super) content: Option<u16>,
     pub(super) category: Option<Category>,
@@ -171,7 +73,7 @@ impl Sent {
             r.failed_at,
         ];
         Self {
-            sent,
+            at: sent,
             hash: observed.hash,
             content: observed.content.filter(|content| *content != NONE_CONTENT),
             category: observed.category,
@@ -180,7 +82,7 @@ impl Sent {
     }
 
     fn write(&self, bytes: &mut Vec<u8>) {
-        bytes.extend(self.sent.to_le_bytes());
+        bytes.extend(self.at.to_le_bytes());
         bytes.extend(self.hash.to_le_bytes());
         bytes.extend(self.content.unwrap_or(NONE_CONTENT).to_le_bytes());
         bytes.push(self.category.map_or(0, |category| category as u8 + 1));
@@ -205,7 +107,7 @@ impl Sent {
             n => Some(*Category::ALL.get(usize::from(n) - 1).ok_or(bad("a category", *at + 10))?),
         };
         let mut sent = Self {
-            sent: word(&head[..4]),
+            at: word(&head[..4]),
             hash: word(&head[4..8]),
             content: (content != NONE_CONTENT).then_some(content),
             category,
@@ -295,11 +197,11 @@ impl Evidence {
         }
         let mut history = self.messages();
         let mut sent: BTreeMap<(u32, u32), Sent> =
-            history.by_ref().map(|sent| ((sent.sent, sent.hash), sent)).collect();
+            history.by_ref().map(|sent| ((sent.at, sent.hash), sent)).collect();
         let mut seen: Vec<(u32, u8)> = history.presences().collect();
         for observed in messages {
             let new = Sent::new(observed);
-            sent.insert((new.sent, new.hash), new);
+            sent.insert((new.at, new.hash), new);
         }
         seen.extend(presences.iter().map(|p| (seconds(p.at), p.kind as u8)));
         seen.sort_unstable();
@@ -308,7 +210,9 @@ impl Evidence {
         let mut bytes = vec![VERSION];
         bytes.extend((sent.len() as u32).to_le_bytes());
         bytes.extend((seen.len() as u32).to_le_bytes());
-        sent.values().for_each(|sent| sent.write(&mut bytes));
+        for sent in sent.values() {
+            sent.write(&mut bytes);
+        }
         for (at, kind) in seen {
             bytes.extend(at.to_le_bytes());
             bytes.push(kind);
@@ -319,7 +223,7 @@ impl Evidence {
     /// Seconds of all messages and presences before `until`, in no order.
     pub(super) fn times(&self, until: u32) -> Vec<u32> {
         let mut history = self.messages();
-        let mut times: Vec<u32> = history.by_ref().map(|sent| sent.sent).collect();
+        let mut times: Vec<u32> = history.by_ref().map(|sent| sent.at).collect();
         times.extend(history.presences().map(|(at, _)| at));
         times.retain(|at| *at < until);
         times
@@ -327,7 +231,12 @@ impl Evidence {
 
     /// Seconds of the newest message or presence before `until`.
     pub(super) fn last(&self, until: u32) -> Option<u32> {
-        self.times(until).into_iter().max()
+        let mut history = self.messages();
+        let sent = history.by_ref().map(|sent| sent.at).take_while(|at| *at < until).last();
+        // what is left of the messages has to be walked over before the presences begin
+        history.by_ref().for_each(drop);
+        let seen = history.presences().map(|(at, _)| at).take_while(|at| *at < until).last();
+        sent.max(seen)
     }
 
     /// The messages, oldest first.
@@ -364,7 +273,9 @@ impl Iterator for History<'_> {
 mod tests {
     use chrono::{DateTime, TimeDelta};
 
+    use super::super::observed::PresenceKind;
     use super::*;
+    use crate::model::message::Response;
 
     fn at(seconds: i64) -> Instant {
         DateTime::from_timestamp(1_750_000_000 + seconds, 0).unwrap()
@@ -390,8 +301,8 @@ mod tests {
         let mut together = Evidence::default();
         together.fold(&[a.clone(), b.clone()], &[session(9), session(3)]);
         let mut apart = Evidence::default();
-        apart.fold(&[b.clone()], &[session(3)]);
-        apart.fold(&[a.clone()], &[session(9), session(3)]);
+        apart.fold(std::slice::from_ref(&b), &[session(3)]);
+        apart.fold(std::slice::from_ref(&a), &[session(9), session(3)]);
         apart.fold(&[a, b], &[]);
         assert_eq!(together, apart);
         assert_eq!(together.messages().count(), 2);

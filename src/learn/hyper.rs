@@ -14,6 +14,9 @@ pub(super) struct Hyper {
     pub(super) classes: usize,
     /// In how many days an observation comes to count half.
     pub(super) half_life: f32,
+    /// The power to which a person's week is taken in the end: below 1 where habits hold less than
+    /// the past says.
+    pub(super) sharpness: f32,
     /// Of people around their chronotype.
     pub(super) person: Strengths,
     /// Of chronotypes around the population.
@@ -26,11 +29,12 @@ impl Default for Hyper {
         Self {
             classes: 12,
             half_life: ENDLESS,
+            sharpness: 1.0,
             person: Strengths {
                 hour: hold(40.0, 2.5),
                 fine: hold(80.0, 1.0),
                 weekend: hold(40.0, 0.0),
-                day: hold(120.0, 0.0),
+                day: hold(40.0, 0.0),
                 part: hold(120.0, 2.5),
                 cell: hold(ENDLESS, 2.5),
             },
@@ -38,8 +42,8 @@ impl Default for Hyper {
                 hour: hold(50.0, 0.7),
                 fine: hold(ENDLESS, 0.7),
                 weekend: hold(50.0, 0.0),
-                day: hold(200.0, 0.0),
-                part: hold(100.0, 0.7),
+                day: hold(100.0, 0.0),
+                part: hold(40.0, 0.7),
                 cell: hold(400.0, 0.7),
             },
         }
@@ -55,14 +59,15 @@ pub(super) const ERRORS: f64 = 1.0;
 /// What the search tries, in this order; each value is tried in place of the best so far.
 pub(super) const SEARCH: &[(Knob, &[f32])] = &[
     (|h, x| h.classes = x as usize, &[6.0, 24.0]),
-    (|h, x| h.half_life = x, &[720.0, 360.0]),
+    (|h, x| h.half_life = x, &[1000.0, 500.0, 250.0]),
     (|h, x| h.person.hour.strength = x, &[20.0, 80.0, 10.0, 160.0]),
     (|h, x| h.person.fine.strength = x, &[40.0, 160.0, 20.0, ENDLESS]),
     (|h, x| h.person.weekend.strength = x, &[10.0, 150.0, 3.0]),
-    (|h, x| h.person.day.strength = x, &[60.0, 30.0, 500.0]),
+    (|h, x| h.person.day.strength = x, &[150.0, 500.0, 15.0]),
     (|h, x| h.person.part.strength = x, &[40.0, 400.0, 15.0]),
     (|h, x| h.person.cell.strength = x, &[300.0, 100.0]),
     (|h, x| h.person.hour.bandwidth = x, &[1.5, 0.7]),
+    (|h, x| h.sharpness = x, &[0.9, 0.8, 1.1]),
     (|h, x| h.class.cell.strength = x, &[100.0, 1600.0]),
 ];
 

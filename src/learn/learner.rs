@@ -74,17 +74,21 @@ pub(super) fn fit_cut(
 
     progress("choosing settings", 0.1);
     let split = Split::new(&sample, &model, settings);
-    model.hyper = split.choose(&model, settings, seed, progress)?;
+    model.hyper = split.choose(settings, seed, progress)?;
 
     progress("fitting", 0.7);
     let sights = map(&sample, settings.threads, |cut| model.sight(&cut.subject, cut.span()));
-    let parts = Parts::fit(&sights, &model.hyper, &model, settings, seed)?;
-    model.held_out = split.held_out(&model, settings, seed)?;
+    let parts = Parts::fit(&sights, &model.hyper, contents.list().len(), settings, seed)?;
+    model.held_out = split.held_out(&model.hyper, settings, seed)?;
     model.take(parts);
     responses::fit(&mut model, &sample, settings.threads)?;
     model.segment(&sample, settings.threads);
     progress("done", 1.0);
-    if model.is_finite() { Ok(model) } else { Err(FitError::new("model", "it is not finite")) }
+    if model.parts.is_finite() {
+        Ok(model)
+    } else {
+        Err(FitError::new("model", "it is not finite"))
+    }
 }
 
 /// A sample of those of whom anything is known, by a hash of their place and the seed.
@@ -108,4 +112,160 @@ fn mix(x: u64) -> u64 {
     let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     x ^ (x >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, TimeDelta};
+    use chrono_tz::Tz;
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::super::{Evidence, Observed, Presence, PresenceKind};
+    use super::*;
+    use crate::model::content::{Content, Goal, Media};
+    use crate::model::message::Response;
+
+    const PEOPLE: usize = 120;
+
+    fn at(seconds: i64) -> Instant {
+        DateTime::from_timestamp(1_767_225_600 + seconds, 0).unwrap()
+    }
+
+    fn contents() -> Contents {
+        let mut contents = Contents::default();
+        for media in [Media::Text, Media::Video] {
+            contents.enter(&Content { media, style: None });
+        }
+        contents
+    }
+
+    /// Messages at any hour of every third day; odd people look at 9:00 and the others at 20:00 UTC,
+    /// and read most of what waits then.
+    fn histories() -> Vec<(Vec<Observed>, Vec<Presence>)> {
+        let mut random = ChaCha8Rng::seed_from_u64(4);
+        let mut message = |person: usize, index: u32| {
+            let second = random.gen_range(0..86_400);
+            let sent = at(i64::from(index) * 3 * 86_400 + second);
+            let looks = if person % 2 == 1 { 9 } else { 20 } * 3600 + random.gen_range(0..3000);
+            let delay = (looks - second).rem_euclid(86_400).max(5);
+            let read = random.gen_bool(0.7).then_some(sent + TimeDelta::seconds(delay));
+            Observed {
+                hash: index,
+                sent_at: sent,
+                content: Some((index % 2) as u16),
+                category: None,
+                response: Response {
+                    delivered_at: Some(sent + TimeDelta::seconds(2)),
+                    read_at: read,
+                    ..Response::default()
+                },
+            }
+        };
+        (0..PEOPLE)
+            .map(|person| {
+                let messages = (0..20).map(|index| message(person, index)).collect();
+                let session = Presence { at: at(86_400), kind: PresenceKind::Session };
+                (messages, if person % 3 == 0 { vec![session] } else { Vec::new() })
+            })
+            .collect()
+    }
+
+    fn learn(evidence: &[Evidence], as_of: Instant, threads: usize) -> Model {
+        let subjects: Vec<Subject<'_>> = evidence.iter().map(subject).collect();
+        let settings = Settings { threads, ..Settings::default() };
+        fit(&subjects, &contents(), &settings, as_of, 1, &mut |_, _| {}).unwrap()
+    }
+
+    fn subject(evidence: &Evidence) -> Subject<'_> {
+        Subject { zone: Tz::UTC, country: None, tags: &[], evidence }
+    }
+
+    fn text(model: &Model) -> String {
+        serde_json::to_string(model).unwrap()
+    }
+
+    #[test]
+    fn a_late_read_and_any_order_of_arrival_teach_the_same_to_the_bit() {
+        let (mut at_once, mut late) = (Vec::new(), Vec::new());
+        for (messages, presences) in histories() {
+            let mut whole = Evidence::default();
+            whole.fold(&messages, &presences);
+            at_once.push(whole);
+            let mut unread = messages.clone();
+            unread.iter_mut().for_each(|message| message.response.read_at = None);
+            unread.reverse();
+            let mut piecemeal = Evidence::default();
+            unread.iter().for_each(|m| piecemeal.fold(std::slice::from_ref(m), &[]));
+            piecemeal.fold(&messages[7..], &presences);
+            piecemeal.fold(&messages, &presences);
+            late.push(piecemeal);
+        }
+        let as_of = at(62 * 86_400);
+        let (first, second) = (learn(&at_once, as_of, 1), learn(&late, as_of, 3));
+        assert_eq!(text(&first), text(&second));
+        for (a, b) in at_once.iter().zip(&late) {
+            let bits = |model: &Model, evidence: &Evidence| {
+                model.preference(&subject(evidence), as_of).presence().map(f64::to_bits)
+            };
+            assert_eq!(bits(&first, a), bits(&second, b));
+        }
+    }
+
+    #[test]
+    fn what_came_after_the_date_is_not_known() {
+        let as_of = at(30 * 86_400);
+        let (mut all, mut before) = (Vec::new(), Vec::new());
+        for (messages, presences) in histories() {
+            let mut whole = Evidence::default();
+            whole.fold(&messages, &presences);
+            all.push(whole);
+            let mut early = messages;
+            early.retain(|message| message.sent_at < as_of);
+            for message in &mut early {
+                message.response.read_at = message.response.read_at.filter(|at| *at <= as_of);
+            }
+            let mut cut = Evidence::default();
+            cut.fold(&early, &presences);
+            before.push(cut);
+        }
+        assert_eq!(text(&learn(&all, as_of, 2)), text(&learn(&before, as_of, 2)));
+    }
+
+    #[test]
+    fn who_reads_in_the_evening_is_written_to_then_and_a_newcomer_as_people_are() {
+        let evidence: Vec<Evidence> = histories()
+            .into_iter()
+            .map(|(messages, presences)| {
+                let mut evidence = Evidence::default();
+                evidence.fold(&messages, &presences);
+                evidence
+            })
+            .collect();
+        let as_of = at(62 * 86_400);
+        let model = learn(&evidence, as_of, 2);
+        let model: Model = serde_json::from_str(&text(&model)).unwrap();
+        let content = Content { media: Media::Text, style: None };
+        let two_hours = std::time::Duration::from_hours(2);
+        let at_hour = |evidence: &Evidence, hour: usize| {
+            let preference = model.preference(&subject(evidence), as_of);
+            let chances = preference.chances(&content, Goal::Read, two_hours);
+            (0..7).map(|day| chances[day * 24 + hour]).sum::<f32>()
+        };
+        let (evening, morning) = (&evidence[2], &evidence[1]);
+        assert!(at_hour(evening, 19) > 2.0 * at_hour(evening, 8));
+        assert!(at_hour(morning, 8) > 2.0 * at_hour(morning, 19));
+        let newcomer = Evidence::default();
+        assert!(at_hour(&newcomer, 8) < at_hour(morning, 8));
+        assert!(at_hour(&newcomer, 19) < at_hour(evening, 19));
+        assert!(at_hour(&newcomer, 19) > at_hour(morning, 19));
+    }
+
+    #[test]
+    fn nobody_known_is_no_failure() {
+        let model = learn(&[Evidence::default()], at(0), 2);
+        let preference = model.preference(&subject(&Evidence::default()), at(0));
+        assert!((preference.presence()[17] - 1.0 / 168.0).abs() < 1e-9);
+        assert!(preference.evidence() == 0.0);
+    }
 }

@@ -6,9 +6,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::parallel::in_chunks;
+use super::hyper::Hyper;
 use super::reading::Reading;
-use super::shape::{Counts, EVEN, HOUR, REST, Strengths, WHOLE, Week, normalize, refine};
+use super::shape::{Counts, EVEN, HOUR, REST, Refiner, Strengths, Week, normalize};
 use crate::model::preference::WEEK_HOURS;
 
 /// The mixture and the spread of people around it.
@@ -16,6 +16,7 @@ use crate::model::preference::WEEK_HOURS;
 #[serde(from = "Stored", into = "Stored")]
 pub(super) struct Chronotypes {
     stored: Stored,
+    refiner: Refiner,
     tables: Vec<Table>,
 }
 
@@ -40,6 +41,7 @@ struct Stored {
     weeks: Vec<Vec<f32>>,
     level: Level,
     person: Strengths,
+    sharpness: f32,
 }
 
 /// The gamma distribution of people's levels of reading, relative to fresh average messages.
@@ -115,6 +117,8 @@ impl Table {
 pub(super) struct Habit {
     /// Mean 1.
     pub(super) week: Week,
+    /// What the classes alone make of it: nothing in it was fitted to the person's own events.
+    pub(super) plain: Week,
     /// Posterior mean of the level.
     pub(super) level: f32,
     /// Posterior share of each class.
@@ -122,9 +126,10 @@ pub(super) struct Habit {
 }
 
 impl Chronotypes {
-    pub(super) fn new(share: Vec<f64>, weeks: Vec<Week>, level: Level, person: Strengths) -> Self {
+    pub(super) fn new(share: Vec<f64>, weeks: Vec<Week>, level: Level, hyper: &Hyper) -> Self {
         let weeks = weeks.into_iter().map(Vec::from).collect();
-        Stored { share, weeks, level, person }.into()
+        let Hyper { person, sharpness, .. } = *hyper;
+        Stored { share, weeks, level, person, sharpness }.into()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -144,8 +149,9 @@ impl Chronotypes {
     }
 
     /// The same classes around which people vary otherwise.
-    pub(super) fn with_strengths(&self, person: Strengths) -> Self {
-        Stored { person, ..self.stored.clone() }.into()
+    pub(super) fn with(&self, hyper: &Hyper) -> Self {
+        let Hyper { person, sharpness, .. } = *hyper;
+        Stored { person, sharpness, ..self.stored.clone() }.into()
     }
 
     /// The E-step for one person, starting from prior shares of the classes.
@@ -153,7 +159,9 @@ impl Chronotypes {
         let events: Vec<(usize, f32)> =
             reading.observed.iter().copied().enumerate().filter(|(_, n)| *n > 0.0).collect();
         let mut observed = [0.0f32; 24];
-        events.iter().for_each(|(hour, n)| observed[hour % 24] += n);
+        for (hour, n) in &events {
+            observed[hour % 24] += n;
+        }
         let watched = reading.exposure.iter().any(|x| *x > 0.0);
         let mut likelihood = Vec::with_capacity(self.len());
         let mut levels = Vec::with_capacity(self.len());
@@ -197,21 +205,29 @@ impl Chronotypes {
             }
             counts.clone()
         };
-        let mut week = [0.0; WEEK_HOURS];
+        let (mut week, mut plain) = ([0.0; WEEK_HOURS], [0.0; WEEK_HOURS]);
         for class in 0..self.len() {
             let (share, level) = (met.share[class], met.level[class]);
             if share >= UNLIKELY {
                 let mut own = *self.week(class);
-                refine(&mut own, &watch(level), &self.stored.person, &HOUR);
+                plain.iter_mut().zip(own).for_each(|(plain, own)| *plain += share * level * own);
+                self.refiner.refine(&mut own, &watch(level), &HOUR);
                 week.iter_mut().zip(own).for_each(|(week, own)| *week += share * level * own);
             }
         }
         normalize(&mut week);
+        normalize(&mut plain);
         let expected = |week: &Week| week.iter().zip(&reading.exposure).map(|(w, e)| w * e).sum();
         let level = self.stored.level.meet(reading.reads, expected(&week));
-        refine(&mut week, &watch(level), &self.stored.person, &REST);
+        self.refiner.refine(&mut week, &watch(level), &REST);
+        if (self.stored.sharpness - 1.0).abs() > f32::EPSILON {
+            for rate in &mut week {
+                *rate = rate.powf(self.stored.sharpness);
+            }
+            normalize(&mut week);
+        }
         let level = self.stored.level.meet(reading.reads, expected(&week));
-        Habit { week, level, share: met.share }
+        Habit { week, plain, level, share: met.share }
     }
 }
 
@@ -219,7 +235,8 @@ impl From<Stored> for Chronotypes {
     fn from(stored: Stored) -> Self {
         let strength = stored.person.hour.strength;
         let tables = stored.weeks.iter().map(|week| Table::new(week, strength)).collect();
-        Self { stored, tables }
+        let refiner = Refiner::new(&stored.person);
+        Self { stored, refiner, tables }
     }
 }
 
@@ -253,185 +270,6 @@ fn ln_gamma(x: f64) -> f64 {
     let series =
         inverse * (1.0 / 12.0 - inverse * inverse * (1.0 / 360.0 - inverse * inverse / 1260.0));
     (x - 0.5) * x.ln() - x + 0.918_938_533_204_672_8 + series - product.ln()
-}
-
-/// How a mixture is fitted.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Fitting {
-    /// Of people around their class.
-    pub(super) person: Strengths,
-    /// Of classes around the population.
-    pub(super) class: Strengths,
-    /// Rounds of EM.
-    pub(super) rounds: usize,
-    /// For the E-step; the result does not depend on it.
-    pub(super) threads: usize,
-}
-
-/// The population's own week, and the mean level in it: what is expected of a person of whom
-/// nothing is known.
-pub(super) fn population(readings: &[Reading], hold: &Strengths) -> (Week, Level) {
-    const ROUNDS: usize = 3;
-    let mut week = [1.0; WEEK_HOURS];
-    let mut level = mean_level(readings, &week);
-    for _ in 0..ROUNDS {
-        let mut counts = Counts::default();
-        for reading in readings {
-            counts.add(reading, 1.0, level.mean as f32, hold.hour.strength);
-        }
-        week = [1.0; WEEK_HOURS];
-        refine(&mut week, &counts, hold, &WHOLE);
-        level = mean_level(readings, &week);
-    }
-    (week, level)
-}
-
-/// Fits chronotypes by expectation–maximization from a first assignment of people to classes.
-pub(super) fn expectation_maximization(
-    readings: &[Reading],
-    start: &[usize],
-    classes: usize,
-    fitting: Fitting,
-) -> Chronotypes {
-    let (base, level) = population(readings, &fitting.class);
-    let mut sums = Sums::new(classes);
-    for (reading, class) in readings.iter().zip(start) {
-        let mut share = vec![0.0; classes];
-        share[*class] = 1.0;
-        let met = Met { share, level: vec![level.mean as f32; classes] };
-        sums.add(reading, &met, &fitting);
-    }
-    let mut mixture = sums.maximize(&base, level, &fitting);
-    for _ in 0..fitting.rounds {
-        let prior = mixture.share().to_vec();
-        let parts = in_chunks(readings, fitting.threads, |chunk| {
-            let mut sums = Sums::new(classes);
-            for reading in chunk {
-                sums.add(reading, &mixture.meet(reading, &prior), &fitting);
-            }
-            sums
-        });
-        let mut sums = Sums::new(classes);
-        parts.iter().for_each(|part| sums.merge(part));
-        mixture = sums.maximize(&base, mixture.level(), &fitting);
-    }
-    mixture
-}
-
-fn mean_level(readings: &[Reading], base: &Week) -> Level {
-    let (mut reads, mut exposure) = (0.0, 0.0);
-    for reading in readings {
-        reads += f64::from(reading.reads);
-        exposure += reading.exposure.iter().zip(base).map(|(e, w)| f64::from(e * w)).sum::<f64>();
-    }
-    Level { shape: 1.0, mean: if reads > 0.0 { reads / exposure } else { 1.0 } }
-}
-
-impl Counts {
-    /// A person who was seen often says less with each event than one who was seen once: the weight
-    /// is that of a Dirichlet-multinomial, up to `strength` events a person.
-    fn add(&mut self, reading: &Reading, share: f32, level: f32, strength: f32) {
-        if reading.late {
-            return;
-        }
-        let weight = share * strength / (strength + reading.reads + reading.signs);
-        let signs = reading.signs / WEEK_HOURS as f32;
-        for h in 0..WEEK_HOURS {
-            self.observed[h] += weight * reading.observed[h];
-            self.watched[h] += weight * (level * reading.exposure[h] + signs);
-        }
-    }
-
-    fn merge(&mut self, other: &Self) {
-        for h in 0..WEEK_HOURS {
-            self.observed[h] += other.observed[h];
-            self.watched[h] += other.watched[h];
-        }
-    }
-}
-
-/// What an E-step leaves for the M-step.
-struct Sums {
-    share: Vec<f64>,
-    counts: Vec<Counts>,
-    /// People with messages, their levels and the logarithms of their levels.
-    people: f64,
-    level: f64,
-    log_level: f64,
-}
-
-impl Sums {
-    fn new(classes: usize) -> Self {
-        Self {
-            share: vec![0.0; classes],
-            counts: vec![Counts::default(); classes],
-            people: 0.0,
-            level: 0.0,
-            log_level: 0.0,
-        }
-    }
-
-    fn add(&mut self, reading: &Reading, met: &Met, fitting: &Fitting) {
-        const UNLIKELY: f32 = 1e-4;
-        let mut mean = 0.0;
-        for (class, share) in met.share.iter().copied().enumerate() {
-            self.share[class] += f64::from(share);
-            mean += f64::from(share * met.level[class]);
-            if share >= UNLIKELY {
-                self.counts[class].add(
-                    reading,
-                    share,
-                    met.level[class],
-                    fitting.person.hour.strength,
-                );
-            }
-        }
-        if reading.evidence > reading.signs {
-            self.people += 1.0;
-            self.level += mean;
-            // E[ln L] of a gamma posterior lies below the logarithm of its mean by about 1/2n
-            let n = 1.0 + f64::from(reading.reads);
-            self.log_level += mean.ln() - 0.5 / n - 1.0 / (12.0 * n * n);
-        }
-    }
-
-    fn merge(&mut self, other: &Self) {
-        self.share.iter_mut().zip(&other.share).for_each(|(a, b)| *a += b);
-        self.counts.iter_mut().zip(&other.counts).for_each(|(a, b)| a.merge(b));
-        self.people += other.people;
-        self.level += other.level;
-        self.log_level += other.log_level;
-    }
-
-    fn maximize(&self, base: &Week, before: Level, fitting: &Fitting) -> Chronotypes {
-        const PRIOR: f64 = 0.5;
-        let total: f64 = self.share.iter().map(|s| s + PRIOR).sum();
-        let share = self.share.iter().map(|s| (s + PRIOR) / total).collect();
-        let weeks = self
-            .counts
-            .iter()
-            .map(|counts| {
-                let mut week = *base;
-                refine(&mut week, counts, &fitting.class, &WHOLE);
-                week
-            })
-            .collect();
-        let level = if self.people > 0.0 {
-            let mean = self.level / self.people;
-            let spread = mean.ln() - self.log_level / self.people;
-            Level { shape: gamma_shape(spread), mean }
-        } else {
-            before
-        };
-        Chronotypes::new(share, weeks, level, fitting.person)
-    }
-}
-
-/// The shape of a gamma distribution from `ln mean − mean ln`, by Minka's starting value
-/// ("Estimating a Gamma distribution", 2002).
-fn gamma_shape(spread: f64) -> f64 {
-    let s = spread.max(1e-3);
-    ((3.0 - s + ((s - 3.0).powi(2) + 24.0 * s).sqrt()) / (12.0 * s)).clamp(0.3, 6.0)
 }
 
 #[cfg(test)]

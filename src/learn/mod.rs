@@ -12,16 +12,20 @@
 //! and however many threads worked, it comes out the same to the bit.
 
 mod decay;
+pub mod drift;
 pub mod evaluate;
 mod evidence;
 mod fit;
 mod hyper;
+pub mod insight;
 mod learner;
 mod local;
+mod maximize;
 mod mixture;
 mod model;
 mod naive;
 mod names;
+mod observed;
 mod parallel;
 mod parts;
 mod reading;
@@ -37,11 +41,14 @@ use std::fmt;
 
 use chrono_tz::Tz;
 
+pub use self::drift::{Drift, drift};
 pub use self::evaluate::{Evaluation, evaluate};
-pub use self::evidence::{BadEvidence, Contents, Evidence, Observed, Presence, PresenceKind};
+pub use self::evidence::{BadEvidence, Evidence};
+pub use self::insight::{Insight, insights};
 pub use self::learner::fit;
 pub use self::model::{Data, Model};
 pub use self::naive::Method;
+pub use self::observed::{Contents, Observed, Presence, PresenceKind};
 pub use self::score::HeldOut;
 pub use self::trials::Messages;
 use crate::model::recipient::Country;

@@ -5,17 +5,17 @@ use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
-use super::evidence::{Answer, Contents};
+use super::evidence::Answer;
 use super::hyper::{ENDLESS, Hyper};
 use super::learner::Cut;
 use super::local::{Zones, week_hour};
 use super::mixture::{Chronotypes, Level};
+use super::observed::Contents;
 use super::parallel::{in_chunks, map};
-use super::parts::{Parts, tried};
-use super::reading::{AGE_MAX, Fading, Reading, Reporting, Sight, Span};
+use super::parts::{Known, OwnTastes, Parts};
+use super::reading::{AGE_MAX, Fading, Reporting, Sight, Span};
 use super::responses::Responses;
 use super::score::HeldOut;
-use super::shape::Strengths;
 use super::taste::Tastes;
 use super::{FitError, Subject, names, seconds};
 use crate::model::preference::{ContentFigures, Curve, Person, Population, Preference, WEEK_HOURS};
@@ -34,9 +34,7 @@ pub struct Model {
     pub(super) hyper: Hyper,
     pub(super) reporting: Reporting,
     pub(super) contents: Contents,
-    pub(super) fading: Fading,
-    pub(super) tastes: Tastes,
-    pub(super) chronotypes: Chronotypes,
+    pub(super) parts: Parts,
     names: Vec<String>,
     /// Shares of the chronotypes among people of a zone, country or tag.
     segments: BTreeMap<String, Vec<f64>>,
@@ -80,7 +78,9 @@ impl Data {
     pub(super) fn of(people: &[Cut<'_>], threads: usize) -> Self {
         let parts = in_chunks(people, threads, |chunk| {
             let mut tally = Tally::default();
-            chunk.iter().for_each(|cut| tally.add(cut));
+            for cut in chunk {
+                tally.add(cut);
+            }
             tally
         });
         let mut all = Tally { first: u32::MAX, ..Tally::default() };
@@ -122,14 +122,14 @@ impl Tally {
             self.first = u32::MAX;
         }
         let mut history = cut.subject.evidence.messages();
-        for sent in history.by_ref().filter(|sent| sent.sent < cut.until) {
+        for sent in history.by_ref().filter(|sent| sent.at < cut.until) {
             self.messages += 1;
-            self.first = self.first.min(sent.sent);
-            self.last = self.last.max(sent.sent);
+            self.first = self.first.min(sent.at);
+            self.last = self.last.max(sent.at);
             self.delivered += u64::from(sent.after(Answer::Delivered).is_some());
             if let Some(read) = sent.after(Answer::Read) {
                 self.reads += 1;
-                self.whole_minutes += u64::from((sent.sent + read).is_multiple_of(60));
+                self.whole_minutes += u64::from((sent.at + read).is_multiple_of(60));
             }
         }
         for (at, _) in history.presences().filter(|(at, _)| *at < cut.until) {
@@ -165,10 +165,12 @@ impl Model {
             data: Data { people: 0, messages: 0, signs: 0, first: None, last: None, reporting },
             hyper,
             reporting,
-            fading: Fading::default(),
-            tastes: Tastes::even(contents.list().len()),
+            parts: Parts {
+                fading: Fading::default(),
+                tastes: Tastes::even(contents.list().len()),
+                chronotypes: Chronotypes::new(vec![1.0], vec![[1.0; WEEK_HOURS]], level, &hyper),
+            },
             contents,
-            chronotypes: Chronotypes::new(vec![1.0], vec![[1.0; WEEK_HOURS]], level, hyper.person),
             names: vec!["unknown".to_owned()],
             segments: BTreeMap::new(),
             responses: Responses::default(),
@@ -193,35 +195,33 @@ impl Model {
         &self.held_out
     }
 
-    /// The settings that were chosen, and what was found of the population, in one line.
+    /// The settings that were chosen, and what was found of the population, as a JSON object.
     pub fn describe(&self) -> String {
-        let Strengths { hour, fine, weekend, day, part, cell } = self.hyper.person;
-        let (decay, level) = (&self.fading.decay, self.chronotypes.level());
-        format!(
-            "{} chronotypes, half-life {} days, strengths {} {} {} {} {} {}, unread after 6 h {:.2} \
-             12 h {:.2} 24 h {:.2}, level {:.3} shape {:.1}, taste spread {:.2}, receipts off \
-             where silent {:.2}",
-            self.chronotypes.len(),
-            self.hyper.half_life,
-            hour.strength,
-            fine.strength,
-            weekend.strength,
-            day.strength,
-            part.strength,
-            cell.strength,
-            decay[6],
-            decay[12],
-            decay[24],
-            level.mean,
-            level.shape,
-            self.tastes.spread,
-            self.fading.silent_off,
-        )
+        let (fading, level) = (&self.parts.fading, self.parts.chronotypes.level());
+        let described = serde_json::json!({
+            "settings": self.hyper,
+            "hazard_left_after_hours": {
+                "6": fading.decay[6] / fading.decay[1],
+                "12": fading.decay[12] / fading.decay[1],
+                "24": fading.decay[24] / fading.decay[1],
+            },
+            "reads_an_hour_when_fresh": level.mean,
+            "taste_spread": self.parts.tastes.spread,
+            "silent_people_with_receipts_off": fading.silent_off,
+            "calibration_error_of_click_reply_conversion_opt_out": self.responses.errors(),
+        });
+        described.to_string()
+    }
+
+    /// Name of each chronotype and the hour of the day in which its people are most present.
+    pub(super) fn peaks(&self) -> Vec<(&str, usize)> {
+        let peak = |class: usize| names::peak(self.parts.chronotypes.week(class));
+        self.names.iter().enumerate().map(|(class, name)| (name.as_str(), peak(class))).collect()
     }
 
     /// Name and share of each chronotype, largest first.
     pub fn chronotypes(&self) -> Vec<(&str, f64)> {
-        let shares = self.chronotypes.share().iter().copied();
+        let shares = self.parts.chronotypes.share().iter().copied();
         let mut all: Vec<_> = self.names.iter().map(String::as_str).zip(shares).collect();
         all.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(b.0)));
         all
@@ -231,32 +231,13 @@ impl Model {
     pub fn preference(&self, subject: &Subject<'_>, as_of: Instant) -> Preference {
         let sight = self.sight(subject, Span { from: 0, until: seconds(as_of) });
         let prior = self.prior(subject);
-        let half_life = self.hyper.half_life;
-        let mut reading =
-            Reading::new(&sight, &self.fading, half_life, |content| self.tastes.of_all(content));
-        let mut habit = self.chronotypes.habit(&reading, &prior);
-        let mut own: Vec<(f32, f32)> = self
-            .tastes
-            .mean
-            .iter()
-            .map(|mean| (mean.exp() as f32, self.tastes.spread as f32))
-            .collect();
-        if !sight.watches.is_empty() {
-            let mean = self.chronotypes.level().mean as f32;
-            let tried = tried(&sight, &habit.week, mean, &self.fading, self.tastes.mean.len());
-            for taste in self.tastes.of(&tried) {
-                own[usize::from(taste.content)] = (taste.mean as f32, taste.spread as f32);
-            }
-            reading = Reading::new(&sight, &self.fading, half_life, |content| {
-                content.and_then(|c| own.get(usize::from(c))).map_or(1.0, |taste| taste.0)
-            });
-            habit = self.chronotypes.habit(&reading, &prior);
-        }
+        let Known { reading, habit, tastes: OwnTastes(own) } =
+            self.parts.meet(&sight, self.hyper.half_life, &prior);
         let mut certainty = [self.hyper.person.hour.strength / 24.0; 24];
         for (hour, observed) in reading.observed.iter().enumerate() {
             certainty[hour % 24] += observed;
         }
-        let level = self.chronotypes.level();
+        let level = self.parts.chronotypes.level();
         let chronotype =
             (0..habit.share.len()).max_by(|a, b| habit.share[*a].total_cmp(&habit.share[*b]));
         let chronotype = chronotype.unwrap_or(0);
@@ -321,18 +302,8 @@ impl Model {
     /// Takes what was fitted.
     pub(super) fn take(&mut self, parts: Parts) {
         self.names = names::of(&parts.chronotypes);
-        self.fading = parts.fading;
-        self.tastes = parts.tastes;
-        self.chronotypes = parts.chronotypes;
+        self.parts = parts;
         self.ready.population = OnceLock::new();
-    }
-
-    pub(super) fn is_finite(&self) -> bool {
-        let weeks = (0..self.chronotypes.len()).flat_map(|class| self.chronotypes.week(class));
-        let numbers = self.chronotypes.share().iter().chain(&self.tastes.mean);
-        weeks.chain(&self.fading.decay).all(|x| x.is_finite())
-            && numbers.chain([&self.tastes.spread]).all(|x| x.is_finite())
-            && self.chronotypes.level().mean.is_finite()
     }
 
     /// Shares of the chronotypes that are expected of a person before any evidence: the mean of
@@ -341,22 +312,20 @@ impl Model {
         let known: Vec<&Vec<f64>> =
             subject.segments().filter_map(|key| self.segments.get(&key)).collect();
         if known.is_empty() {
-            return self.chronotypes.share().to_vec();
+            return self.parts.chronotypes.share().to_vec();
         }
         let mean = |class: usize| known.iter().map(|s| s[class]).sum::<f64>() / known.len() as f64;
-        (0..self.chronotypes.len()).map(mean).collect()
+        (0..self.parts.chronotypes.len()).map(mean).collect()
     }
 
     /// Learns the shares of the chronotypes in each segment.
     pub(super) fn segment(&mut self, sample: &[Cut<'_>], threads: usize) {
         const PEOPLE_MIN: f64 = 20.0;
         const PSEUDO: f64 = 20.0;
-        let all = self.chronotypes.share().to_vec();
+        let all = self.parts.chronotypes.share().to_vec();
         let shares = map(sample, threads, |cut| {
             let sight = self.sight(&cut.subject, cut.span());
-            let taste = |content| self.tastes.of_all(content);
-            let reading = Reading::new(&sight, &self.fading, self.hyper.half_life, taste);
-            self.chronotypes.meet(&reading, &all).share
+            self.parts.meet(&sight, self.hyper.half_life, &all).habit.share
         });
         let mut segments: BTreeMap<String, (f64, Vec<f64>)> = BTreeMap::new();
         for (cut, share) in sample.iter().zip(&shares) {
@@ -388,14 +357,14 @@ impl Model {
     fn population(&self) -> Arc<Population> {
         let build = || {
             let figures = |index: usize| ContentFigures {
-                taste: self.tastes.mean[index].exp() as f32,
+                taste: self.parts.tastes.mean[index].exp() as f32,
                 answers: self.responses.content_answers(index),
                 opt_out: self.responses.content_opt_out(index),
             };
             let list = self.contents.list();
             let (answers, opt_out) = self.responses.calibration();
             Arc::new(Population {
-                decay: self.fading.decay.iter().copied().take(AGE_MAX).collect(),
+                decay: self.parts.fading.decay.iter().copied().take(AGE_MAX).collect(),
                 contents: self.order().into_iter().map(|i| (list[i].clone(), figures(i))).collect(),
                 delays: self.responses.delays(),
                 read: self.read.clone(),

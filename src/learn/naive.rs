@@ -80,7 +80,7 @@ impl Crowd {
                 week[event.hour] += 1.0 / events.len() as f64;
             }
         }
-        Self { week: normalized(week) }
+        Self { week: normalized(&week) }
     }
 
     /// What a method makes of one person's past.
@@ -111,7 +111,7 @@ impl Crowd {
 
     /// The chosen hours before all others, which follow as everybody has them.
     fn prefer(&self, chosen: impl Fn(usize) -> bool) -> Weights {
-        normalized(std::array::from_fn(|h| self.week[h] + f64::from(u8::from(chosen(h)))))
+        normalized(&std::array::from_fn(|h| self.week[h] + f64::from(u8::from(chosen(h)))))
     }
 }
 
@@ -129,10 +129,15 @@ fn median_rule(events: &[Event]) -> (Vec<usize>, Vec<usize>) {
     let mut hours: Vec<usize> = recent.iter().map(|hour| hour % 24).collect();
     hours.sort_unstable();
     let middle = hours.len() / 2;
-    let median =
-        if hours.len() % 2 == 1 { hours[middle] } else { (hours[middle - 1] + hours[middle]) / 2 };
+    let median = if hours.len() % 2 == 1 {
+        hours[middle]
+    } else {
+        usize::midpoint(hours[middle - 1], hours[middle])
+    };
     let mut counts = [0usize; 7];
-    recent.iter().for_each(|hour| counts[hour / 24] += 1);
+    for hour in &recent {
+        counts[hour / 24] += 1;
+    }
     let mut days: Vec<usize> = (0..7).collect();
     days.sort_by_key(|day| std::cmp::Reverse(counts[*day]));
     (days[..3].to_vec(), vec![(median + 23) % 24, median])
@@ -140,14 +145,15 @@ fn median_rule(events: &[Event]) -> (Vec<usize>, Vec<usize>) {
 
 fn added(events: &[Event], prior: impl Fn(usize) -> f64) -> Weights {
     let mut week: Weights = std::array::from_fn(prior);
-    events.iter().for_each(|event| week[event.hour] += 1.0);
-    normalized(week)
+    for event in events {
+        week[event.hour] += 1.0;
+    }
+    normalized(&week)
 }
 
-fn normalized(mut week: Weights) -> Weights {
+fn normalized(week: &Weights) -> Weights {
     let total: f64 = week.iter().sum();
-    week.iter_mut().for_each(|x| *x /= total);
-    week
+    week.map(|x| x / total)
 }
 
 /// The place of the largest; of equals, the first.

@@ -1,54 +1,79 @@
-//! Names for chronotypes, as a marketer would say them.
+//! Names for chronotypes, as a marketer would say them: `evening-20h`, `weekend-noon-12h`.
 
 use super::mixture::Chronotypes;
+use super::naive::best;
 use super::shape::Week;
 use crate::model::preference::WEEK_HOURS;
 
-/// Parts of the day: name, first hour, hours.
-const PARTS: [(&str, usize, usize); 6] = [
-    ("night", 0, 5),
-    ("early-morning", 5, 4),
-    ("morning", 9, 3),
-    ("midday", 12, 3),
-    ("afternoon", 15, 3),
-    ("evening", 18, 6),
-];
+/// First hour and name of each part of the day; the last runs over midnight.
+const PARTS: [(usize, &str); 6] =
+    [(5, "early"), (9, "morning"), (12, "noon"), (14, "afternoon"), (18, "evening"), (22, "night")];
+/// A chronotype keeps, or shuns, the weekend if its share there is so many times the mean's.
+const WEEKEND: (f32, f32) = (1.35, 0.65);
 
-/// A name for each chronotype, no two alike: the part of the day in which its people are seen more
-/// than others are, and whether they keep the weekend.
+/// A name for each chronotype, no two alike: the part of the day and the hour around which its
+/// people are seen most, and whether they keep the weekend.
 pub(super) fn of(chronotypes: &Chronotypes) -> Vec<String> {
+    let share = chronotypes.share();
     let classes = 0..chronotypes.len();
-    let mean: Week = std::array::from_fn(|h| {
-        let share = chronotypes.share();
-        classes.clone().map(|c| share[c] as f32 * chronotypes.week(c)[h]).sum()
-    });
-    let mut names: Vec<String> = classes.map(|c| name(chronotypes.week(c), &mean)).collect();
-    let plain = names.clone();
-    for (index, name) in names.iter_mut().enumerate() {
-        let earlier = plain[..index].iter().filter(|other| *other == name).count();
-        if earlier > 0 {
-            *name = format!("{name}-{}", earlier + 1);
-        }
+    let mean: f32 = classes.clone().map(|c| share[c] as f32 * weekend(chronotypes.week(c))).sum();
+    let (mut names, mut plain) = (Vec::new(), Vec::<String>::new());
+    for class in classes {
+        let week = chronotypes.week(class);
+        let prefix = match weekend(week) / mean {
+            ratio if ratio > WEEKEND.0 => "weekend-",
+            ratio if ratio < WEEKEND.1 => "workday-",
+            _ => "",
+        };
+        let peak = peak(week);
+        let part = PARTS.iter().rev().find(|(first, _)| *first <= peak).unwrap_or(&PARTS[5]).1;
+        let name = format!("{prefix}{part}-{peak:02}h");
+        // of classes alike, each after the first says the how manieth it is
+        let alike = plain.iter().filter(|other| **other == name).count();
+        names.push(if alike == 0 { name.clone() } else { format!("{name}-{}", alike + 1) });
+        plain.push(name);
     }
     names
 }
 
-fn name(week: &Week, mean: &Week) -> String {
-    let total = |week: &Week, keep: &dyn Fn(usize) -> bool| -> f32 {
-        (0..WEEK_HOURS).filter(|h| keep(*h)).map(|h| week[h]).sum()
-    };
-    // the surplus over the mean, so that a part counts by how many events set it apart
-    let surplus = |(_, first, hours): (&str, usize, usize)| {
-        let keep = |h: usize| (first..first + hours).contains(&(h % 24));
-        (total(week, &keep) - total(mean, &keep))
-            / (total(mean, &keep) + WEEK_HOURS as f32 / 24.0).sqrt()
-    };
-    let part = PARTS.into_iter().max_by(|a, b| surplus(*a).total_cmp(&surplus(*b)));
-    let weekend = |week: &Week| total(week, &|h| h >= 120) / WEEK_HOURS as f32;
-    let prefix = match weekend(week) / weekend(mean) {
-        ratio if ratio > 1.35 => "weekend-",
-        ratio if ratio < 0.65 => "workday-",
-        _ => "",
-    };
-    format!("{prefix}{}", part.map_or("even", |(name, ..)| name))
+/// The middle of the three hours of the day in which most is seen.
+pub(super) fn peak(week: &Week) -> usize {
+    let hour = |h: usize| (0..7).map(|day| week[day * 24 + h % 24]).sum::<f32>();
+    best((0..24).map(|h| f64::from(hour(h + 23) + hour(h) + hour(h + 1))))
+}
+
+fn weekend(week: &Week) -> f32 {
+    week[120..].iter().sum::<f32>() / WEEK_HOURS as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::hyper::Hyper;
+    use super::super::mixture::Level;
+    use super::super::shape::normalize;
+    use super::*;
+
+    #[test]
+    fn people_of_the_night_and_of_the_weekend_are_named_so_and_apart() {
+        let at = |hours: &'static [usize], weekend: f32| -> Week {
+            let mut week = std::array::from_fn(|h| {
+                let seen = if hours.contains(&(h % 24)) { 5.0 } else { 0.2 };
+                if h >= 120 { seen * weekend } else { seen }
+            });
+            normalize(&mut week);
+            week
+        };
+        let weeks = vec![
+            at(&[23, 0, 1], 1.0),
+            at(&[12, 13], 6.0),
+            at(&[19, 20, 21], 1.0),
+            at(&[19, 20, 21], 1.0),
+        ];
+        let level = Level { shape: 1.0, mean: 1.0 };
+        let chronotypes = Chronotypes::new(vec![0.25; 4], weeks, level, &Hyper::default());
+        let names = of(&chronotypes);
+        assert_eq!(names[0], "night-00h");
+        assert!(names[1].starts_with("weekend-noon"), "{names:?}");
+        assert_eq!(names[2..], ["evening-20h", "evening-20h-2"]);
+    }
 }

@@ -1,13 +1,15 @@
 //! What is fitted under given hyper-parameters: how messages fade, what is liked, and the
 //! chronotypes, each given the others, round after round.
 
+use serde::{Deserialize, Serialize};
+
 use super::FitError;
 use super::Settings;
 use super::decay::AgeTable;
 use super::fit::group;
 use super::hyper::Hyper;
-use super::mixture::{Chronotypes, Fitting, expectation_maximization};
-use super::model::Model;
+use super::maximize::{Fitting, expectation_maximization};
+use super::mixture::{Chronotypes, Habit};
 use super::parallel::{in_chunks, map};
 use super::reading::{AGE_MAX, Fading, Reading, Receipts, Sight};
 use super::shape::{Kernel, Week};
@@ -15,63 +17,132 @@ use super::taste::{Tastes, Tried};
 use crate::model::preference::WEEK_HOURS;
 
 /// What is fitted under given hyper-parameters.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Parts {
     pub(super) fading: Fading,
     pub(super) tastes: Tastes,
     pub(super) chronotypes: Chronotypes,
 }
 
+/// One person seen in the light of all parts.
+#[derive(Debug, Clone)]
+pub(super) struct Known {
+    pub(super) reading: Reading,
+    pub(super) habit: Habit,
+    pub(super) tastes: OwnTastes,
+}
+
+/// A person's factor for each content, and its spread on the log scale; by the content's number.
+#[derive(Debug, Clone, Default)]
+pub(super) struct OwnTastes(pub(super) Vec<(f32, f32)>);
+
+impl OwnTastes {
+    fn of(tastes: &Tastes, tried: &[Tried]) -> Self {
+        let everybody = |mean: &f64| (mean.exp() as f32, tastes.spread as f32);
+        let mut own: Vec<(f32, f32)> = tastes.mean.iter().map(everybody).collect();
+        if !tried.is_empty() {
+            for taste in tastes.of(tried) {
+                own[usize::from(taste.content)] = (taste.mean as f32, taste.spread as f32);
+            }
+        }
+        Self(own)
+    }
+
+    /// The factor of a content; 1 for what is not known.
+    pub(super) fn factor(&self, content: Option<u16>) -> f32 {
+        content.and_then(|c| self.0.get(usize::from(c))).map_or(1.0, |(factor, _)| *factor)
+    }
+}
+
 impl Parts {
+    /// Fits all parts to what was seen of people.
     pub(super) fn fit(
         sights: &[Sight],
         hyper: &Hyper,
-        model: &Model,
+        contents: usize,
         settings: &Settings,
         seed: u64,
     ) -> Result<Self, FitError> {
         const ROUNDS: usize = 3;
-        let messages = sights.iter().any(|sight| !sight.watches.is_empty());
-        let mut fading = silence(sights);
-        let mut tastes = Tastes::even(model.contents.list().len());
         let threads = settings.threads;
+        let messages = sights.iter().any(|sight| !sight.watches.is_empty());
+        let rounds = if messages { ROUNDS } else { 1 };
+        let mut fading = silence(sights);
+        let mut tastes = Tastes::even(contents);
+        let mut own = vec![OwnTastes::default(); sights.len()];
         let mut round = 1;
         loop {
-            let last = round == ROUNDS || !messages;
-            let readings = map(sights, threads, |sight| {
-                Reading::new(sight, &fading, hyper.half_life, |content| tastes.of_all(content))
+            let people: Vec<(&Sight, &OwnTastes)> = sights.iter().zip(&own).collect();
+            let readings = map(&people, threads, |(sight, own)| {
+                Reading::new(sight, &fading, hyper.half_life, |content| own.factor(content))
             });
             let start = group(&profiles(&readings), hyper.classes, seed)?;
-            let fitting = Fitting {
-                person: hyper.person,
-                class: hyper.class,
-                rounds: if last { settings.rounds } else { settings.rounds / 3 },
-                threads,
-            };
+            let em_rounds = if round == rounds { settings.rounds } else { settings.rounds / 3 };
+            let fitting = Fitting { hyper: *hyper, rounds: em_rounds, threads };
             let classes = start.iter().max().map_or(1, |most| most + 1);
             let chronotypes = expectation_maximization(&readings, &start, classes, fitting);
-            let habits = map(&readings, threads, |reading| {
-                let habit = chronotypes.habit(reading, chronotypes.share());
-                (habit.week, habit.level)
-            });
             if messages {
-                let mean = chronotypes.level().mean as f32;
-                let people: Vec<(&Sight, &(Week, f32))> = sights.iter().zip(&habits).collect();
-                if !last && let Some(decay) = age_table(&people, &fading, &tastes, threads).fading()
+                let habits = map(&readings, threads, |r| chronotypes.habit(r, chronotypes.share()));
+                let seen: Vec<Seen<'_>> = sights
+                    .iter()
+                    .zip(&habits)
+                    .zip(&own)
+                    .map(|((sight, habit), own)| Seen { sight, habit, own })
+                    .collect();
+                if round < rounds
+                    && let Some(decay) = age_table(&seen, &fading, threads).fading()
                 {
                     fading.decay = decay;
                 }
-                let tried = map(&people, threads, |(sight, (week, _))| {
-                    tried(sight, week, mean, &fading, tastes.mean.len())
+                let mean = chronotypes.level().mean as f32;
+                let tried = map(&seen, threads, |seen| {
+                    tried(seen.sight, &seen.habit.plain, mean, &fading, contents)
                 });
                 tastes.refit(&tried, threads);
+                own = map(&tried, threads, |tried| OwnTastes::of(&tastes, tried));
             }
-            if last {
+            if round == rounds {
                 return Ok(Self { fading, tastes, chronotypes });
             }
             round += 1;
         }
     }
+
+    /// What is known of a person: a first look with everybody's tastes, then, where there were
+    /// messages, a second with the person's own.
+    pub(super) fn meet(&self, sight: &Sight, half_life: f32, prior: &[f64]) -> Known {
+        let look = |tastes: &OwnTastes| {
+            let factor = |content| tastes.factor(content);
+            let reading = Reading::new(sight, &self.fading, half_life, factor);
+            let habit = self.chronotypes.habit(&reading, prior);
+            (reading, habit)
+        };
+        let mut tastes = OwnTastes::of(&self.tastes, &[]);
+        let (mut reading, mut habit) = look(&tastes);
+        if !sight.watches.is_empty() {
+            let mean = self.chronotypes.level().mean as f32;
+            let contents = self.tastes.mean.len();
+            let tried = tried(sight, &habit.plain, mean, &self.fading, contents);
+            tastes = OwnTastes::of(&self.tastes, &tried);
+            (reading, habit) = look(&tastes);
+        }
+        Known { reading, habit, tastes }
+    }
+
+    pub(super) fn is_finite(&self) -> bool {
+        let Self { fading, tastes, chronotypes } = self;
+        let weeks = (0..chronotypes.len()).flat_map(|class| chronotypes.week(class));
+        let numbers = chronotypes.share().iter().chain(&tastes.mean);
+        weeks.chain(&fading.decay).all(|x| x.is_finite())
+            && numbers.chain([&tastes.spread, &chronotypes.level().mean]).all(|x| x.is_finite())
+    }
+}
+
+/// A person as the rounds of the fit see one.
+struct Seen<'a> {
+    sight: &'a Sight,
+    habit: &'a Habit,
+    own: &'a OwnTastes,
 }
 
 /// Root profiles over 24 working and 24 weekend hours: rates, shrunk to the population's.
@@ -155,27 +226,22 @@ fn silence(sights: &[Sight]) -> Fading {
     fading
 }
 
-fn age_table(
-    people: &[(&Sight, &(Week, f32))],
-    fading: &Fading,
-    tastes: &Tastes,
-    threads: usize,
-) -> AgeTable {
+fn age_table(people: &[Seen<'_>], fading: &Fading, threads: usize) -> AgeTable {
     let fresh = Fading { decay: vec![1.0; AGE_MAX], ..fading.clone() };
     let parts = in_chunks(people, threads, |chunk| {
         let mut table = AgeTable::default();
         let mut risk = [0.0; AGE_MAX];
-        for (sight, (week, level)) in chunk {
+        for Seen { sight, habit, own } in chunk {
             if sight.receipts != Receipts::On {
                 continue;
             }
             for watch in &sight.watches {
                 let length = fresh.risk(watch, sight.receipts, &mut risk);
-                let scale = level * tastes.of_all(watch.content);
+                let scale = habit.level * own.factor(watch.content);
                 for (age, risk) in risk[..length].iter().enumerate() {
                     let hour = (usize::from(watch.start) + age) % WEEK_HOURS;
                     table.expected[AgeTable::cell(hour, age)] +=
-                        f64::from(scale * risk * week[hour]);
+                        f64::from(scale * risk * habit.week[hour]);
                 }
                 if watch.seen {
                     let hours = usize::from(watch.hours);
@@ -186,18 +252,14 @@ fn age_table(
         table
     });
     let mut table = AgeTable::default();
-    parts.iter().for_each(|part| table.merge(part));
+    for part in &parts {
+        table.merge(part);
+    }
     table
 }
 
 /// What a person did with each content, given the person's week; `mean` is the population's level.
-pub(super) fn tried(
-    sight: &Sight,
-    week: &Week,
-    mean: f32,
-    fading: &Fading,
-    contents: usize,
-) -> Vec<Tried> {
+fn tried(sight: &Sight, week: &Week, mean: f32, fading: &Fading, contents: usize) -> Vec<Tried> {
     let mut tried: Vec<Tried> = Vec::new();
     let mut risk = [0.0; AGE_MAX];
     for watch in &sight.watches {

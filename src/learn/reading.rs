@@ -95,7 +95,7 @@ pub(super) struct Read {
 impl Read {
     /// `None` for what was never delivered, or is no longer this side of `until`.
     pub(super) fn new(sent: &Sent, until: u32, reporting: Reporting) -> Option<Self> {
-        let known = until.checked_sub(sent.sent)?;
+        let known = until.checked_sub(sent.at)?;
         let after = |answer| sent.after(answer).filter(|after| *after <= known);
         let first = |a: Option<u32>, b: Option<u32>| a.into_iter().chain(b).min();
         let act = first(after(Answer::Click), after(Answer::Reply));
@@ -127,15 +127,15 @@ impl Sight {
         let (mut watches, mut receipts) = (Vec::new(), Receipts::Silent);
         let last = evidence.last(span.until).unwrap_or(span.until);
         let days = |at: u32| last.saturating_sub(at) as f32 / DAY_SECONDS;
-        for sent in history.by_ref().filter(|sent| span.contains(sent.sent)) {
+        for sent in history.by_ref().filter(|sent| span.contains(sent.at)) {
             let Some(read) = Read::new(&sent, span.until, reporting) else { continue };
             match (read.receipt, read.acted) {
                 (true, _) => receipts = Receipts::On,
                 (false, true) if receipts == Receipts::Silent => receipts = Receipts::Off,
                 _ => {}
             }
-            let begin = offsets.hour(sent.sent + read.delivered);
-            let end = read.seen.map_or(span.until, |seen| sent.sent + seen.max(read.delivered));
+            let begin = offsets.hour(sent.at + read.delivered);
+            let end = read.seen.map_or(span.until, |seen| sent.at + seen.max(read.delivered));
             let hours = (offsets.hour(end) - begin).max(0);
             watches.push(Watch {
                 start: week_hour(begin) as u8,
@@ -143,7 +143,7 @@ impl Sight {
                 seen: read.seen.is_some() && hours < AGE_MAX as i64,
                 acted: read.acted,
                 content: sent.content,
-                days: days(sent.sent),
+                days: days(sent.at),
             });
         }
         let signs = history

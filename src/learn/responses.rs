@@ -79,7 +79,7 @@ impl Count {
         mut hear: impl FnMut(usize, usize),
     ) {
         let Some(read) = Read::new(sent, until, reporting) else { return };
-        let known = until - sent.sent;
+        let known = until - sent.at;
         let happened = |answer| sent.after(answer).filter(|after| *after <= known);
         self.delivered += 1.0;
         self.opted_out += f64::from(u8::from(happened(Answer::OptOut).is_some()));
@@ -117,7 +117,7 @@ pub(super) fn fit(model: &mut Model, sample: &[Cut<'_>], threads: usize) -> Resu
     let parts = in_chunks(sample, threads, |chunk| {
         let mut sums = Sums::new(contents);
         for Cut { subject, until } in chunk {
-            for sent in subject.evidence.messages().filter(|sent| sent.sent < *until) {
+            for sent in subject.evidence.messages().filter(|sent| sent.at < *until) {
                 let mut count = Count::default();
                 count.add(&sent, *until, model.reporting, |goal, hours| {
                     if let Some(bin) = sums.delays[goal].get_mut(hours) {
@@ -180,12 +180,12 @@ impl<'r> Walk<'r> {
     }
 
     fn take(&mut self, sent: &Sent, until: u32, reporting: Reporting) {
-        let before = self.count.answered;
+        let before: f64 = self.count.answered.iter().sum();
         self.count.add(sent, until, reporting, |_, _| {});
-        if self.count.answered != before {
-            self.answered_at = Some(sent.sent);
+        if self.count.answered.iter().sum::<f64>() > before {
+            self.answered_at = Some(sent.at);
         }
-        self.recent.push(sent.sent);
+        self.recent.push(sent.at);
         if self.recent.len() > RECENT_MAX {
             self.recent.remove(0);
         }
@@ -244,7 +244,7 @@ impl Responses {
 
     fn rows_of(&self, cut: &Cut<'_>, reporting: Reporting, rows: &mut [Vec<Row>; 4]) {
         let mut walk = Walk::new(self);
-        for sent in cut.subject.evidence.messages().filter(|sent| sent.sent < cut.until) {
+        for sent in cut.subject.evidence.messages().filter(|sent| sent.at < cut.until) {
             let mut outcome = Count::default();
             outcome.add(&sent, cut.until, reporting, |_, _| {});
             for (goal, rows) in rows.iter_mut().enumerate() {
@@ -254,8 +254,8 @@ impl Responses {
                 };
                 if asked > 0.0 {
                     let content = self.content_effect(sent.content, goal);
-                    let features = walk.features(goal, sent.sent, content, is_marketing(&sent));
-                    rows.push(Row { at: sent.sent, features, happened: happened > 0.0 });
+                    let features = walk.features(goal, sent.at, content, is_marketing(&sent));
+                    rows.push(Row { at: sent.at, features, happened: happened > 0.0 });
                 }
             }
             walk.take(&sent, cut.until, reporting);
@@ -279,7 +279,7 @@ impl Responses {
         reporting: Reporting,
     ) -> (Answers<f32>, f32) {
         let mut walk = Walk::new(self);
-        for sent in subject.evidence.messages().filter(|sent| sent.sent < until) {
+        for sent in subject.evidence.messages().filter(|sent| sent.at < until) {
             walk.take(&sent, until, reporting);
         }
         let odds =

@@ -97,10 +97,10 @@ impl Axis {
     fn totals(self, week: &Week) -> Rows {
         let mut totals = [[0.0; 24]; 7];
         for (day, row) in week.chunks_exact(24).zip(self.rows().1) {
-            if !self.by_hour() {
-                totals[row][0] += day.iter().sum::<f32>();
-            } else {
+            if self.by_hour() {
                 totals[row].iter_mut().zip(day).for_each(|(total, x)| *total += x);
+            } else {
+                totals[row][0] += day.iter().sum::<f32>();
             }
         }
         totals
@@ -110,7 +110,9 @@ impl Axis {
 /// Scales a week to mean 1.
 pub(super) fn normalize(week: &mut Week) {
     let scale = WEEK_HOURS as f32 / week.iter().sum::<f32>();
-    week.iter_mut().for_each(|x| *x *= scale);
+    for rate in week {
+        *rate *= scale;
+    }
 }
 
 /// Weights of a Gaussian kernel over the circle of 24 hours, by distance.
@@ -124,10 +126,9 @@ impl Kernel {
             let distance = hour.min(24 - hour) as f32;
             if hour == 0 { 1.0 } else { (-0.5 * (distance / bandwidth.max(1e-3)).powi(2)).exp() }
         };
-        let mut weights: [f32; 24] = std::array::from_fn(weight);
+        let weights: [f32; 24] = std::array::from_fn(weight);
         let total: f32 = weights.iter().sum();
-        weights.iter_mut().for_each(|w| *w /= total);
-        Self(weights)
+        Self(weights.map(|weight| weight / total))
     }
 
     pub(super) fn smooth(&self, hours: &mut [f32; 24]) {
@@ -191,10 +192,12 @@ fn apply(week: &mut Week, counts: &Counts, axis: Axis, strength: f32, kernel: &K
         }
     }
     for (day, row) in week.chunks_exact_mut(24).zip(row_of) {
-        if !axis.by_hour() {
-            day.iter_mut().for_each(|rate| *rate *= ratio[row][0]);
-        } else {
+        if axis.by_hour() {
             day.iter_mut().zip(&ratio[row]).for_each(|(rate, ratio)| *rate *= ratio);
+        } else {
+            for rate in day {
+                *rate *= ratio[row][0];
+            }
         }
     }
 }

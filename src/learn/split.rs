@@ -6,7 +6,7 @@ use super::learner::Cut;
 use super::model::Model;
 use super::parallel::map;
 use super::parts::Parts;
-use super::reading::{Reading, Receipts, Sight};
+use super::reading::{Receipts, Sight};
 use super::score::{HeldOut, Score, score};
 use super::{FitError, Settings};
 
@@ -14,6 +14,7 @@ use super::{FitError, Settings};
 pub(super) struct Split {
     older: Vec<Sight>,
     newer: Vec<Sight>,
+    contents: usize,
 }
 
 impl Split {
@@ -32,16 +33,14 @@ impl Split {
             (older, newer)
         });
         let (older, newer) = pairs.into_iter().filter(|(_, newer)| !newer.is_empty()).unzip();
-        Self { older, newer }
+        Self { older, newer, contents: model.contents.list().len() }
     }
 
     fn scores(&self, parts: &Parts, hyper: &Hyper, settings: &Settings) -> Vec<Score> {
         let pairs: Vec<(&Sight, &Sight)> = self.older.iter().zip(&self.newer).collect();
         map(&pairs, settings.threads, |(older, newer)| {
-            let taste = |content| parts.tastes.of_all(content);
-            let reading = Reading::new(older, &parts.fading, hyper.half_life, taste);
-            let habit = parts.chronotypes.habit(&reading, parts.chronotypes.share());
-            score(&habit, newer, &parts.fading, taste)
+            let known = parts.meet(older, hyper.half_life, parts.chronotypes.share());
+            score(&known.habit, newer, &parts.fading, |content| known.tastes.factor(content))
         })
     }
 
@@ -49,7 +48,6 @@ impl Split {
     /// a standard error of the paired difference.
     pub(super) fn choose(
         &self,
-        model: &Model,
         settings: &Settings,
         seed: u64,
         progress: &mut dyn FnMut(&str, f64),
@@ -58,7 +56,7 @@ impl Split {
         if self.newer.len() < settings.tune_min {
             return Ok(hyper);
         }
-        let mut parts = Parts::fit(&self.older, &hyper, model, settings, seed)?;
+        let mut parts = Parts::fit(&self.older, &hyper, self.contents, settings, seed)?;
         let mut best = self.scores(&parts, &hyper, settings);
         for (step, (knob, values)) in SEARCH.iter().enumerate() {
             progress("choosing settings", 0.1 + 0.6 * step as f64 / SEARCH.len() as f64);
@@ -69,10 +67,10 @@ impl Split {
                     continue;
                 }
                 let next_parts = if next.same_classes(&hyper) {
-                    let chronotypes = parts.chronotypes.with_strengths(next.person);
+                    let chronotypes = parts.chronotypes.with(&next);
                     Parts { chronotypes, ..parts.clone() }
                 } else {
-                    Parts::fit(&self.older, &next, model, settings, seed)?
+                    Parts::fit(&self.older, &next, self.contents, settings, seed)?
                 };
                 let scores = self.scores(&next_parts, &next, settings);
                 if Score::better(&scores, &best, ERRORS) {
@@ -85,12 +83,12 @@ impl Split {
 
     pub(super) fn held_out(
         &self,
-        model: &Model,
+        hyper: &Hyper,
         settings: &Settings,
         seed: u64,
     ) -> Result<HeldOut, FitError> {
-        let parts = Parts::fit(&self.older, &model.hyper, model, settings, seed)?;
-        let ours = self.scores(&parts, &model.hyper, settings);
+        let parts = Parts::fit(&self.older, hyper, self.contents, settings, seed)?;
+        let ours = self.scores(&parts, hyper, settings);
         Ok(HeldOut::of(&ours))
     }
 }

@@ -24,7 +24,7 @@ pub(super) struct Trial {
 
 impl Trial {
     /// Soon is within so long: where timing shows.
-    pub(super) const WITHIN: Duration = Duration::from_secs(2 * 3600);
+    pub(super) const WITHIN: Duration = Duration::from_hours(2);
 }
 
 /// How well it was foretold which messages are read within two hours.

@@ -132,28 +132,38 @@ impl Message {
                 }
             };
             note(same("sent_at", self.sent_at, given.sent_at));
-            note(fill("campaign", &mut merged.campaign, &given.campaign, Clone::clone));
-            note(fill("channel", &mut merged.channel, &given.channel, Clone::clone));
-            note(fill("category", &mut merged.category, &given.category, ToString::to_string));
-            note(fill("media", &mut merged.media, &given.media, ToString::to_string));
-            note(fill("style", &mut merged.style, &given.style, ToString::to_string));
+            note(fill("campaign", &mut merged.campaign, given.campaign.as_ref(), Clone::clone));
+            note(fill("channel", &mut merged.channel, given.channel.as_ref(), Clone::clone));
+            note(fill(
+                "category",
+                &mut merged.category,
+                given.category.as_ref(),
+                ToString::to_string,
+            ));
+            note(fill("media", &mut merged.media, given.media.as_ref(), ToString::to_string));
+            note(fill("style", &mut merged.style, given.style.as_ref(), ToString::to_string));
             note(fill(
                 "propensity",
                 &mut merged.propensity,
-                &given.propensity,
+                given.propensity.as_ref(),
                 ToString::to_string,
             ));
-            note(fill("amount", &mut to.amount, &from.amount, ToString::to_string));
-            note(fill("currency", &mut to.currency, &from.currency, Clone::clone));
-            note(fill("failure_code", &mut to.failure_code, &from.failure_code, Clone::clone));
+            note(fill("amount", &mut to.amount, from.amount.as_ref(), ToString::to_string));
+            note(fill("currency", &mut to.currency, from.currency.as_ref(), Clone::clone));
+            note(fill(
+                "failure_code",
+                &mut to.failure_code,
+                from.failure_code.as_ref(),
+                Clone::clone,
+            ));
             let at = |at: &Instant| format_instant(*at);
-            note(fill("delivered_at", &mut to.delivered_at, &from.delivered_at, at));
-            note(fill("read_at", &mut to.read_at, &from.read_at, at));
-            note(fill("clicked_at", &mut to.clicked_at, &from.clicked_at, at));
-            note(fill("replied_at", &mut to.replied_at, &from.replied_at, at));
-            note(fill("converted_at", &mut to.converted_at, &from.converted_at, at));
-            note(fill("opted_out_at", &mut to.opted_out_at, &from.opted_out_at, at));
-            note(fill("failed_at", &mut to.failed_at, &from.failed_at, at));
+            note(fill("delivered_at", &mut to.delivered_at, from.delivered_at.as_ref(), at));
+            note(fill("read_at", &mut to.read_at, from.read_at.as_ref(), at));
+            note(fill("clicked_at", &mut to.clicked_at, from.clicked_at.as_ref(), at));
+            note(fill("replied_at", &mut to.replied_at, from.replied_at.as_ref(), at));
+            note(fill("converted_at", &mut to.converted_at, from.converted_at.as_ref(), at));
+            note(fill("opted_out_at", &mut to.opted_out_at, from.opted_out_at.as_ref(), at));
+            note(fill("failed_at", &mut to.failed_at, from.failed_at.as_ref(), at));
         }
         match conflict {
             Some(conflict) => conflict,
@@ -180,13 +190,13 @@ fn same(column: &'static str, stored: Instant, given: Instant) -> Field {
 fn fill<T: Clone + PartialEq>(
     column: &'static str,
     stored: &mut Option<T>,
-    given: &Option<T>,
+    given: Option<&T>,
     show: impl Fn(&T) -> String,
 ) -> Field {
-    match (&*stored, given) {
+    match (stored.as_ref(), given) {
         (_, None) => Field::Same,
         (None, Some(_)) => {
-            stored.clone_from(given);
+            *stored = given.cloned();
             Field::Filled
         }
         (Some(stored), Some(given)) if stored == given => Field::Same,

@@ -52,10 +52,6 @@ pub(super) struct Stretch {
 }
 
 impl Stretch {
-    /// All of it.
-    #[cfg(test)]
-    pub(super) const ALL: Self = Self { from: 0.0, to: 1.0 };
-
     /// The stretch of an arm among those that send.
     pub(super) fn of(arms: &Arms, arm: Arm) -> Self {
         let sending = (1.0 - arms.holdout).max(f64::MIN_POSITIVE);
@@ -85,6 +81,33 @@ impl Stretch {
         let to = if self.to >= 1.0 { whole + below(0.0) } else { below(self.to) };
         to.saturating_sub(below(self.from))
     }
+}
+
+/// What is left of a limit to one of those it is cut among: its part, less what it has booked, and
+/// no more than all bookings leave when some have booked beyond their part.
+pub(super) fn left_to(mine: usize, whole: u64, cuts: &[(Stretch, u64)], offset: f64) -> u64 {
+    let mut left = whole.saturating_sub(cuts.iter().map(|(_, booked)| booked).sum());
+    for (at, (stretch, booked)) in cuts.iter().enumerate() {
+        let own = stretch.part(whole, offset).saturating_sub(*booked).min(left);
+        if at == mine {
+            return own;
+        }
+        left -= own;
+    }
+    0
+}
+
+/// The same of a limit that can be cut anywhere.
+pub(super) fn share_left_to(mine: usize, whole: f64, cuts: &[(Stretch, f64)]) -> f64 {
+    let mut left = (whole - cuts.iter().map(|(_, booked)| booked).sum::<f64>()).max(0.0);
+    for (at, (stretch, booked)) in cuts.iter().enumerate() {
+        let own = (whole * stretch.length() - booked).clamp(0.0, left);
+        if at == mine {
+            return own;
+        }
+        left -= own;
+    }
+    0.0
 }
 
 /// A number from texts that is the same everywhere and always (FNV-1a, then mixed).
@@ -145,4 +168,62 @@ pub(super) fn explore(
 pub(super) fn generator(seed: u64, campaign: &Campaign, purpose: &str, turn: u64) -> ChaCha8Rng {
     let salt = hash(&[campaign.name.as_str(), purpose]);
     ChaCha8Rng::seed_from_u64(mix(seed ^ salt) ^ turn)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const THREE: [Stretch; 3] = [
+        Stretch { from: 0.0, to: 0.05 },
+        Stretch { from: 0.05, to: 0.3 },
+        Stretch { from: 0.3, to: 1.0 },
+    ];
+
+    #[test]
+    fn parts_sum_to_the_whole_and_to_each_share_over_many_limits() {
+        let mut sums = [0; 3];
+        for limit in 0..10_000_u64 {
+            let (whole, offset) = (limit % 7, unit(mix(limit)));
+            let parts = THREE.map(|stretch| stretch.part(whole, offset));
+            assert_eq!(parts.iter().sum::<u64>(), whole);
+            sums.iter_mut().zip(parts).for_each(|(sum, part)| *sum += part);
+        }
+        let whole: u64 = sums.iter().sum();
+        for (sum, stretch) in sums.iter().zip(THREE) {
+            assert!((*sum as f64 / whole as f64 - stretch.length()).abs() < 0.01);
+        }
+    }
+
+    #[test]
+    fn what_is_left_never_adds_up_to_more_than_bookings_leave() {
+        for seed in 0..2000_u64 {
+            let draw = |salt: u64, most: u64| mix(mix(seed) ^ salt) % most;
+            let cuts = [0, 1, 2].map(|at| (THREE[at], draw(at as u64, 9)));
+            let (whole, offset) = (draw(7, 20), unit(mix(seed)));
+            let booked: u64 = cuts.iter().map(|(_, booked)| booked).sum();
+            let left: u64 = (0..3).map(|mine| left_to(mine, whole, &cuts, offset)).sum();
+            assert!(left <= whole.saturating_sub(booked), "seed {seed}");
+            let cuts = cuts.map(|(stretch, booked)| (stretch, booked as f64));
+            let left: f64 = (0..3).map(|mine| share_left_to(mine, whole as f64, &cuts)).sum();
+            assert!(left <= (whole as f64 - booked as f64).max(0.0) + 1e-9, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn arms_have_their_shares_and_stay_the_same() {
+        let text = "name = \"x\"\nprovider = \"p\"\n[window]\nstart = 2026-12-01T08:00:00\n\
+                    end = 2026-12-02T08:00:00\n[[variant]]\nname = \"v\"\nmedia = \"text\"\n\
+                    [arms]\npersonalized = 0.7\nexplore = 0.05\ncontrol = 0.15\nholdout = 0.1\n";
+        let campaign = Campaign::from_toml(text).unwrap();
+        let mut counts = std::collections::BTreeMap::new();
+        for person in 0..40_000 {
+            let key = format!("r{person}").parse().unwrap();
+            *counts.entry(arm_of(&campaign, &key)).or_insert(0.0) += 1.0 / 40_000.0;
+        }
+        for (arm, count) in counts {
+            assert!((count - share_of(&campaign.arms, arm)).abs() < 0.01, "{arm}: {count}");
+        }
+        assert_eq!(arm_of(&campaign, &"r7".parse().unwrap()), Arm::Personalized);
+    }
 }

@@ -212,7 +212,7 @@ fn menus(request: &Request<'_>, threads: usize) -> Vec<Result<Vec<u16>, Reason>>
             fit.iter().filter(|index| complete(index).is_ok()).map(|index| *index as u16).collect();
         if menu.is_empty() { Err(Reason::MissingParameter) } else { Ok(menu) }
     };
-    super::prices::in_parts(request.people.len(), threads, |range| {
+    super::parts::in_parts(request.people.len(), threads, |range| {
         request.people[range].iter().map(menu).collect::<Vec<_>>()
     })
     .into_iter()

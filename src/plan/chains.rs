@@ -10,9 +10,10 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use super::market::{Offer, Posted, Seat, UNIT, Within};
+use super::market::{Seat, UNIT};
 use super::order::Key;
-use super::prices::in_parts;
+use super::parts::in_parts;
+use super::posted::{Offer, Posted, Within};
 use super::repair::Seating;
 
 /// Not a node, not a bidder.
@@ -115,7 +116,9 @@ impl<'s, 'a> Chains<'s, 'a> {
             if shallow.is_empty() {
                 break sink;
             }
-            shallow.into_iter().for_each(|node| self.deepen(node, end));
+            for node in shallow {
+                self.deepen(node, end);
+            }
         };
         let farthest = self.label[sink];
         for node in 0..self.ground() {
@@ -189,7 +192,9 @@ impl<'s, 'a> Chains<'s, 'a> {
             if shallow.is_empty() {
                 break (cost, origin);
             }
-            shallow.into_iter().for_each(|node| self.deepen(node, cost));
+            for node in shallow {
+                self.deepen(node, cost);
+            }
         };
         for node in 0..self.ground() {
             let fall = (cost - self.label[node]).max(0.0).min(self.price[node]);
@@ -231,12 +236,16 @@ impl<'s, 'a> Chains<'s, 'a> {
                 if self.done[from] {
                     continue;
                 }
-                let mut heap = self.nodes[from].moves.remove(&(node as u32)).unwrap_or_default();
-                if let Some((given_up, bidder)) = self.first(from, &mut heap) {
+                let Some(heap) = self.nodes[from].moves.get_mut(&(node as u32)) else { continue };
+                let mut heap = std::mem::take(heap);
+                let first = self.first(from, &mut heap);
+                self.nodes[from].moves.insert(node as u32, heap);
+                if let Some((given_up, bidder)) = first {
                     let cost = (given_up - self.price[from] + self.price[node]).max(0.0);
                     let label = self.label[node] + cost;
-                    self.relabel(&mut queue, from, label, (node as u32, bidder));
-                    self.nodes[from].moves.insert(node as u32, heap);
+                    if label < best.0 {
+                        self.relabel(&mut queue, from, label, (node as u32, bidder));
+                    }
                 }
             }
         }

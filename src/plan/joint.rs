@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::arms::{self, Explorer, Stretch, arm_of, generator, hash, mix, share_of};
 use super::candidates::{Candidates, Standing};
-use super::limits::{Layout, Part, lay_out};
+use super::limits::{Cut, Layout, Part, lay_out};
 use super::market::{UNIT, load};
 use super::request::{Carrier, Request, Setting, Taken};
 use super::sale;
@@ -66,44 +66,53 @@ pub(super) fn plan(
     let mut decisions: Vec<Vec<Decision>> = (requests.iter().zip(&candidates))
         .map(|(request, candidates)| sort_out(request, candidates))
         .collect();
-    let weights = weights(&candidates);
-    let mut cut = 0.0;
-    for (at, request) in requests.iter().enumerate() {
-        for arm in [Arm::Explore, Arm::Control] {
-            let own = Stretch::of(&request.campaign.arms, arm);
-            if own.length() <= 0.0 {
-                continue;
-            }
-            let part = Part { request, candidates: &candidates[at], arm, own };
-            let stretch = Stretch { from: cut, to: cut + weights[at] * own.length() };
-            cut = stretch.to;
-            let layout = lay_out(setting, carrier, &[part], stretch);
-            let mut draw = Draw { setting, request, candidates: &candidates[at], layout };
-            match arm {
-                Arm::Explore => draw.explore(&mut decisions[at]),
-                _ => draw.control(&mut decisions[at]),
-            }
+    let cuts = cuts(requests, &candidates);
+    let chosen = cuts.len() - 1;
+    for mine in 0..chosen {
+        let layout = lay_out(setting, carrier, &cuts, mine);
+        let Part { request, candidates: of, arm } = cuts[mine].parts[0];
+        let at = candidates.iter().position(|candidates| std::ptr::eq(candidates, of));
+        let decisions = &mut decisions[at.expect("the cut is of one of the campaigns")];
+        let mut draw = Draw { setting, request, candidates: of, layout };
+        match arm {
+            Arm::Explore => draw.explore(decisions),
+            _ => draw.control(decisions),
         }
     }
-    let parts: Vec<Part<'_>> = (requests.iter().zip(&candidates))
-        .map(|(request, candidates)| {
-            let own = Stretch::of(&request.campaign.arms, Arm::Personalized);
-            Part { request, candidates, arm: Arm::Personalized, own }
-        })
-        .collect();
-    let layout = lay_out(setting, carrier, &parts, Stretch { from: cut.min(1.0), to: 1.0 });
-    let sold = sale::hold(setting, &parts, &layout, &mut decisions);
+    let layout = lay_out(setting, carrier, &cuts, chosen);
+    let sold = sale::hold(setting, &cuts[chosen].parts, &layout, &mut decisions);
     let campaigns = (candidates.into_iter().zip(decisions).zip(sold.prices))
         .map(|((candidates, decisions), prices)| Decided { candidates, decisions, prices })
         .collect();
     Joint { campaigns, value: sold.value, bound: sold.bound }
 }
 
-/// How much of the provider each campaign's arms may draw on: by the people who may be planned.
-fn weights(candidates: &[Candidates]) -> Vec<f64> {
+/// How the provider is shared: by the people who may be planned, and by the shares of the arms; last
+/// what all personalized arms have together.
+fn cuts<'a>(requests: &[&'a Request<'a>], candidates: &'a [Candidates]) -> Vec<Cut<'a>> {
     let people = |c: &Candidates| c.standings.iter().filter(|s| s.is_ok()).count() as f64;
-    let total: f64 = candidates.iter().map(people).sum();
-    candidates.iter().map(|c| people(c) / total.max(1.0)).collect()
+    let total: f64 = candidates.iter().map(people).sum::<f64>().max(1.0);
+    let mut cuts = Vec::new();
+    let mut from = 0.0;
+    for (request, candidates) in requests.iter().zip(candidates) {
+        for arm in [Arm::Explore, Arm::Control] {
+            let own = Stretch::of(&request.campaign.arms, arm).length();
+            if own > 0.0 {
+                let to = (from + own * people(candidates) / total).min(1.0);
+                let parts = vec![Part { request, candidates, arm }];
+                cuts.push(Cut { stretch: Stretch { from, to }, parts });
+                from = to;
+            }
+        }
+    }
+    let part = |(request, candidates): (&&'a Request<'a>, &'a Candidates)| Part {
+        request,
+        candidates,
+        arm: Arm::Personalized,
+    };
+    let parts = requests.iter().zip(candidates).map(part).collect();
+    cuts.push(Cut { stretch: Stretch { from, to: 1.0 }, parts });
+    cuts
 }
 
 /// Refusals by rule, and the arm of everybody else; a seat comes later.

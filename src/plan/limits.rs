@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DurationRound, TimeDelta};
 
 use super::REPLY_DELAY;
-use super::arms::{Stretch, hash, mix, unit};
+use super::arms::{Stretch, hash, left_to, mix, share_left_to, unit};
 use super::candidates::Candidates;
 use super::market::{Place, UNIT};
 use super::request::{Booking, Carrier, Request, Setting};
@@ -20,13 +20,22 @@ const DAY: TimeDelta = TimeDelta::hours(24);
 /// A slot is not used when more than this share of its replies would come outside agents' hours.
 const REPLIES_OUTSIDE_MAX: f32 = 0.2;
 
-/// One campaign's part in a layout: its own limits are cut by one stretch, the provider's by another.
+/// One campaign's arm in a layout.
+#[derive(Clone, Copy)]
 pub(super) struct Part<'a> {
     pub(super) request: &'a Request<'a>,
     pub(super) candidates: &'a Candidates,
     pub(super) arm: Arm,
-    pub(super) own: Stretch,
 }
+
+/// A part of the provider's limits, and the campaigns' arms that share it.
+pub(super) struct Cut<'a> {
+    pub(super) stretch: Stretch,
+    pub(super) parts: Vec<Part<'a>>,
+}
+
+/// The arms that send, in the order in which their stretches lie.
+const SENDING: [Arm; 3] = [Arm::Explore, Arm::Control, Arm::Personalized];
 
 /// Limits and places of some campaigns' arms that are planned together.
 #[derive(Default)]
@@ -37,7 +46,7 @@ pub(super) struct Layout {
     pub(super) first: Vec<u32>,
     /// Each campaign's limit on spend.
     pub(super) paid: Vec<Option<u32>>,
-    /// Each campaign's limit on expected open chats, by hour.
+    /// Whether a place may be used at all.
     pub(super) open: Vec<bool>,
 }
 
@@ -48,24 +57,26 @@ struct Shared {
     days: BTreeMap<Instant, u32>,
 }
 
-/// Lays out the limits of some parts, the provider's cut by `shared`.
+/// Lays out the limits of one of the cuts that the provider is shared by.
 pub(super) fn lay_out(
     setting: &Setting<'_>,
     carrier: &Carrier<'_>,
-    parts: &[Part<'_>],
-    stretch: Stretch,
+    cuts: &[Cut<'_>],
+    mine: usize,
 ) -> Layout {
     let mut layout = Layout::default();
     let mut shared = Shared::default();
-    for part in parts {
+    for part in &cuts[mine].parts {
         layout.first.push(layout.places.len() as u32);
         let count = part.candidates.slots.len();
-        layout.places.extend((0..count).map(|_| Place::default()));
+        let begins = |slot: &Slot| slot.start(setting.length).timestamp();
+        let place = |slot| Place { begins: begins(slot), ..Place::default() };
+        layout.places.extend(part.candidates.slots.iter().map(place));
         layout.open.extend((0..count).map(|_| true));
         layout.hourly(setting, part);
         layout.chats(setting, part);
         layout.spend(part);
-        layout.carried(setting, carrier, parts, part, stretch, &mut shared);
+        layout.carried(setting, carrier, (cuts, mine), part, &mut shared);
     }
     for (place, open) in layout.places.iter().zip(&mut layout.open) {
         *open &= place.counted.iter().all(|limit| layout.limits[*limit as usize] >= UNIT);
@@ -92,10 +103,9 @@ impl Layout {
         for (at, slot) in part.candidates.slots.iter().enumerate() {
             let hour = hour_of(slot.start(setting.length));
             let limit = *hours.entry(hour).or_insert_with(|| {
-                let booked = booked(part, setting, hour, hour + TimeDelta::hours(1));
                 let dither = dither(setting, part.request.campaign.name.as_str(), hour);
-                let mine = part.own.part(u64::from(most), dither);
-                self.limit(mine.saturating_sub(booked) as f64)
+                let cuts = part.cuts(|arm| arm.booked(setting, hour, hour + TimeDelta::hours(1)));
+                self.limit(left_to(part.mine(), u64::from(most), &cuts, dither) as f64)
             });
             self.place(at).counted.push(limit);
         }
@@ -116,8 +126,8 @@ impl Layout {
                 let hour = start + TimeDelta::hours(later as i64);
                 let limit = *hours.entry(hour).or_insert_with(|| {
                     let most = replies_in(chats, setting, hour);
-                    let booked = booked_replies(part, setting, delay, hour);
-                    (most > 0.0).then(|| self.limit(most * part.own.length() - booked))
+                    let cuts = part.cuts(|arm| arm.replies(setting, delay, hour));
+                    (most > 0.0).then(|| self.limit(share_left_to(part.mine(), most, &cuts)))
                 });
                 match limit {
                     Some(limit) => self.place(at).answered.push((limit, *share)),
@@ -132,9 +142,8 @@ impl Layout {
     /// The budget.
     fn spend(&mut self, part: &Part<'_>) {
         let paid = part.request.campaign.budget.as_ref().map(|budget| {
-            let of_arm = part.request.booked.iter().filter(|booking| booking.arm == part.arm);
-            let spent: f64 = of_arm.map(|booking| booking.spend).sum();
-            self.limit(budget.amount * part.own.length() - spent)
+            let cuts = part.cuts(|arm| arm.bookings().map(|booking| booking.spend).sum());
+            self.limit(share_left_to(part.mine(), budget.amount, &cuts))
         });
         self.paid.push(paid);
     }
@@ -144,27 +153,25 @@ impl Layout {
         &mut self,
         setting: &Setting<'_>,
         carrier: &Carrier<'_>,
-        parts: &[Part<'_>],
+        (cuts, mine): (&[Cut<'_>], usize),
         part: &Part<'_>,
-        stretch: Stretch,
         shared: &mut Shared,
     ) {
         let length = setting.length;
-        let own = |from: Instant, to: Instant| -> u64 {
-            parts.iter().map(|part| booked(part, setting, from, to)).sum()
-        };
-        let rest = |most: u64, from: Instant, to: Instant, purpose: &str| -> f64 {
-            // what others booked, and this provider's campaigns in other arms, is not here to cut
-            let others = others(carrier, setting, from, to);
-            let mine = stretch.part(most.saturating_sub(others), dither(setting, purpose, from));
-            mine.saturating_sub(own(from, to)) as f64
+        let left = |most: u64, from: Instant, to: Instant, purpose: &str| -> f64 {
+            let booked =
+                |cut: &Cut<'_>| cut.parts.iter().map(|p| p.booked(setting, from, to)).sum();
+            let cuts: Vec<(Stretch, u64)> =
+                cuts.iter().map(|cut| (cut.stretch, booked(cut))).collect();
+            let whole = most.saturating_sub(others(carrier, setting, from, to));
+            left_to(mine, whole, &cuts, dither(setting, purpose, from)) as f64
         };
         for (at, slot) in part.candidates.slots.iter().enumerate() {
             let (start, end) = (slot.start(length), slot.end(length));
             if let Some(rate) = carrier.per_second {
                 let limit = *shared.slots.entry(*slot).or_insert_with(|| {
                     let most = (rate * f64::from(length.minutes()) * 60.0).floor() as u64;
-                    self.limit(rest(most, start, end, "rate"))
+                    self.limit(left(most, start, end, "rate"))
                 });
                 self.place(at).counted.push(limit);
             }
@@ -172,7 +179,7 @@ impl Layout {
                 let mut from = hour_of(start) - TimeDelta::hours(23);
                 while from <= start {
                     let limit = *shared.days.entry(from).or_insert_with(|| {
-                        self.limit(rest(u64::from(most), from, from + DAY, "day"))
+                        self.limit(left(u64::from(most), from, from + DAY, "day"))
                     });
                     self.place(at).counted.push(limit);
                     from += TimeDelta::hours(1);
@@ -205,22 +212,39 @@ pub(super) fn others(
     booked.map(|(_, messages)| u64::from(*messages)).sum()
 }
 
-/// Messages that a part's arm has sent or claimed in a span.
-fn booked(part: &Part<'_>, setting: &Setting<'_>, from: Instant, to: Instant) -> u64 {
-    let within =
-        |b: &&Booking| b.arm == part.arm && (from..to).contains(&b.slot.start(setting.length));
-    part.request.booked.iter().filter(within).map(|booking| u64::from(booking.messages)).sum()
-}
+impl Part<'_> {
+    /// Which of the sending arms it is.
+    fn mine(&self) -> usize {
+        SENDING.iter().position(|arm| *arm == self.arm).expect("an arm that sends is planned")
+    }
 
-/// Replies that are still expected in an hour of what a part's arm has sent or claimed.
-fn booked_replies(part: &Part<'_>, setting: &Setting<'_>, delay: &[f32], hour: Instant) -> f64 {
-    let of_arm = part.request.booked.iter().filter(|booking| booking.arm == part.arm);
-    let expected = |booking: &Booking| {
-        let later = (hour - hour_of(booking.slot.start(setting.length))).num_hours();
-        let share = usize::try_from(later).ok().and_then(|later| delay.get(later));
-        booking.replies * share.map_or(0.0, |share| f64::from(*share))
-    };
-    of_arm.map(expected).sum()
+    /// The cuts of the campaign's own limits, with what each arm has booked.
+    fn cuts<T>(&self, booked: impl Fn(Part<'_>) -> T) -> [(Stretch, T); 3] {
+        SENDING.map(|arm| {
+            (Stretch::of(&self.request.campaign.arms, arm), booked(Part { arm, ..*self }))
+        })
+    }
+
+    /// What the arm has sent or claimed.
+    fn bookings(&self) -> impl Iterator<Item = &Booking> {
+        self.request.booked.iter().filter(|booking| booking.arm == self.arm)
+    }
+
+    /// Messages that the arm has sent or claimed in a span.
+    fn booked(&self, setting: &Setting<'_>, from: Instant, to: Instant) -> u64 {
+        let within = |b: &&Booking| (from..to).contains(&b.slot.start(setting.length));
+        self.bookings().filter(within).map(|booking| u64::from(booking.messages)).sum()
+    }
+
+    /// Replies that are still expected in an hour of what the arm has sent or claimed.
+    fn replies(&self, setting: &Setting<'_>, delay: &[f32], hour: Instant) -> f64 {
+        let expected = |booking: &Booking| {
+            let later = (hour - hour_of(booking.slot.start(setting.length))).num_hours();
+            let share = usize::try_from(later).ok().and_then(|later| delay.get(later));
+            booking.replies * share.map_or(0.0, |share| f64::from(*share))
+        };
+        self.bookings().map(expected).sum()
+    }
 }
 
 /// Where the cut between arms falls in a limit that does not divide: another place in each limit,

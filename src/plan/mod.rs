@@ -11,7 +11,7 @@
 //! - `joint`: campaigns that are planned together, arm by arm
 //! - `sale`: the personalized arm as a market; `market`, `prices`, `chains`,
 //!   `rivals`, `repair`, `assign`: its solution
-//! - [`outcome`]: the plan, its certificate and forecast; [`explain`]: one person's part of it
+//! - [`outcome`]: the plan, its certificate and forecast; [`mod@explain`]: one person's part of it
 //!
 //! *Invariants:* reads no clock and no store; the same arguments give the same plan on any number of
 //! threads; no limit is exceeded; every person of a request gets exactly one delivery, planned or
@@ -21,17 +21,21 @@ mod arms;
 mod assign;
 mod candidates;
 mod chains;
+mod curve;
 pub mod explain;
 mod joint;
 mod limits;
 mod market;
 mod order;
 pub mod outcome;
+mod parts;
+mod posted;
 mod prices;
 mod repair;
 pub mod request;
 mod rivals;
 mod sale;
+mod scan;
 mod spread;
 mod worth;
 

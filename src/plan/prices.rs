@@ -9,15 +9,17 @@
 //! nearly right already. Sums are whole numbers or taken in the bidders' order, so that the result
 //! is the same on any number of threads.
 
-use super::market::{Bidder, Market, NOWHERE, Offer, Place, Posted, Seat, UNIT, Within};
+use super::curve::{Curve, DENSE_MAX, curve};
+use super::market::{Bidder, Market, UNIT};
+use super::parts::in_parts;
+use super::posted::Posted;
+use super::scan::{SHARE, Scan, WORTH};
 
 /// The first sample; each next one is [`SAMPLE_GROWTH`] times larger.
 const SAMPLE_FIRST: usize = 1024;
 const SAMPLE_GROWTH: usize = 8;
 /// Steps on the first sample, on a later one, and on everybody.
 const STEPS: [usize; 3] = [70, 24, 12];
-/// Past so many limits with a price only the diagonal of the curvature is kept.
-const DENSE_MAX: usize = 1200;
 /// Near-ties wanted for each limit with a price, so that the curvature is not all noise.
 const TIES_PER_LIMIT: usize = 12;
 /// Steps that lower the bound by less than this share of it are not worth another.
@@ -37,37 +39,6 @@ const WIDER: f32 = 8.0;
 /// The least curvature of a limit, as a share of the mean.
 const FLOOR: f64 = 1e-3;
 const SWEEPS: usize = 60;
-/// Offers worth less than the best by more than so many τ do not count.
-const NEAR: f32 = 12.0;
-/// Nor do smaller shares curve the bound.
-const SHARE_LEAST: f64 = 0.003;
-/// Worths are summed as whole multiples of 2⁻³², loads of 2⁻²⁰.
-const WORTH: f64 = (1_u64 << 32) as f64;
-const SHARE: f64 = (1_u64 << 20) as f64;
-
-/// Splits bidders among threads, in order.
-pub(super) fn in_parts<T: Send>(
-    count: usize,
-    threads: usize,
-    work: impl Fn(std::ops::Range<usize>) -> T + Sync,
-) -> Vec<T> {
-    const WORTHWHILE: usize = 2048;
-    let parts = threads.clamp(1, count.div_ceil(WORTHWHILE).max(1));
-    let size = count.div_ceil(parts).max(1);
-    if parts == 1 {
-        return vec![work(0..count)];
-    }
-    std::thread::scope(|scope| {
-        let work = &work;
-        let handles: Vec<_> = (0..parts)
-            .map(|part| {
-                scope.spawn(move || work((part * size).min(count)..((part + 1) * size).min(count)))
-            })
-            .collect();
-        let joined = handles.into_iter().map(std::thread::ScopedJoinHandle::join);
-        joined.map(|part| part.expect("a part's panic is passed on")).collect()
-    })
-}
 
 /// The bound that prices give: no plan is worth more.
 pub(super) fn bound(market: &Market, posted: &Posted, prices: &[f64], threads: usize) -> f64 {
@@ -82,8 +53,19 @@ fn rent(limits: &[i64], prices: &[f64], scale: f64) -> f64 {
     limits.iter().zip(prices).map(|(c, p)| *c as f64 / UNIT as f64 * scale * p).sum()
 }
 
-/// Finds prices that come close to the lowest bound, and how close in worth.
-pub(super) fn find(market: &Market, threads: usize) -> (Vec<f64>, f64) {
+/// Prices that come close to the lowest bound.
+pub(super) struct Found {
+    /// A price for a unit of each limit.
+    pub(super) prices: Vec<f64>,
+    /// How close they are, in worth.
+    pub(super) width: f64,
+    /// Messages at each place when bidders are shared out among what is nearly best for them: close
+    /// to what an optimal plan sends there.
+    pub(super) messages: Vec<f64>,
+}
+
+/// Finds them.
+pub(super) fn find(market: &Market, threads: usize) -> Found {
     let mut search = Search::new(market, threads);
     let mut size = SAMPLE_FIRST;
     let mut steps = STEPS[0];
@@ -98,13 +80,14 @@ pub(super) fn find(market: &Market, threads: usize) -> (Vec<f64>, f64) {
         steps = STEPS[1];
     }
     search.descend(None, if steps == STEPS[0] { steps } else { STEPS[2] });
-    (search.prices, f64::from(search.width))
+    Found { prices: search.prices, width: f64::from(search.width), messages: search.messages }
 }
 
 struct Search<'a> {
     market: &'a Market,
     threads: usize,
     prices: Vec<f64>,
+    messages: Vec<f64>,
     /// Width of near-ties, in worth.
     width: f32,
     widest: f32,
@@ -114,24 +97,6 @@ struct Search<'a> {
     reach: Vec<f64>,
 }
 
-/// A bidder between seats: its share of each.
-struct Tie {
-    bidder: u32,
-    shares: Vec<(Seat, f64)>,
-}
-
-/// What a scan of bidders at posted prices found.
-#[derive(Default)]
-struct Scan {
-    /// Bound rounded off at the width of the last model, and at the new one.
-    rounded: [i64; 2],
-    messages: Vec<i64>,
-    replies: Vec<i64>,
-    money: Vec<i64>,
-    ties: Vec<Tie>,
-    near: Vec<Offer>,
-}
-
 /// The bound around the present prices, as a quadratic in the limits that matter.
 struct Model {
     value: f64,
@@ -139,11 +104,7 @@ struct Model {
     slope: Vec<f64>,
     curve: Curve,
     ties: usize,
-}
-
-enum Curve {
-    Dense(Vec<f64>),
-    Diagonal(Vec<f64>),
+    messages: Vec<f64>,
 }
 
 impl<'a> Search<'a> {
@@ -154,6 +115,7 @@ impl<'a> Search<'a> {
             market,
             threads,
             prices: vec![0.0; market.limits.len()],
+            messages: Vec::new(),
             width: widest,
             widest,
             trust: 1.0,
@@ -198,6 +160,7 @@ impl<'a> Search<'a> {
                 break;
             }
         }
+        self.messages = model.messages;
     }
 
     /// The bound at `prices` rounded at the present width, and a model of it at the next width.
@@ -293,85 +256,6 @@ fn reach(market: &Market) -> Vec<f64> {
     loads.iter().map(|load| 1.0 / load.max(1e-6)).collect()
 }
 
-impl Scan {
-    fn new(market: &Market) -> Self {
-        let replies = if market.replies.is_empty() { 0 } else { market.places.len() };
-        Self {
-            messages: vec![0; market.places.len()],
-            replies: vec![0; replies],
-            money: vec![0; market.limits.len()],
-            ..Self::default()
-        }
-    }
-
-    fn add(&mut self, market: &Market, posted: &Posted, index: u32, widths: [f32; 2]) {
-        let bidder = &market.bidders[index as usize];
-        let mut near = std::mem::take(&mut self.near);
-        let reach = NEAR * widths[0].max(widths[1]);
-        let best = posted.near(market, bidder, Within::OfBest(reach), &mut near);
-        if let [only] = near[..] {
-            let worth = (f64::from(best) * WORTH) as i64;
-            self.rounded.iter_mut().for_each(|sum| *sum += worth);
-            self.take(market, bidder, only.seat, 1.0);
-        } else {
-            let weight = |offer: &Offer, width: f32| f64::from(((offer.net - best) / width).exp());
-            let sums = widths.map(|width| near.iter().map(|o| weight(o, width)).sum::<f64>());
-            for ((rounded, sum), width) in self.rounded.iter_mut().zip(sums).zip(widths) {
-                *rounded += ((f64::from(best) + f64::from(width) * sum.ln()) * WORTH) as i64;
-            }
-            let mut shares: Vec<(Seat, f64)> =
-                near.iter().map(|o| (o.seat, weight(o, widths[1]) / sums[1])).collect();
-            shares.iter().for_each(|(seat, share)| self.take(market, bidder, *seat, *share));
-            shares.retain(|(_, share)| *share > SHARE_LEAST);
-            if shares.len() > 1 {
-                self.ties.push(Tie { bidder: index, shares });
-            }
-        }
-        self.near = near;
-    }
-
-    fn take(&mut self, market: &Market, bidder: &Bidder, seat: Seat, share: f64) {
-        if seat.place == NOWHERE {
-            return;
-        }
-        let at = seat.place as usize;
-        self.messages[at] += (share * SHARE) as i64;
-        if let Some(sum) = self.replies.get_mut(at) {
-            *sum += (share * f64::from(market.reply(bidder, seat.plane)) * SHARE) as i64;
-        }
-        if let Some(limit) = market.groups[bidder.group as usize].paid {
-            self.money[limit as usize] += (share * f64::from(bidder.cost) * SHARE) as i64;
-        }
-    }
-
-    fn join(&mut self, other: Scan) {
-        let add = |to: &mut Vec<i64>, from: Vec<i64>| {
-            to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
-        };
-        self.rounded[0] += other.rounded[0];
-        self.rounded[1] += other.rounded[1];
-        add(&mut self.messages, other.messages);
-        add(&mut self.replies, other.replies);
-        add(&mut self.money, other.money);
-        self.ties.extend(other.ties);
-    }
-
-    /// What is used of each limit, in whole units.
-    fn used(&self, market: &Market) -> Vec<f64> {
-        let mut used: Vec<f64> = self.money.iter().map(|sum| *sum as f64 / SHARE).collect();
-        for (index, place) in market.places.iter().enumerate() {
-            let messages = self.messages[index] as f64 / SHARE;
-            place.counted.iter().for_each(|limit| used[*limit as usize] += messages);
-            if let Some(replies) = self.replies.get(index) {
-                for (limit, share) in &place.answered {
-                    used[*limit as usize] += *replies as f64 / SHARE * f64::from(*share);
-                }
-            }
-        }
-        used
-    }
-}
-
 impl Model {
     fn new(
         market: &Market,
@@ -393,130 +277,7 @@ impl Model {
         let active: Vec<u32> = (0..market.limits.len() as u32).filter(matters).collect();
         let slope = active.iter().map(|limit| spare[*limit as usize]).collect();
         let curve = curve(market, &scan.ties, &active, f64::from(width));
-        Self { value, active, slope, curve, ties: scan.ties.len() }
-    }
-}
-
-/// Each bidder between seats curves the bound by the covariance of what its seats use.
-fn curve(market: &Market, ties: &[Tie], active: &[u32], width: f64) -> Curve {
-    let features = Features::new(market, active);
-    if features.count <= DENSE_MAX && active.len() <= DENSE_MAX {
-        Curve::Dense(features.dense(market, ties, active.len(), width))
-    } else {
-        Curve::Diagonal(features.diagonal(market, ties, active.len(), width))
-    }
-}
-
-/// What seats differ in: the message and the reply at each place, and money. Far fewer than what
-/// limits over many places would make of them.
-struct Features {
-    count: usize,
-    replies: bool,
-    /// Feature of money by limit.
-    money: Vec<u32>,
-    /// The active limits of each feature, by index, with the share that falls on them.
-    limits: Vec<Vec<(u32, f64)>>,
-}
-
-impl Features {
-    fn new(market: &Market, active: &[u32]) -> Self {
-        let mut index = vec![NOWHERE; market.limits.len()];
-        active.iter().enumerate().for_each(|(at, limit)| index[*limit as usize] = at as u32);
-        let live = |limit: u32| Some(index[limit as usize]).filter(|at| *at != NOWHERE);
-        let replies = !market.replies.is_empty();
-        let counted = |place: &Place| -> Vec<(u32, f64)> {
-            place.counted.iter().filter_map(|limit| Some((live(*limit)?, 1.0))).collect()
-        };
-        let answered = |place: &Place| -> Vec<(u32, f64)> {
-            let share = |(limit, share): &(u32, f32)| Some((live(*limit)?, f64::from(*share)));
-            place.answered.iter().filter_map(share).collect()
-        };
-        let mut limits: Vec<Vec<(u32, f64)>> = market.places.iter().map(counted).collect();
-        if replies {
-            limits.extend(market.places.iter().map(answered));
-        }
-        let mut money = vec![NOWHERE; market.limits.len()];
-        for limit in market.groups.iter().filter_map(|group| group.paid) {
-            if let Some(at) = live(limit).filter(|_| money[limit as usize] == NOWHERE) {
-                money[limit as usize] = limits.len() as u32;
-                limits.push(vec![(at, 1.0)]);
-            }
-        }
-        Self { count: limits.len(), replies, money, limits }
-    }
-
-    /// Calls `each` with the features of a seat.
-    fn of(&self, market: &Market, bidder: &Bidder, seat: Seat, mut each: impl FnMut(usize, f64)) {
-        if seat.place == NOWHERE {
-            return;
-        }
-        each(seat.place as usize, 1.0);
-        if self.replies {
-            let reply = f64::from(market.reply(bidder, seat.plane));
-            each(market.places.len() + seat.place as usize, reply);
-        }
-        if let Some(limit) = market.groups[bidder.group as usize].paid {
-            let at = self.money[limit as usize];
-            if at != NOWHERE {
-                each(at as usize, f64::from(bidder.cost));
-            }
-        }
-    }
-
-    fn dense(&self, market: &Market, ties: &[Tie], n: usize, width: f64) -> Vec<f64> {
-        let m = self.count;
-        let mut covariance = vec![0.0; m * m];
-        let mut mean: Vec<(usize, f64)> = Vec::new();
-        let mut own: Vec<(usize, f64)> = Vec::new();
-        for tie in ties {
-            let bidder = &market.bidders[tie.bidder as usize];
-            mean.clear();
-            for (seat, share) in &tie.shares {
-                own.clear();
-                self.of(market, bidder, *seat, |feature, amount| own.push((feature, amount)));
-                for &(f, a) in &own {
-                    own.iter().for_each(|&(g, b)| covariance[f * m + g] += share * a * b / width);
-                    mean.push((f, share * a));
-                }
-            }
-            for &(f, a) in &mean {
-                mean.iter().for_each(|&(g, b)| covariance[f * m + g] -= a * b / width);
-            }
-        }
-        let mut curve = vec![0.0; n * n];
-        for (f, of_f) in self.limits.iter().enumerate() {
-            for (g, of_g) in self.limits.iter().enumerate() {
-                let both = covariance[f * m + g];
-                if both != 0.0 {
-                    for &(i, a) in of_f {
-                        of_g.iter()
-                            .for_each(|&(j, b)| curve[i as usize * n + j as usize] += a * b * both);
-                    }
-                }
-            }
-        }
-        curve
-    }
-
-    fn diagonal(&self, market: &Market, ties: &[Tie], n: usize, width: f64) -> Vec<f64> {
-        let mut curve = vec![0.0; n];
-        let mut uses: Vec<(u32, f64, f64)> = Vec::new();
-        for tie in ties {
-            let bidder = &market.bidders[tie.bidder as usize];
-            uses.clear();
-            for (seat, share) in &tie.shares {
-                self.of(market, bidder, *seat, |feature, amount| {
-                    let of = self.limits[feature].iter();
-                    uses.extend(of.map(|(limit, part)| (*limit, *share, amount * part)));
-                });
-            }
-            uses.sort_by_key(|(limit, _, _)| *limit);
-            for same in uses.chunk_by(|a, b| a.0 == b.0) {
-                let mean: f64 = same.iter().map(|(_, share, load)| share * load).sum();
-                let square: f64 = same.iter().map(|(_, share, load)| share * load * load).sum();
-                curve[same[0].0 as usize] += (square - mean * mean).max(0.0) / width;
-            }
-        }
-        curve
+        let messages = scan.messages.iter().map(|sum| *sum as f64 / SHARE).collect();
+        Self { value, active, slope, curve, ties: scan.ties.len(), messages }
     }
 }

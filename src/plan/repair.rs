@@ -3,9 +3,10 @@
 
 use std::cmp::Reverse;
 
-use super::market::{Market, Place, Posted, Seat, UNIT, Within};
+use super::market::{Market, Place, Seat, UNIT};
 use super::order::Key;
-use super::prices::in_parts;
+use super::parts::in_parts;
+use super::posted::{Posted, Within};
 use super::rivals::Rivals;
 
 /// Who sits where, and what that uses.

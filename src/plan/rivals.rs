@@ -3,8 +3,9 @@
 //! Prices know nothing of them, so the bound stands above what caps allow; who gives way is settled
 //! here, after the chains: the messages that are worth most to the person stay.
 
-use super::market::{Market, NOWHERE, Posted, Seat};
+use super::market::{Market, NOWHERE, Seat};
 use super::order::Key;
+use super::posted::Posted;
 use super::repair::Seating;
 
 /// At most so many messages within a span, seconds.

@@ -8,7 +8,7 @@ use super::candidates::{Candidates, Cell, Ground, Standing};
 use super::joint::{Decision, Pick};
 use super::limits::{Layout, Part};
 use super::market::{Bidder, Group, Market, NOWHERE};
-use super::prices::in_parts;
+use super::parts::in_parts;
 use super::request::{Cap, Setting};
 use super::rivals::{Bound, Company, Rivals};
 use super::worth::Worth;
@@ -41,7 +41,7 @@ pub(super) fn hold(
         hall.admit(setting, part, layout, campaign, &mut decisions[campaign]);
     }
     let rivals = hall.rivals(setting, parts, layout);
-    let assignment = assign(&hall.market, &rivals, setting.threads);
+    let assignment = assign(&mut hall.market, &rivals, setting.threads);
     let picks = hall.picks(setting, parts, layout, &assignment);
     let mut value = 0.0;
     for (guest, pick) in hall.guests.iter().zip(picks) {

@@ -113,7 +113,7 @@ impl Http {
             category: parcel.category.as_str(),
             variant: parcel.variant.as_str(),
             media: parcel.content.media.as_str(),
-            style: parcel.content.style.as_ref().map(|style| style.as_str()),
+            style: parcel.content.style.as_ref().map(super::super::model::content::Style::as_str),
             template: parcel.template.as_deref(),
             language: parcel.language.as_ref().map(ToString::to_string),
             text: parcel.rendered.text.as_deref(),
@@ -174,7 +174,7 @@ async fn read(answer: reqwest::Response, now: Instant) -> Outcome {
 /// `Retry-After` in seconds (RFC 9110 has a date as well, which is taken as the default).
 fn retry_after(headers: &HeaderMap) -> Option<TimeDelta> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?;
-    let seconds = value.trim().parse::<u32>().map(i64::from).unwrap_or(30);
+    let seconds = value.trim().parse::<u32>().map_or(30, i64::from);
     Some(TimeDelta::seconds(seconds).min(RETRY_AFTER_MAX))
 }
 

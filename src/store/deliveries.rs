@@ -6,7 +6,7 @@ use super::{
     Doing, Inner, ROWS_PER_STATEMENT, Store, StoreError, Tx, instant, micros, on, parsed, within,
 };
 use crate::model::delivery::{Arm, Choice, Delivery, Reason, State};
-use crate::model::ids::{Name, RecipientId};
+use crate::model::ids::RecipientId;
 use crate::model::slot::{Slot, SlotLength};
 use crate::model::time::Instant;
 
@@ -43,58 +43,6 @@ pub struct Settled {
     pub again_at: Option<Instant>,
     /// A new decision may not choose an earlier time.
     pub not_before: Option<Instant>,
-}
-
-/// How many people of a campaign are in a state for a reason.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct StateCount {
-    /// The state.
-    pub state: State,
-    /// The reason.
-    pub reason: Reason,
-    /// How many.
-    pub people: u64,
-}
-
-/// A row of `campaign export`.
-#[derive(Debug, Clone, PartialEq, FromRow)]
-pub struct ExportRow {
-    /// Our number of the person.
-    pub recipient: i64,
-    /// The caller's.
-    pub key: String,
-    /// Where it went.
-    pub address: Option<String>,
-    /// The delivery's state.
-    pub state: String,
-    /// Why.
-    pub reason: String,
-    /// The variant's name.
-    pub variant: Option<String>,
-    /// The experiment's arm.
-    pub arm: Option<String>,
-    /// The planned instant, in microseconds.
-    pub send_at: Option<i64>,
-    /// How often it was tried.
-    pub attempts: i64,
-    /// The chance that was expected.
-    pub chance: Option<f64>,
-    /// When it was sent, in microseconds; and so on.
-    pub sent_at: Option<i64>,
-    /// It reached the phone.
-    pub delivered_at: Option<i64>,
-    /// It was opened.
-    pub read_at: Option<i64>,
-    /// It was clicked.
-    pub clicked_at: Option<i64>,
-    /// It was answered.
-    pub replied_at: Option<i64>,
-    /// It brought what was asked.
-    pub converted_at: Option<i64>,
-    /// The person wanted no more.
-    pub opted_out_at: Option<i64>,
-    /// How the provider calls it.
-    pub provider_message: Option<String>,
 }
 
 #[derive(FromRow)]
@@ -190,18 +138,6 @@ macro_rules! claim_sql {
     };
 }
 
-const COUNTS: &str = "SELECT state, reason, COUNT(*) FROM delivery WHERE campaign = $1
-    GROUP BY state, reason ORDER BY state, reason";
-
-const NEXT_DUE: &str = "SELECT MIN(send_at) FROM delivery WHERE campaign = $1
-    AND state = 'planned'";
-
-const LATE: &str = "SELECT COUNT(*) FROM delivery WHERE campaign = $1 AND state = 'planned'
-    AND send_at <= $2";
-
-const UNDECIDED: &str = "SELECT COUNT(*) FROM delivery WHERE campaign = $1 AND state = 'planned'
-    AND send_at IS NULL";
-
 const RESCUE: &str = "UPDATE delivery SET state = 'in_doubt', reason = 'node_lost', changed_at = $1
     WHERE state = 'claimed' AND lease_until <= $1";
 
@@ -214,13 +150,6 @@ const END_PLANNED: &str = "UPDATE delivery SET state = $2, reason = $3, changed_
 
 const RESOLVE: &str = "UPDATE delivery SET state = $3, reason = $4, changed_at = $5
     WHERE campaign = $1 AND recipient = $2 AND state IN ('in_doubt', 'held')";
-
-const EXPORT: &str = "SELECT d.recipient, r.key, r.address, d.state, d.reason, d.variant, d.arm,
-        d.send_at, d.attempts, d.chance, m.sent_at, m.delivered_at, m.read_at, m.clicked_at,
-        m.replied_at, m.converted_at, m.opted_out_at, m.provider_message
-    FROM delivery d JOIN recipient r ON r.id = d.recipient
-    LEFT JOIN message m ON m.key = $2 || ':' || d.recipient
-    WHERE d.campaign = $1 ORDER BY d.recipient";
 
 impl Store {
     /// Everybody of a campaign, in the order of their numbers.
@@ -249,62 +178,6 @@ impl Store {
             .await)
         .doing("read a delivery")?;
         row.map(|row| row.into_model(length)).transpose()
-    }
-
-    /// How many people are in each state for each reason.
-    pub async fn state_counts(&self, campaign: i64) -> Result<Vec<StateCount>, StoreError> {
-        let rows: Vec<(String, String, i64)> =
-            on!(self, |db| sqlx::query_as(COUNTS).bind(campaign).fetch_all(db).await)
-                .doing("count deliveries")?;
-        let count = |(state, reason, people): (String, String, i64)| {
-            Ok(StateCount {
-                state: parsed(TABLE, &state)?,
-                reason: parsed(TABLE, &reason)?,
-                people: people as u64,
-            })
-        };
-        rows.into_iter().map(count).collect()
-    }
-
-    /// When the next planned message of a campaign is due.
-    pub async fn next_due(&self, campaign: i64) -> Result<Option<Instant>, StoreError> {
-        let at: Option<i64> =
-            on!(self, |db| sqlx::query_scalar(NEXT_DUE).bind(campaign).fetch_one(db).await)
-                .doing("find what is due next")?;
-        at.map(|at| instant(TABLE, at)).transpose()
-    }
-
-    /// How many planned messages are due at `now`.
-    pub async fn due_count(&self, campaign: i64, now: Instant) -> Result<u64, StoreError> {
-        let count: i64 = on!(self, |db| sqlx::query_scalar(LATE)
-            .bind(campaign)
-            .bind(micros(now))
-            .fetch_one(db)
-            .await)
-        .doing("count what is due")?;
-        Ok(count as u64)
-    }
-
-    /// How many people wait for a new decision.
-    pub async fn undecided_count(&self, campaign: i64) -> Result<u64, StoreError> {
-        let count: i64 =
-            on!(self, |db| sqlx::query_scalar(UNDECIDED).bind(campaign).fetch_one(db).await)
-                .doing("count who waits for a decision")?;
-        Ok(count as u64)
-    }
-
-    /// Everybody of a campaign with what came back, for export and results.
-    pub async fn export_rows(
-        &self,
-        campaign: i64,
-        name: &Name,
-    ) -> Result<Vec<ExportRow>, StoreError> {
-        on!(self, |db| sqlx::query_as(EXPORT)
-            .bind(campaign)
-            .bind(name.as_str())
-            .fetch_all(db)
-            .await)
-        .doing("read a campaign's people")
     }
 }
 
@@ -500,6 +373,33 @@ impl Tx {
             .await
             .map(|done| done.rows_affected()))
         .doing("end planned deliveries")
+    }
+
+    /// Which of the people's deliveries are in doubt or held.
+    pub async fn doubtful(
+        &mut self,
+        campaign: i64,
+        recipients: &[RecipientId],
+    ) -> Result<Vec<RecipientId>, StoreError> {
+        let mut found = Vec::new();
+        for chunk in recipients.chunks(ROWS_PER_STATEMENT) {
+            let ids: Vec<i64> = within!(self, |db| {
+                let mut query = QueryBuilder::new(
+                    "SELECT recipient FROM delivery WHERE state IN ('in_doubt', 'held')
+                        AND campaign = ",
+                );
+                query.push_bind(campaign).push(" AND recipient IN (");
+                let mut list = query.separated(", ");
+                for id in chunk {
+                    list.push_bind(id.0);
+                }
+                query.push(")");
+                query.build_query_scalar().fetch_all(db).await
+            })
+            .doing("look for doubts")?;
+            found.extend(ids.into_iter().map(RecipientId));
+        }
+        Ok(found)
     }
 
     /// Settles one that was in doubt or held, by the word of the provider; false when it was

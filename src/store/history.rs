@@ -340,9 +340,11 @@ impl Tx {
                     .push_bind(recipient.0)
                     .push_bind(message.campaign.as_deref())
                     .push_bind(message.channel.as_deref())
-                    .push_bind(message.category.map(|c| c.as_str()))
-                    .push_bind(message.media.map(|m| m.as_str()))
-                    .push_bind(message.style.as_ref().map(|s| s.as_str()))
+                    .push_bind(message.category.map(super::super::model::content::Category::as_str))
+                    .push_bind(message.media.map(super::super::model::content::Media::as_str))
+                    .push_bind(
+                        message.style.as_ref().map(super::super::model::content::Style::as_str),
+                    )
                     .push_bind(micros(message.sent_at))
                     .push_bind(at(r.delivered_at))
                     .push_bind(at(r.read_at))
@@ -355,7 +357,9 @@ impl Tx {
                     .push_bind(at(r.failed_at))
                     .push_bind(r.failure_code.as_deref())
                     .push_bind(message.propensity)
-                    .push_bind(provider_message.map(|id| id.as_str()))
+                    .push_bind(
+                        provider_message.map(super::super::model::ids::ProviderMessage::as_str),
+                    )
                     .push_bind(micros(now));
             });
             query.push(end);

@@ -14,6 +14,7 @@ mod history;
 mod models;
 mod pauses;
 mod recipients;
+mod standing;
 mod workspace;
 
 use std::path::Path;
@@ -31,10 +32,11 @@ use crate::model::time::Instant;
 
 pub use campaigns::{CampaignRow, CampaignStatus, PlanSlotRow};
 pub use consent::ForgottenCounts;
-pub use deliveries::{Claim, DeliveryRow, ExportRow, Settled, StateCount};
+pub use deliveries::{Claim, DeliveryRow, Settled};
 pub use history::{AddedMessages, MessageRow};
 pub use models::ModelRow;
 pub use recipients::AddedRecipient;
+pub use standing::{ExportRow, StateCount};
 pub use workspace::Forgotten;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
@@ -206,7 +208,9 @@ impl Store {
                 .foreign_keys(true)
                 // deleted content is overwritten, so that a forgotten person leaves no free page
                 .pragma("secure_delete", "ON")
-                .pragma("cache_size", "-65536");
+                .pragma("cache_size", "-65536")
+                // 64 MiB of log before a checkpoint: bulk loads touch the same pages again and again
+                .pragma("wal_autocheckpoint", "16384");
             let options = SqlitePoolOptions::new()
                 .max_connections(CONNECTIONS_MAX)
                 .acquire_timeout(BUSY_TIMEOUT)

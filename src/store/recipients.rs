@@ -206,11 +206,21 @@ impl Tx {
                 query.push_values(chunk, |mut row, (id, key, profile)| {
                     row.push_bind(id.0)
                         .push_bind(key.as_str())
-                        .push_bind(profile.address.as_ref().map(|a| a.as_str()))
+                        .push_bind(
+                            profile
+                                .address
+                                .as_ref()
+                                .map(super::super::model::recipient::Address::as_str),
+                        )
                         .push_bind(profile.zone.map(|zone| zone.tz.name()))
                         .push_bind(profile.zone.is_some_and(|zone| zone.inferred))
                         .push_bind(profile.locale.as_ref().map(ToString::to_string))
-                        .push_bind(profile.country.as_ref().map(|c| c.as_str()))
+                        .push_bind(
+                            profile
+                                .country
+                                .as_ref()
+                                .map(super::super::model::recipient::Country::as_str),
+                        )
                         .push_bind(to_json(&profile.tags))
                         .push_bind(to_json(&profile.attributes))
                         .push_bind(false);

@@ -1,7 +1,8 @@
 //! History comes in: rows of the three files, streamed into the store.
 //!
-//! A parser on a thread of its own hands over chunks; each chunk is one transaction, so memory does
-//! not grow with the file, and what was good stays when the disk fills or the file breaks off.
+//! A parser on a thread of its own hands over chunks, several of which make a transaction; so memory
+//! does not grow with the file, and what was committed stays when the disk fills or the file breaks
+//! off.
 //! Strict imports are one transaction from first row to last.
 
 use std::collections::{HashMap, HashSet};
@@ -10,8 +11,8 @@ use tokio::sync::mpsc;
 
 use super::Ctx;
 use crate::files::{
-    Activity, ActivityRow, FileError, HistoryFile, Input, MessageRow, Messages, RecipientRow,
-    Recipients, RowError, Rows,
+    Activity, ActivityRow, FileError, HistoryFile, Input, MessageRow, Messages, Numbered,
+    RecipientRow, Recipients, RowError, Rows,
 };
 use crate::model::consent::{ConsentChange, ConsentEntry};
 use crate::model::ids::{RecipientId, RecipientKey};
@@ -20,9 +21,11 @@ use crate::model::recipient::Profile;
 use crate::model::time::Instant;
 use crate::store::{AddedRecipient, Forgotten, Store, StoreError, Tx};
 
-/// Rows in one transaction: enough that the disk's flush costs little, few enough that a daemon
-/// beside does not wait long.
+/// Rows that the parser hands over at once.
 const CHUNK_ROWS: usize = 10_000;
+/// Rows in one transaction: enough that pages of the indexes are not written over and over, few
+/// enough that a daemon beside does not wait long.
+const COMMIT_ROWS: u64 = 100_000;
 /// Chunks that the parser may be ahead.
 const CHUNKS_AHEAD: usize = 2;
 /// Known recipients that are kept in memory.
@@ -31,7 +34,7 @@ const KNOWN_MAX: usize = 500_000;
 pub const REFUSED_LISTED_MAX: usize = 1000;
 
 /// What became of a file's rows.
-#[derive(Debug, Default, serde::Serialize)]
+#[derive(Debug, Clone, Default, serde::Serialize)]
 pub struct Imported {
     /// Rows read.
     pub rows: u64,
@@ -131,7 +134,7 @@ pub async fn activity(
     run::<Activity>(ctx, input, strictness, progress).await
 }
 
-type Parsed<R> = Vec<(u64, Result<R, RowError>)>;
+type Parsed<R> = Vec<Numbered<R>>;
 
 async fn run<F: Load>(
     ctx: &Ctx,
@@ -142,47 +145,48 @@ async fn run<F: Load>(
     let now = ctx.clock.now();
     let (sender, mut chunks) = mpsc::channel::<Parsed<F::Row>>(CHUNKS_AHEAD);
     let parser = tokio::task::spawn_blocking(move || parse::<F>(input, now, &sender));
-    let mut loader = Loader::open(&ctx.store, now).await.map_err(|cause| ImportError::Store {
-        line: 1,
-        so_far: Box::default(),
-        cause,
-    })?;
-    let (mut imported, mut line) = (Imported::default(), 1);
-    let mut tx: Option<Tx> = None;
+    let mut kept = Kept { line: 1, ..Kept::default() };
+    let mut loader = Loader::open(&ctx.store, now).await.map_err(|cause| kept.stopped(cause))?;
+    let (mut imported, mut line, mut open) = (Imported::default(), 1, None);
     while let Some(chunk) = chunks.recv().await {
-        let mut next = Imported::default();
-        let last = chunk.last().map_or(line, |(line, _)| *line);
-        let stored = async {
-            let mut open = match tx.take() {
-                Some(open) => open,
-                None => ctx.store.begin().await?,
-            };
-            loader.load::<F>(&mut open, chunk, &mut next).await?;
-            match strictness {
-                Strictness::Lenient => open.commit().await?,
-                Strictness::Strict => tx = Some(open),
-            }
-            Ok(())
+        line = chunk.last().map_or(line, |(line, _)| *line);
+        let mut tx = match open.take() {
+            Some(tx) => tx,
+            None => ctx.store.begin().await.map_err(|cause| kept.stopped(cause))?,
         };
-        if let Err(cause) = stored.await {
-            // of a strict import nothing is left
-            let kept =
-                if strictness == Strictness::Strict { Imported::default() } else { imported };
-            return Err(ImportError::Store { line, so_far: Box::new(kept), cause });
+        let loaded = loader.load::<F>(&mut tx, chunk, &mut imported).await;
+        loaded.map_err(|cause| kept.stopped(cause))?;
+        let enough = imported.rows - kept.imported.rows >= COMMIT_ROWS;
+        if strictness == Strictness::Lenient && enough {
+            tx.commit().await.map_err(|cause| kept.stopped(cause))?;
+            kept = Kept { line, imported: imported.clone() };
+        } else {
+            open = Some(tx);
         }
-        line = last;
-        imported.add(next);
         progress(imported.rows);
     }
-    parser.await.map_err(|_| ImportError::Parser)??;
-    if strictness == Strictness::Strict && imported.refused > 0 {
-        return Err(ImportError::Strict(Box::new(imported)));
+    let read = parser.await.map_err(|_| ImportError::Parser)?;
+    let spoilt = strictness == Strictness::Strict && (imported.refused > 0 || read.is_err());
+    if let (Some(tx), false) = (open, spoilt) {
+        // also when the file broke off: what was good stays
+        tx.commit().await.map_err(|cause| kept.stopped(cause))?;
     }
-    if let Some(tx) = tx {
-        let failed = |cause| ImportError::Store { line, so_far: Box::default(), cause };
-        tx.commit().await.map_err(failed)?;
+    read?;
+    if spoilt { Err(ImportError::Strict(Box::new(imported))) } else { Ok(imported) }
+}
+
+/// What is committed.
+#[derive(Default)]
+struct Kept {
+    /// Up to which line of the file.
+    line: u64,
+    imported: Imported,
+}
+
+impl Kept {
+    fn stopped(&self, cause: StoreError) -> ImportError {
+        ImportError::Store { line: self.line, so_far: Box::new(self.imported.clone()), cause }
     }
-    Ok(imported)
 }
 
 fn parse<F: HistoryFile>(
@@ -210,22 +214,6 @@ fn parse<F: HistoryFile>(
         }
         if !more {
             return Ok(());
-        }
-    }
-}
-
-impl Imported {
-    fn add(&mut self, next: Imported) {
-        self.rows += next.rows;
-        self.new += next.new;
-        self.updated += next.updated;
-        self.same += next.same;
-        self.consents += next.consents;
-        self.recipients_created += next.recipients_created;
-        self.zones_inferred += next.zones_inferred;
-        self.refused += next.refused - next.refusals.len() as u64;
-        for refusal in next.refusals {
-            self.refuse(refusal);
         }
     }
 }
@@ -343,7 +331,7 @@ impl Load for Recipients {
     }
 
     fn address(row: &RecipientRow) -> Option<&str> {
-        row.profile.address.as_ref().map(|address| address.as_str())
+        row.profile.address.as_ref().map(super::super::model::recipient::Address::as_str)
     }
 
     async fn put(

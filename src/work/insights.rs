@@ -1,6 +1,6 @@
 //! What a marketer should know of the population, in plain words, computed, with sizes and ranges.
 //!
-//! Nothing is said of fewer than [`SEGMENT_MIN`] people, and nothing that the data leaves unsure.
+//! Nothing is said of fewer than `SEGMENT_MIN` people, and nothing that the data leaves unsure.
 
 use std::collections::BTreeMap;
 

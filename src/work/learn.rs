@@ -2,7 +2,7 @@
 //! population is fitted anew.
 //!
 //! Folding is idempotent, so the mark of progress may lag: rows that were written up to
-//! [`OVERLAP`] before the last fold are read once more, which makes up for clocks that differ and
+//! `OVERLAP` before the last fold are read once more, which makes up for clocks that differ and
 //! transactions that took their time. Nothing here stops a delivery: a fit that fails leaves the
 //! version in use as it is.
 

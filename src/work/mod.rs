@@ -4,6 +4,7 @@
 //! Bells only ring; start, restart, second node and simulation share this one path. What comes in
 //! from outside (files, webhooks, a person's wish) is applied here as well.
 
+mod audience;
 pub mod campaigns;
 pub mod dispatch;
 pub mod import;

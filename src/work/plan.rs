@@ -12,13 +12,13 @@ use chrono::{TimeDelta, Timelike};
 use chrono_tz::Tz;
 use serde::Serialize;
 
+use super::audience::Audience;
 use super::learn::{InUse, LearnError, People};
 use super::{Ctx, Report};
 use crate::calendar::infer::{Inferred, infer};
 use crate::calendar::rules::Rules;
 use crate::calendar::zone;
 use crate::config::Config;
-use crate::model::campaign::Campaign;
 use crate::model::delivery::{Delivery, Reason, State};
 use crate::model::ids::{Name, RecipientKey};
 use crate::model::slot::Slot;
@@ -86,7 +86,7 @@ pub async fn run(ctx: &Ctx) -> Result<Report, PlanError> {
         }
         match decide(ctx, rows).await {
             Ok(drafts) => {
-                done += drafts.iter().map(|draft| draft.plan.deliveries.len()).sum::<usize>()
+                done += drafts.iter().map(|draft| draft.plan.deliveries.len()).sum::<usize>();
             }
             Err(PlanError::Busy) => {}
             Err(error) => return Err(error),
@@ -201,7 +201,7 @@ impl Desk {
             }
             Extent::Undecided => is_undecided(found),
         };
-        let mut audience = Audience::of(&row.campaign);
+        let audience = Audience::of(&row.campaign);
         let (mut chosen, mut again) = (Vec::new(), Vec::new());
         for (index, recipient) in self.people.recipients.iter().enumerate() {
             let known = known
@@ -210,7 +210,7 @@ impl Desk {
                 .map(|at| &known[at]);
             let wanted = match (known, extent) {
                 (Some(found), _) => open(found),
-                (None, Extent::Everybody) => audience.holds(self, index),
+                (None, Extent::Everybody) => audience.holds(recipient, self.places[index].as_ref()),
                 (None, Extent::Undecided) => false,
             };
             if wanted {
@@ -311,8 +311,7 @@ impl Desk {
     /// Plans; touches no store.
     pub async fn draft(self) -> Result<(Self, Vec<Draft>), PlanError> {
         let work = move || {
-            let plans =
-                self.ask(|setting, carrier, requests| plan::plan(setting, carrier, requests));
+            let plans = self.ask(plan::plan);
             let drafts = self.jobs.iter().zip(plans).map(|(job, plan)| Draft {
                 row: job.row.clone(),
                 chosen: job.chosen.clone(),
@@ -366,37 +365,6 @@ fn bookings(rows: &[DeliveryRow], stays: impl Fn(&DeliveryRow) -> bool) -> Vec<B
     let booking =
         |((slot, arm), messages)| Booking { slot, arm, messages, replies: 0.0, spend: 0.0 };
     taken.into_iter().map(booking).collect()
-}
-
-/// Whom a campaign is meant for.
-struct Audience<'a> {
-    campaign: &'a Campaign,
-    recipients: HashSet<&'a RecipientKey>,
-}
-
-impl<'a> Audience<'a> {
-    fn of(campaign: &'a Campaign) -> Self {
-        Self { campaign, recipients: campaign.audience.recipients.iter().collect() }
-    }
-
-    fn holds(&mut self, desk: &Desk, index: usize) -> bool {
-        let recipient = &desk.people.recipients[index];
-        let wanted = &self.campaign.audience;
-        let tags = &recipient.profile.tags;
-        let country = recipient
-            .profile
-            .country
-            .as_ref()
-            .or(desk.places[index].as_ref().map(|place| &place.country));
-        let any_key = !wanted.tags.is_empty()
-            || !wanted.countries.is_empty()
-            || !wanted.recipients.is_empty();
-        (any_key || recipient.consented)
-            && (wanted.tags.is_empty() || wanted.tags.iter().any(|tag| tags.contains(tag)))
-            && (wanted.countries.is_empty()
-                || country.is_some_and(|country| wanted.countries.contains(country)))
-            && (self.recipients.is_empty() || self.recipients.contains(&recipient.key))
-    }
 }
 
 impl Draft {

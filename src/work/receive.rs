@@ -4,10 +4,11 @@
 //! The earliest time of an event counts, and nothing is ever taken back.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::Ctx;
 use crate::model::consent::{ConsentChange, ConsentEntry};
-use crate::model::delivery::{Reason, State};
+use crate::model::delivery::{Reason, State, message_key};
 use crate::model::ids::{MessageKey, Name, RecipientId};
 use crate::model::message::{Message, Response};
 use crate::model::time::Instant;
@@ -126,7 +127,8 @@ struct Inbox {
     /// With whether something changed. In order, so that rows are written in one order everywhere.
     messages: BTreeMap<MessageKey, (MessageRow, bool)>,
     by_provider: BTreeMap<String, MessageKey>,
-    campaigns: BTreeMap<Name, CampaignRow>,
+    /// Those in doubt or held, with the campaign they belong to.
+    doubtful: BTreeMap<MessageKey, (Arc<CampaignRow>, RecipientId)>,
 }
 
 impl Inbox {
@@ -141,7 +143,7 @@ impl Inbox {
         let mut inbox = Self {
             messages: BTreeMap::new(),
             by_provider: BTreeMap::new(),
-            campaigns: BTreeMap::new(),
+            doubtful: BTreeMap::new(),
         };
         for (key, row) in tx.messages(&ours).await? {
             inbox.messages.insert(key, (row, false));
@@ -151,9 +153,8 @@ impl Inbox {
             inbox.by_provider.insert(id.to_string(), key.clone());
             inbox.messages.entry(key).or_insert((row, false));
         }
-        for row in ctx.store.campaigns().await? {
-            inbox.campaigns.insert(row.campaign.name.clone(), row);
-        }
+        let named = inbox.messages.keys().map(MessageKey::as_str).chain(ours);
+        inbox.doubtful = doubtful(ctx, tx, named).await?;
         Ok(inbox)
     }
 
@@ -173,16 +174,14 @@ impl Inbox {
         event: &Event,
         at: Instant,
     ) -> Result<bool, StoreError> {
-        let Some((row, recipient)) = self.delivery_of(key) else { return Ok(false) };
+        let Some((row, recipient)) = self.doubtful.remove(key) else { return Ok(false) };
         let failed = matches!(event, Event::Failed { .. });
         let (state, reason) = if failed {
             (State::Failed, Reason::Undeliverable)
         } else {
             (State::Sent, Reason::Confirmed)
         };
-        if !tx.resolve(row.id, recipient, state, reason, ctx.clock.now()).await? {
-            return Ok(false);
-        }
+        tx.resolve(row.id, recipient, state, reason, ctx.clock.now()).await?;
         if !self.messages.contains_key(key) {
             let found = tx.delivery(row.id, recipient, ctx.config.slot_length).await?;
             let variant = found.and_then(|found| found.delivery.choice).map(|choice| {
@@ -207,11 +206,29 @@ impl Inbox {
         }
         Ok(true)
     }
+}
 
-    /// The campaign and person of a message that is ours.
-    fn delivery_of(&self, key: &MessageKey) -> Option<(CampaignRow, RecipientId)> {
-        let (campaign, recipient) = key.as_str().rsplit_once(':')?;
-        let row = self.campaigns.get(&campaign.parse::<Name>().ok()?)?;
-        Some((row.clone(), RecipientId(recipient.parse().ok()?)))
+/// Those of the messages whose deliveries are in doubt or held.
+async fn doubtful(
+    ctx: &Ctx,
+    tx: &mut Tx,
+    keys: impl Iterator<Item = &str>,
+) -> Result<BTreeMap<MessageKey, (Arc<CampaignRow>, RecipientId)>, StoreError> {
+    let mut by_campaign: BTreeMap<Name, Vec<RecipientId>> = BTreeMap::new();
+    for key in keys {
+        let parts = key.rsplit_once(':');
+        let parsed = parts.and_then(|(name, id)| Some((name.parse().ok()?, id.parse().ok()?)));
+        if let Some((name, id)) = parsed {
+            by_campaign.entry(name).or_default().push(RecipientId(id));
+        }
     }
+    let mut found = BTreeMap::new();
+    for (name, recipients) in by_campaign {
+        let Some(row) = ctx.store.campaign(&name).await? else { continue };
+        let row = Arc::new(row);
+        for id in tx.doubtful(row.id, &recipients).await? {
+            found.insert(message_key(&name, id), (Arc::clone(&row), id));
+        }
+    }
+    Ok(found)
 }

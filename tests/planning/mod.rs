@@ -1,4 +1,7 @@
 //! Invented people with invented habits, for tests of plans.
+#![allow(dead_code, reason = "the test and the benchmark each leave something unused")]
+
+pub(crate) mod exact;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,9 +12,7 @@ use opportune::calendar::rules::Rules;
 use opportune::model::campaign::Campaign;
 use opportune::model::content::{Category, Content, Goal, Media};
 use opportune::model::ids::{RecipientId, RecipientKey};
-use opportune::model::preference::{
-    Answers, ContentFigures, Population, Preference, WEEK_HOURS,
-};
+use opportune::model::preference::{Answers, ContentFigures, Population, Preference, WEEK_HOURS};
 use opportune::model::recipient::Country;
 use opportune::model::slot::SlotLength;
 use opportune::model::time::Instant;
@@ -19,12 +20,12 @@ use opportune::plan::{Person, Setting, Taken};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-pub fn at(text: &str) -> Instant {
+pub(crate) fn at(text: &str) -> Instant {
     text.parse().unwrap()
 }
 
 /// The eve of a week in December, hours, no caps.
-pub fn setting(rules: &Rules) -> Setting<'_> {
+pub(crate) fn setting(rules: &Rules) -> Setting<'_> {
     Setting {
         now: at("2026-11-30T20:00:00Z"),
         seed: 1,
@@ -51,7 +52,7 @@ struct Member {
 }
 
 /// People, and all they need to be planned.
-pub struct Crowd {
+pub(crate) struct Crowd {
     members: Vec<Member>,
     population: Arc<Population>,
     attributes: BTreeMap<String, String>,
@@ -59,7 +60,7 @@ pub struct Crowd {
 
 impl Crowd {
     /// People of five zones, some without consent or address, some written to already.
-    pub fn mixed(count: usize, seed: u64) -> Self {
+    pub(crate) fn mixed(count: usize, seed: u64) -> Self {
         let zones = [
             (Tz::America__Sao_Paulo, "BR"),
             (Tz::Asia__Kolkata, "IN"),
@@ -99,8 +100,7 @@ impl Crowd {
     }
 
     /// The same with everybody in one zone, reachable and not yet written to.
-    #[allow(dead_code, reason = "not every test binary needs it")]
-    pub fn in_zone(count: usize, zone: Tz) -> Self {
+    pub(crate) fn in_zone(count: usize, zone: Tz) -> Self {
         let mut crowd = Self::mixed(count, 1);
         for member in &mut crowd.members {
             member.zone = zone;
@@ -112,14 +112,13 @@ impl Crowd {
     }
 
     /// Gives everybody the first one's habits.
-    #[allow(dead_code, reason = "not every test binary needs it")]
-    pub fn all_alike(mut self) -> Self {
+    pub(crate) fn all_alike(mut self) -> Self {
         let first = self.members[0].habits.clone();
         self.members.iter_mut().for_each(|member| member.habits = first.clone());
         self
     }
 
-    pub fn people(&self) -> Vec<Person<'_>> {
+    pub(crate) fn people(&self) -> Vec<Person<'_>> {
         let person = |(index, member): (usize, &Member)| Person {
             id: RecipientId(index as i64 + 1),
             // borrowed for as long as the crowd lives
@@ -139,13 +138,12 @@ impl Crowd {
         self.members.iter().enumerate().map(person).collect()
     }
 
-    pub fn preference(&self, person: usize) -> Preference {
+    pub(crate) fn preference(&self, person: usize) -> Preference {
         Preference::new(self.population.clone(), self.members[person].habits.clone())
     }
 
     /// The chance of a reply to a variant within a day.
-    #[allow(dead_code, reason = "not every test binary needs it")]
-    pub fn reply(&self, person: usize, campaign: &Campaign, variant: usize) -> f64 {
+    pub(crate) fn reply(&self, person: usize, campaign: &Campaign, variant: usize) -> f64 {
         let day = std::time::Duration::from_hours(24);
         let content = &campaign.variants[variant].content;
         let hours = self.preference(person).chances(content, Goal::Reply, day);
@@ -153,7 +151,7 @@ impl Crowd {
     }
 
     /// A week with two variants, and what else the test wants.
-    pub fn campaign(&self, more: &str) -> Campaign {
+    pub(crate) fn campaign(&self, more: &str) -> Campaign {
         let text = format!(
             "name = \"sale\"\nprovider = \"shop\"\ngoal = \"read\"\nwithin = \"2h\"\n\
              [window]\nstart = 2026-12-01T08:00:00\nend = 2026-12-07T22:00:00\n\

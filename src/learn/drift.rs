@@ -1,0 +1,173 @@
+//! Whether habits moved: what was seen lately beside what was expected from all before.
+
+use serde::Serialize;
+
+use super::model::Model;
+use super::parallel::map;
+use super::reading::{AGE_MAX, Span};
+use super::{Subject, seconds};
+use crate::model::preference::WEEK_HOURS;
+use crate::model::time::Instant;
+
+/// Working days and weekends in four parts of six hours, midnight first.
+const PARTS: usize = 8;
+/// Lately is so many days.
+const LATELY_DAYS: u32 = 28;
+/// A change is told when it is so many standard errors from none…
+const ERRORS: f64 = 4.0;
+/// …and at least so large.
+const CHANGE_MIN: f64 = 0.1;
+/// Parts of the week in which fewer events were expected are passed over.
+const EXPECTED_MIN: f64 = 50.0;
+/// A person moved when another time of day explains what was seen lately so much better, in nats:
+/// a likelihood ratio of a thousand, after having tried 23 shifts.
+const MOVED_NATS: f64 = 10.0;
+/// Events lately below which nobody is said to have moved.
+const EVENTS_MIN: usize = 8;
+
+/// How habits moved, where they surely did.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Drift {
+    /// Parts of the week in which people are seen surely more or less than expected.
+    pub parts: Vec<PartDrift>,
+    /// People who moved by a number of hours, −11 to 12, eastward first: (hours later, people).
+    pub moved: Vec<(i32, usize)>,
+    /// People seen often enough lately to tell.
+    pub watched: usize,
+}
+
+/// One part of the week.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PartDrift {
+    /// Whether it lies on Saturday and Sunday.
+    pub weekend: bool,
+    /// Its first hour of the day; it lasts six.
+    pub from_hour: usize,
+    /// Events seen over events expected, less 1.
+    pub change: f64,
+    /// Standard error of `change`, people being independent.
+    pub error: f64,
+}
+
+/// What one person was seen to do lately, and what was expected.
+struct Lately {
+    observed: [f64; PARTS],
+    expected: [f64; PARTS],
+    /// The shift that explains it better than none, if one does beyond doubt.
+    moved: Option<i32>,
+    is_watched: bool,
+}
+
+/// Compares the last four weeks with what `model` and everybody's evidence before them foretold.
+pub fn drift(model: &Model, people: &[Subject<'_>], as_of: Instant, threads: usize) -> Drift {
+    let until = seconds(as_of);
+    let from = until.saturating_sub(LATELY_DAYS * 86_400);
+    let known: Vec<&Subject<'_>> = people
+        .iter()
+        .filter(|s| s.evidence.last(from).is_some() && s.evidence.last(until) > Some(from))
+        .collect();
+    let lately = map(&known, threads, |subject| Lately::new(model, subject, from, until));
+    let mut shifts = [0usize; 24];
+    for shift in lately.iter().filter_map(|person| person.moved) {
+        shifts[shift.rem_euclid(24) as usize] += 1;
+    }
+    let signed = |shift: usize| if shift > 12 { shift as i32 - 24 } else { shift as i32 };
+    Drift {
+        parts: (0..PARTS).filter_map(|part| change(part, &lately)).collect(),
+        moved: (1..24).filter(|s| shifts[*s] > 0).map(|s| (signed(s), shifts[s])).collect(),
+        watched: lately.iter().filter(|person| person.is_watched).count(),
+    }
+}
+
+fn part(hour: usize) -> usize {
+    usize::from(hour / 24 >= 5) * 4 + hour % 24 / 6
+}
+
+fn change(part: usize, lately: &[Lately]) -> Option<PartDrift> {
+    let sum = |of: &dyn Fn(&Lately) -> f64| lately.iter().map(of).sum::<f64>();
+    // more or less of everything is no change of habit
+    let scale = sum(&|p| p.observed.iter().sum()) / sum(&|p| p.expected.iter().sum()).max(1e-9);
+    let expected = scale * sum(&|p| p.expected[part]);
+    let residual = |p: &Lately| p.observed[part] - scale * p.expected[part];
+    if expected < EXPECTED_MIN {
+        return None;
+    }
+    // where nothing at all was seen, the events themselves still vary
+    let error = sum(&|p| residual(p).powi(2)).max(expected).sqrt() / expected;
+    let change = sum(&residual) / expected;
+    (change.abs() > (ERRORS * error).max(CHANGE_MIN)).then_some(PartDrift {
+        weekend: part >= 4,
+        from_hour: part % 4 * 6,
+        change,
+        error,
+    })
+}
+
+impl Lately {
+    fn new(model: &Model, subject: &Subject<'_>, from: u32, until: u32) -> Self {
+        let before = model.sight(subject, Span { from: 0, until: from });
+        let known = model.parts.meet(&before, model.hyper.half_life, &model.prior(subject));
+        let mut sight = model.sight(subject, Span { from, until });
+        sight.receipts = before.receipts;
+        let mut expected = [0.0f64; WEEK_HOURS];
+        let mut observed = [0.0f64; WEEK_HOURS];
+        let mut risk = [0.0; AGE_MAX];
+        for watch in &sight.watches {
+            let length = model.parts.fading.risk(watch, sight.receipts, &mut risk);
+            let scale = known.habit.level * known.tastes.factor(watch.content);
+            for (age, risk) in risk[..length].iter().enumerate() {
+                let hour = (usize::from(watch.start) + age) % WEEK_HOURS;
+                expected[hour] += f64::from(scale * risk * known.habit.week[hour]);
+            }
+            if watch.seen {
+                observed[(usize::from(watch.start) + usize::from(watch.hours)) % WEEK_HOURS] += 1.0;
+            }
+        }
+        let share = sight.signs.len() as f64 / WEEK_HOURS as f64;
+        let mut signs = [0.0f64; 24];
+        for (expected, rate) in expected.iter_mut().zip(&known.habit.week) {
+            *expected += share * f64::from(*rate);
+        }
+        for sign in &sight.signs {
+            observed[usize::from(sign.hour)] += 1.0;
+            signs[usize::from(sign.hour) % 24] += 1.0;
+        }
+        let is_watched = sight.signs.len() >= EVENTS_MIN;
+        let moved = is_watched.then(|| shift(&known.habit.week, &signs)).flatten();
+        let parts = |week: &[f64; WEEK_HOURS]| {
+            let mut parts = [0.0; PARTS];
+            week.iter().enumerate().for_each(|(hour, x)| parts[part(hour)] += x);
+            parts
+        };
+        Self { observed: parts(&observed), expected: parts(&expected), moved, is_watched }
+    }
+}
+
+/// By how many hours later a day of habits must be lived to explain signs by hour of day.
+fn shift(week: &[f32; WEEK_HOURS], signs: &[f64; 24]) -> Option<i32> {
+    let day: [f64; 24] = std::array::from_fn(|h| (0..7).map(|d| f64::from(week[d * 24 + h])).sum());
+    let fit = |shift: usize| -> f64 {
+        (0..24).map(|h| signs[h] * day[(h + 24 - shift) % 24].max(1e-6).ln()).sum()
+    };
+    let best = (1..24).max_by(|a, b| fit(*a).total_cmp(&fit(*b)))?;
+    (fit(best) - fit(0) > MOVED_NATS).then_some(if best > 12 {
+        best as i32 - 24
+    } else {
+        best as i32
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_lives_six_hours_later_has_moved_and_who_stays_has_not() {
+        let week = std::array::from_fn(|h| if (8..11).contains(&(h % 24)) { 6.0 } else { 0.3 });
+        let mut signs = [0.0; 24];
+        (8..11).for_each(|h| signs[h] = 4.0);
+        assert_eq!(shift(&week, &signs), None);
+        signs.rotate_right(6);
+        assert_eq!(shift(&week, &signs), Some(6));
+    }
+}

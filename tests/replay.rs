@@ -1,0 +1,199 @@
+//! Whole weeks on a virtual clock: what must hold whatever happens.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Timelike, Utc};
+use opportune::calendar::rules::Rules;
+use opportune::clock::Clock;
+use opportune::config::{Config, EXAMPLE};
+use opportune::model::consent::{ConsentChange, ConsentEntry};
+use opportune::model::delivery::{Reason, State};
+use opportune::model::ids::RecipientId;
+use opportune::model::recipient::{Profile, Zone};
+use opportune::provider;
+use opportune::replay::{demo, drive};
+use opportune::store::Store;
+use opportune::work::{Ctx, campaigns, new_node};
+use proptest::prelude::*;
+use support::on_both;
+use tempfile::TempDir;
+
+fn ctx(store: Store, start: DateTime<Utc>) -> Ctx {
+    let config = Config::parse(EXAMPLE, Path::new("opportune.toml")).unwrap();
+    Ctx {
+        store,
+        clock: Clock::starting_at(start),
+        providers: Arc::new(provider::from_config(&config.providers).unwrap()),
+        config: Arc::new(config),
+        rules: Arc::new(Rules::built_in()),
+        node: new_node(),
+    }
+}
+
+async fn people(ctx: &Ctx, zones: &[chrono_tz::Tz]) {
+    let now = ctx.clock.now();
+    let rows: Vec<_> = zones
+        .iter()
+        .enumerate()
+        .map(|(n, tz)| {
+            let profile = Profile {
+                address: Some(format!("+999{n:08}").parse().unwrap()),
+                zone: Some(Zone { tz: *tz, inferred: false }),
+                ..Profile::default()
+            };
+            (format!("r{n:04}").parse().unwrap(), profile)
+        })
+        .collect();
+    let mut tx = ctx.store.begin().await.unwrap();
+    let added = tx.put_recipients(&rows).await.unwrap();
+    let entry = ConsentEntry {
+        change: ConsentChange::Granted,
+        at: now,
+        source: "test".to_owned(),
+        evidence: String::new(),
+        recorded_at: now,
+    };
+    let entries: Vec<_> = added.iter().map(|(id, _)| (*id, entry.clone())).collect();
+    tx.append_consent(&entries).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+/// Everybody's message with the zone of the person, as history has it.
+async fn sent(ctx: &Ctx) -> Vec<(DateTime<Utc>, chrono_tz::Tz)> {
+    let mut all = Vec::new();
+    for person in ctx.store.recipients_after(RecipientId(0), 10_000).await.unwrap() {
+        let messages = ctx.store.messages_of(person.id).await.unwrap();
+        assert!(messages.len() <= 1, "{} was sent to {} times", person.id, messages.len());
+        all.extend(messages.iter().map(|m| (m.message.sent_at, person.profile.zone.unwrap().tz)));
+    }
+    all
+}
+
+async fn submit(ctx: &Ctx, start: NaiveDateTime, days: i64, more: &str) {
+    let source = format!(
+        "name = \"c\"\nprovider = \"simulated\"\ncategory = \"utility\"\n[window]\nstart = {}\n\
+         end = {}\n[[variant]]\nname = \"words\"\nmedia = \"text\"\n{more}",
+        start.format("%Y-%m-%dT%H:%M:%S"),
+        (start + TimeDelta::days(days)).format("%Y-%m-%dT%H:%M:%S"),
+    );
+    campaigns::submit(ctx, &source).await.unwrap();
+}
+
+/// The quiet hours of the example's settings, 21:00 to 8:00, by an eye of our own.
+fn is_quiet(at: DateTime<Utc>, tz: chrono_tz::Tz) -> bool {
+    let hour = at.with_timezone(&tz).hour();
+    !(8..21).contains(&hour)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 6, ..ProptestConfig::default() })]
+
+    /// Any zones, any day of 2024 to 2030 and the days after it, and a daemon that sleeps through
+    /// some hours of it.
+    #[test]
+    fn nothing_leaves_in_a_quiet_hour_even_when_late(
+        zones in prop::collection::vec(prop::sample::select(chrono_tz::TZ_VARIANTS.to_vec()), 40),
+        day in 0_i64..2550,
+        sleep_after in 0_i64..48,
+        sleep_for in 1_i64..40,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let dir = TempDir::new().unwrap();
+            let url = format!("sqlite://{}", dir.path().join("test.db").display());
+            let store = Store::open(&url, opportune::store::Create::IfMissing).await.unwrap();
+            let date = NaiveDate::from_ymd_opt(2024, 1, 1).unwrap() + TimeDelta::days(day);
+            let start = date.and_hms_opt(0, 0, 0).unwrap();
+            let ctx = ctx(store, (start - TimeDelta::days(1)).and_utc());
+            people(&ctx, &zones).await;
+            submit(&ctx, start, 2, "[capacity]\nper_hour = 4\n").await;
+            let begins = start.and_utc();
+            drive(&ctx, begins + TimeDelta::hours(sleep_after), |_| {}).await.unwrap();
+            // nobody is at work: what falls due meanwhile is late when the next daemon wakes
+            ctx.clock.advance_to(ctx.clock.now() + TimeDelta::hours(sleep_for));
+            drive(&ctx, begins + TimeDelta::days(4), |_| {}).await.unwrap();
+            for (at, tz) in sent(&ctx).await {
+                assert!(!is_quiet(at, tz), "{at} is {} in {tz}", at.with_timezone(&tz));
+                let wall = at.with_timezone(&tz).naive_local();
+                assert!(start <= wall && wall < start + TimeDelta::days(2), "{wall} in {tz}");
+            }
+            let row = ctx.store.campaign(&"c".parse().unwrap()).await.unwrap().unwrap();
+            let states = ctx.store.state_counts(row.id).await.unwrap();
+            assert_eq!(states.iter().map(|s| s.people).sum::<u64>(), zones.len() as u64);
+            assert!(states.iter().all(|s| s.state.is_end()), "{states:?}");
+        });
+    }
+}
+
+#[tokio::test]
+async fn everybody_ends_in_one_state_and_answers_become_engagement() {
+    on_both(async |store| {
+        let start = NaiveDate::from_ymd_opt(2026, 3, 27).unwrap().and_hms_opt(0, 0, 0).unwrap();
+        let ctx = ctx(store, start.and_utc());
+        let zones =
+            [chrono_tz::Europe::London, chrono_tz::Asia::Kolkata, chrono_tz::America::Sao_Paulo];
+        let zones: Vec<_> = (0..120).map(|n| zones[n % 3]).collect();
+        people(&ctx, &zones).await;
+        submit(
+            &ctx,
+            start + TimeDelta::days(1),
+            3,
+            "[capacity]\nper_hour = 2\n[arms]\npersonalized = 0.5\nexplore = 0.25\ncontrol = 0.15\n\
+             holdout = 0.1\n",
+        )
+        .await;
+        drive(&ctx, (start + TimeDelta::days(8)).and_utc(), |_| {}).await.unwrap();
+        let row = ctx.store.campaign(&"c".parse().unwrap()).await.unwrap().unwrap();
+        let states = ctx.store.state_counts(row.id).await.unwrap();
+        assert_eq!(states.iter().map(|s| s.people).sum::<u64>(), 120);
+        assert!(states.iter().all(|s| s.state.is_end()), "{states:?}");
+        assert!(states.iter().any(|s| s.reason == Reason::Holdout), "{states:?}");
+        assert!(states.iter().any(|s| s.state == State::Sent), "{states:?}");
+        let mut by_hour: BTreeMap<i64, u32> = BTreeMap::new();
+        for (at, _) in sent(&ctx).await {
+            *by_hour.entry(at.timestamp() / 3600).or_default() += 1;
+        }
+        assert!(by_hour.values().all(|count| *count <= 2), "{by_hour:?}");
+        let results = campaigns::results(&ctx, &row).await.unwrap();
+        let sum: u64 = results.arms.iter().map(|arm| arm.people).sum();
+        assert_eq!(sum, 120, "{results:?}");
+        assert!(results.arms.iter().map(|arm| arm.delivered).sum::<u64>() > 0, "{results:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_demo_sends_its_campaigns_and_leaves_a_workspace_behind() {
+    let dir = TempDir::new().unwrap();
+    let out = dir.path().join("demo");
+    let told = demo::run(&out, 5, |_| {}).await.unwrap();
+    assert_eq!(told.plans.len(), 2);
+    for (plan, results) in told.plans.iter().zip(&told.results) {
+        assert!(plan.gap <= 0.001, "{}", plan.gap);
+        let sent: u64 = results.arms.iter().map(|arm| arm.sent).sum();
+        assert!(sent > 1000, "{results:?}");
+        let people: u64 = results.states.iter().map(|state| state.people).sum();
+        assert_eq!(people, plan.people);
+        assert!(results.states.iter().all(|state| state.state.is_end()), "{results:?}");
+    }
+    // habits are there to be found: who was written to by them engages more, beyond chance
+    assert!(told.results[0].lift.unwrap().low > 0.0, "{:?}", told.results[0]);
+    assert!(!told.insights.is_empty());
+    for file in ["recipients.csv", "messages.csv", "activity.csv", "opportune.toml", "opportune.db"]
+    {
+        assert!(out.join(file).exists(), "{file} was not left behind");
+    }
+}
+
+#[tokio::test]
+async fn the_demo_replaces_nothing_that_it_did_not_make() {
+    let dir = TempDir::new().unwrap();
+    std::fs::write(dir.path().join("mine.txt"), "mine").unwrap();
+    let refused = demo::run(dir.path(), 5, |_| {}).await.unwrap_err();
+    assert!(refused.to_string().contains("--out"), "{refused}");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
