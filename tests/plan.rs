@@ -236,10 +236,11 @@ fn expected_replies_stay_within_what_agents_can_answer() {
         let fullest = hours.values().copied().fold(0.0, f64::max);
         // what spills over into the hour after the last is more than a fifth of the replies
         assert!(fullest <= most + 1e-6, "{fullest} replies where {most} can be answered");
-        assert!(fullest > most * 0.95, "{fullest} of {most}: agents idle while people are refused");
+        let refused = reasons(&plan).contains_key("no_capacity");
+        assert!(!refused || fullest > most * 0.95, "{fullest} of {most}: agents idle");
         // few people with lumps of replies: what is left over is no message's size
         assert!(plan.certificate.gap() < 6e-3, "gap {}", plan.certificate.gap());
-        assert!(agents > 1 || reasons(&plan).contains_key("no_capacity"));
+        assert!(agents > 1 || refused);
     }
 }
 

@@ -193,10 +193,14 @@ mod tests {
             whole.fold(&messages, &presences);
             at_once.push(whole);
             let mut unread = messages.clone();
-            unread.iter_mut().for_each(|message| message.response.read_at = None);
+            for message in &mut unread {
+                message.response.read_at = None;
+            }
             unread.reverse();
             let mut piecemeal = Evidence::default();
-            unread.iter().for_each(|m| piecemeal.fold(std::slice::from_ref(m), &[]));
+            for message in &unread {
+                piecemeal.fold(std::slice::from_ref(message), &[]);
+            }
             piecemeal.fold(&messages[7..], &presences);
             piecemeal.fold(&messages, &presences);
             late.push(piecemeal);

@@ -51,6 +51,7 @@ pub struct Model {
 struct Ready {
     zones: Arc<Zones>,
     population: OnceLock<Arc<Population>>,
+    order: OnceLock<Vec<usize>>,
 }
 
 /// What a model was learned from.
@@ -309,6 +310,9 @@ impl Model {
     /// Shares of the chronotypes that are expected of a person before any evidence: the mean of
     /// those of the person's zone, country and tags, where enough people share them.
     pub(super) fn prior(&self, subject: &Subject<'_>) -> Vec<f64> {
+        if self.segments.is_empty() {
+            return self.parts.chronotypes.share().to_vec();
+        }
         let known: Vec<&Vec<f64>> =
             subject.segments().filter_map(|key| self.segments.get(&key)).collect();
         if known.is_empty() {
@@ -347,11 +351,13 @@ impl Model {
     }
 
     /// Numbers of the contents in the order of their words.
-    fn order(&self) -> Vec<usize> {
+    fn order(&self) -> &[usize] {
         let list = self.contents.list();
-        let mut order: Vec<usize> = (0..list.len()).collect();
-        order.sort_by(|a, b| list[*a].cmp(&list[*b]));
-        order
+        self.ready.order.get_or_init(|| {
+            let mut order: Vec<usize> = (0..list.len()).collect();
+            order.sort_by(|a, b| list[*a].cmp(&list[*b]));
+            order
+        })
     }
 
     fn population(&self) -> Arc<Population> {
@@ -365,7 +371,7 @@ impl Model {
             let (answers, opt_out) = self.responses.calibration();
             Arc::new(Population {
                 decay: self.parts.fading.decay.iter().copied().take(AGE_MAX).collect(),
-                contents: self.order().into_iter().map(|i| (list[i].clone(), figures(i))).collect(),
+                contents: self.order().iter().map(|i| (list[*i].clone(), figures(*i))).collect(),
                 delays: self.responses.delays(),
                 read: self.read.clone(),
                 answers,

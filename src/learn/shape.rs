@@ -162,41 +162,64 @@ impl Default for Counts {
 /// rate of nothing.
 pub(super) const EVEN: f32 = 0.1;
 
-/// Refines a week of mean 1 by counts, axis by axis, and scales it to mean 1 again.
-pub(super) fn refine(week: &mut Week, counts: &Counts, strengths: &Strengths, axes: &[Axis]) {
-    for axis in axes {
-        let hold = axis.hold(strengths);
-        if hold.strength < ENDLESS {
-            apply(week, counts, *axis, hold.strength, &Kernel::new(hold.bandwidth));
+/// Refines weeks under given strengths; kernels are worked out once.
+#[derive(Debug, Clone)]
+pub(super) struct Refiner(Vec<Step>);
+
+#[derive(Debug, Clone)]
+struct Step {
+    axis: Axis,
+    strength: f32,
+    kernel: Kernel,
+}
+
+impl Refiner {
+    pub(super) fn new(strengths: &Strengths) -> Self {
+        let step = |axis: Axis| {
+            let hold = axis.hold(strengths);
+            Step { axis, strength: hold.strength, kernel: Kernel::new(hold.bandwidth) }
+        };
+        Self(WHOLE.into_iter().map(step).filter(|step| step.strength < ENDLESS).collect())
+    }
+
+    /// Refines a week of mean 1 by counts, axis by axis, and scales it to mean 1 again.
+    pub(super) fn refine(&self, week: &mut Week, counts: &Counts, axes: &[Axis]) {
+        for step in self.0.iter().filter(|step| axes.contains(&step.axis)) {
+            step.apply(week, counts);
             normalize(week);
         }
     }
 }
 
-fn apply(week: &mut Week, counts: &Counts, axis: Axis, strength: f32, kernel: &Kernel) {
-    let expected: Week = std::array::from_fn(|h| counts.watched[h] * week[h]);
-    let (mut observed, mut expected) = (axis.totals(&counts.observed), axis.totals(&expected));
-    let mut ratio = axis.totals(week);
-    let (rows, row_of) = axis.rows();
-    let groups = if axis.by_hour() { rows * 24 } else { rows };
-    let even = strength * EVEN / groups as f32;
-    let mass = strength * (1.0 - EVEN) / WEEK_HOURS as f32;
-    for row in 0..rows {
-        if axis.by_hour() {
-            kernel.smooth(&mut observed[row]);
-            kernel.smooth(&mut expected[row]);
+impl Step {
+    fn apply(&self, week: &mut Week, counts: &Counts) {
+        let Self { axis, strength, kernel } = self;
+        let expected: Week = std::array::from_fn(|h| counts.watched[h] * week[h]);
+        let (mut observed, mut expected) = (axis.totals(&counts.observed), axis.totals(&expected));
+        let mut ratio = axis.totals(week);
+        let (rows, row_of) = axis.rows();
+        let groups = if axis.by_hour() { rows * 24 } else { rows };
+        let even = strength * EVEN / groups as f32;
+        let mass = strength * (1.0 - EVEN) / WEEK_HOURS as f32;
+        for row in 0..rows {
+            if axis.by_hour() {
+                kernel.smooth(&mut observed[row]);
+                kernel.smooth(&mut expected[row]);
+            }
+            for (ratio, (n, m)) in
+                ratio[row].iter_mut().zip(observed[row].iter().zip(&expected[row]))
+            {
+                let prior = mass * *ratio + even;
+                *ratio = (prior + n) / (prior + m);
+            }
         }
-        for (ratio, (n, m)) in ratio[row].iter_mut().zip(observed[row].iter().zip(&expected[row])) {
-            let prior = mass * *ratio + even;
-            *ratio = (prior + n) / (prior + m);
-        }
-    }
-    for (day, row) in week.chunks_exact_mut(24).zip(row_of) {
-        if axis.by_hour() {
-            day.iter_mut().zip(&ratio[row]).for_each(|(rate, ratio)| *rate *= ratio);
-        } else {
-            for rate in day {
-                *rate *= ratio[row][0];
+        for (day, row) in week.chunks_exact_mut(24).zip(row_of) {
+            if axis.by_hour() {
+                day.iter_mut().zip(&ratio[row]).for_each(|(rate, ratio)| *rate *= ratio);
+            } else {
+                for rate in day {
+                    *rate *= ratio[row][0];
+                }
             }
         }
     }
@@ -223,7 +246,7 @@ mod tests {
         counts.observed[24 + 20] = 2.0;
         counts.watched = [6.0 / WEEK_HOURS as f32; WEEK_HOURS];
         let mut week = [1.0; WEEK_HOURS];
-        refine(&mut week, &counts, &PLAIN, &WHOLE);
+        Refiner::new(&PLAIN).refine(&mut week, &counts, &WHOLE);
         let share = |hour: usize| (0..7).map(|d| week[d * 24 + hour]).sum::<f32>() / 168.0;
         assert!((share(9) - (10.0 / 24.0 + 4.0) / 16.0).abs() < 1e-5);
         assert!((share(20) - (10.0 / 24.0 + 2.0) / 16.0).abs() < 1e-5);
@@ -236,7 +259,7 @@ mod tests {
         (9..17).for_each(|hour| counts.watched[hour] = 5.0);
         counts.observed[10] = 12.0;
         let mut week = [1.0; WEEK_HOURS];
-        refine(&mut week, &counts, &PLAIN, &WHOLE);
+        Refiner::new(&PLAIN).refine(&mut week, &counts, &WHOLE);
         assert!(week[12] < week[20] && week[20] < week[10]);
     }
 
@@ -248,7 +271,7 @@ mod tests {
         let some = Hold { strength: 5.0, bandwidth: 1.0 };
         let all =
             Strengths { hour: some, fine: some, weekend: some, day: some, part: some, cell: some };
-        refine(&mut week, &Counts::default(), &all, &WHOLE);
+        Refiner::new(&all).refine(&mut week, &Counts::default(), &WHOLE);
         assert!(week.iter().zip(before).all(|(a, b)| (a - b).abs() < 1e-5));
     }
 }

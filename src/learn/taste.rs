@@ -184,11 +184,13 @@ impl Tastes {
             .map(|(tried, grids)| {
                 let mean = self.mean[usize::from(tried.content)];
                 let (mut first, mut z1, mut z2) = (0.0, 0.0, 0.0);
+                let factor: [f64; GRID] =
+                    std::array::from_fn(|g| (mean + self.spread * grid(g)).exp());
                 for (u, grid_weights) in grids.iter().enumerate() {
-                    let scale = level(u).exp();
+                    let (of_level, scale) = (posterior.levels[u], level(u).exp());
                     for (g, of_grid) in grid_weights.iter().enumerate() {
-                        let (weight, z) = (posterior.levels[u] * of_grid, grid(g));
-                        first += weight * scale * (mean + self.spread * z).exp();
+                        let (weight, z) = (of_level * of_grid, grid(g));
+                        first += weight * scale * factor[g];
                         z1 += weight * z;
                         z2 += weight * z * z;
                     }

@@ -10,7 +10,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use super::market::{Seat, UNIT};
+use super::market::Seat;
 use super::order::Key;
 use super::parts::in_parts;
 use super::posted::{Offer, Posted, Within};
@@ -67,7 +67,7 @@ pub(super) fn settle(
         }
     }
     for place in 0..chains.ground() {
-        while chains.price[place] > 0.0 && chains.is_idle(place) {
+        while chains.price[place] > 0.0 && chains.seating.is_idle(place) {
             chains.fill(place, depth);
         }
     }
@@ -97,13 +97,6 @@ impl<'s, 'a> Chains<'s, 'a> {
 
     fn ground(&self) -> usize {
         self.price.len() - 1
-    }
-
-    /// Whether one more message fits into a place.
-    fn is_idle(&self, place: usize) -> bool {
-        let Seating { market, used, .. } = &*self.seating;
-        let mut limits = market.places[place].counted.iter().map(|limit| *limit as usize);
-        limits.all(|limit| used[limit] + UNIT <= market.limits[limit])
     }
 
     /// Moves one message out of the places of a limit, at the least loss.
@@ -138,7 +131,8 @@ impl<'s, 'a> Chains<'s, 'a> {
         let starts = sources.iter().map(|s| (*s as usize, self.price[*s as usize] - least));
         let mut queue = self.start(starts.collect());
         let rooms = (0..self.ground()).filter(|place| self.price[*place] > 0.0);
-        let bonus = rooms.filter(|p| self.is_idle(*p)).map(|p| self.price[p]).fold(0.0, f64::max);
+        let bonus =
+            rooms.filter(|p| self.seating.is_idle(*p)).map(|p| self.price[p]).fold(0.0, f64::max);
         let mut best = (f64::INFINITY, self.ground());
         while let Some(node) = self.next(&mut queue) {
             if self.label[node] - bonus >= best.0 {
@@ -172,13 +166,7 @@ impl<'s, 'a> Chains<'s, 'a> {
         while self.through[root].0 != NONE {
             root = self.through[root].0 as usize;
         }
-        let market = self.seating.market;
-        let freed = &market.places[root].counted;
-        let free = |l: &u32| {
-            let after = self.seating.used[*l as usize] + UNIT;
-            *l != limit && (freed.contains(l) || after <= market.limits[*l as usize])
-        };
-        market.places[node].counted.iter().all(free)
+        self.seating.has_room_after(node, root, limit)
     }
 
     /// Moves one message into a place with room, if that gains anything; else the place has no price.

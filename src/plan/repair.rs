@@ -50,6 +50,23 @@ impl<'a> Seating<'a> {
         room && self.rivals.allow(bidder, seat.place, &self.seats)
     }
 
+    /// Whether one more message fits into a place.
+    pub(super) fn is_idle(&self, place: usize) -> bool {
+        let mut limits = self.market.places[place].counted.iter().map(|limit| *limit as usize);
+        limits.all(|limit| self.used[limit] + UNIT <= self.market.limits[limit])
+    }
+
+    /// Whether one more message fits into a place that does not count against `relieved`, once one
+    /// has left another place.
+    pub(super) fn has_room_after(&self, place: usize, left: usize, relieved: u32) -> bool {
+        let places = &self.market.places;
+        places[place].counted.iter().all(|limit| {
+            let after = self.used[*limit as usize] + UNIT;
+            let fits = after <= self.market.limits[*limit as usize];
+            *limit != relieved && (fits || places[left].counted.contains(limit))
+        })
+    }
+
     /// Moves one bidder to the best seat after prices that has room, or to none.
     pub(super) fn put_best(&mut self, bidder: u32, posted: &Posted) {
         let who = &self.market.bidders[bidder as usize];
