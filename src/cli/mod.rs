@@ -90,6 +90,11 @@ enum Verb {
     Recipient(recipient::Args),
 }
 
+/// Reads the command line; wrong usage and `--help` end the process here.
+pub fn parse() -> Cli {
+    Cli::parse()
+}
+
 /// Runs the command.
 pub async fn run(cli: Cli) -> anyhow::Result<()> {
     let env = Env { config: cli.config, printer: Printer::new(cli.json) };

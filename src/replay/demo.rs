@@ -122,7 +122,7 @@ pub async fn run(out: &Path, seed: u64, mut progress: impl FnMut(&str)) -> Resul
     progress("importing");
     let imported = import_all(&ctx, out).await?;
     progress("learning");
-    let mut learned = learn::run(&ctx, None, false, |_, _| {}).await?;
+    learn::run(&ctx, None, false, |_, _| {}).await?;
     let (mut plans, mut results) = (Vec::new(), Vec::new());
     for (file, source) in CAMPAIGNS {
         progress("planning");
@@ -138,9 +138,9 @@ pub async fn run(out: &Path, seed: u64, mut progress: impl FnMut(&str)) -> Resul
             .await?;
         let row = ctx.store.campaign(&name).await?.expect("it was submitted a moment ago");
         results.push(campaigns::results(&ctx, &row).await?);
-        progress("learning from the answers");
-        learned = learn::run(&ctx, None, false, |_, _| {}).await?;
     }
+    progress("learning from the answers");
+    let learned = learn::run(&ctx, None, false, |_, _| {}).await?;
     let insights = insights::run(&ctx).await?;
     ctx.store.close().await;
     Ok(Told { seed, imported, plans, results, insights, learned })
