@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use futures_util::TryStreamExt;
+use futures_util::{TryStreamExt, future};
 use sqlx::{FromRow, QueryBuilder};
 
 use super::{
     Doing, ROWS_PER_STATEMENT, Store, StoreError, Tx, instant, micros, on, parsed, within,
 };
+use crate::model::content::{Category, Media, Style};
 use crate::model::ids::{MessageKey, ProviderMessage, RecipientId};
 use crate::model::message::{Merged, Message, Response};
 use crate::model::time::Instant;
@@ -115,18 +116,20 @@ const FILL: &str = " ON CONFLICT (key) DO UPDATE SET campaign = excluded.campaig
     failure_code = excluded.failure_code, propensity = excluded.propensity,
     provider_message = excluded.provider_message, changed_at = excluded.changed_at";
 
-const SELECT: &str = "SELECT key, recipient, campaign, channel, category, media, style, sent_at,
-    delivered_at, read_at, clicked_at, replied_at, converted_at, amount, currency, opted_out_at,
-    failed_at, failure_code, propensity, provider_message FROM message ";
+macro_rules! select {
+    ($end:literal) => {
+        concat!(
+            "SELECT key, recipient, campaign, channel, category, media, style, sent_at,
+            delivered_at, read_at, clicked_at, replied_at, converted_at, amount, currency,
+            opted_out_at, failed_at, failure_code, propensity, provider_message FROM message ",
+            $end
+        )
+    };
+}
 
-const OF_RECIPIENT: &str = "SELECT key, recipient, campaign, channel, category, media, style,
-    sent_at, delivered_at, read_at, clicked_at, replied_at, converted_at, amount, currency,
-    opted_out_at, failed_at, failure_code, propensity, provider_message FROM message
-    WHERE recipient = $1 ORDER BY sent_at, key";
+const OF_RECIPIENT: &str = select!("WHERE recipient = $1 ORDER BY sent_at, key");
 
-const CHANGED: &str = "SELECT key, recipient, campaign, channel, category, media, style, sent_at,
-    delivered_at, read_at, clicked_at, replied_at, converted_at, amount, currency, opted_out_at,
-    failed_at, failure_code, propensity, provider_message FROM message WHERE changed_at >= $1";
+const CHANGED: &str = select!("WHERE changed_at >= $1");
 
 const ACTIVITY_CHANGED: &str = "SELECT recipient, at, kind FROM activity WHERE changed_at >= $1";
 
@@ -217,11 +220,11 @@ impl Tx {
         now: Instant,
     ) -> Result<AddedMessages, StoreError> {
         let mut added = AddedMessages::default();
-        for (start, chunk) in
-            (0..).step_by(ROWS_PER_STATEMENT).zip(given.chunks(ROWS_PER_STATEMENT))
-        {
-            let rows = chunk.iter().map(|(recipient, message)| (*recipient, message, None));
-            let new = self.write_messages(rows, " ON CONFLICT DO NOTHING", now).await?;
+        let rows: Vec<_> =
+            given.iter().map(|(recipient, message)| (*recipient, message, None)).collect();
+        let written = self.write_messages(&rows, " ON CONFLICT DO NOTHING", now).await?;
+        let chunks = given.chunks(ROWS_PER_STATEMENT);
+        for (start, (chunk, new)) in (0..).step_by(ROWS_PER_STATEMENT).zip(chunks.zip(written)) {
             added.new += new;
             if new < chunk.len() as u64 {
                 self.fill_messages(start, chunk, new, now, &mut added).await?;
@@ -295,8 +298,8 @@ impl Tx {
         let mut found = Vec::with_capacity(values.len());
         for chunk in values.chunks(ROWS_PER_STATEMENT) {
             let rows: Vec<Row> = within!(self, |db| {
-                let mut query = QueryBuilder::new(SELECT);
-                query.push("WHERE ").push(column).push(" IN (");
+                let mut query = QueryBuilder::new(select!("WHERE "));
+                query.push(column).push(" IN (");
                 let mut list = query.separated(", ");
                 for value in chunk {
                     list.push_bind(*value);
@@ -318,54 +321,64 @@ impl Tx {
         rows: &[MessageRow],
         now: Instant,
     ) -> Result<(), StoreError> {
-        for chunk in rows.chunks(ROWS_PER_STATEMENT) {
-            let rows = chunk.iter().map(|r| (r.recipient, &r.message, r.provider_message.as_ref()));
-            self.write_messages(rows, FILL, now).await?;
-        }
-        Ok(())
+        let rows: Vec<_> = rows
+            .iter()
+            .map(|row| (row.recipient, &row.message, row.provider_message.as_ref()))
+            .collect();
+        self.write_messages(&rows, FILL, now).await.map(drop)
     }
 
-    async fn write_messages<'m>(
+    /// Writes messages statement by statement; returns how many rows each of them touched. The next
+    /// statement is put together while the database works on the one before.
+    async fn write_messages(
         &mut self,
-        rows: impl Iterator<Item = (RecipientId, &'m Message, Option<&'m ProviderMessage>)>,
+        rows: &[(RecipientId, &Message, Option<&ProviderMessage>)],
         end: &'static str,
         now: Instant,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<Vec<u64>, StoreError> {
         let at = |at: Option<Instant>| at.map(micros);
+        let mut chunks = rows.chunks(ROWS_PER_STATEMENT);
+        let mut written = Vec::with_capacity(chunks.len());
         within!(self, |db| {
-            let mut query = QueryBuilder::new(INSERT);
-            query.push_values(rows, |mut row, (recipient, message, provider_message)| {
-                let r = &message.response;
-                row.push_bind(message.key.as_str())
-                    .push_bind(recipient.0)
-                    .push_bind(message.campaign.as_deref())
-                    .push_bind(message.channel.as_deref())
-                    .push_bind(message.category.map(super::super::model::content::Category::as_str))
-                    .push_bind(message.media.map(super::super::model::content::Media::as_str))
-                    .push_bind(
-                        message.style.as_ref().map(super::super::model::content::Style::as_str),
-                    )
-                    .push_bind(micros(message.sent_at))
-                    .push_bind(at(r.delivered_at))
-                    .push_bind(at(r.read_at))
-                    .push_bind(at(r.clicked_at))
-                    .push_bind(at(r.replied_at))
-                    .push_bind(at(r.converted_at))
-                    .push_bind(r.amount)
-                    .push_bind(r.currency.as_deref())
-                    .push_bind(at(r.opted_out_at))
-                    .push_bind(at(r.failed_at))
-                    .push_bind(r.failure_code.as_deref())
-                    .push_bind(message.propensity)
-                    .push_bind(
-                        provider_message.map(super::super::model::ids::ProviderMessage::as_str),
-                    )
-                    .push_bind(micros(now));
-            });
-            query.push(end);
-            query.build().execute(db).await.map(|done| done.rows_affected())
-        })
-        .doing("write messages")
+            let mut statement = || {
+                let chunk = chunks.next()?;
+                let mut query = QueryBuilder::new(INSERT);
+                query.push_values(chunk, |mut row, (recipient, message, provider_message)| {
+                    let r = &message.response;
+                    row.push_bind(message.key.as_str())
+                        .push_bind(recipient.0)
+                        .push_bind(message.campaign.as_deref())
+                        .push_bind(message.channel.as_deref())
+                        .push_bind(message.category.map(Category::as_str))
+                        .push_bind(message.media.map(Media::as_str))
+                        .push_bind(message.style.as_ref().map(Style::as_str))
+                        .push_bind(micros(message.sent_at))
+                        .push_bind(at(r.delivered_at))
+                        .push_bind(at(r.read_at))
+                        .push_bind(at(r.clicked_at))
+                        .push_bind(at(r.replied_at))
+                        .push_bind(at(r.converted_at))
+                        .push_bind(r.amount)
+                        .push_bind(r.currency.as_deref())
+                        .push_bind(at(r.opted_out_at))
+                        .push_bind(at(r.failed_at))
+                        .push_bind(r.failure_code.as_deref())
+                        .push_bind(message.propensity)
+                        .push_bind(provider_message.map(ProviderMessage::as_str))
+                        .push_bind(micros(now));
+                });
+                query.push(end);
+                Some(query)
+            };
+            let mut ready = statement();
+            while let Some(mut query) = ready {
+                let (done, next) =
+                    future::join(query.build().execute(&mut *db), async { statement() }).await;
+                written.push(done.doing("write messages")?.rows_affected());
+                ready = next;
+            }
+        });
+        Ok(written)
     }
 
     /// Adds signs of presence; returns how many were new.
