@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::print::{Show, note, progress};
 use super::{Env, insights};
 use crate::replay::demo::{self, Told};
+use crate::world::spec::Spec;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -41,7 +42,7 @@ impl Show for Shown {
 pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
     let bar = progress("", None);
     let shown = bar.clone();
-    let told = demo::run(&args.out, args.seed, move |phase| {
+    let told = demo::run(&args.out, &Spec::demo(), args.seed, move |phase| {
         shown.set_message(phase.to_owned());
         shown.tick();
     })

@@ -109,14 +109,20 @@ pub struct Told {
     pub learned: learn::Learned,
 }
 
-/// Runs the demo in `out`, which is left behind as a workspace.
-pub async fn run(out: &Path, seed: u64, mut progress: impl FnMut(&str)) -> Result<Told, DemoError> {
+/// Runs the demo with the people of `world` in `out`, which is left behind as a workspace. The same
+/// world and seed tell the same.
+pub async fn run(
+    out: &Path,
+    world: &Spec,
+    seed: u64,
+    mut progress: impl FnMut(&str),
+) -> Result<Told, DemoError> {
     prepare(out)?;
     let present = DateTime::from_timestamp(PRESENT, 0).expect("the demo's present is a date");
     let settings = EXAMPLE.replace("seed = 1\n", &format!("seed = {seed}\n"));
     write(&out.join("opportune.toml"), &settings)?;
     progress("making a world and its history");
-    make_history(out, seed, present)?;
+    make_history(out, world, seed, present)?;
     let ctx = open(out, present).await?;
 
     progress("importing");
@@ -171,8 +177,8 @@ fn write(path: &Path, text: &str) -> Result<(), DemoError> {
     std::fs::write(path, text).map_err(|cause| DemoError::Write { path: path.to_owned(), cause })
 }
 
-fn make_history(out: &Path, seed: u64, until: Instant) -> Result<(), DemoError> {
-    let world = World::new(&Spec::demo(), seed)?;
+fn make_history(out: &Path, world: &Spec, seed: u64, until: Instant) -> Result<(), DemoError> {
+    let world = World::new(world, seed)?;
     let logging = Logging::demo(until);
     let people: Vec<PersonHistory> = world.history(&logging).collect();
     let mut attributes: Vec<String> = people
