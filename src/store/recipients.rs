@@ -6,7 +6,7 @@ use sqlx::{FromRow, QueryBuilder};
 
 use super::{Doing, ROWS_PER_STATEMENT, Store, StoreError, Tx, json, on, parsed, to_json, within};
 use crate::model::ids::{RecipientId, RecipientKey};
-use crate::model::recipient::{Address, Profile, Recipient, Zone, parse_zone};
+use crate::model::recipient::{Address, Country, Profile, Recipient, Zone, parse_zone};
 
 /// What became of a recipient's row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,16 +58,19 @@ impl TryFrom<RecipientRow> for Recipient {
     }
 }
 
-const AFTER: &str = "SELECT id, key, address, time_zone, zone_inferred, locale, country, tags,
-        attributes, consented
-    FROM recipient WHERE id > $1 ORDER BY id LIMIT $2";
+macro_rules! select {
+    ($end:literal) => {
+        concat!(
+            "SELECT id, key, address, time_zone, zone_inferred, locale, country, tags, attributes,
+            consented FROM recipient ",
+            $end
+        )
+    };
+}
 
-const BY_KEY: &str = "SELECT id, key, address, time_zone, zone_inferred, locale, country, tags,
-        attributes, consented
-    FROM recipient WHERE key = $1";
+const AFTER: &str = select!("WHERE id > $1 ORDER BY id LIMIT $2");
 
-const SELECT: &str = "SELECT id, key, address, time_zone, zone_inferred, locale, country, tags,
-    attributes, consented FROM recipient ";
+const BY_KEY: &str = select!("WHERE key = $1");
 
 const PUT: &str = "INSERT INTO recipient (id, key, address, time_zone, zone_inferred, locale,
     country, tags, attributes, consented) ";
@@ -129,8 +132,7 @@ impl Tx {
         let mut found = HashMap::with_capacity(ids.len());
         for chunk in ids.chunks(ROWS_PER_STATEMENT) {
             let rows: Vec<RecipientRow> = within!(self, |db| {
-                let mut query = QueryBuilder::new(SELECT);
-                query.push("WHERE id IN (");
+                let mut query = QueryBuilder::new(select!("WHERE id IN ("));
                 let mut list = query.separated(", ");
                 for id in chunk {
                     list.push_bind(id.0);
@@ -206,21 +208,11 @@ impl Tx {
                 query.push_values(chunk, |mut row, (id, key, profile)| {
                     row.push_bind(id.0)
                         .push_bind(key.as_str())
-                        .push_bind(
-                            profile
-                                .address
-                                .as_ref()
-                                .map(super::super::model::recipient::Address::as_str),
-                        )
+                        .push_bind(profile.address.as_ref().map(Address::as_str))
                         .push_bind(profile.zone.map(|zone| zone.tz.name()))
                         .push_bind(profile.zone.is_some_and(|zone| zone.inferred))
                         .push_bind(profile.locale.as_ref().map(ToString::to_string))
-                        .push_bind(
-                            profile
-                                .country
-                                .as_ref()
-                                .map(super::super::model::recipient::Country::as_str),
-                        )
+                        .push_bind(profile.country.as_ref().map(Country::as_str))
                         .push_bind(to_json(&profile.tags))
                         .push_bind(to_json(&profile.attributes))
                         .push_bind(false);
@@ -241,8 +233,7 @@ impl Tx {
         let mut found = BTreeMap::new();
         for chunk in keys.chunks(ROWS_PER_STATEMENT) {
             let rows: Vec<RecipientRow> = within!(self, |db| {
-                let mut query = QueryBuilder::new(SELECT);
-                query.push("WHERE key IN (");
+                let mut query = QueryBuilder::new(select!("WHERE key IN ("));
                 let mut list = query.separated(", ");
                 for key in chunk {
                     list.push_bind(key.as_str());

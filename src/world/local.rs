@@ -1,4 +1,7 @@
 //! A person's own clock, in whole seconds: what the wall shows at an instant, and the way back.
+//!
+//! The world tells its own time: were it told by the calendar that plans are made with, the two
+//! would err alike and no replay would show it.
 
 use chrono::{DateTime, Datelike, NaiveDate, Offset, TimeZone};
 use chrono_tz::Tz;
