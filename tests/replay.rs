@@ -32,6 +32,7 @@ fn ctx(store: Store, start: DateTime<Utc>) -> Ctx {
         config: Arc::new(config),
         rules: Arc::new(Rules::built_in()),
         node: new_node(),
+        judge: None,
     }
 }
 

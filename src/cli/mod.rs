@@ -173,6 +173,7 @@ impl Env {
             rules: Arc::new(Rules::built_in()),
             providers: Arc::new(providers),
             node: crate::work::new_node(),
+            judge: None,
         })
     }
 }

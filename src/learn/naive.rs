@@ -66,6 +66,7 @@ pub(super) fn events(sight: &Sight) -> Vec<Event> {
 }
 
 /// What everybody does: each person counts the same.
+#[derive(Debug)]
 pub(super) struct Crowd {
     week: Weights,
 }

@@ -23,6 +23,7 @@ use crate::model::recipient::{Address, Locale};
 use crate::model::time::Instant;
 
 pub use http::signature;
+pub use simulated::Simulated;
 
 /// One message, ready to go.
 #[derive(Debug, Clone)]
@@ -189,7 +190,7 @@ pub fn from_config(
         let provider: Arc<dyn Provider> = match &config.kind {
             ProviderKind::Console => Arc::new(console::Console::new(name.clone())),
             ProviderKind::Simulated { seed } => {
-                Arc::new(simulated::Simulated::new(name.clone(), *seed))
+                Arc::new(simulated::Simulated::demo(name.clone(), *seed))
             }
             ProviderKind::Http { url, secret, timeout } => {
                 Arc::new(http::Http::new(url.clone(), secret.read()?, *timeout))

@@ -4,7 +4,7 @@
 //! times come. Those that are still to come when the process ends are lost.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::TimeDelta;
 use futures_util::future::BoxFuture;
@@ -20,9 +20,10 @@ use crate::world::spec::Spec;
 /// How long a person remembers having been written to.
 const MEMORY: TimeDelta = TimeDelta::days(7);
 
-pub(super) struct Simulated {
+/// See the module.
+pub struct Simulated {
     name: Name,
-    world: World,
+    world: Arc<World>,
     state: Mutex<State>,
 }
 
@@ -35,9 +36,15 @@ struct State {
 }
 
 impl Simulated {
-    pub(super) fn new(name: Name, seed: u64) -> Self {
-        let world = World::new(&Spec::demo(), seed).expect("the demo's spec is within its bounds");
+    /// A channel to the people of a world.
+    pub fn new(name: Name, world: Arc<World>) -> Self {
         Self { name, world, state: Mutex::default() }
+    }
+
+    /// A channel to people like the demo's.
+    pub(super) fn demo(name: Name, seed: u64) -> Self {
+        let world = World::new(&Spec::demo(), seed).expect("the demo's spec is within its bounds");
+        Self::new(name, Arc::new(world))
     }
 
     fn answer(&self, parcel: &Parcel) {

@@ -226,6 +226,7 @@ async fn open(out: &Path, present: Instant) -> Result<Ctx, DemoError> {
         rules: Arc::new(Rules::built_in()),
         providers: Arc::new(providers),
         node: new_node(),
+        judge: None,
     })
 }
 

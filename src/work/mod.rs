@@ -22,7 +22,11 @@ use std::sync::Arc;
 use crate::calendar::rules::Rules;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::learn::Subject;
+use crate::model::campaign::Campaign;
 use crate::model::ids::{Name, NodeId};
+use crate::model::preference::Preference;
+use crate::model::recipient::Recipient;
 use crate::model::time::Instant;
 use crate::provider::Provider;
 use crate::store::Store;
@@ -42,6 +46,19 @@ pub struct Ctx {
     pub providers: Arc<BTreeMap<Name, Arc<dyn Provider>>>,
     /// Who works.
     pub node: NodeId,
+    /// Whose word plans go by; absent, as in every daemon: the word of the model in use.
+    pub judge: Option<Arc<dyn Judge>>,
+}
+
+/// What a comparison of policies puts in the place of the model.
+pub trait Judge: Send + Sync {
+    /// The habits that a campaign's plan assumes of a person.
+    fn preference(
+        &self,
+        campaign: &Campaign,
+        recipient: &Recipient,
+        subject: &Subject<'_>,
+    ) -> Preference;
 }
 
 /// What a step did, and whether there is more to do.

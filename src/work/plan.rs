@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::audience::Audience;
 use super::learn::{InUse, LearnError, People};
-use super::{Ctx, Report};
+use super::{Ctx, Judge, Report};
 use crate::calendar::infer::{Inferred, infer};
 use crate::calendar::rules::Rules;
 use crate::calendar::zone;
@@ -132,6 +132,7 @@ pub struct Desk {
     pub people: People,
     places: Vec<Option<Inferred>>,
     model: InUse,
+    judge: Option<Arc<dyn Judge>>,
     jobs: Vec<Job>,
     /// What other campaigns of the provider have taken.
     booked: Vec<(Slot, u32)>,
@@ -172,6 +173,7 @@ impl Desk {
             people,
             places,
             model: InUse::load(ctx).await?,
+            judge: ctx.judge.clone(),
             jobs: Vec::new(),
             booked: Vec::new(),
         };
@@ -287,8 +289,15 @@ impl Desk {
             .iter()
             .map(|job| {
                 |index: usize| {
-                    let subject = self.people.subject(job.chosen[index], self.config.time_zone);
-                    self.model.preference(&subject)
+                    let index = job.chosen[index];
+                    let subject = self.people.subject(index, self.config.time_zone);
+                    match &self.judge {
+                        None => self.model.preference(&subject),
+                        Some(judge) => {
+                            let recipient = &self.people.recipients[index];
+                            judge.preference(&job.row.campaign, recipient, &subject)
+                        }
+                    }
                 }
             })
             .collect();
