@@ -249,7 +249,7 @@ impl Check<'_> {
         }
         let lateness = now - choice.send_at;
         let late = lateness.to_std().is_ok_and(|lateness| lateness > ctx.config.max_lateness);
-        if late || !self.allowed(person, now) {
+        if late || !self.in_its_hour(choice, now) || !self.allowed(person, now) {
             return Err(undecided(Reason::MovedLate, None));
         }
         let variant = &campaign.variants[usize::from(choice.variant_index)];
@@ -273,6 +273,13 @@ impl Check<'_> {
         })
     }
 
+    /// Whether a message that leaves at `at` takes the room that was planned for it: where an hour
+    /// holds so many, another hour's is not to be had without a new decision.
+    fn in_its_hour(&self, choice: &Choice, at: Instant) -> bool {
+        let hour = |at: Instant| at.timestamp().div_euclid(3600);
+        self.campaign.capacity.per_hour.is_none() || hour(choice.send_at) == hour(at)
+    }
+
     /// Whether window and quiet hours let a message out at `at`.
     fn allowed(&self, person: &Recipient, at: Instant) -> bool {
         let profile = &person.profile;
@@ -287,6 +294,7 @@ impl Check<'_> {
     fn put_off(&self, parcel: &Parcel, choice: &Choice, until: Instant) -> Settled {
         let lateness = (until - choice.send_at).to_std().unwrap_or_default();
         let near = lateness <= self.ctx.config.max_lateness
+            && self.in_its_hour(choice, until)
             && until < window::span(&self.campaign.window, parcel.zone).1;
         if near {
             Settled { again_at: Some(until), ..undecided(Reason::MovedThrottled, Some(until)) }
