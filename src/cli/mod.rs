@@ -16,6 +16,7 @@ mod plan;
 mod preferences;
 pub mod print;
 mod recipient;
+mod replay;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use crate::model::campaign::CampaignError;
 use crate::model::ids::RecipientKey;
 use crate::model::recipient::Recipient;
 use crate::provider;
+use crate::replay::scenario::ScenarioError;
 use crate::store::{Create, Store, StoreError};
 use crate::work::Ctx;
 use crate::work::campaigns::SubmitError;
@@ -82,6 +84,8 @@ enum Verb {
     Explain(plan::ExplainArgs),
     /// Run the background service: plans, sends, receives, learns.
     Daemon,
+    /// Replay scenarios on a virtual clock.
+    Replay(replay::Args),
     /// How every campaign stands.
     Status,
     /// The ledger of consent.
@@ -110,6 +114,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Verb::Plan(args) => plan::run(args, &env).await,
         Verb::Explain(args) => plan::explain(args, &env).await,
         Verb::Daemon => daemon::run(&env).await,
+        Verb::Replay(args) => replay::run(args, &env).await,
         Verb::Status => campaign::status(&env).await,
         Verb::Consent(args) => consent::run(args, &env).await,
         Verb::Recipient(args) => recipient::run(args, &env).await,
@@ -142,6 +147,7 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
             || cause.is::<Invalid>()
             || cause.is::<ConfigError>()
             || cause.is::<CampaignError>()
+            || cause.is::<ScenarioError>()
             || matches!(cause.downcast_ref(), Some(SubmitError::File(_) | SubmitError::Unfit(_)))
             || matches!(cause.downcast_ref(), Some(StoreError::Absent { .. }))
             || matches!(cause.downcast_ref(), Some(ImportError::Strict(_)))

@@ -4,15 +4,26 @@
 //! and runs the steps one after another, on one thread of control. *Invariant:* what a replay does,
 //! the daemon would do.
 
+mod check;
+pub mod compare;
 pub mod demo;
+pub mod event;
+mod faults;
+pub mod outcome;
+pub mod policy;
+pub mod report;
+pub mod run;
+pub mod scenario;
 
 use chrono::TimeDelta;
 use tokio::sync::watch;
 
 use crate::model::time::Instant;
 use crate::store::{CampaignStatus, StoreError};
+use crate::work::campaigns::SubmitError;
+use crate::work::learn::LearnError;
 use crate::work::plan::PlanError;
-use crate::work::{Ctx, dispatch, plan, receive, tend};
+use crate::work::{Ctx, Report, dispatch, plan, receive, tend};
 
 /// Moments closer than this are one: what is due within them goes out together.
 const GRAIN: TimeDelta = TimeDelta::minutes(2);
@@ -22,12 +33,21 @@ const STRIDE: TimeDelta = TimeDelta::hours(1);
 /// Why a replay ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
+    /// There is no room for a database.
+    #[error("could not make a temporary folder for the replay")]
+    Folder(#[source] std::io::Error),
     /// A step failed.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// Planning failed.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// Learning failed.
+    #[error(transparent)]
+    Learn(#[from] LearnError),
+    /// A campaign could not be submitted.
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
 }
 
 /// Runs the steps until the virtual clock shows `until`; `tick` is told the time.
@@ -43,7 +63,12 @@ pub async fn drive(
         receive::collect(ctx).await?;
         tend::run(ctx).await?;
         plan::run(ctx).await?;
-        while dispatch::run(ctx, &stop).await?.more {}
+        while let Report { more: true, not_before, .. } = dispatch::run(ctx, &stop).await? {
+            // a provider's rate: time passes while its messages go out
+            if let Some(at) = not_before {
+                ctx.clock.advance_to(at.min(until));
+            }
+        }
         if now >= until {
             return Ok(());
         }

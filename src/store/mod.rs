@@ -24,6 +24,7 @@ use std::time::Duration;
 use chrono::DateTime;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::sqlite::SqliteSynchronous;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
 use sqlx::{Postgres, Sqlite, Transaction};
 
@@ -202,7 +203,11 @@ impl Store {
             }
             let options = SqliteConnectOptions::new()
                 .filename(path)
-                .create_if_missing(create == Create::IfMissing)
+                .create_if_missing(create != Create::No)
+                .synchronous(match create {
+                    Create::Scratch => SqliteSynchronous::Off,
+                    Create::No | Create::IfMissing => SqliteSynchronous::Full,
+                })
                 .journal_mode(SqliteJournalMode::Wal)
                 .busy_timeout(BUSY_TIMEOUT)
                 .foreign_keys(true)
@@ -287,6 +292,8 @@ pub enum Create {
     No,
     /// It is made when it is not there.
     IfMissing,
+    /// It is made, and thrown away after use: nothing waits for the disk.
+    Scratch,
 }
 
 /// The URL without a password in it.
