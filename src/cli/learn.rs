@@ -1,6 +1,7 @@
 //! `learn`, `model`: preferences from history, and the versions of them.
 
 use clap::Subcommand;
+use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::print::{Show, progress, table};
@@ -35,15 +36,21 @@ pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
     if as_of.is_some_and(|as_of| as_of > ctx.clock.now()) {
         anyhow::bail!(BadInput("--as-of lies in the future".to_owned()));
     }
-    let bar = progress("learning", Some(100));
+    let (bar, tick) = learning_bar("learning");
+    let learned = learn::run(&ctx, as_of, args.full, tick).await;
+    bar.finish_and_clear();
+    env.printer.show(&learned?)
+}
+
+/// A bar on the standard error, and what moves it.
+pub(super) fn learning_bar(what: &'static str) -> (ProgressBar, impl FnMut(&str, f64) + use<>) {
+    let bar = progress(what, Some(100));
     let shown = bar.clone();
     let tick = move |phase: &str, share: f64| {
         shown.set_message(phase.to_owned());
         shown.set_position((share * 100.0) as u64);
     };
-    let learned = learn::run(&ctx, as_of, args.full, tick).await;
-    bar.finish_and_clear();
-    env.printer.show(&learned?)
+    (bar, tick)
 }
 
 #[derive(clap::Args)]

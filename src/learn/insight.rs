@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::evaluate::Estimate;
+use super::estimate::{Estimate, Z};
 use super::model::Model;
 use super::parallel::map;
 use super::reading::Span;
@@ -26,7 +26,6 @@ const WEEKEND_SHARE: f64 = 0.4;
 const TASTE_MIN: f64 = 0.05;
 /// Contents and hours with fewer delivered messages are unsure.
 const MESSAGES_MIN: usize = 200;
-const Z: f64 = 1.96;
 
 /// What an insight is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -110,14 +109,6 @@ impl Portrait {
     }
 }
 
-/// A share of so many people, by Wilson (1927).
-fn share(count: usize, of: usize) -> Estimate {
-    let (n, p) = (of as f64, count as f64 / of as f64);
-    let middle = (p + Z * Z / (2.0 * n)) / (1.0 + Z * Z / n);
-    let half = Z / (1.0 + Z * Z / n) * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
-    Estimate { value: p, low: middle - half, high: middle + half }
-}
-
 /// `23 % (20–26 %)`.
 fn percent(figure: Estimate) -> String {
     let [value, low, high] = [figure.value, figure.low, figure.high].map(|x| x * 100.0);
@@ -134,7 +125,7 @@ fn chronotypes(model: &Model, people: &[&Portrait]) -> Vec<Insight> {
     sizes.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
     let told = sizes.into_iter().filter(|(_, size)| *size >= SEGMENT_MIN && *size < people.len());
     told.map(|(name, size)| {
-        let figure = share(size, people.len());
+        let figure = Estimate::share(size, people.len());
         let hour = peaks.get(name).copied().unwrap_or(0);
         let text = format!(
             "{} of people are of the chronotype {name}: most present around {hour:02}:00.",
@@ -148,7 +139,7 @@ fn chronotypes(model: &Model, people: &[&Portrait]) -> Vec<Insight> {
 fn weekend(people: &[&Portrait]) -> Option<Insight> {
     let size = people.iter().filter(|person| person.weekend > WEEKEND_SHARE).count();
     (size >= SEGMENT_MIN).then(|| {
-        let figure = share(size, people.len());
+        let figure = Estimate::share(size, people.len());
         let text = format!(
             "{} of people are weekend people: Saturday and Sunday hold more than {:.0} % of their \
              presence.",
@@ -216,7 +207,7 @@ fn unsure(model: &Model, portraits: &[Portrait]) -> Vec<Insight> {
     let mut insights = Vec::new();
     let thin = portraits.iter().filter(|person| person.evidence < EVIDENCE_MIN).count();
     if thin >= SEGMENT_MIN {
-        let figure = share(thin, portraits.len());
+        let figure = Estimate::share(thin, portraits.len());
         let text = format!(
             "Of {} of people with history fewer than {EVIDENCE_MIN:.0} observations are known: their \
              habits are mostly those of people like them. Messages to them teach most.",
@@ -235,7 +226,7 @@ fn unsure(model: &Model, portraits: &[Portrait]) -> Vec<Insight> {
                 "Only {sent} messages with {content} were delivered: how it is liked is unsure until \
                  about {MESSAGES_MIN} are."
             );
-            let figure = share(sent, messages);
+            let figure = Estimate::share(sent, messages);
             insights.push(Insight { about: About::Unsure, text, size: sent, figure });
         }
     }
@@ -247,7 +238,7 @@ fn unsure(model: &Model, portraits: &[Portrait]) -> Vec<Insight> {
     let blind = (0..WEEK_HOURS).filter(|h| waking(*h) && hours[*h] * WEEK_HOURS * 10 < messages);
     let blind = blind.count();
     if blind > 0 {
-        let figure = share(blind, 7 * 14);
+        let figure = Estimate::share(blind, 7 * 14);
         let text = format!(
             "In {blind} of the 98 hours of a week between 8:00 and 22:00 hardly any message ever came: \
              what an hour is worth there is inferred from messages that waited. An explore share of \
@@ -261,13 +252,6 @@ fn unsure(model: &Model, portraits: &[Portrait]) -> Vec<Insight> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_interval_holds_its_share_and_narrows_with_people() {
-        let (few, many) = (share(5, 20), share(500, 2000));
-        assert!(few.low < 0.25 && 0.25 < few.high && many.high - many.low < few.high - few.low);
-        assert!(share(0, 20).low.abs() < 1e-12 && share(0, 20).high > 0.1);
-    }
 
     #[test]
     fn equal_tastes_give_no_difference() {

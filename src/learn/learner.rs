@@ -43,6 +43,11 @@ impl Cut<'_> {
         Span { from: 0, until: self.until }
     }
 
+    pub(super) fn end(&self) -> Instant {
+        chrono::DateTime::from_timestamp(i64::from(self.until), 0)
+            .expect("32 bits of seconds are an instant")
+    }
+
     /// The older share of a person's observations, and the newer; an answer that came when newer
     /// ones had begun belongs to neither.
     pub(super) fn divide(&self, older: f64) -> (Span, Span) {

@@ -11,8 +11,10 @@
 //! *Invariant:* a preference is a function of (model, person, date): whatever was folded in first,
 //! and however many threads worked, it comes out the same to the bit.
 
+pub mod contest;
 mod decay;
 pub mod drift;
+mod estimate;
 pub mod evaluate;
 mod evidence;
 mod fit;
@@ -36,13 +38,14 @@ mod shape;
 mod split;
 mod stack;
 mod taste;
-mod trials;
+pub mod trials;
 
 use std::fmt;
 
 use chrono_tz::Tz;
 
 pub use self::drift::{Drift, drift};
+pub use self::estimate::Estimate;
 pub use self::evaluate::{Evaluation, evaluate};
 pub use self::evidence::{BadEvidence, Evidence};
 pub use self::insight::{Insight, insights};
@@ -52,7 +55,6 @@ pub use self::naive::Method;
 pub use self::observed::{Contents, Observed, Presence, PresenceKind};
 pub use self::rule::Rule;
 pub use self::score::HeldOut;
-pub use self::trials::Messages;
 use crate::model::recipient::Country;
 use crate::model::time::Instant;
 

@@ -38,7 +38,7 @@ const WRITE_ROWS: usize = 20_000;
 /// Recipients that are read at once.
 const PAGE: usize = 10_000;
 /// Of every fit: the same history gives the same model.
-const SEED: u64 = 1;
+pub(super) const SEED: u64 = 1;
 
 /// What a learning step did.
 #[derive(Debug, Serialize)]
@@ -98,6 +98,17 @@ pub async fn run(
     learned
 }
 
+/// Folds what is new, and no more.
+pub(super) async fn catch_up(ctx: &Ctx) -> Result<(), LearnError> {
+    let now = ctx.clock.now();
+    if !ctx.store.take_lease(LEASE_NAME, &ctx.node, now, now + LEASE).await? {
+        return Err(LearnError::Busy);
+    }
+    let folded = fold(ctx, now, false).await;
+    ctx.store.drop_lease(LEASE_NAME, &ctx.node).await?;
+    folded.map(drop)
+}
+
 async fn fold_and_fit(
     ctx: &Ctx,
     now: Instant,
@@ -141,7 +152,7 @@ fn summary(model: &Model) -> serde_json::Value {
     })
 }
 
-fn contents(known: &[Content]) -> Contents {
+pub(super) fn contents(known: &[Content]) -> Contents {
     let mut contents = Contents::default();
     for content in known {
         contents.enter(content);
@@ -319,7 +330,7 @@ impl People {
     }
 
     /// Those who are learned from.
-    fn taught(&self, from: LearnFrom, zone: chrono_tz::Tz) -> Vec<Subject<'_>> {
+    pub(super) fn taught(&self, from: LearnFrom, zone: chrono_tz::Tz) -> Vec<Subject<'_>> {
         (0..self.recipients.len())
             .filter(|index| from == LearnFrom::All || self.recipients[*index].consented)
             .map(|index| self.subject(index, zone))

@@ -7,6 +7,7 @@
 mod audience;
 pub mod campaigns;
 pub mod dispatch;
+pub mod evaluate;
 pub mod import;
 pub mod insights;
 pub mod interval;
