@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::contest::{Performance, PresenceContest, contest};
 use super::estimate::Estimate;
-use super::learner::{Cut, fit_cut, sample};
+use super::learner::{Cut, fit_cut};
 use super::naive::{Crowd, Method, events};
 use super::observed::Contents;
 use super::parallel::map;
@@ -19,8 +19,6 @@ use super::trials::{Messages, Trials, judge};
 use super::{FitError, Settings, Subject, seconds};
 use crate::model::time::Instant;
 
-/// The most people that methods are judged on: enough for intervals of a few thousandths.
-const JUDGED_MAX: usize = 20_000;
 /// Where so many times as many people would be needed, nobody has them.
 const TIMES_MAX: f64 = 1000.0;
 
@@ -48,11 +46,10 @@ pub fn evaluate(
     progress: &mut dyn FnMut(&str, f64),
 ) -> Result<Evaluation, FitError> {
     let until = seconds(as_of);
-    let everybody: Vec<Cut<'_>> =
-        people.iter().map(|subject| Cut { subject: *subject, until }).collect();
-    let cuts: Vec<(Cut<'_>, Span)> = sample(&everybody, JUDGED_MAX, seed)
-        .into_iter()
-        .map(|cut| {
+    let cuts: Vec<(Cut<'_>, Span)> = people
+        .iter()
+        .map(|subject| {
+            let cut = Cut { subject: *subject, until };
             let (older, newer) = cut.divide(1.0 - holdout);
             (Cut { until: older.until, ..cut }, newer)
         })

@@ -260,12 +260,14 @@ mod tests {
     #[test]
     fn true_chances_are_calibrated_and_others_are_not() {
         let people = |shift: f64| -> Vec<Trials> {
-            let one = |i: u32| {
-                let chance = f64::from(i % 10) / 10.0 + 0.05;
-                trial(f64::from(i / 10 % 20) / 20.0 + 0.025 < chance, chance * shift)
+            // chances vary within each person, and hardly between people
+            let one = |p: u32, m: u32| {
+                let chance = f64::from((p + 3 * m) % 10) / 10.0 + 0.05;
+                let drawn = f64::from((p / 10 + 5 * m) % 20) / 20.0 + 0.025;
+                trial(drawn < chance, chance * shift)
             };
-            let of = |p: u32| (0..4).map(|m| one(p * 4 + m)).collect();
-            (0..200).map(|p| Trials { of: of(p), older: 4.0, older_soon: 1.0 }).collect()
+            let of = |p: u32| (0..4).map(|m| one(p, m)).collect();
+            (0..200).map(|p| Trials { of: of(p), older: 4.0, older_soon: 2.0 }).collect()
         };
         let mut random = ChaCha8Rng::seed_from_u64(1);
         let good = judge(&people(1.0), &mut random).unwrap();

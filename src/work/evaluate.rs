@@ -2,11 +2,13 @@
 //!
 //! Reads and folds; changes no model. What another process is folding at this moment is left out.
 
-use std::sync::Arc;
-
 use super::Ctx;
-use super::learn::{self, LearnError, People};
+use super::habits::{Taught, contents};
+use super::learn::{self, LearnError};
 use crate::learn::{Evaluation, Settings, evaluate};
+
+/// The most people that methods are judged on: enough for intervals of a few thousandths.
+const PEOPLE_MAX: usize = 20_000;
 
 /// Learns the older part of each person's history and judges by the newer `holdout` share of it.
 pub async fn run(
@@ -20,13 +22,13 @@ pub async fn run(
         Err(error) => return Err(error),
     }
     let as_of = ctx.clock.now();
-    let contents = learn::contents(&ctx.store.contents().await?);
-    let people = People::load(ctx).await?;
-    let config = Arc::clone(&ctx.config);
+    let contents = contents(&ctx.store.contents().await?);
+    let taught = Taught::load(ctx, PEOPLE_MAX, as_of).await?;
+    let zone = ctx.config.time_zone;
     let judge = move || {
-        let taught = people.taught(config.learn_from, config.time_zone);
+        let people = taught.subjects(zone);
         let settings = Settings::default();
-        evaluate(&taught, &contents, &settings, holdout, as_of, learn::SEED, &mut progress)
+        evaluate(&people, &contents, &settings, holdout, as_of, learn::SEED, &mut progress)
     };
     let judged = tokio::task::spawn_blocking(judge).await.map_err(|_| LearnError::Panicked)?;
     judged.map_err(LearnError::Fit)
