@@ -51,6 +51,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// When the nightly learning is rung, as a cron expression.
     pub learn_bell: String,
+    /// When answers that came back between nights are learned from, as a cron expression.
+    pub refresh_bell: String,
     /// The workspace's quiet hours.
     pub quiet_hours: Option<QuietHours>,
     /// The channels by name.
@@ -223,6 +225,7 @@ struct RawDatabase {
 struct RawDaemon {
     listen: Option<SocketAddr>,
     learn_bell: Option<String>,
+    refresh_bell: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -328,6 +331,7 @@ impl RawConfig {
             database_url,
             listen: self.daemon.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
             learn_bell: self.daemon.learn_bell.unwrap_or("0 15 3 * * *".to_owned()),
+            refresh_bell: self.daemon.refresh_bell.unwrap_or("0 45 7,11,15,19 * * *".to_owned()),
             quiet_hours,
             providers,
         }

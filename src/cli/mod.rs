@@ -8,6 +8,7 @@ mod campaign;
 mod consent;
 mod daemon;
 mod demo;
+mod evaluate;
 mod import;
 mod init;
 mod insights;
@@ -72,6 +73,8 @@ enum Verb {
     Learn(learn::Args),
     /// The versions of what was learned.
     Model(learn::ModelArgs),
+    /// How well the model foretells your own history, beside the naive methods.
+    Evaluate(evaluate::Args),
     /// What a marketer should know of the population.
     Insights,
     /// What is known of people's habits.
@@ -108,6 +111,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Verb::Import(args) => import::run(args, &env).await,
         Verb::Learn(args) => learn::run(args, &env).await,
         Verb::Model(args) => learn::model(args, &env).await,
+        Verb::Evaluate(args) => evaluate::run(args, &env).await,
         Verb::Insights => insights::run(&env).await,
         Verb::Preferences(args) => preferences::run(args, &env).await,
         Verb::Campaign(args) => campaign::run(args, &env).await,

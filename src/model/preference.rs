@@ -196,6 +196,18 @@ impl Preference {
 
     /// Chance of engagement relative to the person's mean over all contents; 1 is average.
     pub fn taste(&self, content: &Content) -> f64 {
+        f64::from(self.relative(self.known(content).taste))
+    }
+
+    /// The same with its range.
+    pub fn taste_range(&self, content: &Content) -> Range {
+        let known = self.known(content);
+        let Range { mean, low, high } = Range::around(known.taste, known.spread.powi(2).exp_m1());
+        Range { mean: self.relative(mean), low: self.relative(low), high: self.relative(high) }
+    }
+
+    /// What a rate of reading, relative to an average content's, makes of the chance to be read.
+    fn relative(&self, taste: f32) -> f32 {
         let tastes = &self.person.tastes;
         if tastes.is_empty() {
             return 1.0;
@@ -205,7 +217,7 @@ impl Preference {
         let chance = |taste: f32| -(-typical * taste).exp_m1();
         let mean =
             tastes.iter().map(|(taste, _)| chance(*taste)).sum::<f32>() / tastes.len() as f32;
-        f64::from(chance(self.known(content).taste) / mean.max(f32::MIN_POSITIVE))
+        chance(taste) / mean.max(f32::MIN_POSITIVE)
     }
 
     /// Posterior mean of the chance that `goal` is reached within `within`, of a message with this

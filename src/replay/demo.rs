@@ -22,7 +22,7 @@ use crate::store::{Create, Store, StoreError};
 use crate::work::campaigns::{self, Results, SubmitError};
 use crate::work::import::{self, ImportError, Imported, Strictness};
 use crate::work::insights::{self, Insight};
-use crate::work::learn::{self, LearnError};
+use crate::work::learn::{self, Depth, LearnError};
 use crate::work::plan::{Desk, Extent, PlanError, Summary};
 use crate::work::{Ctx, new_node};
 use crate::world::World;
@@ -128,7 +128,7 @@ pub async fn run(
     progress("importing");
     let imported = import_all(&ctx, out).await?;
     progress("learning");
-    learn::run(&ctx, None, false, |_, _| {}).await?;
+    learn::run(&ctx, None, Depth::Fit, |_, _| {}).await?;
     let (mut plans, mut results) = (Vec::new(), Vec::new());
     for (file, source) in CAMPAIGNS {
         progress("planning");
@@ -146,7 +146,7 @@ pub async fn run(
         results.push(campaigns::results(&ctx, &row).await?);
     }
     progress("learning from the answers");
-    let learned = learn::run(&ctx, None, false, |_, _| {}).await?;
+    let learned = learn::run(&ctx, None, Depth::Fit, |_, _| {}).await?;
     let insights = insights::run(&ctx).await?;
     ctx.store.close().await;
     Ok(Told { seed, imported, plans, results, insights, learned })

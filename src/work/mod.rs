@@ -7,6 +7,9 @@
 mod audience;
 pub mod campaigns;
 pub mod dispatch;
+pub mod evaluate;
+mod fold;
+mod habits;
 pub mod import;
 pub mod insights;
 pub mod interval;
