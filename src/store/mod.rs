@@ -15,6 +15,7 @@ mod models;
 mod pauses;
 mod recipients;
 mod standing;
+mod taken;
 mod workspace;
 
 use std::path::Path;
@@ -37,6 +38,7 @@ pub use history::{AddedMessages, MessageRow};
 pub use models::ModelRow;
 pub use recipients::AddedRecipient;
 pub use standing::{ExportRow, StateCount};
+pub use taken::SlotCount;
 pub use workspace::Forgotten;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
