@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono_tz::Tz;
@@ -13,9 +14,11 @@ use serde::Deserialize;
 
 use crate::model::campaign::QuietHours;
 use crate::model::content::word_type;
+use crate::model::frequency::{Cap, RawFrequency};
 use crate::model::ids::Name;
 use crate::model::recipient::parse_zone;
 use crate::model::slot::SlotLength;
+use crate::model::tariff::{Tariff, TariffError};
 
 /// The commented file that `init` writes; its values are the defaults.
 pub const EXAMPLE: &str = include_str!("opportune.toml");
@@ -55,6 +58,10 @@ pub struct Config {
     pub refresh_bell: String,
     /// The workspace's quiet hours.
     pub quiet_hours: Option<QuietHours>,
+    /// How often one person is written to at most.
+    pub frequency: Vec<Cap>,
+    /// A file of rules that add to the countries'.
+    pub country_rules: Option<PathBuf>,
     /// The channels by name.
     pub providers: BTreeMap<Name, ProviderConfig>,
 }
@@ -78,6 +85,10 @@ pub struct ProviderConfig {
     pub limits: Limits,
     /// How long a message may stay in doubt before it is given up.
     pub in_doubt_grace: Duration,
+    /// A file of prices of the user's own.
+    pub prices: Option<PathBuf>,
+    /// What messages cost; `None` where nothing tells.
+    pub tariff: Option<Arc<Tariff>>,
 }
 
 /// What a provider is made of.
@@ -117,6 +128,8 @@ impl ProviderKind {
 pub struct Limits {
     /// Messages a second.
     pub per_second: Option<u32>,
+    /// Different people in any 24 hours.
+    pub unique_per_day: Option<u32>,
 }
 
 /// Where a secret is kept. Its value is read when it is needed and never printed.
@@ -188,6 +201,24 @@ pub enum ConfigError {
         /// Each with its key.
         problems: Vec<String>,
     },
+    /// A file that the settings name is not there or not readable.
+    #[error("could not read {}, which the settings name", path.display())]
+    Named {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// A table of prices is wrong.
+    #[error("{}", path.display())]
+    Prices {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: TariffError,
+    },
     /// A secret that is not where the settings say.
     #[error("{from} holds no secret; set it, or name another place in the settings")]
     Secret {
@@ -209,7 +240,10 @@ struct RawConfig {
     database: RawDatabase,
     #[serde(default)]
     daemon: RawDaemon,
+    country_rules: Option<PathBuf>,
     quiet_hours: Option<RawQuietHours>,
+    #[serde(default)]
+    frequency: RawFrequency,
     #[serde(default)]
     provider: BTreeMap<Name, RawProvider>,
 }
@@ -246,6 +280,7 @@ struct RawProvider {
     timeout: Option<Duration>,
     #[serde(default, with = "humantime_serde")]
     in_doubt_grace: Option<Duration>,
+    prices: Option<PathBuf>,
     #[serde(default)]
     limits: RawLimits,
 }
@@ -254,6 +289,7 @@ struct RawProvider {
 #[serde(deny_unknown_fields)]
 struct RawLimits {
     per_second: Option<u32>,
+    unique_per_day: Option<u32>,
 }
 
 impl Config {
@@ -262,10 +298,21 @@ impl Config {
         let text = std::fs::read_to_string(path)
             .map_err(|cause| ConfigError::Read { path: path.to_owned(), cause })?;
         let mut config = Self::parse(&text, path)?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        config.country_rules = config.country_rules.map(|file| folder.join(file));
+        for provider in config.providers.values_mut() {
+            let Some(file) = &provider.prices else { continue };
+            let path = folder.join(file);
+            let text = std::fs::read_to_string(&path)
+                .map_err(|cause| ConfigError::Named { path: path.clone(), cause })?;
+            let tariff =
+                Tariff::from_toml(&text).map_err(|cause| ConfigError::Prices { path, cause })?;
+            provider.tariff = Some(Arc::new(tariff));
+        }
         if let Ok(url) = std::env::var(DATABASE_URL_VARIABLE) {
             config.database_url = url;
         } else if let Some(file) = config.database_url.strip_prefix("sqlite://") {
-            let file = path.parent().unwrap_or(Path::new("")).join(file);
+            let file = folder.join(file);
             config.database_url = format!("sqlite://{}", file.display());
         }
         Ok(config)
@@ -317,6 +364,8 @@ impl RawConfig {
                 .map_err(|problem| wrong.push(format!("quiet_hours: {problem}")))
                 .ok()
         });
+        let frequency =
+            self.frequency.check(|key, problem| wrong.push(format!("{key}: {problem}")));
         let mut providers = BTreeMap::new();
         for (name, raw) in self.provider {
             let key = format!("provider.{name}");
@@ -333,6 +382,8 @@ impl RawConfig {
             learn_bell: self.daemon.learn_bell.unwrap_or("0 15 3 * * *".to_owned()),
             refresh_bell: self.daemon.refresh_bell.unwrap_or("0 45 7,11,15,19 * * *".to_owned()),
             quiet_hours,
+            frequency,
+            country_rules: self.country_rules,
             providers,
         }
     }
@@ -349,6 +400,9 @@ impl RawProvider {
             wrong.push(format!(
                 "{key}.limits.per_second: {rate} is not between 1 and {PER_SECOND_MAX}"
             ));
+        }
+        if self.limits.unique_per_day == Some(0) {
+            wrong.push(format!("{key}.limits.unique_per_day: 0 would send nothing"));
         }
         let http_only = [("url", self.url.is_some()), ("secret", self.secret.is_some())];
         for (name, _) in http_only.iter().filter(|(_, set)| *set && self.kind != "http") {
@@ -375,10 +429,16 @@ impl RawProvider {
                 return None;
             }
         };
+        let RawLimits { per_second, unique_per_day } = self.limits;
+        // a rehearsal costs what the performance would
+        let tariff = matches!(kind.channel(), "simulated" | "whatsapp")
+            .then(|| Arc::new(Tariff::whatsapp()));
         Some(ProviderConfig {
             kind,
-            limits: Limits { per_second: self.limits.per_second },
+            limits: Limits { per_second, unique_per_day },
             in_doubt_grace: self.in_doubt_grace.unwrap_or(Duration::from_mins(10)),
+            prices: self.prices,
+            tariff,
         })
     }
 }
@@ -410,7 +470,7 @@ mod tests {
           |
         1 | slot_minuts = 60
           | ^^^^^^^^^^^
-        unknown field `slot_minuts`, expected one of `slot_minutes`, `time_zone`, `opt_out_cost`, `learn_from`, `max_lateness`, `database`, `daemon`, `quiet_hours`, `provider`
+        unknown field `slot_minuts`, expected one of `slot_minutes`, `time_zone`, `opt_out_cost`, `learn_from`, `max_lateness`, `database`, `daemon`, `country_rules`, `quiet_hours`, `frequency`, `provider`
         "#);
     }
 

@@ -9,6 +9,7 @@ mod consent;
 mod daemon;
 mod demo;
 mod evaluate;
+mod forecast;
 mod import;
 mod init;
 mod insights;
@@ -174,18 +175,30 @@ impl Env {
     /// Loads the settings and opens the database.
     async fn ctx(&self) -> anyhow::Result<Ctx> {
         let config = Config::load(&self.config)?;
+        let rules = rules(&config)?;
         let store = Store::open(&config.database_url, Create::No).await?;
         let providers = provider::from_config(&config.providers)?;
         Ok(Ctx {
             store,
             clock: Clock::system(),
             config: Arc::new(config),
-            rules: Arc::new(Rules::built_in()),
+            rules: Arc::new(rules),
             providers: Arc::new(providers),
             node: crate::work::new_node(),
             judge: None,
         })
     }
+}
+
+/// The countries' rules, and those that the workspace adds.
+fn rules(config: &Config) -> anyhow::Result<Rules> {
+    let rules = Rules::built_in();
+    let Some(path) = &config.country_rules else { return Ok(rules) };
+    let bad = |cause: &dyn std::fmt::Display| {
+        BadInput(format!("country_rules {}: {cause}", path.display()))
+    };
+    let text = std::fs::read_to_string(path).map_err(|cause| bad(&cause))?;
+    Ok(rules.with(&text).map_err(|cause| bad(&cause))?)
 }
 
 /// Finds the recipient that a verb names.

@@ -233,6 +233,41 @@ impl Preference {
         seen.map(|chance| answered * self.population.read.at(chance))
     }
 
+    /// The chance of a reply to this content within a day, over all hours: who answers is nearly all
+    /// person.
+    pub fn reply_chance(&self, content: &Content) -> f32 {
+        let day = Duration::from_hours(24);
+        self.chances(content, Goal::Reply, day).iter().sum::<f32>() / WEEK_HOURS as f32
+    }
+
+    /// The share of a day's replies that come in the first hour after sending, the second, …, as far
+    /// as most of them: what is read at the population's pace is answered at the population's pace.
+    /// Empty where nothing is known of either.
+    pub fn reply_delay(&self) -> Vec<f32> {
+        const MOST: f32 = 0.95;
+        const HOURS: usize = 24;
+        let read = &self.population.decay[..HOURS.min(self.population.decay.len())];
+        let answered = &self.population.delays.reply;
+        let mut shares = vec![0.0f32; if answered.is_empty() { 0 } else { read.len() }];
+        for (age, read) in read.iter().enumerate() {
+            let mut before = 0.0;
+            for (share, answered) in shares[age..].iter_mut().zip(answered) {
+                *share += read * (answered - before);
+                before = *answered;
+            }
+        }
+        let total: f32 = shares.iter().sum();
+        let mut sum = 0.0;
+        let kept = shares.iter().take_while(|share| {
+            let wanted = sum < MOST * total;
+            sum += **share;
+            wanted
+        });
+        let kept: Vec<f32> = kept.copied().collect();
+        let sum: f32 = kept.iter().sum();
+        kept.into_iter().map(|share| share / sum).collect()
+    }
+
     /// The same with ranges.
     pub fn chance_ranges(
         &self,

@@ -23,7 +23,7 @@ use crate::work::campaigns::{self, Results, SubmitError};
 use crate::work::import::{self, ImportError, Imported, Strictness};
 use crate::work::insights::{self, Insight};
 use crate::work::learn::{self, Depth, LearnError};
-use crate::work::plan::{Desk, Extent, PlanError, Summary};
+use crate::work::plan::{self, Extent, PlanError, Summary};
 use crate::work::{Ctx, new_node};
 use crate::world::World;
 use crate::world::history::PersonHistory;
@@ -136,7 +136,7 @@ pub async fn run(
         let campaign = campaigns::submit(&ctx, source).await?;
         let name = campaign.name.clone();
         let row = ctx.store.campaign(&name).await?.expect("it was submitted a moment ago");
-        let (_, drafts) = Desk::open(&ctx, vec![(row, Extent::Everybody)]).await?.draft().await?;
+        let (_, drafts) = plan::dry(&ctx, vec![(row, Extent::Everybody)]).await?;
         plans.extend(drafts.iter().map(crate::work::plan::Draft::summary));
         // a day longer than the window, for the answers that come late
         let until = campaigns::ends_at(&campaign) + TimeDelta::days(1);

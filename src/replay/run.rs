@@ -28,6 +28,7 @@ use crate::model::recipient::{Profile, Zone};
 use crate::model::time::Instant;
 use crate::provider::Provider;
 use crate::store::{Create, Store};
+use crate::work::learn::Depth;
 use crate::work::{Ctx, campaigns, learn, new_node};
 use crate::world::World;
 use crate::world::history::PersonHistory;
@@ -256,7 +257,7 @@ impl<'s> Stage<'s> {
     }
 
     async fn learn(&self) -> Result<(), ReplayError> {
-        learn::run(&self.ctx, None, false, |_, _| {}).await?;
+        learn::run(&self.ctx, None, Depth::Fit, |_, _| {}).await?;
         Ok(())
     }
 

@@ -16,6 +16,7 @@ mod observed;
 mod pauses;
 mod recipients;
 mod standing;
+mod taken;
 mod workspace;
 
 use std::path::Path;
@@ -41,6 +42,7 @@ pub use models::ModelRow;
 pub use observed::{ObservedRow, Second};
 pub use recipients::AddedRecipient;
 pub use standing::{ExportRow, StateCount};
+pub use taken::SlotCount;
 pub use workspace::Forgotten;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();

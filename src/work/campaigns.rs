@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::Ctx;
 use super::interval::Interval;
+use super::plan::{Back, lapse};
 use crate::calendar::quiet::Quiet;
 use crate::calendar::window;
 use crate::model::campaign::{Campaign, CampaignError};
@@ -48,6 +49,9 @@ pub async fn check(ctx: &Ctx, source: &str) -> Result<Campaign, SubmitError> {
         let name = &campaign.name;
         return Err(SubmitError::Unfit(format!("name: {name} is taken; give it another")));
     }
+    if let Some(problem) = unpriced(ctx, &campaign) {
+        return Err(SubmitError::Unfit(problem));
+    }
     let now = ctx.clock.now();
     if ends_at(&campaign) <= now {
         let end = campaign.window.end;
@@ -81,6 +85,25 @@ pub async fn check(ctx: &Ctx, source: &str) -> Result<Campaign, SubmitError> {
         )));
     }
     Ok(campaign)
+}
+
+/// Why a campaign's budget cannot be kept: nothing tells what its provider's messages cost, or in
+/// another currency. What prints costs nothing.
+fn unpriced(ctx: &Ctx, campaign: &Campaign) -> Option<String> {
+    let budget = campaign.budget.as_ref()?;
+    let name = &campaign.provider;
+    let provider = ctx.config.providers.get(name)?;
+    match &provider.tariff {
+        Some(tariff) if tariff.currency != budget.currency => Some(format!(
+            "budget.currency: {} is not {}, in which the prices of provider {name} are",
+            budget.currency, tariff.currency
+        )),
+        None if provider.kind.channel() != "console" => Some(format!(
+            "budget: nothing tells what messages of provider {name} cost; name a table of prices \
+             in provider.{name}.prices"
+        )),
+        _ => None,
+    }
 }
 
 /// Everybody's zones, and the workspace's.
@@ -132,7 +155,10 @@ pub async fn change(ctx: &Ctx, row: &CampaignRow, wish: Wish) -> Result<bool, St
     let mut tx = ctx.store.begin().await?;
     let changed = match wish {
         Wish::Pause => tx.set_campaign_status(row.id, &[Active], Paused).await?,
-        Wish::Resume => tx.set_campaign_status(row.id, &[Paused], Active).await?,
+        Wish::Resume => {
+            lapse(ctx, &mut tx, row, Back::FromPause).await?;
+            tx.set_campaign_status(row.id, &[Paused], Active).await?
+        }
         Wish::Cancel => {
             let ended = tx.set_campaign_status(row.id, &[Active, Paused], Cancelled).await?;
             if ended {
