@@ -1,7 +1,8 @@
 //! The background service: bells, the loops that they wake, and the listener.
 //!
-//! tokio-cron-scheduler only rings. Two loops run steps: one sends and tends, one plans and learns,
-//! so that a long fit never holds up a message. SIGTERM and SIGINT stop softly: no new claims, calls
+//! tokio-cron-scheduler only rings. Loops run steps: some for each provider that send, one that
+//! receives and tends, one that plans and learns, so that neither a long fit nor a slow provider
+//! holds up another's message. SIGTERM and SIGINT stop softly: no new claims, calls
 //! in flight finish, the listener answers what it has begun; a second signal stops at once.
 
 use std::sync::Arc;
@@ -10,11 +11,14 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 
+use crate::model::ids::Name;
+use crate::provider::Meter;
 use crate::store::StoreError;
 use crate::web::{self, ListenError};
-use crate::work::{Ctx, dispatch, learn, plan, receive, tend};
+use crate::work::{Ctx, dispatch, forward, learn, plan, receive, tend};
 
 /// How often the sending loop looks around when nothing rings.
 const TICK: TimeDelta = TimeDelta::seconds(1);
@@ -43,13 +47,12 @@ pub enum DaemonError {
     /// The signals.
     #[error("could not wait for signals")]
     Signals(#[source] std::io::Error),
-    /// The listener failed while serving.
-    #[error("the listener failed")]
-    Serve(#[source] std::io::Error),
 }
 
 /// Runs until a signal comes.
-pub async fn run(ctx: Ctx) -> Result<(), DaemonError> {
+pub async fn run(mut ctx: Ctx) -> Result<(), DaemonError> {
+    let meter = Meter::default();
+    ctx.providers = Arc::new(meter.over(&ctx.providers));
     let listener = web::bind(&ctx).await?;
     let learn_bell = Arc::new(Notify::new());
     let mut bells = set_bells(&ctx, Arc::clone(&learn_bell)).await?;
@@ -58,8 +61,15 @@ pub async fn run(ctx: Ctx) -> Result<(), DaemonError> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::Signals)?;
     tracing::info!(node = %ctx.node, listen = %ctx.config.listen, "the daemon is at work");
 
-    let serving = tokio::spawn(web::serve(ctx.clone(), listener, stop.clone()));
-    let sending = tokio::spawn(send(ctx.clone(), stop.clone()));
+    let serving = tokio::spawn(web::serve(ctx.clone(), meter, listener, stop.clone()));
+    let mut sending = JoinSet::new();
+    for name in ctx.providers.keys() {
+        for _ in 0..ctx.config.lanes {
+            sending.spawn(send(ctx.clone(), name.clone(), stop.clone()));
+        }
+    }
+    let sending = sending.join_all();
+    let receiving = tokio::spawn(receive_and_tend(ctx.clone(), stop.clone()));
     let thinking = tokio::spawn(think(ctx, learn_bell, stop));
     tokio::select! {
         _ = terminate.recv() => {}
@@ -67,13 +77,9 @@ pub async fn run(ctx: Ctx) -> Result<(), DaemonError> {
     }
     tracing::info!("stopping: no new claims, what is in flight finishes");
     stopper.send_replace(true);
-    let soft = async { tokio::join!(serving, sending, thinking) };
+    let soft = async { tokio::join!(serving, sending, receiving, thinking) };
     tokio::select! {
-        (served, _, _) = soft => {
-            if let Ok(Err(error)) = served {
-                return Err(DaemonError::Serve(error));
-            }
-        }
+        _ = soft => {}
         _ = terminate.recv() => tracing::warn!("stopped at once by a second signal"),
         _ = interrupt.recv() => tracing::warn!("stopped at once by a second signal"),
     }
@@ -92,8 +98,23 @@ async fn set_bells(ctx: &Ctx, learn: Arc<Notify>) -> Result<JobScheduler, Daemon
     Ok(bells)
 }
 
-/// Sends, takes what came back, ties up loose ends.
-async fn send(ctx: Ctx, stop: watch::Receiver<bool>) {
+/// Sends what is due through one provider.
+async fn send(ctx: Ctx, provider: Name, stop: watch::Receiver<bool>) {
+    while !*stop.borrow() {
+        let began = ctx.clock.now();
+        match dispatch::of_provider(&ctx, &provider, &stop).await {
+            Ok(report) => {
+                let next = if report.more { began } else { began + TICK };
+                let next = report.not_before.map_or(next, |earliest| earliest.min(began + TICK));
+                wait_until(&ctx, next, &stop).await;
+            }
+            Err(error) => failed("sending", &error, &stop).await,
+        }
+    }
+}
+
+/// Takes what came back, passes on what people wrote, ties up loose ends.
+async fn receive_and_tend(ctx: Ctx, stop: watch::Receiver<bool>) {
     let mut tended = ctx.clock.now() - TEND_EVERY;
     while !*stop.borrow() {
         let began = ctx.clock.now();
@@ -103,15 +124,14 @@ async fn send(ctx: Ctx, stop: watch::Receiver<bool>) {
                 tend::run(&ctx).await?;
                 tended = began;
             }
-            dispatch::run(&ctx, &stop).await
+            forward::run(&ctx).await
         };
         match step.await {
             Ok(report) => {
                 let next = if report.more { began } else { began + TICK };
-                let next = report.not_before.map_or(next, |earliest| next.max(earliest));
                 wait_until(&ctx, next, &stop).await;
             }
-            Err(error) => failed("sending", &error, &stop).await,
+            Err(error) => failed("receiving", &error, &stop).await,
         }
     }
 }

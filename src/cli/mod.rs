@@ -4,6 +4,7 @@
 //! [`mod@print`], which shows it to people or as JSON. *Invariant:* only `print` writes to
 //! the standard output.
 
+mod audit;
 mod campaign;
 mod consent;
 mod daemon;
@@ -16,6 +17,7 @@ mod plan;
 mod preferences;
 pub mod print;
 mod recipient;
+mod token;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,7 +32,6 @@ use crate::model::Invalid;
 use crate::model::campaign::CampaignError;
 use crate::model::ids::RecipientKey;
 use crate::model::recipient::Recipient;
-use crate::provider;
 use crate::store::{Create, Store, StoreError};
 use crate::work::Ctx;
 use crate::work::campaigns::SubmitError;
@@ -84,6 +85,10 @@ enum Verb {
     Daemon,
     /// How every campaign stands.
     Status,
+    /// Who paused, resumed, cancelled, rolled back or changed consent, and when.
+    Audit(audit::Args),
+    /// Who may use the HTTP API.
+    Token(token::Args),
     /// The ledger of consent.
     Consent(consent::Args),
     /// Everything that is stored of a person: give it out, or erase it.
@@ -111,6 +116,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Verb::Explain(args) => plan::explain(args, &env).await,
         Verb::Daemon => daemon::run(&env).await,
         Verb::Status => campaign::status(&env).await,
+        Verb::Audit(args) => audit::run(args, &env).await,
+        Verb::Token(args) => token::run(args, &env).await,
         Verb::Consent(args) => consent::run(args, &env).await,
         Verb::Recipient(args) => recipient::run(args, &env).await,
     }
@@ -161,20 +168,27 @@ struct Env {
 }
 
 impl Env {
-    /// Loads the settings and opens the database.
+    /// Loads the settings and opens the database; calls no provider and reads no secret.
     async fn ctx(&self) -> anyhow::Result<Ctx> {
         let config = Config::load(&self.config)?;
         let store = Store::open(&config.database_url, Create::No).await?;
-        let providers = provider::from_config(&config.providers)?;
         Ok(Ctx {
             store,
             clock: Clock::system(),
             config: Arc::new(config),
             rules: Arc::new(Rules::built_in()),
-            providers: Arc::new(providers),
+            providers: Arc::default(),
             node: crate::work::new_node(),
             judge: None,
         })
+    }
+}
+
+/// How the audit trail calls who sits at the command line.
+fn actor() -> String {
+    match std::env::var("USER").or_else(|_| std::env::var("LOGNAME")) {
+        Ok(user) if !user.is_empty() => format!("command line, {user}"),
+        _ => "command line".to_owned(),
     }
 }
 

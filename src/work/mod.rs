@@ -5,8 +5,11 @@
 //! from outside (files, webhooks, a person's wish) is applied here as well.
 
 mod audience;
+pub mod audit;
 pub mod campaigns;
+mod channel;
 pub mod dispatch;
+pub mod forward;
 pub mod import;
 pub mod insights;
 pub mod interval;
@@ -15,6 +18,7 @@ pub mod people;
 pub mod plan;
 pub mod receive;
 pub mod tend;
+pub mod tokens;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -42,7 +46,7 @@ pub struct Ctx {
     pub config: Arc<Config>,
     /// The countries' laws.
     pub rules: Arc<Rules>,
-    /// The channels.
+    /// The channels; none where a command calls none.
     pub providers: Arc<BTreeMap<Name, Arc<dyn Provider>>>,
     /// Who works.
     pub node: NodeId,

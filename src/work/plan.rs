@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::audience::Audience;
 use super::learn::{InUse, LearnError, People};
-use super::{Ctx, Judge, Report};
+use super::{Ctx, Judge, Report, channel};
 use crate::calendar::infer::{Inferred, infer};
 use crate::calendar::rules::Rules;
 use crate::calendar::zone;
@@ -180,6 +180,7 @@ impl Desk {
         let planned: HashSet<i64> = rows.iter().map(|(row, _)| row.id).collect();
         let provider = rows.first().map(|(row, _)| row.campaign.provider.clone());
         for (row, extent) in rows {
+            let row = channel::with_parked(ctx, row).await?;
             let known = ctx.store.deliveries(row.id, ctx.config.slot_length).await?;
             desk.jobs.push(desk.job(row, &known, extent));
         }
