@@ -50,6 +50,14 @@ impl Clock {
         }
     }
 
+    /// Waits for a moment within a step. A virtual clock stands still within a step, and does not
+    /// wait.
+    pub async fn pause_until(&self, at: Instant) {
+        if let Source::System = &self.0 {
+            self.sleep_until(at).await;
+        }
+    }
+
     /// Moves a virtual clock forward; a step back is ignored, and so is the system's clock.
     pub fn advance_to(&self, at: Instant) {
         if let Source::Virtual(time) = &self.0 {

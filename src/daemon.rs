@@ -1,7 +1,8 @@
 //! The background service: bells, the loops that they wake, and the listener.
 //!
-//! tokio-cron-scheduler only rings. Three loops run steps: one sends and tends, one plans, one
-//! learns, so that a long fit holds up neither a message nor a plan. SIGTERM and SIGINT stop softly: no new claims, calls
+//! tokio-cron-scheduler only rings. Loops run steps: some for each provider that send, one that
+//! receives and tends, one that plans, one that learns, so that neither a long fit nor a slow
+//! provider holds up another's message. SIGTERM and SIGINT stop softly: no new claims, calls
 //! in flight finish, the listener answers what it has begun; a second signal stops at once.
 
 use std::sync::Arc;
@@ -10,12 +11,15 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 
+use crate::model::ids::Name;
+use crate::provider::Meter;
 use crate::store::StoreError;
 use crate::web::{self, ListenError};
 use crate::work::learn::{self, Depth, LearnError};
-use crate::work::{Ctx, dispatch, plan, receive, tend};
+use crate::work::{Ctx, dispatch, forward, plan, receive, tend};
 
 /// How often the sending loop looks around when nothing rings.
 const TICK: TimeDelta = TimeDelta::seconds(1);
@@ -46,13 +50,12 @@ pub enum DaemonError {
     /// The signals.
     #[error("could not wait for signals")]
     Signals(#[source] std::io::Error),
-    /// The listener failed while serving.
-    #[error("the listener failed")]
-    Serve(#[source] std::io::Error),
 }
 
 /// Runs until a signal comes.
-pub async fn run(ctx: Ctx) -> Result<(), DaemonError> {
+pub async fn run(mut ctx: Ctx) -> Result<(), DaemonError> {
+    let meter = Meter::default();
+    ctx.providers = Arc::new(meter.over(&ctx.providers));
     let listener = web::bind(&ctx).await?;
     let learn_bells = Arc::new(LearnBells::default());
     let mut bells = set_bells(&ctx, &learn_bells).await?;
@@ -61,8 +64,15 @@ pub async fn run(ctx: Ctx) -> Result<(), DaemonError> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::Signals)?;
     tracing::info!(node = %ctx.node, listen = %ctx.config.listen, "the daemon is at work");
 
-    let serving = tokio::spawn(web::serve(ctx.clone(), listener, stop.clone()));
-    let sending = tokio::spawn(send(ctx.clone(), stop.clone()));
+    let serving = tokio::spawn(web::serve(ctx.clone(), meter, listener, stop.clone()));
+    let mut sending = JoinSet::new();
+    for name in ctx.providers.keys() {
+        for _ in 0..ctx.config.lanes {
+            sending.spawn(send(ctx.clone(), name.clone(), stop.clone()));
+        }
+    }
+    let sending = sending.join_all();
+    let receiving = tokio::spawn(receive_and_tend(ctx.clone(), stop.clone()));
     let learning = tokio::spawn(learn(ctx.clone(), learn_bells, stop.clone()));
     let thinking = tokio::spawn(think(ctx, stop));
     tokio::select! {
@@ -71,13 +81,9 @@ pub async fn run(ctx: Ctx) -> Result<(), DaemonError> {
     }
     tracing::info!("stopping: no new claims, what is in flight finishes");
     stopper.send_replace(true);
-    let soft = async { tokio::join!(serving, sending, thinking, learning) };
+    let soft = async { tokio::join!(serving, sending, receiving, thinking, learning) };
     tokio::select! {
-        (served, _, _, _) = soft => {
-            if let Ok(Err(error)) = served {
-                return Err(DaemonError::Serve(error));
-            }
-        }
+        _ = soft => {}
         _ = terminate.recv() => tracing::warn!("stopped at once by a second signal"),
         _ = interrupt.recv() => tracing::warn!("stopped at once by a second signal"),
     }
@@ -116,8 +122,23 @@ async fn set_bells(ctx: &Ctx, learn: &Arc<LearnBells>) -> Result<JobScheduler, D
     Ok(bells)
 }
 
-/// Sends, takes what came back, ties up loose ends.
-async fn send(ctx: Ctx, stop: watch::Receiver<bool>) {
+/// Sends what is due through one provider.
+async fn send(ctx: Ctx, provider: Name, stop: watch::Receiver<bool>) {
+    while !*stop.borrow() {
+        let began = ctx.clock.now();
+        match dispatch::of_provider(&ctx, &provider, &stop).await {
+            Ok(report) => {
+                let next = if report.more { began } else { began + TICK };
+                let next = report.not_before.map_or(next, |earliest| earliest.min(began + TICK));
+                wait_until(&ctx, next, &stop).await;
+            }
+            Err(error) => failed("sending", &error, &stop).await,
+        }
+    }
+}
+
+/// Takes what came back, passes on what people wrote, ties up loose ends.
+async fn receive_and_tend(ctx: Ctx, stop: watch::Receiver<bool>) {
     let mut tended = ctx.clock.now() - TEND_EVERY;
     while !*stop.borrow() {
         let began = ctx.clock.now();
@@ -127,15 +148,14 @@ async fn send(ctx: Ctx, stop: watch::Receiver<bool>) {
                 tend::run(&ctx).await?;
                 tended = began;
             }
-            dispatch::run(&ctx, &stop).await
+            forward::run(&ctx).await
         };
         match step.await {
             Ok(report) => {
                 let next = if report.more { began } else { began + TICK };
-                let next = report.not_before.map_or(next, |earliest| next.max(earliest));
                 wait_until(&ctx, next, &stop).await;
             }
-            Err(error) => failed("sending", &error, &stop).await,
+            Err(error) => failed("receiving", &error, &stop).await,
         }
     }
 }

@@ -36,7 +36,7 @@ fn ctx(store: Store) -> Ctx {
     Ctx {
         store,
         clock: Clock::starting_at(present()),
-        providers: Arc::new(provider::from_config(&config.providers).unwrap()),
+        providers: Arc::new(provider::from_config(&config.providers, &config.outbound).unwrap()),
         config: Arc::new(config),
         rules: Arc::new(Rules::built_in()),
         node: new_node(),

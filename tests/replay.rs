@@ -28,7 +28,7 @@ fn ctx(store: Store, start: DateTime<Utc>) -> Ctx {
     Ctx {
         store,
         clock: Clock::starting_at(start),
-        providers: Arc::new(provider::from_config(&config.providers).unwrap()),
+        providers: Arc::new(provider::from_config(&config.providers, &config.outbound).unwrap()),
         config: Arc::new(config),
         rules: Arc::new(Rules::built_in()),
         node: new_node(),
@@ -82,7 +82,7 @@ async fn submit(ctx: &Ctx, start: NaiveDateTime, days: i64, more: &str) {
         start.format("%Y-%m-%dT%H:%M:%S"),
         (start + TimeDelta::days(days)).format("%Y-%m-%dT%H:%M:%S"),
     );
-    campaigns::submit(ctx, &source).await.unwrap();
+    campaigns::submit(ctx, &source, "test").await.unwrap();
 }
 
 /// The quiet hours of the example's settings, 21:00 to 8:00, by an eye of our own.

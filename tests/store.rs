@@ -11,7 +11,9 @@ use opportune::model::message::{Message, Response};
 use opportune::model::recipient::{Profile, Zone};
 use opportune::model::slot::{Slot, SlotLength};
 use opportune::model::time::Instant;
-use opportune::store::{AddedRecipient, CampaignStatus, Claim, Create, Settled, Store, StoreError};
+use opportune::store::{
+    AddedRecipient, Attempt, CampaignStatus, Claim, Create, Settled, Store, StoreError,
+};
 use support::on_both;
 
 const LENGTH: SlotLength = SlotLength::HOUR;
@@ -218,8 +220,13 @@ fn claim(name: &str, hour: i64) -> Claim {
     Claim { lease: name.to_owned(), until: at(hour) }
 }
 
-const SENT: Settled =
-    Settled { state: State::Sent, reason: None, again_at: None, not_before: None };
+const SENT: Settled = Settled {
+    state: State::Sent,
+    reason: None,
+    again_at: None,
+    not_before: None,
+    attempt: Attempt::Made,
+};
 
 #[tokio::test]
 async fn a_claim_is_never_given_twice() {
@@ -291,9 +298,9 @@ async fn a_doubt_ends_by_word_or_by_time() {
         let mut tx = store.begin().await.unwrap();
         tx.claim(id, &claim("c", 3), at(2), 9, LENGTH).await.unwrap();
         tx.rescue(at(3)).await.unwrap();
-        let word = (State::Sent, Reason::Confirmed);
-        assert!(tx.resolve(id, ids[0], word.0, word.1, at(4)).await.unwrap());
-        assert!(!tx.resolve(id, ids[0], word.0, word.1, at(4)).await.unwrap());
+        let word = Settled { reason: Some(Reason::Confirmed), ..SENT };
+        assert_eq!(tx.resolve(id, State::InDoubt, word, &ids[..1], at(4)).await.unwrap(), 1);
+        assert_eq!(tx.resolve(id, State::InDoubt, word, &ids[..1], at(4)).await.unwrap(), 0);
         assert_eq!(tx.give_up(id, at(2), at(5)).await.unwrap(), 0);
         assert_eq!(tx.give_up(id, at(3), at(5)).await.unwrap(), 1);
         tx.commit().await.unwrap();
@@ -305,7 +312,7 @@ async fn a_doubt_ends_by_word_or_by_time() {
             .map(|row| (row.delivery.state, row.delivery.reason))
             .collect();
         let given_up = (State::InDoubtExpired, Reason::NeverConfirmed);
-        assert_eq!(states, [word, given_up]);
+        assert_eq!(states, [(State::Sent, Reason::Confirmed), given_up]);
     })
     .await;
 }

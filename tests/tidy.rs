@@ -18,8 +18,8 @@ const ROOMS: &[(&str, &[&str])] = &[
         "work",
         &["model", "calendar", "clock", "config", "files", "learn", "plan", "provider", "store"],
     ),
-    ("web", &["model", "provider", "work"]),
-    ("daemon", &["model", "store", "web", "work"]),
+    ("web", &["model", "provider", "store", "work"]),
+    ("daemon", &["model", "provider", "store", "web", "work"]),
     (
         "replay",
         &[
@@ -38,6 +38,7 @@ const NAMED_ONCE: &[(&str, &str)] = &[
     ("Utc::now", "clock"),
     ("reqwest::", "provider"),
     ("axum::", "web"),
+    ("hyper_util::", "web"),
 ];
 
 fn sources(dir: &Path, found: &mut Vec<PathBuf>) {

@@ -7,7 +7,7 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use super::print::{Show, note, table};
-use super::{BadInput, Env};
+use super::{BadInput, Env, actor};
 use crate::files::Output;
 use crate::model::delivery::message_key;
 use crate::model::ids::{Name, RecipientId};
@@ -204,7 +204,7 @@ pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
             env.printer.show(&Checked { name, stored: false, plan })
         }
         Verb::Submit { file } => {
-            let campaign = campaigns::submit(&ctx, &read(&file)?).await;
+            let campaign = campaigns::submit(&ctx, &read(&file)?, &actor()).await;
             let campaign = campaign.with_context(|| file.display().to_string())?;
             env.printer.show(&Checked { name: campaign.name, stored: true, plan: None })
         }
@@ -227,11 +227,17 @@ pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
 /// `status`: how every campaign stands.
 pub(super) async fn status(env: &Env) -> anyhow::Result<()> {
     let ctx = env.ctx().await?;
-    let mut standings = Vec::new();
-    for row in ctx.store.campaigns().await? {
-        standings.push(campaigns::standing(&ctx, &row).await?);
+    let found = campaigns::status(&ctx).await?;
+    for alert in &found.alerts {
+        note(format_args!(
+            "Look at provider {}, since {}: {} ({})",
+            alert.provider,
+            format_instant(alert.at),
+            alert.what,
+            alert.code
+        ));
     }
-    env.printer.show(&Standings(standings))
+    env.printer.show(&Standings(found.campaigns))
 }
 
 fn read(file: &PathBuf) -> anyhow::Result<String> {
@@ -250,7 +256,7 @@ pub(super) async fn find_campaign(ctx: &Ctx, name: &Name) -> anyhow::Result<Camp
 
 async fn change(ctx: &Ctx, env: &Env, name: &Name, wish: Wish) -> anyhow::Result<()> {
     let row = find_campaign(ctx, name).await?;
-    if !campaigns::change(ctx, &row, wish).await? {
+    if !campaigns::change(ctx, &row, wish, &actor()).await? {
         anyhow::bail!(BadInput(format!("campaign {name} is {}", row.status)));
     }
     let row = find_campaign(ctx, name).await?;

@@ -98,7 +98,7 @@ async fn apply(
         evidence: change.evidence,
         recorded_at: now,
     };
-    if !people::change_consent(ctx, &change.recipient, entry).await? {
+    if !people::change_consent(ctx, &change.recipient, entry, &super::actor()).await? {
         let key = change.recipient.as_str();
         anyhow::bail!(super::BadInput(format!("recipient {key:?} is not known")));
     }

@@ -1,10 +1,14 @@
 //! `daemon`: the background service.
 
+use std::sync::Arc;
+
 use super::Env;
-use crate::daemon;
+use crate::{daemon, provider};
 
 pub(super) async fn run(env: &Env) -> anyhow::Result<()> {
-    let ctx = env.ctx().await?;
+    let mut ctx = env.ctx().await?;
+    let providers = provider::from_config(&ctx.config.providers, &ctx.config.outbound)?;
+    ctx.providers = Arc::new(providers);
     daemon::run(ctx).await?;
     Ok(())
 }

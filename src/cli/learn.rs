@@ -220,6 +220,8 @@ pub(super) async fn model(args: ModelArgs, env: &Env) -> anyhow::Result<()> {
             anyhow::bail!(BadInput(format!("there is no model version {version}")));
         }
         tx.commit().await?;
+        let subject = format!("model {version}");
+        crate::work::audit::record(&ctx, &super::actor(), "roll back", &subject, "").await?;
     }
     env.printer.show(&Versions(ctx.store.models().await?.iter().map(Version::new).collect()))
 }

@@ -4,6 +4,7 @@
 //! [`mod@print`], which shows it to people or as JSON. *Invariant:* only `print` writes to
 //! the standard output.
 
+mod audit;
 mod campaign;
 mod consent;
 mod daemon;
@@ -19,6 +20,7 @@ mod preferences;
 pub mod print;
 mod recipient;
 mod replay;
+mod token;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,7 +35,6 @@ use crate::model::Invalid;
 use crate::model::campaign::CampaignError;
 use crate::model::ids::RecipientKey;
 use crate::model::recipient::Recipient;
-use crate::provider;
 use crate::replay::scenario::ScenarioError;
 use crate::store::{Create, Store, StoreError};
 use crate::work::Ctx;
@@ -92,6 +93,10 @@ enum Verb {
     Replay(replay::Args),
     /// How every campaign stands.
     Status,
+    /// Who paused, resumed, cancelled, rolled back or changed consent, and when.
+    Audit(audit::Args),
+    /// Who may use the HTTP API.
+    Token(token::Args),
     /// The ledger of consent.
     Consent(consent::Args),
     /// Everything that is stored of a person: give it out, or erase it.
@@ -121,6 +126,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Verb::Daemon => daemon::run(&env).await,
         Verb::Replay(args) => replay::run(args, &env).await,
         Verb::Status => campaign::status(&env).await,
+        Verb::Audit(args) => audit::run(args, &env).await,
+        Verb::Token(args) => token::run(args, &env).await,
         Verb::Consent(args) => consent::run(args, &env).await,
         Verb::Recipient(args) => recipient::run(args, &env).await,
     }
@@ -172,18 +179,17 @@ struct Env {
 }
 
 impl Env {
-    /// Loads the settings and opens the database.
+    /// Loads the settings and opens the database; calls no provider and reads no secret.
     async fn ctx(&self) -> anyhow::Result<Ctx> {
         let config = Config::load(&self.config)?;
         let rules = rules(&config)?;
         let store = Store::open(&config.database_url, Create::No).await?;
-        let providers = provider::from_config(&config.providers)?;
         Ok(Ctx {
             store,
             clock: Clock::system(),
             config: Arc::new(config),
             rules: Arc::new(rules),
-            providers: Arc::new(providers),
+            providers: Arc::default(),
             node: crate::work::new_node(),
             judge: None,
         })
@@ -199,6 +205,14 @@ fn rules(config: &Config) -> anyhow::Result<Rules> {
     };
     let text = std::fs::read_to_string(path).map_err(|cause| bad(&cause))?;
     Ok(rules.with(&text).map_err(|cause| bad(&cause))?)
+}
+
+/// How the audit trail calls who sits at the command line.
+fn actor() -> String {
+    match std::env::var("USER").or_else(|_| std::env::var("LOGNAME")) {
+        Ok(user) if !user.is_empty() => format!("command line, {user}"),
+        _ => "command line".to_owned(),
+    }
 }
 
 /// Finds the recipient that a verb names.

@@ -43,7 +43,7 @@ pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
     if !ctx.config.providers.contains_key(&row.campaign.provider) {
         anyhow::bail!(plan::PlanError::NoProvider {
             campaign: args.name,
-            provider: row.campaign.provider
+            provider: row.campaign.provider.clone()
         });
     }
     let rows = vec![(row, Extent::Everybody)];

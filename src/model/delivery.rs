@@ -13,6 +13,8 @@
 //!                                                                         in_doubt_expired
 //! ```
 //!
+//! What was sent, and given up by the channel for a reason that passes, is planned again.
+//!
 //! *Invariant:* every person of an audience has exactly one delivery, in exactly one state, with a
 //! reason; [`State::may_become`] is the whole list of legal moves.
 
@@ -64,11 +66,13 @@ impl State {
         match self {
             Planned => matches!(next, Planned | Claimed | Refused | Expired | Cancelled),
             Claimed => matches!(next, Planned | Sent | Held | InDoubt | Refused | Failed | Expired),
-            Held => matches!(next, Sent | Failed | Planned),
+            Held => matches!(next, Sent | Failed | Refused | Planned),
             InDoubt => matches!(next, Sent | Held | Failed | Refused | InDoubtExpired | Planned),
             // a rule that refused may be lifted before the window ends: consent given, room made
             Refused => matches!(next, Refused | Planned | Cancelled),
-            Sent | Failed | Expired | InDoubtExpired | Cancelled => false,
+            // the channel may give up on what it took: then it was not delivered, and may go again
+            Sent => matches!(next, Planned),
+            Failed | Expired | InDoubtExpired | Cancelled => false,
         }
     }
 }
@@ -206,8 +210,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_end_state_but_refused_is_never_left() {
-        for from in State::ALL.iter().filter(|s| s.is_end() && **s != State::Refused) {
+    fn an_end_state_is_never_left_but_for_a_new_plan() {
+        let ends = State::ALL.iter().filter(|s| s.is_end());
+        for from in ends.filter(|s| !matches!(s, State::Refused | State::Sent)) {
             assert!(State::ALL.iter().all(|to| !from.may_become(*to)), "{from}");
         }
     }

@@ -206,7 +206,8 @@ fn menus(request: &Request<'_>, threads: usize) -> Vec<Result<Vec<u16>, Reason>>
         }
         let fit = &by_locale[&person.locale];
         if fit.is_empty() {
-            return Err(Reason::NoTranslation);
+            let parked = request.campaign.variants.iter().any(|variant| variant.parked);
+            return Err(if parked { Reason::TemplateRefused } else { Reason::NoTranslation });
         }
         let complete = |index: &&usize| -> Result<(), MissingParameter> {
             request.campaign.variants[**index].render(person.attributes).map(drop)

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use futures_util::future::BoxFuture;
 
-use super::{Outcome, Parcel, Provider, Rejected, Update};
+use super::{Incoming, Outcome, Parcel, Provider, Rejected};
 use crate::model::ids::Name;
 
 pub(super) struct Console {
@@ -26,13 +26,13 @@ impl Provider for Console {
             parcel.key, parcel.variant, parcel.content, parcel.recipient
         );
         let outcome = match std::io::stderr().lock().write_all(line.as_bytes()) {
-            Ok(()) => Outcome::Accepted { id: None },
+            Ok(()) => Outcome::Accepted { id: None, alias: None },
             Err(_) => Outcome::Failed,
         };
         Box::pin(std::future::ready(outcome))
     }
 
-    fn receive(&self, _: Option<&str>, _: &[u8]) -> Result<Vec<Update>, Rejected> {
+    fn receive(&self, _: Option<&str>, _: &[u8]) -> Result<Vec<Incoming>, Rejected> {
         Err(Rejected::NoWebhook(self.name.clone()))
     }
 }

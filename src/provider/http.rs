@@ -17,7 +17,9 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-use super::{Event, Outcome, Parcel, Provider, Rejected, Scope, Update, UpdateOf};
+use super::{
+    Event, Incoming as Told, Never, Outcome, Parcel, Provider, Rejected, Scope, Update, UpdateOf,
+};
 use crate::config::SecretValue;
 use crate::model::ids::{MessageKey, ProviderMessage};
 use crate::model::time::{Instant, parse_instant};
@@ -162,11 +164,15 @@ async fn read(answer: reqwest::Response, now: Instant) -> Outcome {
     let told: Answer = serde_json::from_slice(&body).unwrap_or_default();
     if status.is_success() {
         let id = told.message.and_then(|id| id.parse().ok());
-        return if told.held { Outcome::Held { id } } else { Outcome::Accepted { id } };
+        return if told.held {
+            Outcome::Held { id }
+        } else {
+            Outcome::Accepted { id, alias: None }
+        };
     }
     match told.refused {
-        Some(Whom::Recipient) => Outcome::Refused { whom: Scope::Recipient },
-        Some(Whom::Template) => Outcome::Refused { whom: Scope::Template },
+        Some(Whom::Recipient) => Outcome::RefusedPerson { never: Never::Now, code: None },
+        Some(Whom::Template) => Outcome::RefusedTemplate { code: None },
         None => Outcome::Failed,
     }
 }
@@ -190,15 +196,20 @@ pub fn signature(secret: &SecretValue, body: &[u8]) -> String {
     })
 }
 
+/// Whether a post proves by its signature, compared in constant time, that its sender knows the
+/// secret.
+pub(super) fn is_signed(secret: &SecretValue, given: Option<&str>, body: &[u8]) -> bool {
+    let wanted = signature(secret, body);
+    wanted.as_bytes().ct_eq(given.unwrap_or_default().as_bytes()).into()
+}
+
 impl Provider for Http {
     fn deliver<'a>(&'a self, parcel: &'a Parcel) -> BoxFuture<'a, Outcome> {
         Box::pin(self.post(parcel))
     }
 
-    fn receive(&self, given: Option<&str>, body: &[u8]) -> Result<Vec<Update>, Rejected> {
-        let wanted = signature(&self.secret, body);
-        let given = given.unwrap_or_default();
-        if !bool::from(wanted.as_bytes().ct_eq(given.as_bytes())) {
+    fn receive(&self, given: Option<&str>, body: &[u8]) -> Result<Vec<Told>, Rejected> {
+        if !is_signed(&self.secret, given, body) {
             return Err(Rejected::Signature);
         }
         let incoming: Incoming =
@@ -209,7 +220,10 @@ impl Provider for Http {
             return Err(Rejected::Body(problem));
         }
         let checked = incoming.updates.into_iter().enumerate().map(|(index, update)| {
-            update.check().map_err(|problem| Rejected::Body(format!("updates[{index}]: {problem}")))
+            update
+                .check()
+                .map(Told::Update)
+                .map_err(|problem| Rejected::Body(format!("updates[{index}]: {problem}")))
         });
         checked.collect()
     }

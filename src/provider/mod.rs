@@ -5,8 +5,12 @@
 //! wrong, whoever sent them.
 
 mod console;
+mod guard;
 mod http;
+mod meter;
 mod simulated;
+mod stop_words;
+mod whatsapp;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,15 +18,18 @@ use std::sync::Arc;
 
 use chrono_tz::Tz;
 use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 
-use crate::config::{ConfigError, ProviderConfig, ProviderKind};
+use crate::config::{ConfigError, Outbound, ProviderConfig, ProviderKind};
 use crate::model::campaign::Rendered;
-use crate::model::content::{Category, Content};
+use crate::model::content::{Category, Content, Media};
 use crate::model::ids::{MessageKey, Name, ProviderMessage, RecipientKey};
 use crate::model::recipient::{Address, Locale};
 use crate::model::time::Instant;
 
+pub use guard::Messenger;
 pub use http::signature;
+pub use meter::Meter;
 pub use simulated::Simulated;
 
 /// One message, ready to go.
@@ -52,12 +59,20 @@ pub struct Parcel {
     pub rendered: Rendered,
     /// Where the picture or film lies.
     pub media_url: Option<String>,
+    /// How the provider knows the picture or film that was uploaded to it.
+    pub media_handle: Option<String>,
+    /// Whether it may go without a template, since the person has written lately.
+    pub free_form: bool,
+    /// The how-manieth try this is, from 1.
+    pub attempt: u32,
+    /// When it was planned to be made.
+    pub due_at: Instant,
     /// When the call is made.
     pub at: Instant,
 }
 
 /// Whom a provider's word is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Scope {
     /// This person alone.
     Recipient,
@@ -67,13 +82,24 @@ pub enum Scope {
     Provider,
 }
 
+/// Why a provider will never deliver to a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Never {
+    /// Not in this campaign.
+    Now,
+    /// Not in any: the channel says that the person cannot or will not be written to.
+    Ever,
+}
+
 /// What happened to a parcel.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// It was taken.
     Accepted {
         /// How the provider calls it.
         id: Option<ProviderMessage>,
+        /// How the provider calls the person, where that differs from the address.
+        alias: Option<Address>,
     },
     /// It was taken and is kept back for now.
     Held {
@@ -87,10 +113,33 @@ pub enum Outcome {
         /// For whom.
         whom: Scope,
     },
-    /// It will never be taken.
-    Refused {
-        /// For whom.
-        whom: Scope,
+    /// It was not taken, and this person gets nothing before another day.
+    AnotherDay {
+        /// Not before.
+        until: Instant,
+    },
+    /// It will never be taken for this person.
+    RefusedPerson {
+        /// For how long that holds.
+        never: Never,
+        /// The channel's code for it.
+        code: Option<String>,
+    },
+    /// It will never be taken with this template.
+    RefusedTemplate {
+        /// The channel's code for it.
+        code: Option<String>,
+    },
+    /// The person has not written lately enough: only a template will do.
+    NeedsTemplate,
+    /// What was uploaded is of no use any more.
+    StaleMedia,
+    /// Nothing more can be sent for anybody until somebody has seen to it.
+    Stopped {
+        /// The channel's code for it.
+        code: String,
+        /// What to do, for people.
+        advice: String,
     },
     /// It was not taken, for a reason that asking again does not mend.
     Failed,
@@ -98,8 +147,69 @@ pub enum Outcome {
     InDoubt,
 }
 
-/// Something that came back.
+/// What a post to a webhook tells.
 #[derive(Debug, Clone, PartialEq)]
+pub enum Incoming {
+    /// About a message that we sent.
+    Update(Update),
+    /// A person wrote to us.
+    Written(Box<Written>),
+    /// A person no longer wants marketing of this channel, or wants it again.
+    Wish {
+        /// Who.
+        from: Address,
+        /// Again, or no longer.
+        wants: bool,
+        /// When.
+        at: Instant,
+    },
+    /// A template can or cannot be sent.
+    Template {
+        /// Its name.
+        template: String,
+        /// Its language.
+        language: Option<Locale>,
+        /// Whether it can.
+        usable: bool,
+        /// Why, in the channel's words.
+        reason: String,
+        /// When that was told.
+        at: Instant,
+    },
+    /// The account bears so many different people a day now.
+    UniquePerDay(Option<u32>),
+    /// Something about the account that people should know.
+    Notice {
+        /// In the channel's words.
+        what: String,
+        /// When that was told.
+        at: Instant,
+    },
+}
+
+/// What a person wrote.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Written {
+    /// How the provider calls it.
+    pub id: ProviderMessage,
+    /// Who.
+    pub from: Address,
+    /// The message of ours that it answers.
+    pub answers: Option<ProviderMessage>,
+    /// A button of ours was used, which is a click as well as a reply.
+    pub by_button: bool,
+    /// A mark on a message, which is no word to answer.
+    pub is_reaction: bool,
+    /// The person asks not to be written to again.
+    pub is_stop: bool,
+    /// When.
+    pub at: Instant,
+    /// As the channel told it, in JSON, for an endpoint of the user's own.
+    pub raw: String,
+}
+
+/// Something that came back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Update {
     /// Of which message.
     pub of: UpdateOf,
@@ -110,16 +220,18 @@ pub struct Update {
 }
 
 /// How an update names its message.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum UpdateOf {
     /// By our id.
     Ours(MessageKey),
+    /// By our id and the try that it came of.
+    Try(MessageKey, u32),
     /// By the provider's.
     Theirs(ProviderMessage),
 }
 
 /// What came back.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Event {
     /// The provider has it: settles a doubt.
     Accepted,
@@ -145,6 +257,13 @@ pub enum Event {
         /// The channel's code for it.
         code: Option<String>,
     },
+    /// The channel had taken it and gave up, for a reason that it would give at a call as well.
+    TurnedAway {
+        /// The channel's code for it.
+        code: String,
+        /// What the code means.
+        means: Box<Outcome>,
+    },
 }
 
 /// Why a post to a webhook is turned away.
@@ -167,7 +286,21 @@ pub trait Provider: Send + Sync {
     fn deliver<'a>(&'a self, parcel: &'a Parcel) -> BoxFuture<'a, Outcome>;
 
     /// Parses a webhook's body; `signature` is the header that proves it.
-    fn receive(&self, signature: Option<&str>, body: &[u8]) -> Result<Vec<Update>, Rejected>;
+    fn receive(&self, signature: Option<&str>, body: &[u8]) -> Result<Vec<Incoming>, Rejected>;
+
+    /// Hands over a picture or film once, for many messages; `None` where the provider fetches it
+    /// by its address.
+    fn upload<'a>(&'a self, media: Media, url: &'a str) -> BoxFuture<'a, Option<String>> {
+        let _ = (media, url);
+        Box::pin(std::future::ready(None))
+    }
+
+    /// The answer to a channel that asks whether a webhook's address is ours, by the query's
+    /// values; `None` if it is not the channel that asks.
+    fn verify(&self, value: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+        let _ = value;
+        None
+    }
 
     /// What came back by `now` through the provider itself, not through a webhook.
     fn collect(&self, now: Instant) -> Vec<Update> {
@@ -185,6 +318,7 @@ impl fmt::Debug for dyn Provider {
 /// Makes the providers that the settings name. Reads their secrets.
 pub fn from_config(
     providers: &BTreeMap<Name, ProviderConfig>,
+    outbound: &Outbound,
 ) -> Result<BTreeMap<Name, Arc<dyn Provider>>, ConfigError> {
     let make = |(name, config): (&Name, &ProviderConfig)| {
         let provider: Arc<dyn Provider> = match &config.kind {
@@ -194,6 +328,9 @@ pub fn from_config(
             }
             ProviderKind::Http { url, secret, timeout } => {
                 Arc::new(http::Http::new(url.clone(), secret.read()?, *timeout))
+            }
+            ProviderKind::WhatsApp(settings) => {
+                Arc::new(whatsapp::WhatsApp::new(settings, outbound)?)
             }
         };
         Ok((name.clone(), provider))

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use chrono::TimeDelta;
 use futures_util::future::BoxFuture;
 
-use super::{Event, Outcome, Parcel, Provider, Rejected, Update, UpdateOf};
+use super::{Event, Incoming, Outcome, Parcel, Provider, Rejected, Update, UpdateOf};
 use crate::model::ids::{MessageKey, Name, RecipientKey};
 use crate::model::message::Response;
 use crate::model::time::Instant;
@@ -88,10 +88,13 @@ fn events(response: Response) -> impl Iterator<Item = (Instant, Event)> {
 impl Provider for Simulated {
     fn deliver<'a>(&'a self, parcel: &'a Parcel) -> BoxFuture<'a, Outcome> {
         self.answer(parcel);
-        Box::pin(std::future::ready(Outcome::Accepted { id: provider_id(&parcel.key) }))
+        Box::pin(std::future::ready(Outcome::Accepted {
+            id: provider_id(&parcel.key),
+            alias: None,
+        }))
     }
 
-    fn receive(&self, _: Option<&str>, _: &[u8]) -> Result<Vec<Update>, Rejected> {
+    fn receive(&self, _: Option<&str>, _: &[u8]) -> Result<Vec<Incoming>, Rejected> {
         Err(Rejected::NoWebhook(self.name.clone()))
     }
 

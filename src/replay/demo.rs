@@ -133,7 +133,7 @@ pub async fn run(
     for (file, source) in CAMPAIGNS {
         progress("planning");
         write(&out.join(file), source)?;
-        let campaign = campaigns::submit(&ctx, source).await?;
+        let campaign = campaigns::submit(&ctx, source, "demo").await?;
         let name = campaign.name.clone();
         let row = ctx.store.campaign(&name).await?.expect("it was submitted a moment ago");
         let (_, drafts) = plan::dry(&ctx, vec![(row, Extent::Everybody)]).await?;
@@ -218,7 +218,7 @@ async fn open(out: &Path, present: Instant) -> Result<Ctx, DemoError> {
     // the demo is embedded, whatever the environment says
     config.database_url = format!("sqlite://{}", out.join("opportune.db").display());
     let store = Store::open(&config.database_url, Create::IfMissing).await?;
-    let providers = provider::from_config(&config.providers)?;
+    let providers = provider::from_config(&config.providers, &config.outbound)?;
     Ok(Ctx {
         store,
         clock: Clock::starting_at(present),

@@ -178,7 +178,11 @@ impl Provider for Faulty {
         }
     }
 
-    fn receive(&self, signature: Option<&str>, body: &[u8]) -> Result<Vec<Update>, Rejected> {
+    fn receive(
+        &self,
+        signature: Option<&str>,
+        body: &[u8],
+    ) -> Result<Vec<provider::Incoming>, Rejected> {
         self.people.receive(signature, body)
     }
 

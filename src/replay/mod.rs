@@ -63,10 +63,13 @@ pub async fn drive(
         receive::collect(ctx).await?;
         tend::run(ctx).await?;
         plan::run(ctx).await?;
-        while let Report { more: true, not_before, .. } = dispatch::run(ctx, &stop).await? {
+        loop {
+            let Report { more, not_before, .. } = dispatch::run(ctx, &stop).await?;
             // a provider's rate: time passes while its messages go out
-            if let Some(at) = not_before {
-                ctx.clock.advance_to(at.min(until));
+            match not_before.filter(|at| *at < until) {
+                Some(at) => ctx.clock.advance_to(at),
+                None if more => {}
+                None => break,
             }
         }
         if now >= until {

@@ -1,5 +1,7 @@
 //! What was submitted, whether it runs, and what each slot of its plan takes.
 
+use std::sync::{Arc, PoisonError};
+
 use sqlx::{FromRow, QueryBuilder};
 
 use super::{
@@ -25,13 +27,20 @@ word_type! {
     }
 }
 
+impl CampaignStatus {
+    /// Whether nothing more will happen.
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::Cancelled | Self::Finished)
+    }
+}
+
 /// A stored campaign.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CampaignRow {
     /// Our number.
     pub id: i64,
     /// What its file says.
-    pub campaign: Campaign,
+    pub campaign: Arc<Campaign>,
     /// Whether it runs.
     pub status: CampaignStatus,
     /// When it was submitted.
@@ -49,7 +58,6 @@ pub struct CampaignRow {
 #[derive(FromRow)]
 struct Row {
     id: i64,
-    source: String,
     status: String,
     submitted_at: i64,
     ends_at: i64,
@@ -58,24 +66,19 @@ struct Row {
     plan: Option<String>,
 }
 
-impl TryFrom<Row> for CampaignRow {
-    type Error = StoreError;
+const TABLE: &str = "campaign";
 
-    fn try_from(row: Row) -> Result<Self, StoreError> {
-        const TABLE: &str = "campaign";
-        let campaign = Campaign::from_toml(&row.source).map_err(|error| StoreError::Corrupt {
-            table: TABLE,
-            cause: Invalid::new("source", error, "a campaign of this version"),
-        })?;
-        Ok(Self {
-            id: row.id,
+impl Row {
+    fn into_model(self, campaign: Arc<Campaign>) -> Result<CampaignRow, StoreError> {
+        Ok(CampaignRow {
+            id: self.id,
             campaign,
-            status: parsed(TABLE, &row.status)?,
-            submitted_at: instant(TABLE, row.submitted_at)?,
-            ends_at: instant(TABLE, row.ends_at)?,
-            planned_at: row.planned_at.map(|at| instant(TABLE, at)).transpose()?,
-            model: row.model,
-            plan: row.plan,
+            status: parsed(TABLE, &self.status)?,
+            submitted_at: instant(TABLE, self.submitted_at)?,
+            ends_at: instant(TABLE, self.ends_at)?,
+            planned_at: self.planned_at.map(|at| instant(TABLE, at)).transpose()?,
+            model: self.model,
+            plan: self.plan,
         })
     }
 }
@@ -98,26 +101,59 @@ pub struct PlanSlotRow {
 impl Store {
     /// Campaigns in the order in which they plan: by priority, then by age.
     pub async fn campaigns(&self) -> Result<Vec<CampaignRow>, StoreError> {
-        const SQL: &str =
-            "SELECT id, source, status, submitted_at, ends_at, planned_at, model, plan
+        const SQL: &str = "SELECT id, status, submitted_at, ends_at, planned_at, model, plan
             FROM campaign ORDER BY id";
-        let rows: Vec<Row> =
+        let found: Vec<Row> =
             on!(self, |db| sqlx::query_as(SQL).fetch_all(db).await).doing("list campaigns")?;
-        let mut rows =
-            rows.into_iter().map(CampaignRow::try_from).collect::<Result<Vec<_>, _>>()?;
+        let mut rows = Vec::with_capacity(found.len());
+        for row in found {
+            let campaign = self.file(row.id).await?;
+            rows.push(row.into_model(campaign)?);
+        }
         rows.sort_by_key(|row| (std::cmp::Reverse(row.campaign.priority), row.id));
         Ok(rows)
     }
 
     /// The campaign with the name.
     pub async fn campaign(&self, name: &Name) -> Result<Option<CampaignRow>, StoreError> {
-        const SQL: &str =
-            "SELECT id, source, status, submitted_at, ends_at, planned_at, model, plan
+        const SQL: &str = "SELECT id, status, submitted_at, ends_at, planned_at, model, plan
             FROM campaign WHERE name = $1";
         let row: Option<Row> =
             on!(self, |db| sqlx::query_as(SQL).bind(name.as_str()).fetch_optional(db).await)
                 .doing("find a campaign")?;
-        row.map(CampaignRow::try_from).transpose()
+        match row {
+            None => Ok(None),
+            Some(row) => {
+                let campaign = self.file(row.id).await?;
+                row.into_model(campaign).map(Some)
+            }
+        }
+    }
+
+    /// What a campaign's file says, parsed once.
+    async fn file(&self, id: i64) -> Result<Arc<Campaign>, StoreError> {
+        const SQL: &str = "SELECT source FROM campaign WHERE id = $1";
+        let known = || self.parsed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(campaign) = known().get(&id) {
+            return Ok(Arc::clone(campaign));
+        }
+        let source: String = on!(self, |db| sqlx::query_scalar(SQL).bind(id).fetch_one(db).await)
+            .doing("read a campaign's file")?;
+        let campaign = Campaign::from_toml(&source).map_err(|error| StoreError::Corrupt {
+            table: TABLE,
+            cause: Invalid::new("source", error, "a campaign of this version"),
+        })?;
+        let campaign = Arc::new(campaign);
+        known().insert(id, Arc::clone(&campaign));
+        Ok(campaign)
+    }
+
+    /// Whether a campaign runs.
+    pub async fn campaign_status(&self, id: i64) -> Result<CampaignStatus, StoreError> {
+        const SQL: &str = "SELECT status FROM campaign WHERE id = $1";
+        let status: String = on!(self, |db| sqlx::query_scalar(SQL).bind(id).fetch_one(db).await)
+            .doing("look whether a campaign runs")?;
+        parsed(TABLE, &status)
     }
 
     /// The slots of a campaign's plan, in order.

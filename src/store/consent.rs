@@ -56,6 +56,8 @@ pub struct ForgottenCounts {
     pub evidence: u64,
     /// Plans and deliveries.
     pub deliveries: u64,
+    /// What channels keep of a person: windows, limits, other names, words not passed on yet.
+    pub channel: u64,
 }
 
 impl Store {
@@ -69,6 +71,17 @@ impl Store {
 }
 
 impl Tx {
+    /// A person's ledger, oldest first, as this transaction sees it.
+    pub async fn ledger(
+        &mut self,
+        recipient: RecipientId,
+    ) -> Result<Vec<ConsentEntry>, StoreError> {
+        let rows: Vec<ConsentRow> =
+            within!(self, |db| sqlx::query_as(LEDGER).bind(recipient.0).fetch_all(db).await)
+                .doing("read the consent ledger")?;
+        rows.into_iter().map(ConsentEntry::try_from).collect()
+    }
+
     /// Appends entries to the ledger; one that is there already is left as it is. Returns how many
     /// were new.
     pub async fn append_consent(
@@ -126,6 +139,10 @@ impl Tx {
         }
         let counts = ForgottenCounts {
             deliveries: erase!("DELETE FROM delivery WHERE recipient = $1"),
+            channel: erase!("DELETE FROM contact WHERE recipient = $1")
+                + erase!("DELETE FROM service_window WHERE recipient = $1")
+                + erase!("DELETE FROM alias WHERE recipient = $1")
+                + erase!("DELETE FROM inbound WHERE recipient = $1"),
             evidence: erase!("DELETE FROM evidence WHERE recipient = $1"),
             activities: erase!("DELETE FROM activity WHERE recipient = $1"),
             messages: erase!("DELETE FROM message WHERE recipient = $1"),

@@ -50,6 +50,28 @@ pub struct Settled {
     pub again_at: Option<Instant>,
     /// A new decision may not choose an earlier time.
     pub not_before: Option<Instant>,
+    /// Whether the provider was asked.
+    pub attempt: Attempt,
+}
+
+/// Whether a claim led to a call that counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Attempt {
+    /// It did.
+    Made,
+    /// Nothing was called, or everybody was sent away: the claim is taken back.
+    NotMade,
+}
+
+/// A delivery that updates may be about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
+    /// The person.
+    pub recipient: RecipientId,
+    /// Claimed, held, in doubt or sent.
+    pub state: State,
+    /// How often it was tried.
+    pub attempts: u32,
 }
 
 #[derive(FromRow)]
@@ -126,27 +148,23 @@ const ONE: &str = "SELECT recipient, state, reason, arm, variant, variant_index,
         changed_at
     FROM delivery WHERE campaign = $1 AND recipient = $2";
 
-const CLAIMED: &str = "SELECT recipient, state, reason, arm, variant, variant_index, slot_start,
-        send_at, value, chance, runner_up_slot, runner_up_value, propensity, not_before, attempts,
-        changed_at
-    FROM delivery WHERE lease = $1 AND lease_until = $2 AND state = 'claimed'
-    ORDER BY send_at, recipient";
-
 /// The text of the claim; PostgreSQL adds that rows which others are claiming are passed over.
 /// Materialized, since a subquery that is run twice would claim twice its limit.
 macro_rules! claim_sql {
     ($suffix:literal) => {
         concat!(
             "WITH due AS MATERIALIZED (
-                SELECT recipient FROM delivery
+                SELECT recipient AS due_recipient FROM delivery
                 WHERE campaign = $1 AND state = 'planned' AND send_at <= $5
                 ORDER BY send_at LIMIT $2",
             $suffix,
             ")
              UPDATE delivery SET state = 'claimed', lease = $3, lease_until = $4,
                 attempts = attempts + 1, changed_at = $5
-             WHERE campaign = $1 AND state = 'planned'
-                AND recipient IN (SELECT recipient FROM due)"
+             FROM due WHERE campaign = $1 AND recipient = due_recipient AND state = 'planned'
+             RETURNING recipient, state, reason, arm, variant, variant_index, slot_start, send_at,
+                value, chance, runner_up_slot, runner_up_value, propensity, not_before, attempts,
+                changed_at"
         )
     };
 }
@@ -161,8 +179,13 @@ const GIVE_UP: &str = "UPDATE delivery SET state = 'in_doubt_expired',
 const END_PLANNED: &str = "UPDATE delivery SET state = $2, reason = $3, changed_at = $4
     WHERE campaign = $1 AND state = 'planned'";
 
-const RESOLVE: &str = "UPDATE delivery SET state = $3, reason = $4, changed_at = $5
-    WHERE campaign = $1 AND recipient = $2 AND state IN ('in_doubt', 'held')";
+const REOPEN: &str = "UPDATE delivery SET send_at = NULL, reason = 'moved_throttled',
+    not_before = NULL, changed_at = $3
+    WHERE campaign = $1 AND variant_index = $2 AND state = 'planned'";
+
+const RETRY: &str = "UPDATE delivery SET state = 'planned', send_at = NULL,
+    reason = 'moved_late', not_before = NULL, changed_at = $2
+    WHERE campaign = $1 AND state = 'in_doubt' AND changed_at <= $3";
 
 impl Store {
     /// Everybody of a campaign, in the order of their numbers.
@@ -289,28 +312,16 @@ impl Tx {
             Inner::Sqlite(_) => claim_sql!(""),
             Inner::Postgres(_) => claim_sql!(" FOR UPDATE SKIP LOCKED"),
         };
-        let rows: Vec<Row> = within!(self, |db| {
-            async {
-                let claimed = sqlx::query(sql)
-                    .bind(campaign)
-                    .bind(limit as i64)
-                    .bind(&claim.lease)
-                    .bind(micros(claim.until))
-                    .bind(micros(now))
-                    .execute(&mut *db)
-                    .await?;
-                if claimed.rows_affected() == 0 {
-                    return Ok(Vec::new());
-                }
-                sqlx::query_as(CLAIMED)
-                    .bind(&claim.lease)
-                    .bind(micros(claim.until))
-                    .fetch_all(&mut *db)
-                    .await
-            }
-            .await
-        })
+        let mut rows: Vec<Row> = within!(self, |db| sqlx::query_as(sql)
+            .bind(campaign)
+            .bind(limit as i64)
+            .bind(&claim.lease)
+            .bind(micros(claim.until))
+            .bind(micros(now))
+            .fetch_all(db)
+            .await)
         .doing("claim due deliveries")?;
+        rows.sort_by_key(|row| (row.send_at, row.recipient));
         rows.into_iter().map(|row| row.into_model(length)).collect()
     }
 
@@ -333,6 +344,9 @@ impl Tx {
                 query.push_bind(micros(now));
                 if let Some(reason) = settled.reason {
                     query.push(", reason = ").push_bind(reason.as_str());
+                }
+                if settled.attempt == Attempt::NotMade {
+                    query.push(", attempts = attempts - 1");
                 }
                 if settled.state == State::Planned {
                     query.push(", send_at = ").push_bind(settled.again_at.map(micros));
@@ -400,18 +414,18 @@ impl Tx {
         .doing("end planned deliveries")
     }
 
-    /// Which of the people's deliveries are in doubt or held.
-    pub async fn doubtful(
+    /// Which of the people's deliveries are claimed, in doubt, held or sent.
+    pub async fn known(
         &mut self,
         campaign: i64,
         recipients: &[RecipientId],
-    ) -> Result<Vec<RecipientId>, StoreError> {
+    ) -> Result<Vec<Known>, StoreError> {
         let mut found = Vec::new();
         for chunk in recipients.chunks(ROWS_PER_STATEMENT) {
-            let ids: Vec<i64> = within!(self, |db| {
+            let rows: Vec<(i64, String, i64)> = within!(self, |db| {
                 let mut query = QueryBuilder::new(
-                    "SELECT recipient FROM delivery WHERE state IN ('in_doubt', 'held')
-                        AND campaign = ",
+                    "SELECT recipient, state, attempts FROM delivery
+                        WHERE state IN ('claimed', 'in_doubt', 'held', 'sent') AND campaign = ",
                 );
                 query.push_bind(campaign).push(" AND recipient IN (");
                 let mut list = query.separated(", ");
@@ -419,34 +433,85 @@ impl Tx {
                     list.push_bind(id.0);
                 }
                 query.push(")");
-                query.build_query_scalar().fetch_all(db).await
+                query.build_query_as().fetch_all(db).await
             })
             .doing("look for doubts")?;
-            found.extend(ids.into_iter().map(RecipientId));
+            for (recipient, state, attempts) in rows {
+                let (state, attempts) = (parsed(TABLE, &state)?, attempts as u32);
+                found.push(Known { recipient: RecipientId(recipient), state, attempts });
+            }
         }
         Ok(found)
     }
 
-    /// Settles one that was in doubt or held, by the word of the provider; false when it was
-    /// neither.
+    /// Settles, by the word of the provider, what still is in the state `from`.
     pub async fn resolve(
         &mut self,
         campaign: i64,
-        recipient: RecipientId,
-        state: State,
-        reason: Reason,
+        from: State,
+        settled: Settled,
+        recipients: &[RecipientId],
         now: Instant,
-    ) -> Result<bool, StoreError> {
-        let changed = within!(self, |db| sqlx::query(RESOLVE)
+    ) -> Result<u64, StoreError> {
+        let mut changed = 0;
+        for chunk in recipients.chunks(ROWS_PER_STATEMENT) {
+            changed += within!(self, |db| {
+                let mut query = QueryBuilder::new("UPDATE delivery SET state = ");
+                query.push_bind(settled.state.as_str()).push(", not_before = ");
+                query.push_bind(settled.not_before.map(micros)).push(", changed_at = ");
+                query.push_bind(micros(now));
+                if let Some(reason) = settled.reason {
+                    query.push(", reason = ").push_bind(reason.as_str());
+                }
+                if settled.state == State::Planned {
+                    query.push(", send_at = ").push_bind(settled.again_at.map(micros));
+                }
+                query.push(" WHERE campaign = ").push_bind(campaign);
+                query.push(" AND state = ").push_bind(from.as_str());
+                query.push(" AND recipient IN (");
+                let mut list = query.separated(", ");
+                for id in chunk {
+                    list.push_bind(id.0);
+                }
+                query.push(")");
+                query.build().execute(db).await.map(|done| done.rows_affected())
+            })
+            .doing("settle by the provider's word")?;
+        }
+        Ok(changed)
+    }
+
+    /// Has those who are planned with a variant decided about anew; returns how many.
+    pub async fn reopen_variant(
+        &mut self,
+        campaign: i64,
+        variant_index: usize,
+        now: Instant,
+    ) -> Result<u64, StoreError> {
+        within!(self, |db| sqlx::query(REOPEN)
             .bind(campaign)
-            .bind(recipient.0)
-            .bind(state.as_str())
-            .bind(reason.as_str())
+            .bind(variant_index as i64)
             .bind(micros(now))
             .execute(db)
             .await
             .map(|done| done.rows_affected()))
-        .doing("settle by the provider's word")?;
-        Ok(changed > 0)
+        .doing("have a variant's people decided about anew")
+    }
+
+    /// Has utility messages that were in doubt since `before` decided about anew; returns how many.
+    pub async fn retry_doubts(
+        &mut self,
+        campaign: i64,
+        before: Instant,
+        now: Instant,
+    ) -> Result<u64, StoreError> {
+        within!(self, |db| sqlx::query(RETRY)
+            .bind(campaign)
+            .bind(micros(now))
+            .bind(micros(before))
+            .execute(db)
+            .await
+            .map(|done| done.rows_affected()))
+        .doing("try again what is in doubt")
     }
 }

@@ -6,7 +6,7 @@ use futures_util::future;
 use sqlx::{FromRow, QueryBuilder};
 
 use super::{
-    Doing, ROWS_PER_STATEMENT, Store, StoreError, Tx, instant, micros, on, parsed, within,
+    Doing, Inner, ROWS_PER_STATEMENT, Store, StoreError, Tx, instant, micros, on, parsed, within,
 };
 use crate::model::content::{Category, Media, Style};
 use crate::model::ids::{MessageKey, ProviderMessage, RecipientId};
@@ -109,7 +109,7 @@ const INSERT: &str = "INSERT INTO message (key, recipient, campaign, channel, ca
 
 const FILL: &str = " ON CONFLICT (key) DO UPDATE SET campaign = excluded.campaign,
     channel = excluded.channel, category = excluded.category, media = excluded.media,
-    style = excluded.style, delivered_at = excluded.delivered_at, read_at = excluded.read_at,
+    style = excluded.style, sent_at = excluded.sent_at, delivered_at = excluded.delivered_at, read_at = excluded.read_at,
     clicked_at = excluded.clicked_at, replied_at = excluded.replied_at,
     converted_at = excluded.converted_at, amount = excluded.amount, currency = excluded.currency,
     opted_out_at = excluded.opted_out_at, failed_at = excluded.failed_at,
@@ -237,6 +237,11 @@ impl Tx {
         column: &'static str,
         values: &[&str],
     ) -> Result<Vec<MessageRow>, StoreError> {
+        // they are read to be written again, and in one order by everybody
+        let lock = match &self.inner {
+            Inner::Sqlite(_) => ") ORDER BY key",
+            Inner::Postgres(_) => ") ORDER BY key FOR UPDATE",
+        };
         let mut found = Vec::with_capacity(values.len());
         for chunk in values.chunks(ROWS_PER_STATEMENT) {
             let rows: Vec<Row> = within!(self, |db| {
@@ -246,7 +251,7 @@ impl Tx {
                 for value in chunk {
                     list.push_bind(*value);
                 }
-                query.push(")");
+                query.push(lock);
                 query.build_query_as().fetch_all(db).await
             })
             .doing("look up messages")?;

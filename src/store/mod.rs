@@ -6,7 +6,10 @@
 //!
 //! *Invariant:* sqlx is named here and nowhere else. No statement asks the database for the time.
 
+mod admission;
+mod audit;
 mod campaigns;
+mod channel;
 mod consent;
 mod deliveries;
 mod evidence;
@@ -19,8 +22,10 @@ mod standing;
 mod taken;
 mod workspace;
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::DateTime;
@@ -31,11 +36,15 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePo
 use sqlx::{Postgres, Sqlite, Transaction};
 
 use crate::model::Invalid;
+use crate::model::campaign::Campaign;
 use crate::model::time::Instant;
 
+pub use admission::Contact;
+pub use audit::{AuditEntry, TokenRow};
 pub use campaigns::{CampaignRow, CampaignStatus, PlanSlotRow};
+pub use channel::{Alert, InboundRow, Stage, TemplateRow};
 pub use consent::ForgottenCounts;
-pub use deliveries::{Claim, DeliveryRow, Settled};
+pub use deliveries::{Attempt, Claim, DeliveryRow, Known, Settled};
 pub use evidence::Whose;
 pub use history::{AddedMessages, MessageRow};
 pub use models::ModelRow;
@@ -52,12 +61,15 @@ pub const ROWS_PER_STATEMENT: usize = 1000;
 /// How long a writer waits for another before it gives up.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Enough for a daemon's steps, its listener and a command beside it.
-const CONNECTIONS_MAX: u32 = 8;
+const CONNECTIONS_MAX: u32 = 16;
 
 /// A workspace's database.
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: Pool,
+    /// Campaigns' files do not change once they are stored; reading them again costs more than
+    /// everything else that a claim does.
+    parsed: Arc<Mutex<HashMap<i64, Arc<Campaign>>>>,
 }
 
 #[derive(Debug, Clone)]
@@ -159,6 +171,16 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether another transaction crossed this one, which may be run again at once.
+    pub fn is_conflict(&self) -> bool {
+        match self {
+            Self::Query { cause: sqlx::Error::Database(error), .. } => {
+                matches!(error.code().as_deref(), Some("40001" | "40P01"))
+            }
+            _ => false,
+        }
+    }
+
     /// Whether trying again later may help: the database is busy or out of reach, not wrong.
     pub fn is_transient(&self) -> bool {
         match self {
@@ -234,7 +256,7 @@ impl Store {
                 .connect_with(options);
             Pool::Postgres(options.await.map_err(failed)?)
         };
-        let store = Self { pool };
+        let store = Self { pool, parsed: Arc::default() };
         on!(store, |db| MIGRATIONS.run(db).await).map_err(|cause| match cause {
             MigrateError::VersionMissing(version) => StoreError::Newer { version },
             cause => StoreError::Migrate { cause },

@@ -1,6 +1,6 @@
 //! How campaigns stand: people counted by state, and listed with what came back.
 
-use sqlx::FromRow;
+use sqlx::{FromRow, QueryBuilder};
 
 use super::{Doing, Store, StoreError, instant, micros, on, parsed};
 use crate::model::delivery::{Reason, State};
@@ -112,6 +112,28 @@ impl Store {
             .fetch_one(db)
             .await)
         .doing("count what is due")?;
+        Ok(count as u64)
+    }
+
+    /// How many people of a variant are in one of the states.
+    pub async fn variant_count(
+        &self,
+        campaign: i64,
+        variant_index: usize,
+        states: &[State],
+    ) -> Result<u64, StoreError> {
+        let count: i64 = on!(self, |db| {
+            let mut query = QueryBuilder::new("SELECT COUNT(*) FROM delivery WHERE campaign = ");
+            query.push_bind(campaign).push(" AND variant_index = ");
+            query.push_bind(variant_index as i64).push(" AND state IN (");
+            let mut list = query.separated(", ");
+            for state in states {
+                list.push_bind(state.as_str());
+            }
+            query.push(")");
+            query.build_query_scalar().fetch_one(db).await
+        })
+        .doing("count a variant's people")?;
         Ok(count as u64)
     }
 

@@ -152,6 +152,12 @@ impl Tx {
         Ok(next - count as i64)
     }
 
+    /// A mark of progress, as this transaction sees it.
+    pub async fn mark(&mut self, name: &str) -> Result<Option<String>, StoreError> {
+        within!(self, |db| sqlx::query_scalar(GET_VALUE).bind(name).fetch_optional(db).await)
+            .doing("read a mark of progress")
+    }
+
     /// Sets a mark of progress.
     pub async fn set_mark(&mut self, name: &str, value: &str) -> Result<(), StoreError> {
         within!(self, |db| sqlx::query(PUT_VALUE)

@@ -1,23 +1,33 @@
-//! The daemon's listener: webhooks in, health out.
+//! The daemon's listener: webhooks in; health, metrics and the API out.
 //!
 //! Bodies are bounded, signatures are checked over the raw bytes before anything is parsed, and an
 //! update is answered only when it is durable. Never logs an address or a body.
 
+mod api;
+mod metrics;
+mod serve;
+
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant as Stopwatch};
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::{DefaultBodyLimit, FromRef, Path, Query, Request, State};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::model::ids::Name;
-use crate::provider::Rejected;
+use crate::provider::{Meter, Rejected};
 use crate::work::{Ctx, receive};
+
+use self::metrics::{Metrics, Webhook};
 
 /// The largest webhook body: what the largest known channel posts.
 const BODY_MAX: usize = 3 * 1024 * 1024;
@@ -41,23 +51,54 @@ pub async fn bind(ctx: &Ctx) -> Result<TcpListener, ListenError> {
     TcpListener::bind(address).await.map_err(|cause| ListenError { address, cause })
 }
 
-/// Serves until `stop` turns true; requests under way are finished.
-pub async fn serve(
+/// How long a request may take, its body included.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long one daemon's metrics stand for everybody who asks.
+const METRICS_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What requests are answered with.
+#[derive(Clone)]
+struct App {
     ctx: Ctx,
-    listener: TcpListener,
-    mut stop: watch::Receiver<bool>,
-) -> std::io::Result<()> {
+    metrics: Arc<Metrics>,
+}
+
+impl FromRef<App> for Ctx {
+    fn from_ref(app: &App) -> Self {
+        app.ctx.clone()
+    }
+}
+
+/// Serves until `stop` turns true; requests under way are finished.
+pub async fn serve(ctx: Ctx, meter: Meter, listener: TcpListener, stop: watch::Receiver<bool>) {
+    let app = App { metrics: Arc::new(Metrics::new(&meter)), ctx: ctx.clone() };
     let routes = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
-        .route("/webhooks/{provider}", post(webhook))
+        .route("/metrics", get(tell_metrics))
+        .route("/webhooks/{provider}", get(verify).post(webhook))
+        .nest("/api/v1", api::routes(&ctx).with_state::<App>(ctx))
         .layer(DefaultBodyLimit::max(BODY_MAX))
-        .with_state(ctx);
-    let stopped = async move {
-        // an error means that the daemon is gone, which is a stop as well
-        let _ = stop.wait_for(|stop| *stop).await;
-    };
-    axum::serve(listener, routes).with_graceful_shutdown(stopped).await
+        .layer(middleware::from_fn(in_time))
+        .with_state(app);
+    serve::run(listener, routes, stop).await;
+}
+
+/// Breaks off what takes too long: a body that trickles in, a database that hangs.
+async fn in_time(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => (StatusCode::REQUEST_TIMEOUT, "it took too long\n").into_response(),
+    }
+}
+
+async fn tell_metrics(State(app): State<App>) -> Response {
+    match tokio::time::timeout(METRICS_TIMEOUT, app.metrics.text(&app.ctx)).await {
+        Ok(Ok(text)) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
+        Ok(Err(_)) | Err(_) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n").into_response()
+        }
+    }
 }
 
 async fn ready(State(ctx): State<Ctx>) -> Response {
@@ -69,33 +110,68 @@ async fn ready(State(ctx): State<Ctx>) -> Response {
     }
 }
 
-async fn webhook(
+/// Answers a channel that asks whether the address is ours.
+async fn verify(
     State(ctx): State<Ctx>,
+    Path(name): Path<String>,
+    Query(query): Query<BTreeMap<String, String>>,
+) -> Response {
+    let provider = name.parse::<Name>().ok().and_then(|name| ctx.providers.get(&name));
+    let Some(provider) = provider else {
+        return (StatusCode::NOT_FOUND, "no such provider\n").into_response();
+    };
+    match provider.verify(&|key| query.get(key).cloned()) {
+        Some(challenge) => challenge.into_response(),
+        None => (StatusCode::FORBIDDEN, "not verified\n").into_response(),
+    }
+}
+
+async fn webhook(
+    State(app): State<App>,
     Path(name): Path<String>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let provider = name.parse::<Name>().ok().and_then(|name| ctx.providers.get(&name).cloned());
-    let Some(provider) = provider else {
+    let ctx = &app.ctx;
+    let found = name.parse::<Name>().ok().and_then(|name| {
+        let provider = ctx.providers.get(&name).cloned();
+        provider.map(|provider| (name, provider))
+    });
+    let Some((name, provider)) = found else {
         return (StatusCode::NOT_FOUND, "no such provider\n").into_response();
     };
+    let begun = Stopwatch::now();
     let signature =
         SIGNATURE_HEADERS.iter().find_map(|name| headers.get(*name)).and_then(|v| v.to_str().ok());
-    let updates = match provider.receive(signature, &body) {
-        Ok(updates) => updates,
+    let label = |result| Webhook { provider: name.to_string(), result };
+    let told = match provider.receive(signature, &body) {
+        Ok(told) => told,
         Err(rejected) => {
-            let status = match rejected {
-                Rejected::NoWebhook(_) => StatusCode::NOT_FOUND,
-                Rejected::Signature => StatusCode::UNAUTHORIZED,
-                Rejected::Body(_) => StatusCode::BAD_REQUEST,
+            let (status, result) = match rejected {
+                Rejected::NoWebhook(_) => (StatusCode::NOT_FOUND, "no_webhook"),
+                Rejected::Signature => (StatusCode::UNAUTHORIZED, "signature"),
+                Rejected::Body(_) => (StatusCode::BAD_REQUEST, "body"),
             };
+            app.metrics.posts.get_or_create(&label(result)).inc();
             return (status, format!("{rejected}\n")).into_response();
         }
     };
-    match receive::apply(&ctx, updates).await {
-        Ok(received) => axum::Json(received).into_response(),
+    match receive::take(ctx, &name, told).await {
+        Ok(received) => {
+            app.metrics.posts.get_or_create(&label("stored")).inc();
+            for (result, count) in [
+                ("applied", received.applied),
+                ("known", received.known),
+                ("unknown", received.unknown),
+            ] {
+                app.metrics.updates.get_or_create(&label(result)).inc_by(count);
+            }
+            app.metrics.webhook_seconds.observe(begun.elapsed().as_secs_f64());
+            axum::Json(received).into_response()
+        }
         Err(error) => {
             tracing::error!(error = &error as &dyn std::error::Error, "updates are not stored");
+            app.metrics.posts.get_or_create(&label("not_stored")).inc();
             // the sender tries again
             (StatusCode::SERVICE_UNAVAILABLE, "not stored, try again\n").into_response()
         }

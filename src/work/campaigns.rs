@@ -5,17 +5,17 @@ use std::collections::BTreeSet;
 use chrono_tz::Tz;
 use serde::Serialize;
 
-use super::Ctx;
 use super::interval::Interval;
 use super::plan::{Back, lapse};
+use super::{Ctx, audit};
 use crate::calendar::quiet::Quiet;
 use crate::calendar::window;
 use crate::model::campaign::{Campaign, CampaignError};
-use crate::model::content::Goal;
+use crate::model::content::{Goal, Media};
 use crate::model::delivery::{Arm, Reason, State};
 use crate::model::ids::{Name, RecipientId};
 use crate::model::time::Instant;
-use crate::store::{CampaignRow, CampaignStatus, ExportRow, StateCount, StoreError};
+use crate::store::{Alert, CampaignRow, CampaignStatus, ExportRow, StateCount, StoreError};
 
 /// Recipients whose zones are read at once.
 const PAGE: usize = 10_000;
@@ -44,6 +44,9 @@ pub async fn check(ctx: &Ctx, source: &str) -> Result<Campaign, SubmitError> {
             campaign.provider,
             known.join(", ")
         )));
+    }
+    if ctx.config.providers[&campaign.provider].kind.needs_template() {
+        fits_templates(&campaign)?;
     }
     if ctx.store.campaign(&campaign.name).await?.is_some() {
         let name = &campaign.name;
@@ -106,6 +109,25 @@ fn unpriced(ctx: &Ctx, campaign: &Campaign) -> Option<String> {
     }
 }
 
+/// Whether every variant can go through a provider that sends templates.
+fn fits_templates(campaign: &Campaign) -> Result<(), SubmitError> {
+    let provider = &campaign.provider;
+    for variant in &campaign.variants {
+        let (name, media) = (&variant.name, variant.content.media);
+        let problem = if variant.template.is_none() {
+            "template: it is missing; name the approved template that carries the variant"
+        } else if !matches!(media, Media::Text | Media::Image | Media::Video | Media::Document) {
+            "media: a template's header is one of text, image, video, document"
+        } else if media != Media::Text && variant.media_url.is_none() {
+            "media_url: it is missing; say where the header's file lies"
+        } else {
+            continue;
+        };
+        return Err(SubmitError::Unfit(format!("variant {name}: {problem} (provider {provider})")));
+    }
+    Ok(())
+}
+
 /// Everybody's zones, and the workspace's.
 async fn zones(ctx: &Ctx) -> Result<Vec<Tz>, StoreError> {
     let mut names = BTreeSet::from([ctx.config.time_zone.name()]);
@@ -126,7 +148,7 @@ pub fn ends_at(campaign: &Campaign) -> Instant {
 }
 
 /// Checks and stores a campaign.
-pub async fn submit(ctx: &Ctx, source: &str) -> Result<Campaign, SubmitError> {
+pub async fn submit(ctx: &Ctx, source: &str, actor: &str) -> Result<Campaign, SubmitError> {
     let campaign = check(ctx, source).await?;
     let mut tx = ctx.store.begin().await?;
     let added = tx.add_campaign(&campaign, source, ctx.clock.now(), ends_at(&campaign)).await?;
@@ -134,6 +156,7 @@ pub async fn submit(ctx: &Ctx, source: &str) -> Result<Campaign, SubmitError> {
         let name = &campaign.name;
         return Err(SubmitError::Unfit(format!("name: {name} is taken; give it another")));
     }
+    audit::note(ctx, &mut tx, actor, "submit", campaign.name.as_str(), "").await?;
     tx.commit().await?;
     Ok(campaign)
 }
@@ -150,13 +173,25 @@ pub enum Wish {
 }
 
 /// Does what an operator wishes; false when the campaign's status does not allow it.
-pub async fn change(ctx: &Ctx, row: &CampaignRow, wish: Wish) -> Result<bool, StoreError> {
+pub async fn change(
+    ctx: &Ctx,
+    row: &CampaignRow,
+    wish: Wish,
+    actor: &str,
+) -> Result<bool, StoreError> {
     use CampaignStatus::{Active, Cancelled, Paused};
     let mut tx = ctx.store.begin().await?;
+    let word = match wish {
+        Wish::Pause => "pause",
+        Wish::Resume => "resume",
+        Wish::Cancel => "cancel",
+    };
     let changed = match wish {
         Wish::Pause => tx.set_campaign_status(row.id, &[Active], Paused).await?,
         Wish::Resume => {
             lapse(ctx, &mut tx, row, Back::FromPause).await?;
+            // whoever resumes has seen what stopped it
+            tx.clear_alerts(&row.campaign.provider).await?;
             tx.set_campaign_status(row.id, &[Paused], Active).await?
         }
         Wish::Cancel => {
@@ -168,7 +203,10 @@ pub async fn change(ctx: &Ctx, row: &CampaignRow, wish: Wish) -> Result<bool, St
             ended
         }
     };
-    tx.commit().await?;
+    if changed {
+        audit::note(ctx, &mut tx, actor, word, row.campaign.name.as_str(), "").await?;
+        tx.commit().await?;
+    }
     Ok(changed)
 }
 
@@ -193,6 +231,24 @@ pub struct Standing {
     pub planned_at: Option<Instant>,
     /// Certificate and forecast of the plan.
     pub plan: Option<serde_json::Value>,
+}
+
+/// How everything stands.
+#[derive(Debug, Serialize)]
+pub struct Status {
+    /// Every campaign.
+    pub campaigns: Vec<Standing>,
+    /// What people should see to.
+    pub alerts: Vec<Alert>,
+}
+
+/// Looks at everything.
+pub async fn status(ctx: &Ctx) -> Result<Status, StoreError> {
+    let mut campaigns = Vec::new();
+    for row in ctx.store.campaigns().await? {
+        campaigns.push(standing(ctx, &row).await?);
+    }
+    Ok(Status { campaigns, alerts: ctx.store.alerts().await? })
 }
 
 /// Looks at a campaign.

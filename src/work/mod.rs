@@ -5,10 +5,13 @@
 //! from outside (files, webhooks, a person's wish) is applied here as well.
 
 mod audience;
+pub mod audit;
 pub mod campaigns;
+mod channel;
 pub mod dispatch;
 pub mod evaluate;
 mod fold;
+pub mod forward;
 mod habits;
 pub mod import;
 pub mod insights;
@@ -18,6 +21,7 @@ pub mod people;
 pub mod plan;
 pub mod receive;
 pub mod tend;
+pub mod tokens;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -45,7 +49,7 @@ pub struct Ctx {
     pub config: Arc<Config>,
     /// The countries' laws.
     pub rules: Arc<Rules>,
-    /// The channels.
+    /// The channels; none where a command calls none.
     pub providers: Arc<BTreeMap<Name, Arc<dyn Provider>>>,
     /// Who works.
     pub node: NodeId,

@@ -3,8 +3,7 @@
 
 use serde::Serialize;
 
-use super::Ctx;
-use crate::model::campaign::Campaign;
+use super::{Ctx, audit};
 use crate::model::consent::{ConsentChange, ConsentEntry};
 use crate::model::delivery::{Reason, State};
 use crate::model::ids::RecipientKey;
@@ -19,6 +18,7 @@ pub async fn change_consent(
     ctx: &Ctx,
     key: &RecipientKey,
     entry: ConsentEntry,
+    actor: &str,
 ) -> Result<bool, StoreError> {
     let known = ctx.store.recipient(key).await?;
     let hash = ctx.store.forgotten_key().await?.hash("recipient", key.as_str());
@@ -31,7 +31,10 @@ pub async fn change_consent(
             tx.put_recipients(&[(key.clone(), Profile::default())]).await?[0].0
         }
     };
+    let (action, source) = (format!("consent {}", entry.change), entry.source.clone());
     tx.append_consent(&[(id, entry)]).await?;
+    // by our own number: the trail outlives who asks to be forgotten
+    audit::note(ctx, &mut tx, actor, &action, &format!("recipient #{id}"), &source).await?;
     tx.commit().await?;
     Ok(true)
 }
@@ -72,7 +75,7 @@ pub async fn stored(ctx: &Ctx, recipient: Recipient) -> Result<Stored, StoreErro
     let Recipient { id, key, profile, consented } = recipient;
     let mut deliveries = Vec::new();
     for row in ctx.store.campaigns().await? {
-        let Campaign { name, .. } = row.campaign;
+        let name = &row.campaign.name;
         let Some(found) = ctx.store.delivery(row.id, id, ctx.config.slot_length).await? else {
             continue;
         };

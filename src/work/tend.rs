@@ -2,9 +2,14 @@
 //! messages that are late because the daemon was away.
 
 use super::plan::{Back, lapse};
-use super::{Ctx, Report};
+use super::{Ctx, Report, channel};
+use crate::config::InDoubt;
+use crate::model::content::Category;
 use crate::model::delivery::{Reason, State};
 use crate::store::{CampaignStatus, StoreError};
+
+/// Longer than any limit looks back.
+const LIMITS_KEPT: chrono::TimeDelta = chrono::TimeDelta::hours(26);
 
 /// Ties them up.
 pub async fn run(ctx: &Ctx) -> Result<Report, StoreError> {
@@ -25,7 +30,13 @@ pub async fn run(ctx: &Ctx) -> Result<Report, StoreError> {
         if let Some(grace) =
             provider.and_then(|p| chrono::TimeDelta::from_std(p.in_doubt_grace).ok())
         {
-            done += tx.give_up(row.id, now - grace, now).await?;
+            let again = row.campaign.category == Category::Utility
+                && provider.is_some_and(|p| p.in_doubt_utility == InDoubt::SendAgain);
+            done += if again && row.status == CampaignStatus::Active {
+                tx.retry_doubts(row.id, now - grace, now).await?
+            } else {
+                tx.give_up(row.id, now - grace, now).await?
+            };
         }
         if row.ends_at <= now && row.status != CampaignStatus::Cancelled {
             done += tx.end_planned(row.id, State::Expired, Reason::WindowOver, now).await?;
@@ -43,5 +54,9 @@ pub async fn run(ctx: &Ctx) -> Result<Report, StoreError> {
             tx.commit().await?;
         }
     }
-    Ok(Report { done: (done + lost) as usize, ..Report::default() })
+    let opened = channel::open_templates(ctx).await?;
+    let mut tx = ctx.store.begin().await?;
+    tx.prune_admission(now - LIMITS_KEPT).await?;
+    tx.commit().await?;
+    Ok(Report { done: (done + lost) as usize + opened, ..Report::default() })
 }

@@ -30,6 +30,8 @@ struct RawCampaign {
     within: Option<Duration>,
     priority: Option<u32>,
     fallback_language: Option<Locale>,
+    #[serde(default)]
+    free_form: bool,
     window: RawWindow,
     #[serde(default)]
     audience: RawAudience,
@@ -72,6 +74,7 @@ struct RawVariant {
     template: Option<String>,
     language: Option<Locale>,
     text: Option<String>,
+    header: Option<String>,
     #[serde(default)]
     parameters: Vec<String>,
     #[serde(default)]
@@ -175,6 +178,7 @@ impl RawCampaign {
             within,
             priority,
             fallback_language: self.fallback_language,
+            free_form: self.free_form,
             window: window?,
             audience,
             variants,
@@ -293,10 +297,10 @@ impl RawVariant {
                 .map_err(|problem| wrong.note(&key, format_args!("{text:?}: {problem}")))
                 .ok()
         };
-        let text = match self.text.as_ref() {
-            Some(text) => Some(pattern(text)?),
-            None => None,
-        };
+        let mut optional =
+            |text: Option<&String>| text.map(&mut pattern).map_or(Some(None), |p| p.map(Some));
+        let text = optional(self.text.as_ref())?;
+        let header = optional(self.header.as_ref())?;
         let parameters = self.parameters.iter().map(&mut pattern).collect::<Option<_>>()?;
         Some(Variant {
             name: self.name,
@@ -304,9 +308,11 @@ impl RawVariant {
             template: self.template,
             language: self.language,
             text,
+            header,
             parameters,
             defaults: self.defaults,
             media_url: self.media_url,
+            parked: false,
         })
     }
 }

@@ -43,6 +43,8 @@ pub struct Campaign {
     pub priority: u32,
     /// Tried where no variant fits the person's language.
     pub fallback_language: Option<Locale>,
+    /// Whether people who wrote lately may get a variant's text instead of its template.
+    pub free_form: bool,
     /// When it may be sent.
     pub window: Window,
     /// To whom.
@@ -172,6 +174,9 @@ impl Campaign {
 
     /// 0 does not fit; higher fits better.
     fn fitness(&self, variant: &Variant, reader: Option<&Locale>) -> u8 {
+        if variant.parked {
+            return 0;
+        }
         match (&variant.language, reader) {
             (None, _) => 2,
             (Some(language), Some(reader)) if language == reader => 4,

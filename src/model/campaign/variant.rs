@@ -19,12 +19,16 @@ pub struct Variant {
     pub language: Option<Locale>,
     /// The text, for channels that have no templates.
     pub text: Option<Pattern>,
+    /// The parameter of a template's header in words.
+    pub header: Option<Pattern>,
     /// The template's parameters.
     pub parameters: Vec<Pattern>,
     /// Stands in for attributes that a person lacks.
     pub defaults: BTreeMap<String, String>,
     /// Where the picture or film lies.
     pub media_url: Option<String>,
+    /// The provider does not take it for now; no file says so.
+    pub parked: bool,
 }
 
 /// A text with `{{X}}` in it, split where the attributes go.
@@ -73,6 +77,8 @@ pub struct MissingParameter(pub String);
 /// A variant's texts with one person's values in them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rendered {
+    /// The line above a template that has neither picture nor film.
+    pub header: Option<String>,
     /// The text, for channels that have no templates.
     pub text: Option<String>,
     /// The template's parameters.
@@ -87,6 +93,7 @@ impl Variant {
     ) -> Result<Rendered, MissingParameter> {
         let value = |name: &str| attributes.get(name).or_else(|| self.defaults.get(name)).cloned();
         Ok(Rendered {
+            header: self.header.as_ref().map(|header| header.fill(value)).transpose()?,
             text: self.text.as_ref().map(|text| text.fill(value)).transpose()?,
             parameters: self.parameters.iter().map(|p| p.fill(value)).collect::<Result<_, _>>()?,
         })

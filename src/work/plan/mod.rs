@@ -14,6 +14,7 @@ pub mod draft;
 pub mod taken;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono::TimeDelta;
 
@@ -143,7 +144,7 @@ pub async fn foresee(ctx: &Ctx, campaign: Campaign) -> Result<Summary, PlanError
         // no stored campaign has it
         id: -1,
         ends_at: super::campaigns::ends_at(&campaign),
-        campaign,
+        campaign: Arc::new(campaign),
         status: CampaignStatus::Active,
         submitted_at: now,
         planned_at: None,

@@ -2,8 +2,9 @@
 //!
 //! Loading reads a file and one environment variable, writes nothing, and keeps no global.
 
+mod provider;
+
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,8 +21,15 @@ use crate::model::recipient::parse_zone;
 use crate::model::slot::SlotLength;
 use crate::model::tariff::{Tariff, TariffError};
 
+pub use provider::{
+    Canary, InDoubt, Inbound, Limits, PairLimit, ProviderConfig, ProviderKind, Secret, SecretValue,
+    WhatsApp, WhatsAppApi,
+};
+
+use provider::RawProvider;
+
 /// The commented file that `init` writes; its values are the defaults.
-pub const EXAMPLE: &str = include_str!("opportune.toml");
+pub const EXAMPLE: &str = include_str!("../opportune.toml");
 
 /// The variable that overrides `database.url`.
 pub const DATABASE_URL_VARIABLE: &str = "OPPORTUNE_DATABASE_URL";
@@ -30,10 +38,11 @@ pub const DATABASE_URL_VARIABLE: &str = "OPPORTUNE_DATABASE_URL";
 const MAX_LATENESS_MAX: Duration = Duration::from_hours(168);
 /// An opt-out dearer than this refuses everybody.
 const OPT_OUT_COST_MAX: f64 = 1000.0;
-/// A lease must outlive a call; see `work::dispatch`.
-const TIMEOUT_MAX: Duration = Duration::from_mins(1);
-/// No channel known takes more.
-const PER_SECOND_MAX: u32 = 100_000;
+/// Shorter leases would end while their calls are under way; longer ones hold up what a dead daemon
+/// had claimed.
+const LEASE_RANGE: [Duration; 2] = [Duration::from_secs(5), Duration::from_hours(1)];
+/// Lanes that claim beside each other; more only wait for one another.
+const LANES_MAX: usize = 16;
 
 /// The checked settings.
 #[derive(Debug, Clone)]
@@ -56,6 +65,12 @@ pub struct Config {
     pub learn_bell: String,
     /// When answers that came back between nights are learned from, as a cron expression.
     pub refresh_bell: String,
+    /// How long a daemon holds what it has claimed.
+    pub lease: Duration,
+    /// How many batches a daemon has under way at once.
+    pub lanes: usize,
+    /// What the daemon may call besides the providers.
+    pub outbound: Outbound,
     /// The workspace's quiet hours.
     pub quiet_hours: Option<QuietHours>,
     /// How often one person is written to at most.
@@ -66,6 +81,18 @@ pub struct Config {
     pub providers: BTreeMap<Name, ProviderConfig>,
 }
 
+/// What the daemon may call besides the providers: media, and endpoints of the user's own.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Outbound {
+    /// Names of hosts, without port.
+    #[serde(default)]
+    pub allow_hosts: Vec<String>,
+    /// Whether those names may lead into private networks.
+    #[serde(default)]
+    pub allow_private: bool,
+}
+
 word_type! {
     /// Whose history is learned from.
     LearnFrom, "learn_from", "one of all, consented" {
@@ -73,103 +100,6 @@ word_type! {
         All = "all",
         /// Only that of people with consent today.
         Consented = "consented",
-    }
-}
-
-/// One `[provider.NAME]`.
-#[derive(Debug, Clone)]
-pub struct ProviderConfig {
-    /// What it is.
-    pub kind: ProviderKind,
-    /// What it bears.
-    pub limits: Limits,
-    /// How long a message may stay in doubt before it is given up.
-    pub in_doubt_grace: Duration,
-    /// A file of prices of the user's own.
-    pub prices: Option<PathBuf>,
-    /// What messages cost; `None` where nothing tells.
-    pub tariff: Option<Arc<Tariff>>,
-}
-
-/// What a provider is made of.
-#[derive(Debug, Clone)]
-pub enum ProviderKind {
-    /// Prints.
-    Console,
-    /// Invents answers.
-    Simulated {
-        /// Of the people's habits.
-        seed: u64,
-    },
-    /// Posts JSON.
-    Http {
-        /// Where to.
-        url: String,
-        /// Signs what is posted, and checks what comes back.
-        secret: Secret,
-        /// Of one call.
-        timeout: Duration,
-    },
-}
-
-impl ProviderKind {
-    /// Its spelling in the file, which is also the channel that country rules name.
-    pub fn channel(&self) -> &'static str {
-        match self {
-            Self::Console => "console",
-            Self::Simulated { .. } => "simulated",
-            Self::Http { .. } => "http",
-        }
-    }
-}
-
-/// What a provider's account bears.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Limits {
-    /// Messages a second.
-    pub per_second: Option<u32>,
-    /// Different people in any 24 hours.
-    pub unique_per_day: Option<u32>,
-}
-
-/// Where a secret is kept. Its value is read when it is needed and never printed.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Secret {
-    /// In an environment variable.
-    Env(String),
-    /// In a file, whose surrounding blanks are cut off.
-    File(PathBuf),
-}
-
-impl Secret {
-    /// Reads the secret.
-    pub fn read(&self) -> Result<SecretValue, ConfigError> {
-        let (from, value) = match self {
-            Self::Env(name) => (format!("the variable {name}"), std::env::var(name).ok()),
-            Self::File(path) => {
-                (format!("the file {}", path.display()), std::fs::read_to_string(path).ok())
-            }
-        };
-        let value = value.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
-        value.map(SecretValue).ok_or(ConfigError::Secret { from })
-    }
-}
-
-/// A secret's value, which no formatter shows.
-#[derive(Clone)]
-pub struct SecretValue(String);
-
-impl SecretValue {
-    /// The bytes, for the one who signs with them.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for SecretValue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(secret)")
     }
 }
 
@@ -241,6 +171,8 @@ struct RawConfig {
     #[serde(default)]
     daemon: RawDaemon,
     country_rules: Option<PathBuf>,
+    #[serde(default)]
+    outbound: Outbound,
     quiet_hours: Option<RawQuietHours>,
     #[serde(default)]
     frequency: RawFrequency,
@@ -260,6 +192,9 @@ struct RawDaemon {
     listen: Option<SocketAddr>,
     learn_bell: Option<String>,
     refresh_bell: Option<String>,
+    #[serde(default, with = "humantime_serde")]
+    lease: Option<Duration>,
+    lanes: Option<usize>,
 }
 
 #[derive(Deserialize)]
@@ -267,29 +202,6 @@ struct RawDaemon {
 struct RawQuietHours {
     start: String,
     end: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawProvider {
-    kind: String,
-    url: Option<String>,
-    secret: Option<Secret>,
-    seed: Option<u64>,
-    #[serde(default, with = "humantime_serde")]
-    timeout: Option<Duration>,
-    #[serde(default, with = "humantime_serde")]
-    in_doubt_grace: Option<Duration>,
-    prices: Option<PathBuf>,
-    #[serde(default)]
-    limits: RawLimits,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct RawLimits {
-    per_second: Option<u32>,
-    unique_per_day: Option<u32>,
 }
 
 impl Config {
@@ -368,8 +280,25 @@ impl RawConfig {
             self.frequency.check(|key, problem| wrong.push(format!("{key}: {problem}")));
         let mut providers = BTreeMap::new();
         for (name, raw) in self.provider {
-            let key = format!("provider.{name}");
-            providers.extend(raw.check(&key, wrong).map(|provider| (name, provider)));
+            providers.extend(raw.check(&name, wrong).map(|provider| (name, provider)));
+        }
+        let allowed = &self.outbound.allow_hosts;
+        for (name, inbound) in providers.iter().filter_map(|(n, p)| Some((n, p.inbound.as_ref()?)))
+        {
+            let host = inbound.url.host_str().unwrap_or_default();
+            if !allowed.iter().any(|name| name == host) {
+                wrong.push(format!(
+                    "provider.{name}.inbound_url: {host:?} is not in outbound.allow_hosts"
+                ));
+            }
+        }
+        let lease = self.daemon.lease.unwrap_or(Duration::from_mins(10));
+        if lease < LEASE_RANGE[0] || lease > LEASE_RANGE[1] {
+            wrong.push(format!("daemon.lease: {lease:?} is not between 5s and 1h"));
+        }
+        let lanes = self.daemon.lanes.unwrap_or(2);
+        if lanes == 0 || lanes > LANES_MAX {
+            wrong.push(format!("daemon.lanes: {lanes} is not between 1 and {LANES_MAX}"));
         }
         Config {
             slot_length,
@@ -381,65 +310,14 @@ impl RawConfig {
             listen: self.daemon.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
             learn_bell: self.daemon.learn_bell.unwrap_or("0 15 3 * * *".to_owned()),
             refresh_bell: self.daemon.refresh_bell.unwrap_or("0 45 7,11,15,19 * * *".to_owned()),
+            lease,
+            lanes,
+            outbound: self.outbound,
             quiet_hours,
             frequency,
             country_rules: self.country_rules,
             providers,
         }
-    }
-}
-
-impl RawProvider {
-    fn check(self, key: &str, wrong: &mut Vec<String>) -> Option<ProviderConfig> {
-        let timeout = self.timeout.unwrap_or(Duration::from_secs(10));
-        if timeout.is_zero() || timeout > TIMEOUT_MAX {
-            wrong
-                .push(format!("{key}.timeout: {timeout:?} is not between 1ms and {TIMEOUT_MAX:?}"));
-        }
-        if let Some(rate) = self.limits.per_second.filter(|r| *r == 0 || *r > PER_SECOND_MAX) {
-            wrong.push(format!(
-                "{key}.limits.per_second: {rate} is not between 1 and {PER_SECOND_MAX}"
-            ));
-        }
-        if self.limits.unique_per_day == Some(0) {
-            wrong.push(format!("{key}.limits.unique_per_day: 0 would send nothing"));
-        }
-        let http_only = [("url", self.url.is_some()), ("secret", self.secret.is_some())];
-        for (name, _) in http_only.iter().filter(|(_, set)| *set && self.kind != "http") {
-            wrong.push(format!("{key}.{name}: only kind \"http\" takes it"));
-        }
-        if self.seed.is_some() && self.kind != "simulated" {
-            wrong.push(format!("{key}.seed: only kind \"simulated\" takes it"));
-        }
-        let kind = match self.kind.as_str() {
-            "console" => ProviderKind::Console,
-            "simulated" => ProviderKind::Simulated { seed: self.seed.unwrap_or(1) },
-            "http" => {
-                for (name, _) in http_only.iter().filter(|(_, set)| !set) {
-                    wrong.push(format!("{key}.{name}: kind \"http\" needs it"));
-                }
-                let url = self.url?;
-                if !url.starts_with("http://") && !url.starts_with("https://") {
-                    wrong.push(format!("{key}.url: {url:?} is not an http:// or https:// address"));
-                }
-                ProviderKind::Http { url, secret: self.secret?, timeout }
-            }
-            other => {
-                wrong.push(format!("{key}.kind: {other:?} is not one of console, simulated, http"));
-                return None;
-            }
-        };
-        let RawLimits { per_second, unique_per_day } = self.limits;
-        // a rehearsal costs what the performance would
-        let tariff = matches!(kind.channel(), "simulated" | "whatsapp")
-            .then(|| Arc::new(Tariff::whatsapp()));
-        Some(ProviderConfig {
-            kind,
-            limits: Limits { per_second, unique_per_day },
-            in_doubt_grace: self.in_doubt_grace.unwrap_or(Duration::from_mins(10)),
-            prices: self.prices,
-            tariff,
-        })
     }
 }
 
@@ -470,7 +348,7 @@ mod tests {
           |
         1 | slot_minuts = 60
           | ^^^^^^^^^^^
-        unknown field `slot_minuts`, expected one of `slot_minutes`, `time_zone`, `opt_out_cost`, `learn_from`, `max_lateness`, `database`, `daemon`, `country_rules`, `quiet_hours`, `frequency`, `provider`
+        unknown field `slot_minuts`, expected one of `slot_minutes`, `time_zone`, `opt_out_cost`, `learn_from`, `max_lateness`, `database`, `daemon`, `outbound`, `country_rules`, `quiet_hours`, `frequency`, `provider`
         "#);
     }
 
@@ -482,7 +360,7 @@ mod tests {
         opportune.toml: slot_minutes "7" is not one of 5, 6, 10, 12, 15, 20, 30 or 60
         opt_out_cost: -1 is not between 0 and 1000
         max_lateness: 3240000s is more than 604800s
-        provider.x.kind: "pigeon" is not one of console, simulated, http
+        provider.x.kind: "pigeon" is not one of console, simulated, http, whatsapp
         provider.y.url: kind "http" needs it
         provider.y.secret: kind "http" needs it
         "#);
@@ -490,6 +368,6 @@ mod tests {
 
     #[test]
     fn a_secret_is_never_shown() {
-        assert_eq!(format!("{:?}", SecretValue("hush".to_owned())), "(secret)");
+        assert_eq!(format!("{:?}", SecretValue::new("hush")), "(secret)");
     }
 }

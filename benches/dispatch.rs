@@ -1,0 +1,489 @@
+//! How fast messages go out and answers come back, with durability as the databases ship it.
+//!
+//! Each figure stands beside a floor measured in the same run: two bare statements for a batch of
+//! 500 rows on the same server. `DISPATCH_MESSAGES` sets the count, `DISPATCH_BACKLOG` how many
+//! messages wait behind those that are due; `DISPATCH_ONLY` runs the parts whose names hold a word.
+
+#[path = "../tests/support/server.rs"]
+mod server;
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use chrono::TimeDelta;
+use futures_util::future::BoxFuture;
+use opportune::calendar::rules::Rules;
+use opportune::clock::Clock;
+use opportune::config::{Config, SecretValue};
+use opportune::model::campaign::Campaign;
+use opportune::model::consent::{ConsentChange, ConsentEntry};
+use opportune::model::delivery::{Arm, Choice, Delivery, Reason, State};
+use opportune::model::ids::{Name, RecipientId};
+use opportune::model::slot::{Slot, SlotLength};
+use opportune::provider::{self, Incoming, Meter, Outcome, Parcel, Provider, Rejected, signature};
+use opportune::store::{Create, Store};
+use opportune::web;
+use opportune::work::{Ctx, dispatch, new_node};
+use serde_json::json;
+use sqlx::{Executor, PgPool};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::{Mutex, watch};
+
+use server::Server;
+
+const LENGTH: SlotLength = SlotLength::HOUR;
+const LANES: usize = 4;
+const SECRET: &str = "an app's secret";
+
+fn number(variable: &str, default: usize) -> usize {
+    std::env::var(variable).ok().map_or(default, |text| text.parse().expect("a number"))
+}
+
+/// Answers at once, and notes how late it was asked.
+#[derive(Default)]
+struct Instantly {
+    late_us: std::sync::Mutex<Vec<i64>>,
+    calls: AtomicU64,
+}
+
+impl Provider for Instantly {
+    fn deliver<'a>(&'a self, parcel: &'a Parcel) -> BoxFuture<'a, Outcome> {
+        let late = parcel.at - parcel.due_at;
+        self.late_us.lock().unwrap().push(late.num_microseconds().unwrap_or(i64::MAX));
+        let id = self.calls.fetch_add(1, Ordering::Relaxed);
+        let id = format!("wamid.{id}").parse().ok();
+        Box::pin(std::future::ready(Outcome::Accepted { id, alias: None }))
+    }
+
+    fn receive(&self, _: Option<&str>, _: &[u8]) -> Result<Vec<Incoming>, Rejected> {
+        Ok(Vec::new())
+    }
+}
+
+fn config(text: &str) -> Config {
+    Config::parse(text, Path::new("opportune.toml")).expect("the settings are good")
+}
+
+fn ctx(store: Store, config: Config, providers: BTreeMap<Name, Arc<dyn Provider>>) -> Ctx {
+    Ctx {
+        store,
+        clock: Clock::system(),
+        config: Arc::new(config),
+        rules: Arc::new(Rules::built_in()),
+        providers: Arc::new(providers),
+        node: new_node(),
+        judge: None,
+    }
+}
+
+/// `count` people, of whom the nth is due at `due(n)`, in a campaign of `provider`.
+async fn fill(
+    store: &Store,
+    provider: &str,
+    count: usize,
+    due: impl Fn(usize) -> TimeDelta,
+) -> i64 {
+    let now = Clock::system().now();
+    let source = format!(
+        "name = \"bench\"\nprovider = \"{provider}\"\n[window]\nstart = {}\nend = {}\n\
+         time_zone = \"UTC\"\n[quiet_hours]\nnone = true\n[[variant]]\nname = \"words\"\n\
+         media = \"text\"\ntemplate = \"promo\"\nlanguage = \"pt\"\ntext = \"Hello {{{{name}}}}\"\n\
+         defaults = {{ name = \"you\" }}\n",
+        (now - TimeDelta::days(2)).format("%Y-%m-%dT%H:%M:%S"),
+        (now + TimeDelta::days(20)).format("%Y-%m-%dT%H:%M:%S"),
+    );
+    let campaign = Campaign::from_toml(&source).expect("the campaign is good");
+    let mut tx = store.begin().await.unwrap();
+    let ends_at = now + TimeDelta::days(21);
+    let id = tx.add_campaign(&campaign, &source, now, ends_at).await.unwrap().unwrap();
+    tx.set_campaign_plan(id, now, None, "{}", &[]).await.unwrap();
+    tx.commit().await.unwrap();
+    const CHUNK: usize = 20_000;
+    for start in (0..count).step_by(CHUNK) {
+        let numbers = start..count.min(start + CHUNK);
+        let mut tx = store.begin().await.unwrap();
+        let rows: Vec<_> = numbers
+            .clone()
+            .map(|n| {
+                let profile = opportune::model::recipient::Profile {
+                    address: Some(format!("+5511{n:09}").parse().unwrap()),
+                    zone: Some(opportune::model::recipient::Zone {
+                        tz: "America/Sao_Paulo".parse().unwrap(),
+                        inferred: false,
+                    }),
+                    ..Default::default()
+                };
+                (format!("r{n}").parse().unwrap(), profile)
+            })
+            .collect();
+        let ids = tx.put_recipients(&rows).await.unwrap();
+        let granted = ConsentEntry {
+            change: ConsentChange::Granted,
+            at: now - TimeDelta::days(9),
+            source: "form".to_owned(),
+            evidence: String::new(),
+            recorded_at: now,
+        };
+        let entries: Vec<_> = ids.iter().map(|(id, _)| (*id, granted.clone())).collect();
+        tx.append_consent(&entries).await.unwrap();
+        let delivery = |(n, id): (usize, RecipientId)| {
+            let send_at = now + due(n);
+            Delivery {
+                recipient: id,
+                state: State::Planned,
+                reason: Reason::BestSlot,
+                arm: Some(Arm::Personalized),
+                choice: Some(Choice {
+                    variant: "words".parse().unwrap(),
+                    variant_index: 0,
+                    slot: Slot::holding(send_at, LENGTH),
+                    send_at,
+                    value: 0.5,
+                    chance: 0.5,
+                    runner_up: None,
+                    propensity: None,
+                }),
+            }
+        };
+        let ids = numbers.zip(ids.into_iter().map(|(id, _)| id));
+        let deliveries: Vec<_> = ids.map(delivery).collect();
+        tx.put_decisions(id, &deliveries, LENGTH, now).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+    id
+}
+
+/// Runs lanes until `count` messages are sent; messages a second.
+async fn drain(ctx: &Ctx, provider: &str, count: usize, lanes: usize) -> f64 {
+    let (stopper, stop) = watch::channel(false);
+    let sent = Arc::new(AtomicU64::new(0));
+    let begun = Instant::now();
+    let mut running = Vec::new();
+    for _ in 0..lanes {
+        let (ctx, stop, sent) = (ctx.clone(), stop.clone(), Arc::clone(&sent));
+        let name: Name = provider.parse().unwrap();
+        running.push(tokio::spawn(async move {
+            while !*stop.borrow() {
+                let report = dispatch::of_provider(&ctx, &name, &stop).await.unwrap();
+                sent.fetch_add(report.done as u64, Ordering::Relaxed);
+                if !report.more {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            }
+        }));
+    }
+    while sent.load(Ordering::Relaxed) < count as u64 {
+        assert!(begun.elapsed() < Duration::from_secs(300), "it does not end");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let rate = count as f64 / begun.elapsed().as_secs_f64();
+    stopper.send_replace(true);
+    for lane in running {
+        lane.await.unwrap();
+    }
+    rate
+}
+
+/// Two bare statements for each batch of 500 rows, as many at once as there are lanes.
+async fn floor(url: &str, count: usize) -> f64 {
+    let db = PgPool::connect(url).await.unwrap();
+    db.execute(
+        "CREATE TABLE floor (id BIGINT PRIMARY KEY, state TEXT NOT NULL, at BIGINT NOT NULL)",
+    )
+    .await
+    .unwrap();
+    db.execute("CREATE INDEX floor_due ON floor (at) WHERE state = 'planned'").await.unwrap();
+    sqlx::query("INSERT INTO floor SELECT n, 'planned', n FROM generate_series(1, $1) n")
+        .bind(count as i64)
+        .execute(&db)
+        .await
+        .unwrap();
+    db.execute("ANALYZE floor").await.unwrap();
+    let begun = Instant::now();
+    let mut lanes = Vec::new();
+    for _ in 0..LANES {
+        let db = db.clone();
+        lanes.push(tokio::spawn(async move {
+            loop {
+                let ids: Vec<i64> = sqlx::query_scalar(
+                    "WITH due AS MATERIALIZED (SELECT id AS due_id FROM floor
+                        WHERE state = 'planned' ORDER BY at LIMIT 500 FOR UPDATE SKIP LOCKED)
+                     UPDATE floor SET state = 'claimed' FROM due WHERE id = due_id RETURNING id",
+                )
+                .fetch_all(&db)
+                .await
+                .unwrap();
+                if ids.is_empty() {
+                    return;
+                }
+                sqlx::query("UPDATE floor SET state = 'sent' WHERE id = ANY($1)")
+                    .bind(ids)
+                    .execute(&db)
+                    .await
+                    .unwrap();
+            }
+        }));
+    }
+    for lane in lanes {
+        lane.await.unwrap();
+    }
+    count as f64 / begun.elapsed().as_secs_f64()
+}
+
+const BARE: &str = "[provider.p]\nkind = \"console\"\n";
+
+fn whatsapp(dir: &Path, limits: &str) -> String {
+    for (file, text) in [("token", "a"), ("app", SECRET), ("verify", "b")] {
+        std::fs::write(dir.join(file), text).unwrap();
+    }
+    let at = |file: &str| dir.join(file).display().to_string();
+    format!(
+        "[provider.p]\nkind = \"whatsapp\"\nphone_number_id = \"1\"\n\
+         base_url = \"http://127.0.0.1:1/v25.0\"\ntoken = {{ file = \"{}\" }}\n\
+         app_secret = {{ file = \"{}\" }}\nverify_token = {{ file = \"{}\" }}\ncanary = 0\n\
+         [provider.p.limits]\n{limits}",
+        at("token"),
+        at("app"),
+        at("verify"),
+    )
+}
+
+fn instantly() -> (Arc<Instantly>, BTreeMap<Name, Arc<dyn Provider>>) {
+    let provider = Arc::new(Instantly::default());
+    let shared: Arc<dyn Provider> = Arc::<Instantly>::clone(&provider);
+    (provider, BTreeMap::from([("p".parse().unwrap(), shared)]))
+}
+
+fn percentile(values: &mut [f64], share: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[((values.len() - 1) as f64 * share) as usize]
+}
+
+/// A listener that reads posts and answers each at once, on connections that are kept.
+async fn endpoint() -> u16 {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let routes = axum::Router::new().route("/", axum::routing::post(async || "{}"));
+    tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+    port
+}
+
+/// One kept connection that posts bodies to the daemon; the time of each answer in milliseconds.
+async fn post_all(port: u16, bodies: Arc<Mutex<Vec<String>>>) -> Vec<f64> {
+    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    let mut times = Vec::new();
+    let mut buffer = vec![0; 4096];
+    loop {
+        let Some(body) = bodies.lock().await.pop() else { return times };
+        let signed = signature(&SecretValue::new(SECRET), body.as_bytes());
+        let request = format!(
+            "POST /webhooks/p HTTP/1.1\r\nhost: localhost\r\nx-hub-signature-256: {signed}\r\n\
+             content-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let begun = Instant::now();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let read = stream.read(&mut buffer).await.unwrap();
+        assert!(buffer[..read].starts_with(b"HTTP/1.1 200"), "{:?}", &buffer[..read.min(80)]);
+        times.push(begun.elapsed().as_secs_f64() * 1000.0);
+    }
+}
+
+/// Statuses of messages that were sent, in posts of a hundred.
+fn statuses(campaign_people: usize, words: &[&str]) -> Vec<String> {
+    let now = Clock::system().now().timestamp();
+    let mut bodies = Vec::new();
+    for word in words {
+        let people: Vec<usize> = (1..=campaign_people).collect();
+        for chunk in people.chunks(100) {
+            let items: Vec<_> = chunk
+                .iter()
+                .map(|n| {
+                    json!({ "id": format!("wamid.{n}"), "status": word,
+                        "timestamp": now.to_string(), "recipient_id": format!("5511{n:09}"),
+                        "biz_opaque_callback_data": format!("bench:{n}#1"),
+                        "pricing": { "billable": true, "pricing_model": "PMP",
+                                     "type": "regular", "category": "marketing" } })
+                })
+                .collect();
+            bodies.push(
+                json!({ "object": "whatsapp_business_account", "entry": [{ "id": "1",
+                    "changes": [{ "field": "messages", "value": {
+                        "messaging_product": "whatsapp",
+                        "metadata": { "display_phone_number": "1", "phone_number_id": "1" },
+                        "statuses": items } }] }] })
+                .to_string(),
+            );
+        }
+    }
+    bodies
+}
+
+struct Bench {
+    server: Server,
+    databases: AtomicU64,
+    only: String,
+}
+
+impl Bench {
+    fn wants(&self, part: &str) -> bool {
+        part.contains(&self.only)
+    }
+
+    async fn database(&self) -> String {
+        let n = self.databases.fetch_add(1, Ordering::Relaxed);
+        let db = PgPool::connect(&self.server.url()).await.unwrap();
+        db.execute(sqlx::AssertSqlSafe(format!("CREATE DATABASE b{n}"))).await.unwrap();
+        self.server.url().replace("/postgres", &format!("/b{n}"))
+    }
+
+    async fn store(&self) -> (Store, String) {
+        let url = self.database().await;
+        (Store::open(&url, Create::IfMissing).await.unwrap(), url)
+    }
+}
+
+async fn analyze(url: &str) {
+    PgPool::connect(url).await.unwrap().execute("ANALYZE").await.unwrap();
+}
+
+fn tell(part: &str, rate: f64, wanted: f64, floor: f64) {
+    let share = 100.0 * rate / floor;
+    println!("{part:<42} {rate:>9.0}/s  wanted {wanted:>6.0}  {share:>5.1} % of the floor");
+}
+
+#[tokio::main]
+async fn main() {
+    let count = number("DISPATCH_MESSAGES", 100_000);
+    let only = std::env::var("DISPATCH_ONLY").unwrap_or_default();
+    let bench = Bench { server: Server::start(), databases: AtomicU64::new(0), only };
+    let floor = floor(&bench.database().await, 4 * count).await;
+    println!("floor, two bare statements a batch of 500   {floor:>9.0}/s");
+    let dir = tempfile::TempDir::new().unwrap();
+
+    if bench.wants("postgres bare") {
+        let (store, url) = bench.store().await;
+        fill(&store, "p", count, |_| TimeDelta::zero()).await;
+        analyze(&url).await;
+        let rate = drain(&ctx(store, config(BARE), instantly().1), "p", count, LANES).await;
+        tell("PostgreSQL, bare loop", rate, 50_000.0, floor);
+    }
+    if bench.wants("postgres admission") {
+        let (store, url) = bench.store().await;
+        fill(&store, "p", count, |_| TimeDelta::zero()).await;
+        analyze(&url).await;
+        let limits =
+            "per_second = 100000\nunique_per_day = 100000000\ncalls_per_hour = 100000000\n";
+        let settings = config(&whatsapp(dir.path(), limits));
+        let rate = drain(&ctx(store, settings, instantly().1), "p", count, LANES).await;
+        tell("PostgreSQL, every admission check", rate, 25_000.0, floor);
+    }
+    if bench.wants("sqlite bare") {
+        let url = format!("sqlite://{}", dir.path().join("bench.db").display());
+        let store = Store::open(&url, Create::IfMissing).await.unwrap();
+        fill(&store, "p", count, |_| TimeDelta::zero()).await;
+        let rate = drain(&ctx(store, config(BARE), instantly().1), "p", count, 2).await;
+        tell("SQLite, bare loop", rate, 60_000.0, floor);
+    }
+    if bench.wants("http") {
+        let (store, url) = bench.store().await;
+        let count = count / 2;
+        fill(&store, "p", count, |_| TimeDelta::zero()).await;
+        analyze(&url).await;
+        let secret = dir.path().join("secret");
+        std::fs::write(&secret, SECRET).unwrap();
+        let settings = config(&format!(
+            "[provider.p]\nkind = \"http\"\nurl = \"http://127.0.0.1:{}/\"\nsecret = {{ file = \"{}\" }}\n",
+            endpoint().await,
+            secret.display()
+        ));
+        let providers = provider::from_config(&settings.providers, &settings.outbound).unwrap();
+        let rate = drain(&ctx(store, settings, providers), "p", count, LANES).await;
+        tell("PostgreSQL, HTTP on loopback", rate, 10_000.0, floor);
+    }
+    if bench.wants("webhooks") {
+        webhooks(&bench, dir.path(), floor).await;
+    }
+    if bench.wants("lateness") {
+        lateness(&bench, dir.path()).await;
+    }
+}
+
+/// Statuses come in while a thousand messages a second go out.
+async fn webhooks(bench: &Bench, dir: &Path, floor: f64) {
+    let (store, url) = bench.store().await;
+    let known = number("DISPATCH_UPDATES", 60_000) / 3;
+    // the first part goes out at once and is spoken of; the rest at a thousand a second meanwhile
+    let paced = 20_000;
+    let due = |n: usize| {
+        if n < known {
+            TimeDelta::zero()
+        } else {
+            TimeDelta::milliseconds((n - known) as i64 + 15_000)
+        }
+    };
+    fill(&store, "p", known + paced, due).await;
+    analyze(&url).await;
+    let (_, providers) = instantly();
+    let bare = ctx(store.clone(), config(BARE), providers.clone());
+    drain(&bare, "p", known, LANES).await;
+    let settings = config(&whatsapp(dir, "per_second = 1100\nunique_per_day = 100000000\n"));
+    let real = provider::from_config(&settings.providers, &settings.outbound).unwrap();
+    let listening = ctx(store.clone(), settings.clone(), real);
+    let sending = ctx(store, settings, providers);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (stopper, stop) = watch::channel(false);
+    tokio::spawn(web::serve(listening, Meter::default(), listener, stop.clone()));
+    let pace = tokio::spawn(async move { drain(&sending, "p", usize::MAX / 2, 2).await });
+    let bodies = statuses(known, &["read", "delivered", "sent"]);
+    let updates = 100 * bodies.len();
+    let bodies = Arc::new(Mutex::new(bodies));
+    let begun = Instant::now();
+    let posters: Vec<_> =
+        (0..8).map(|_| tokio::spawn(post_all(port, Arc::clone(&bodies)))).collect();
+    let mut times = Vec::new();
+    for poster in posters {
+        times.extend(poster.await.unwrap());
+    }
+    let rate = updates as f64 / begun.elapsed().as_secs_f64();
+    tell("webhook updates, in posts of 100", rate, 20_000.0, floor);
+    let (median, last) = (percentile(&mut times, 0.5), percentile(&mut times, 0.99));
+    println!(
+        "  answered in {median:.1} ms (median), {last:.1} ms (99th percentile); wanted 50, 250"
+    );
+    pace.abort();
+    stopper.send_replace(true);
+}
+
+/// A thousand messages a second fall due in front of a large backlog.
+async fn lateness(bench: &Bench, dir: &Path) {
+    let (store, url) = bench.store().await;
+    let backlog = number("DISPATCH_BACKLOG", 300_000);
+    let (paced, wait_ms) = (15_000, 3_000 + backlog as i64 / 10);
+    let due = |n: usize| {
+        if n < paced {
+            TimeDelta::milliseconds(wait_ms + n as i64)
+        } else {
+            TimeDelta::days(1) + TimeDelta::milliseconds(n as i64)
+        }
+    };
+    fill(&store, "p", paced + backlog, due).await;
+    analyze(&url).await;
+    let settings = config(&whatsapp(dir, "per_second = 1100\nunique_per_day = 100000000\n"));
+    let (provider, providers) = instantly();
+    drain(&ctx(store, settings, providers), "p", paced, 2).await;
+    let mut late: Vec<f64> =
+        provider.late_us.lock().unwrap().iter().map(|us| *us as f64 / 1e6).collect();
+    let (median, last) = (percentile(&mut late, 0.5), percentile(&mut late, 0.99));
+    println!(
+        "1,000 messages a second, {backlog} behind them: late by {median:.3} s (median), \
+         {last:.3} s (99th percentile); wanted 1"
+    );
+}

@@ -1,0 +1,90 @@
+//! `token`: who may use the HTTP API.
+
+use clap::Subcommand;
+use serde::Serialize;
+
+use super::print::{Show, table};
+use super::{BadInput, Env, actor};
+use crate::model::ids::Name;
+use crate::model::time::format_instant;
+use crate::store::TokenRow;
+use crate::work::tokens::{self, Scope};
+
+#[derive(clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Make a token; it is shown once and kept as a hash.
+    Create {
+        /// Its name.
+        name: Name,
+        /// What it allows: read, submit, operate. May be given several times.
+        #[arg(long = "scope", value_name = "SCOPE", default_value = "read")]
+        scopes: Vec<String>,
+    },
+    /// All tokens, without their secrets.
+    List,
+    /// Take a token back at once.
+    Revoke {
+        /// Its name.
+        name: Name,
+    },
+}
+
+#[derive(Serialize)]
+struct Created {
+    name: Name,
+    token: String,
+}
+
+impl Show for Created {
+    fn text(&self) -> String {
+        format!("{}\nKeep it; it is not shown again.", self.token)
+    }
+}
+
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Tokens(Vec<TokenRow>);
+
+impl Show for Tokens {
+    fn text(&self) -> String {
+        let mut shown = table(&["token", "scopes", "created", "revoked"]);
+        for token in &self.0 {
+            shown.add_row([
+                token.name.clone(),
+                token.scopes.join(" "),
+                format_instant(token.created_at),
+                token.revoked_at.map(format_instant).unwrap_or_default(),
+            ]);
+        }
+        shown.to_string()
+    }
+}
+
+pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
+    let ctx = env.ctx().await?;
+    match args.verb {
+        Verb::Create { name, scopes } => {
+            let scopes = scopes.iter().map(|scope| scope.parse());
+            let scopes: Vec<Scope> = scopes.collect::<Result<_, _>>()?;
+            let Some(token) = tokens::create(&ctx, &name, &scopes, &actor()).await? else {
+                anyhow::bail!(BadInput(format!(
+                    "token {name} is there already; take another name"
+                )));
+            };
+            env.printer.show(&Created { name, token })
+        }
+        Verb::List => env.printer.show(&Tokens(tokens::list(&ctx).await?)),
+        Verb::Revoke { name } => {
+            if !tokens::revoke(&ctx, &name, &actor()).await? {
+                anyhow::bail!(BadInput(format!("there is no token {name} in use")));
+            }
+            env.printer.show(&Tokens(tokens::list(&ctx).await?))
+        }
+    }
+}

@@ -1,0 +1,437 @@
+//! `[provider.NAME]`: what a channel is, what its account bears, and where its secrets are.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use url::Url;
+
+use super::ConfigError;
+use crate::model::content::word_type;
+use crate::model::ids::Name;
+use crate::model::tariff::Tariff;
+
+/// A lease must outlive a call; see `work::dispatch`.
+const TIMEOUT_MAX: Duration = Duration::from_mins(1);
+/// No channel known takes more.
+const PER_SECOND_MAX: u32 = 100_000;
+/// No message is tried for longer than its campaign lasts.
+const CANARY_WAIT_MAX: Duration = Duration::from_hours(24);
+
+/// One `[provider.NAME]`.
+#[derive(Debug, Clone)]
+pub struct ProviderConfig {
+    /// What it is.
+    pub kind: ProviderKind,
+    /// What it bears.
+    pub limits: Limits,
+    /// Whose people count together against `limits.unique_per_day`.
+    pub portfolio: Name,
+    /// How long a message may stay in doubt before it is given up.
+    pub in_doubt_grace: Duration,
+    /// What becomes of a utility message that stayed in doubt; marketing is always given up.
+    pub in_doubt_utility: InDoubt,
+    /// How a template is begun that was not sent before.
+    pub canary: Canary,
+    /// What gets every message that people write.
+    pub inbound: Option<Inbound>,
+    /// A file of prices of the user's own.
+    pub prices: Option<PathBuf>,
+    /// What messages cost; `None` where nothing tells.
+    pub tariff: Option<Arc<Tariff>>,
+}
+
+word_type! {
+    /// What becomes of a utility message that stayed in doubt past the grace time.
+    InDoubt, "in_doubt_utility", "one of give_up, send_again" {
+        /// It may have been lost.
+        GiveUp = "give_up",
+        /// It may come twice.
+        SendAgain = "send_again",
+    }
+}
+
+/// The first messages of a new template, which go before the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Canary {
+    /// How many; 0 for none.
+    pub messages: u32,
+    /// How long the rest waits at least after the last of them.
+    pub wait: Duration,
+}
+
+/// An endpoint of the user's own that is told what people write.
+#[derive(Debug, Clone)]
+pub struct Inbound {
+    /// Where to.
+    pub url: Url,
+    /// Signs what is posted.
+    pub secret: Secret,
+}
+
+/// What a provider is made of.
+#[derive(Debug, Clone)]
+pub enum ProviderKind {
+    /// Prints.
+    Console,
+    /// Invents answers.
+    Simulated {
+        /// Of the people's habits.
+        seed: u64,
+    },
+    /// Posts JSON.
+    Http {
+        /// Where to.
+        url: String,
+        /// Signs what is posted, and checks what comes back.
+        secret: Secret,
+        /// Of one call.
+        timeout: Duration,
+    },
+    /// Sends by the WhatsApp Cloud API or the Marketing Messages API.
+    WhatsApp(Box<WhatsApp>),
+}
+
+/// The account and the manner of a `whatsapp` provider.
+#[derive(Debug, Clone)]
+pub struct WhatsApp {
+    /// With the version of the Graph API, without a slash at its end.
+    pub base_url: String,
+    /// The number that sends.
+    pub phone_number_id: String,
+    /// Lets us send.
+    pub token: Secret,
+    /// Proves webhooks.
+    pub app_secret: Secret,
+    /// Proves that a webhook's address is ours.
+    pub verify_token: Secret,
+    /// How marketing is sent.
+    pub api: WhatsAppApi,
+    /// Of one call.
+    pub timeout: Duration,
+}
+
+word_type! {
+    /// The API that marketing goes through; everything else goes through the Cloud API.
+    WhatsAppApi, "api", "one of cloud, marketing, marketing_strict" {
+        /// The Cloud API.
+        Cloud = "cloud",
+        /// The Marketing Messages API, which falls back to the Cloud API by itself.
+        Marketing = "marketing",
+        /// The Marketing Messages API and nothing else.
+        MarketingStrict = "marketing_strict",
+    }
+}
+
+impl ProviderKind {
+    /// Its spelling in the file, which is also the channel that country rules name.
+    pub fn channel(&self) -> &'static str {
+        match self {
+            Self::Console => "console",
+            Self::Simulated { .. } => "simulated",
+            Self::Http { .. } => "http",
+            Self::WhatsApp(_) => "whatsapp",
+        }
+    }
+
+    /// Whether it sends nothing but templates to people who have not written lately.
+    pub fn needs_template(&self) -> bool {
+        matches!(self, Self::WhatsApp(_))
+    }
+}
+
+/// What a provider's account bears.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Messages a second.
+    pub per_second: Option<u32>,
+    /// Different people in any 24 hours; those with an open service window are free.
+    pub unique_per_day: Option<u32>,
+    /// Calls in any hour.
+    pub calls_per_hour: Option<u32>,
+    /// Messages to one person.
+    pub pair: Option<PairLimit>,
+}
+
+/// One message in `seconds` to one person, of which up to `burst` may be borrowed at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PairLimit {
+    /// Between two messages, in the long run.
+    pub seconds: u32,
+    /// At once.
+    pub burst: u32,
+}
+
+/// The lowest tier of a portfolio, from the messaging-limits page.
+const WHATSAPP_UNIQUE_PER_DAY: u32 = 250;
+/// Every number's, from the throughput page.
+const WHATSAPP_PER_SECOND: u32 = 80;
+/// From the page about the platform: one in six seconds, 45 at once.
+const WHATSAPP_PAIR: PairLimit = PairLimit { seconds: 6, burst: 45 };
+
+/// Where a secret is kept. Its value is read when it is needed and never printed.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Secret {
+    /// In an environment variable.
+    Env(String),
+    /// In a file, whose surrounding blanks are cut off.
+    File(PathBuf),
+}
+
+impl Secret {
+    /// Reads the secret.
+    pub fn read(&self) -> Result<SecretValue, ConfigError> {
+        let (from, value) = match self {
+            Self::Env(name) => (format!("the variable {name}"), std::env::var(name).ok()),
+            Self::File(path) => {
+                (format!("the file {}", path.display()), std::fs::read_to_string(path).ok())
+            }
+        };
+        let value = value.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+        value.map(SecretValue).ok_or(ConfigError::Secret { from })
+    }
+}
+
+/// A secret's value, which no formatter shows.
+#[derive(Clone)]
+pub struct SecretValue(String);
+
+impl SecretValue {
+    /// Holds `value`.
+    pub fn new(value: &str) -> Self {
+        Self(value.to_owned())
+    }
+
+    /// The bytes, for the one who signs with them.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawProvider {
+    kind: String,
+    url: Option<String>,
+    secret: Option<Secret>,
+    seed: Option<u64>,
+    base_url: Option<String>,
+    phone_number_id: Option<String>,
+    token: Option<Secret>,
+    app_secret: Option<Secret>,
+    verify_token: Option<Secret>,
+    api: Option<WhatsAppApi>,
+    portfolio: Option<Name>,
+    #[serde(default, with = "humantime_serde")]
+    timeout: Option<Duration>,
+    #[serde(default, with = "humantime_serde")]
+    in_doubt_grace: Option<Duration>,
+    in_doubt_utility: Option<InDoubt>,
+    canary: Option<u32>,
+    #[serde(default, with = "humantime_serde")]
+    canary_wait: Option<Duration>,
+    inbound_url: Option<String>,
+    inbound_secret: Option<Secret>,
+    prices: Option<PathBuf>,
+    #[serde(default)]
+    limits: RawLimits,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawLimits {
+    per_second: Option<u32>,
+    unique_per_day: Option<u32>,
+    calls_per_hour: Option<u32>,
+    pair_seconds: Option<u32>,
+    pair_burst: Option<u32>,
+}
+
+/// Keys that one kind alone takes.
+const KEYS_OF_KINDS: [(&str, &str); 9] = [
+    ("url", "http"),
+    ("secret", "http"),
+    ("seed", "simulated"),
+    ("base_url", "whatsapp"),
+    ("phone_number_id", "whatsapp"),
+    ("token", "whatsapp"),
+    ("app_secret", "whatsapp"),
+    ("verify_token", "whatsapp"),
+    ("api", "whatsapp"),
+];
+
+impl RawProvider {
+    pub(super) fn check(self, name: &Name, wrong: &mut Vec<String>) -> Option<ProviderConfig> {
+        let key = format!("provider.{name}");
+        let given = [
+            self.url.is_some(),
+            self.secret.is_some(),
+            self.seed.is_some(),
+            self.base_url.is_some(),
+            self.phone_number_id.is_some(),
+            self.token.is_some(),
+            self.app_secret.is_some(),
+            self.verify_token.is_some(),
+            self.api.is_some(),
+        ];
+        for ((name, kind), given) in KEYS_OF_KINDS.iter().zip(given) {
+            let optional = matches!(*name, "seed" | "api" | "base_url");
+            if given && self.kind != *kind {
+                wrong.push(format!("{key}.{name}: only kind {kind:?} takes it"));
+            } else if !given && self.kind == *kind && !optional {
+                wrong.push(format!("{key}.{name}: kind {kind:?} needs it"));
+            }
+        }
+        let timeout = self.timeout.unwrap_or(Duration::from_secs(10));
+        if timeout.is_zero() || timeout > TIMEOUT_MAX {
+            wrong
+                .push(format!("{key}.timeout: {timeout:?} is not between 1ms and {TIMEOUT_MAX:?}"));
+        }
+        let canary_wait = self.canary_wait.unwrap_or(Duration::from_secs(5));
+        if canary_wait > CANARY_WAIT_MAX {
+            wrong.push(format!(
+                "{key}.canary_wait: {canary_wait:?} is more than {CANARY_WAIT_MAX:?}"
+            ));
+        }
+        let limits = self.limits.check(&key, &self.kind, wrong);
+        let portfolio = self.portfolio.clone().unwrap_or(name.clone());
+        let (grace, utility) = (self.in_doubt_grace, self.in_doubt_utility);
+        let canary = Canary { messages: self.canary.unwrap_or(20), wait: canary_wait };
+        let inbound =
+            check_inbound(&key, self.inbound_url.as_deref(), self.inbound_secret.as_ref(), wrong);
+        let prices = self.prices.clone();
+        let kind = self.kind(&key, timeout, wrong)?;
+        // a rehearsal costs what the performance would
+        let tariff = matches!(kind.channel(), "simulated" | "whatsapp")
+            .then(|| Arc::new(Tariff::whatsapp()));
+        Some(ProviderConfig {
+            kind,
+            prices,
+            tariff,
+            limits,
+            portfolio,
+            in_doubt_grace: grace.unwrap_or(Duration::from_mins(10)),
+            in_doubt_utility: utility.unwrap_or(InDoubt::GiveUp),
+            canary,
+            inbound,
+        })
+    }
+
+    fn kind(self, key: &str, timeout: Duration, wrong: &mut Vec<String>) -> Option<ProviderKind> {
+        let web = |url: &str| url.starts_with("http://") || url.starts_with("https://");
+        match self.kind.as_str() {
+            "console" => Some(ProviderKind::Console),
+            "simulated" => Some(ProviderKind::Simulated { seed: self.seed.unwrap_or(1) }),
+            "http" => {
+                let url = self.url?;
+                if !web(&url) {
+                    wrong.push(format!("{key}.url: {url:?} is not an http:// or https:// address"));
+                }
+                Some(ProviderKind::Http { url, secret: self.secret?, timeout })
+            }
+            "whatsapp" => {
+                let base_url =
+                    self.base_url.unwrap_or("https://graph.facebook.com/v25.0".to_owned());
+                if !web(&base_url) {
+                    wrong.push(format!(
+                        "{key}.base_url: {base_url:?} is not an http:// or https:// address"
+                    ));
+                }
+                let phone_number_id = self.phone_number_id?;
+                if phone_number_id.is_empty()
+                    || !phone_number_id.bytes().all(|b| b.is_ascii_alphanumeric())
+                {
+                    wrong.push(format!(
+                        "{key}.phone_number_id: {phone_number_id:?} is not the number's id, such \
+                         as 106540352242922"
+                    ));
+                }
+                Some(ProviderKind::WhatsApp(Box::new(WhatsApp {
+                    base_url: base_url.trim_end_matches('/').to_owned(),
+                    phone_number_id,
+                    token: self.token?,
+                    app_secret: self.app_secret?,
+                    verify_token: self.verify_token?,
+                    api: self.api.unwrap_or(WhatsAppApi::Cloud),
+                    timeout,
+                })))
+            }
+            other => {
+                wrong.push(format!(
+                    "{key}.kind: {other:?} is not one of console, simulated, http, whatsapp"
+                ));
+                None
+            }
+        }
+    }
+}
+
+impl RawLimits {
+    fn check(&self, key: &str, kind: &str, wrong: &mut Vec<String>) -> Limits {
+        let known = |value: Option<u32>, default: u32| {
+            value.or_else(|| (kind == "whatsapp").then_some(default))
+        };
+        let per_second = known(self.per_second, WHATSAPP_PER_SECOND);
+        if let Some(rate) = per_second.filter(|r| *r == 0 || *r > PER_SECOND_MAX) {
+            wrong.push(format!(
+                "{key}.limits.per_second: {rate} is not between 1 and {PER_SECOND_MAX}"
+            ));
+        }
+        for (name, value) in [
+            ("unique_per_day", self.unique_per_day),
+            ("calls_per_hour", self.calls_per_hour),
+            ("pair_seconds", self.pair_seconds),
+            ("pair_burst", self.pair_burst),
+        ] {
+            if value == Some(0) {
+                wrong.push(format!("{key}.limits.{name}: 0 would send nothing; leave it out"));
+            }
+        }
+        let seconds = known(self.pair_seconds, WHATSAPP_PAIR.seconds);
+        if seconds.is_none() && self.pair_burst.is_some() {
+            wrong.push(format!("{key}.limits.pair_burst: it needs pair_seconds beside it"));
+        }
+        let burst = self.pair_burst.unwrap_or(WHATSAPP_PAIR.burst);
+        Limits {
+            per_second,
+            unique_per_day: known(self.unique_per_day, WHATSAPP_UNIQUE_PER_DAY),
+            calls_per_hour: self.calls_per_hour,
+            pair: seconds.map(|seconds| PairLimit { seconds, burst }),
+        }
+    }
+}
+
+fn check_inbound(
+    key: &str,
+    url: Option<&str>,
+    secret: Option<&Secret>,
+    wrong: &mut Vec<String>,
+) -> Option<Inbound> {
+    match (url, secret) {
+        (None, None) => None,
+        (Some(url), Some(secret)) => match Url::parse(url) {
+            Ok(parsed) if matches!(parsed.scheme(), "http" | "https") => {
+                Some(Inbound { url: parsed, secret: secret.clone() })
+            }
+            _ => {
+                wrong.push(format!(
+                    "{key}.inbound_url: {url:?} is not an http:// or https:// address"
+                ));
+                None
+            }
+        },
+        _ => {
+            wrong.push(format!("{key}.inbound_url: it needs inbound_secret beside it, and back"));
+            None
+        }
+    }
+}

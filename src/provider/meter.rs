@@ -1,0 +1,144 @@
+//! Counts what providers are asked and what they answer, whoever they are.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant as Stopwatch;
+
+use futures_util::future::BoxFuture;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::{Incoming, Outcome, Parcel, Provider, Rejected, Update};
+use crate::model::content::Media;
+use crate::model::ids::Name;
+use crate::model::time::Instant;
+
+/// From a hundredth of a second to half an hour late.
+const LATENESS: [f64; 10] = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0, 1800.0];
+/// From a millisecond to a minute of a call.
+const CALL: [f64; 10] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 10.0, 60.0];
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Answered {
+    provider: String,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Of {
+    provider: String,
+}
+
+/// What providers were asked and answered since the daemon started.
+#[derive(Debug, Clone)]
+pub struct Meter {
+    calls: Family<Answered, Counter>,
+    seconds: Family<Of, Histogram, fn() -> Histogram>,
+    lateness: Family<Of, Histogram, fn() -> Histogram>,
+}
+
+impl Default for Meter {
+    fn default() -> Self {
+        Self {
+            calls: Family::default(),
+            seconds: Family::new_with_constructor(|| Histogram::new(CALL)),
+            lateness: Family::new_with_constructor(|| Histogram::new(LATENESS)),
+        }
+    }
+}
+
+impl Meter {
+    /// Tells a registry of everything that is counted here.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register("provider_calls", "Calls to providers", self.calls.clone());
+        registry.register_with_unit(
+            "provider_call_duration",
+            "Time until a provider answered",
+            Unit::Seconds,
+            self.seconds.clone(),
+        );
+        registry.register_with_unit(
+            "message_lateness",
+            "Time between a message's planned moment and its call",
+            Unit::Seconds,
+            self.lateness.clone(),
+        );
+    }
+
+    /// The same providers, counted.
+    pub fn over(
+        &self,
+        providers: &BTreeMap<Name, Arc<dyn Provider>>,
+    ) -> BTreeMap<Name, Arc<dyn Provider>> {
+        let metered = |(name, inner): (&Name, &Arc<dyn Provider>)| {
+            let label = Of { provider: name.to_string() };
+            let metered: Arc<dyn Provider> = Arc::new(Metered {
+                inner: Arc::clone(inner),
+                name: name.to_string(),
+                calls: self.calls.clone(),
+                seconds: self.seconds.get_or_create(&label).clone(),
+                lateness: self.lateness.get_or_create(&label).clone(),
+            });
+            (name.clone(), metered)
+        };
+        providers.iter().map(metered).collect()
+    }
+}
+
+struct Metered {
+    inner: Arc<dyn Provider>,
+    name: String,
+    calls: Family<Answered, Counter>,
+    seconds: Histogram,
+    lateness: Histogram,
+}
+
+fn word(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Accepted { .. } => "accepted",
+        Outcome::Held { .. } => "held",
+        Outcome::Later { .. } => "later",
+        Outcome::AnotherDay { .. } => "another_day",
+        Outcome::RefusedPerson { .. } => "refused_person",
+        Outcome::RefusedTemplate { .. } => "refused_template",
+        Outcome::NeedsTemplate => "needs_template",
+        Outcome::StaleMedia => "stale_media",
+        Outcome::Stopped { .. } => "stopped",
+        Outcome::Failed => "failed",
+        Outcome::InDoubt => "in_doubt",
+    }
+}
+
+impl Provider for Metered {
+    fn deliver<'a>(&'a self, parcel: &'a Parcel) -> BoxFuture<'a, Outcome> {
+        let late = (parcel.at - parcel.due_at).as_seconds_f64().max(0.0);
+        self.lateness.observe(late);
+        let begun = Stopwatch::now();
+        Box::pin(async move {
+            let outcome = self.inner.deliver(parcel).await;
+            self.seconds.observe(begun.elapsed().as_secs_f64());
+            let label = Answered { provider: self.name.clone(), outcome: word(&outcome) };
+            self.calls.get_or_create(&label).inc();
+            outcome
+        })
+    }
+
+    fn upload<'a>(&'a self, media: Media, url: &'a str) -> BoxFuture<'a, Option<String>> {
+        self.inner.upload(media, url)
+    }
+
+    fn verify(&self, value: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+        self.inner.verify(value)
+    }
+
+    fn receive(&self, signature: Option<&str>, body: &[u8]) -> Result<Vec<Incoming>, Rejected> {
+        self.inner.receive(signature, body)
+    }
+
+    fn collect(&self, now: Instant) -> Vec<Update> {
+        self.inner.collect(now)
+    }
+}

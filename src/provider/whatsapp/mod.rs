@@ -1,0 +1,289 @@
+//! WhatsApp, by Meta's Cloud API or the Marketing Messages API.
+//!
+//! Sends templates and, within an open service window, free-form messages; uploads media; proves
+//! and reads webhooks. There is no idempotency key: what was sent is found again by the callback
+//! data that status webhooks echo, our message's id and the try.
+
+mod codes;
+mod message;
+mod webhook;
+
+use futures_util::future::BoxFuture;
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Response, StatusCode};
+use serde::Deserialize;
+use subtle::ConstantTimeEq;
+use url::Url;
+
+use super::guard::Guard;
+use super::http::is_signed;
+use super::{Incoming, Outcome, Parcel, Provider, Rejected, Scope};
+use crate::config::{self, ConfigError, Outbound, SecretValue, WhatsAppApi};
+use crate::model::content::{Category, Media};
+use crate::model::time::Instant;
+
+/// The most of an answer that is read.
+const ANSWER_MAX: usize = 64 * 1024;
+/// What is waited where nobody can be reached: 30 seconds.
+const UNREACHABLE_WAIT: chrono::TimeDelta = chrono::TimeDelta::seconds(30);
+/// The largest document that the Cloud API takes.
+const MEDIA_MAX: usize = 100 * 1024 * 1024;
+
+pub(super) struct WhatsApp {
+    client: reqwest::Client,
+    guard: Guard,
+    base_url: String,
+    phone_number_id: String,
+    api: WhatsAppApi,
+    token: SecretValue,
+    app_secret: SecretValue,
+    verify_token: SecretValue,
+}
+
+#[derive(Deserialize)]
+struct Taken {
+    #[serde(default)]
+    contacts: Vec<Contact>,
+    messages: Vec<TakenMessage>,
+}
+
+#[derive(Deserialize)]
+struct Contact {
+    wa_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct TakenMessage {
+    id: String,
+    message_status: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Refused {
+    error: RefusedError,
+}
+
+#[derive(Deserialize)]
+struct RefusedError {
+    code: i64,
+}
+
+#[derive(Deserialize)]
+struct Uploaded {
+    id: String,
+}
+
+impl WhatsApp {
+    pub(super) fn new(
+        settings: &config::WhatsApp,
+        outbound: &Outbound,
+    ) -> Result<Self, ConfigError> {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder()
+            .timeout(settings.timeout)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .expect("a client without files or certificates of its own can be built");
+        Ok(Self {
+            client,
+            guard: Guard::new(outbound),
+            base_url: settings.base_url.clone(),
+            phone_number_id: settings.phone_number_id.clone(),
+            api: settings.api,
+            token: settings.token.read()?,
+            app_secret: settings.app_secret.read()?,
+            verify_token: settings.verify_token.read()?,
+        })
+    }
+
+    async fn post(&self, parcel: &Parcel) -> Outcome {
+        let Some(mut body) = message::body(parcel) else { return Outcome::Failed };
+        // the Marketing Messages API takes marketing templates and nothing else
+        let is_template = body["type"] == "template";
+        let marketing = parcel.category == Category::Marketing && is_template;
+        let path = match self.api {
+            WhatsAppApi::Marketing | WhatsAppApi::MarketingStrict if marketing => {
+                let strict = self.api == WhatsAppApi::MarketingStrict;
+                body["product_policy"] =
+                    if strict { "STRICT" } else { "CLOUD_API_FALLBACK" }.into();
+                body["message_activity_sharing"] = false.into();
+                "marketing_messages"
+            }
+            _ => "messages",
+        };
+        let sent = self
+            .client
+            .post(format!("{}/{}/{path}", self.base_url, self.phone_number_id))
+            .bearer_auth(self.token.expose())
+            .json(&body)
+            .send();
+        match sent.await {
+            // no connection, nothing sent: as harmless as being asked to wait
+            Err(error) if error.is_connect() => {
+                Outcome::Later { until: parcel.at + UNREACHABLE_WAIT, whom: Scope::Provider }
+            }
+            Err(error) if error.is_builder() => Outcome::Failed,
+            Err(_) => Outcome::InDoubt,
+            Ok(answer) => read(answer, parcel).await,
+        }
+    }
+
+    async fn hand_over(&self, media: Media, url: &str) -> Result<String, String> {
+        let url = Url::parse(url).map_err(|error| error.to_string())?;
+        let fetched = self.guard.fetch(&url, MEDIA_MAX).await;
+        let (file, kind) = fetched.map_err(|error| error.to_string())?;
+        let kind = kind.unwrap_or_else(|| default_kind(media).to_owned());
+        let name = message::file_name(url.as_str()).unwrap_or_else(|| "file".to_owned());
+        let form = Form::new(&kind, &name, &file);
+        let answer = self
+            .client
+            .post(format!("{}/{}/media", self.base_url, self.phone_number_id))
+            .bearer_auth(self.token.expose())
+            .header(CONTENT_TYPE, form.content_type)
+            .body(form.body)
+            .send()
+            .await
+            .map_err(|error| error.without_url().to_string())?;
+        let status = answer.status();
+        let body = bounded(answer).await.unwrap_or_default();
+        match serde_json::from_slice::<Uploaded>(&body) {
+            Ok(uploaded) if status.is_success() => Ok(uploaded.id),
+            _ => Err(format!("the upload was answered with status {}", status.as_u16())),
+        }
+    }
+}
+
+/// What an answer says. A 200 means taken, not delivered.
+async fn read(answer: Response, parcel: &Parcel) -> Outcome {
+    let status = answer.status();
+    let Some(body) = bounded(answer).await else { return Outcome::InDoubt };
+    if status.is_success() {
+        return match serde_json::from_slice::<Taken>(&body) {
+            Ok(taken) => taken.outcome(parcel),
+            // it was taken, and nobody knows as what
+            Err(_) => Outcome::InDoubt,
+        };
+    }
+    if let Ok(refused) = serde_json::from_slice::<Refused>(&body) {
+        return codes::outcome(refused.error.code, parcel.at, parcel.attempt);
+    }
+    by_status(status, parcel.at)
+}
+
+/// An answer that is not the API's own comes from something in between.
+fn by_status(status: StatusCode, now: Instant) -> Outcome {
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        Outcome::Later { until: now + UNREACHABLE_WAIT, whom: Scope::Provider }
+    } else if status.is_client_error() {
+        Outcome::Failed
+    } else {
+        Outcome::InDoubt
+    }
+}
+
+impl Taken {
+    fn outcome(self, parcel: &Parcel) -> Outcome {
+        let Some(taken) = self.messages.into_iter().next() else { return Outcome::InDoubt };
+        let id = taken.id.parse().ok();
+        // a message of a paused template is kept back like one that is held, until it fails or goes
+        if matches!(taken.message_status.as_deref(), Some("held_for_quality_assessment" | "paused"))
+        {
+            return Outcome::Held { id };
+        }
+        let wa_id = self.contacts.into_iter().next().and_then(|contact| contact.wa_id);
+        let alias = wa_id.and_then(|wa_id| webhook::address(&wa_id));
+        Outcome::Accepted { id, alias: alias.filter(|alias| *alias != parcel.address) }
+    }
+}
+
+async fn bounded(mut answer: Response) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await.ok()? {
+        if body.len() + chunk.len() > ANSWER_MAX {
+            return None;
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Some(body)
+}
+
+fn default_kind(media: Media) -> &'static str {
+    match media {
+        Media::Image => "image/jpeg",
+        Media::Video => "video/mp4",
+        Media::Audio => "audio/mpeg",
+        Media::Document => "application/pdf",
+        Media::Text | Media::Carousel => "application/octet-stream",
+    }
+}
+
+/// A form with one file (RFC 7578).
+struct Form {
+    content_type: String,
+    body: Vec<u8>,
+}
+
+impl Form {
+    fn new(kind: &str, name: &str, file: &[u8]) -> Self {
+        let boundary = format!("opportune-{:032x}", rand::random::<u128>());
+        let plain = |text: &str| -> String {
+            text.chars().filter(|c| !c.is_control() && *c != '"' && *c != '\\').collect()
+        };
+        let mut body = Vec::with_capacity(file.len() + 512);
+        let field = |name: &str, value: &str| {
+            format!(
+                "--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
+            )
+        };
+        body.extend_from_slice(field("messaging_product", "whatsapp").as_bytes());
+        body.extend_from_slice(field("type", &plain(kind)).as_bytes());
+        let head = format!(
+            "--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{}\"\r\n\
+             Content-Type: {}\r\n\r\n",
+            plain(name),
+            plain(kind)
+        );
+        body.extend_from_slice(head.as_bytes());
+        body.extend_from_slice(file);
+        body.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+        Self { content_type: format!("multipart/form-data; boundary={boundary}"), body }
+    }
+}
+
+impl Provider for WhatsApp {
+    fn deliver<'a>(&'a self, parcel: &'a Parcel) -> BoxFuture<'a, Outcome> {
+        Box::pin(self.post(parcel))
+    }
+
+    fn upload<'a>(&'a self, media: Media, url: &'a str) -> BoxFuture<'a, Option<String>> {
+        let upload = async move {
+            let parsed = Url::parse(url).ok()?;
+            // what may not be fetched from here, the channel fetches by its address
+            self.guard.check(&parsed).ok()?;
+            match self.hand_over(media, url).await {
+                Ok(id) => Some(id),
+                Err(error) => {
+                    tracing::warn!(error, "media could not be uploaded; it goes by its address");
+                    None
+                }
+            }
+        };
+        Box::pin(upload)
+    }
+
+    fn verify(&self, value: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+        let token = value("hub.verify_token")?;
+        let known = self.verify_token.expose().as_bytes().ct_eq(token.as_bytes());
+        if value("hub.mode")? != "subscribe" || !bool::from(known) {
+            return None;
+        }
+        value("hub.challenge")
+    }
+
+    fn receive(&self, signature: Option<&str>, body: &[u8]) -> Result<Vec<Incoming>, Rejected> {
+        if !is_signed(&self.app_secret, signature, body) {
+            return Err(Rejected::Signature);
+        }
+        webhook::read(body, &self.phone_number_id)
+    }
+}

@@ -1,0 +1,281 @@
+//! What the limits of a provider's account have left, shared by every daemon.
+//!
+//! Whoever admits messages locks the account first, in the transaction of the claim: two daemons
+//! never give the same room away. Nothing of it is held by a daemon, so that one that dies takes
+//! nothing with it.
+
+use std::collections::{HashMap, HashSet};
+
+use sqlx::QueryBuilder;
+
+use super::{Doing, Inner, ROWS_PER_STATEMENT, Store, StoreError, Tx, instant, micros, on, within};
+use crate::model::ids::{Name, RecipientId};
+use crate::model::time::Instant;
+
+/// What is kept of a person for an account's limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Contact {
+    /// The bucket of time in which the person is counted.
+    pub counted_at: Instant,
+    /// When what was borrowed of the pair's rate is paid back.
+    pub pair_until: Instant,
+}
+
+macro_rules! lock_sql {
+    ($suffix:literal) => {
+        concat!("SELECT next_at FROM admission WHERE account = $1", $suffix)
+    };
+}
+
+const ADD_ACCOUNT: &str =
+    "INSERT INTO admission (account, next_at) VALUES ($1, 0) ON CONFLICT DO NOTHING";
+
+const NEXT_AT: &str = "SELECT next_at FROM admission WHERE account = $1";
+
+const SET_NEXT: &str = "UPDATE admission SET next_at = $2 WHERE account = $1";
+
+/// Moves the moment on by what was used, from now at the earliest.
+const USE_RATE: &str = "INSERT INTO admission (account, next_at) VALUES ($1, $2 + $3)
+    ON CONFLICT (account) DO UPDATE SET next_at =
+        CASE WHEN admission.next_at > $2 THEN admission.next_at ELSE $2 END + $3";
+
+const USED: &str = "SELECT CAST(COALESCE(SUM(used), 0) AS BIGINT), COALESCE(MIN(bucket), 0)
+    FROM quota WHERE account = $1 AND bucket > $2 AND used > 0";
+
+const USE_QUOTA: &str = "INSERT INTO quota (account, bucket, used) VALUES ($1, $2, $3)
+    ON CONFLICT (account, bucket) DO UPDATE SET used = quota.used + excluded.used";
+
+impl Store {
+    /// The moment from which an account's rate has room, as it stands; nothing is locked.
+    pub async fn rate_next_at(&self, account: &str) -> Result<Option<Instant>, StoreError> {
+        let at: Option<i64> =
+            on!(self, |db| sqlx::query_scalar(NEXT_AT).bind(account).fetch_optional(db).await)
+                .doing("read a rate")?;
+        at.map(|at| instant("admission", at)).transpose()
+    }
+}
+
+impl Tx {
+    /// Locks an account until the transaction ends; the moment from which its rate has room.
+    pub async fn lock_account(&mut self, account: &str) -> Result<Instant, StoreError> {
+        let sql = match &self.inner {
+            Inner::Sqlite(_) => lock_sql!(""),
+            Inner::Postgres(_) => lock_sql!(" FOR UPDATE"),
+        };
+        let at: i64 = within!(self, |db| {
+            async {
+                let found: Option<i64> =
+                    sqlx::query_scalar(sql).bind(account).fetch_optional(&mut *db).await?;
+                if let Some(at) = found {
+                    return Ok(at);
+                }
+                sqlx::query(ADD_ACCOUNT).bind(account).execute(&mut *db).await?;
+                sqlx::query_scalar(sql).bind(account).fetch_one(&mut *db).await
+            }
+            .await
+        })
+        .doing("lock an account")?;
+        instant("admission", at)
+    }
+
+    /// Sets the moment from which a locked account's rate has room.
+    pub async fn set_rate_next_at(&mut self, account: &str, at: Instant) -> Result<(), StoreError> {
+        within!(self, |db| sqlx::query(SET_NEXT)
+            .bind(account)
+            .bind(micros(at))
+            .execute(db)
+            .await
+            .map(drop))
+        .doing("note what is left of a rate")
+    }
+
+    /// Takes `span_us` microseconds of an account's rate without asking whether it has room.
+    pub async fn use_rate(
+        &mut self,
+        account: &str,
+        now: Instant,
+        span_us: i64,
+    ) -> Result<(), StoreError> {
+        within!(self, |db| sqlx::query(USE_RATE)
+            .bind(account)
+            .bind(micros(now))
+            .bind(span_us)
+            .execute(db)
+            .await
+            .map(drop))
+        .doing("note what came in")
+    }
+
+    /// What was used of a moving limit in buckets that begin after `after`, and the first of them.
+    pub async fn quota_used(
+        &mut self,
+        account: &str,
+        after: Instant,
+    ) -> Result<(u64, Instant), StoreError> {
+        let (used, first): (i64, i64) = within!(self, |db| sqlx::query_as(USED)
+            .bind(account)
+            .bind(micros(after))
+            .fetch_one(db)
+            .await)
+        .doing("read what was used of a limit")?;
+        Ok((used.max(0) as u64, instant("quota", first)?))
+    }
+
+    /// Counts `used` more (or less) in a bucket of a moving limit.
+    pub async fn use_quota(
+        &mut self,
+        account: &str,
+        bucket: Instant,
+        used: i64,
+    ) -> Result<(), StoreError> {
+        within!(self, |db| sqlx::query(USE_QUOTA)
+            .bind(account)
+            .bind(micros(bucket))
+            .bind(used)
+            .execute(db)
+            .await
+            .map(drop))
+        .doing("count what was used of a limit")
+    }
+
+    /// What is kept of people for an account's limits.
+    pub async fn contacts(
+        &mut self,
+        account: &str,
+        people: &[RecipientId],
+    ) -> Result<HashMap<RecipientId, Contact>, StoreError> {
+        let mut found = HashMap::with_capacity(people.len());
+        for chunk in people.chunks(ROWS_PER_STATEMENT) {
+            let rows: Vec<(i64, i64, i64)> = within!(self, |db| {
+                let mut query = QueryBuilder::new(
+                    "SELECT recipient, counted_at, pair_until FROM contact WHERE account = ",
+                );
+                query.push_bind(account).push(" AND recipient IN (");
+                let mut list = query.separated(", ");
+                for id in chunk {
+                    list.push_bind(id.0);
+                }
+                query.push(")");
+                query.build_query_as().fetch_all(db).await
+            })
+            .doing("read who was written to")?;
+            for (id, counted_at, pair_until) in rows {
+                let contact = Contact {
+                    counted_at: instant("contact", counted_at)?,
+                    pair_until: instant("contact", pair_until)?,
+                };
+                found.insert(RecipientId(id), contact);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Keeps what is known of people for an account's limits; people must differ.
+    pub async fn put_contacts(
+        &mut self,
+        account: &str,
+        contacts: &[(RecipientId, Contact)],
+    ) -> Result<(), StoreError> {
+        for chunk in contacts.chunks(ROWS_PER_STATEMENT) {
+            within!(self, |db| {
+                let mut query = QueryBuilder::new(
+                    "INSERT INTO contact (account, recipient, counted_at, pair_until) ",
+                );
+                query.push_values(chunk, |mut row, (id, contact)| {
+                    row.push_bind(account)
+                        .push_bind(id.0)
+                        .push_bind(micros(contact.counted_at))
+                        .push_bind(micros(contact.pair_until));
+                });
+                query.push(
+                    " ON CONFLICT (account, recipient) DO UPDATE
+                        SET counted_at = excluded.counted_at, pair_until = excluded.pair_until",
+                );
+                query.build().execute(db).await.map(drop)
+            })
+            .doing("note who is written to")?;
+        }
+        Ok(())
+    }
+
+    /// Forgets what no limit asks for any more: before `before` in all buckets and pairs.
+    pub async fn prune_admission(&mut self, before: Instant) -> Result<(), StoreError> {
+        const CONTACTS: &str = "DELETE FROM contact WHERE counted_at < $1 AND pair_until < $1";
+        const QUOTA: &str = "DELETE FROM quota WHERE bucket < $1";
+        const WINDOWS: &str = "DELETE FROM service_window WHERE open_until < $1";
+        for sql in [CONTACTS, QUOTA, WINDOWS] {
+            within!(self, |db| sqlx::query(sql).bind(micros(before)).execute(db).await.map(drop))
+                .doing("forget old counts")?;
+        }
+        Ok(())
+    }
+
+    /// Which of the people may be answered in free form at `now`.
+    pub async fn open_windows(
+        &mut self,
+        provider: &Name,
+        people: &[RecipientId],
+        now: Instant,
+    ) -> Result<HashSet<RecipientId>, StoreError> {
+        let mut found = HashSet::new();
+        for chunk in people.chunks(ROWS_PER_STATEMENT) {
+            let ids: Vec<i64> = within!(self, |db| {
+                let mut query =
+                    QueryBuilder::new("SELECT recipient FROM service_window WHERE open_until > ");
+                query.push_bind(micros(now)).push(" AND provider = ");
+                query.push_bind(provider.as_str()).push(" AND recipient IN (");
+                let mut list = query.separated(", ");
+                for id in chunk {
+                    list.push_bind(id.0);
+                }
+                query.push(")");
+                query.build_query_scalar().fetch_all(db).await
+            })
+            .doing("read open service windows")?;
+            found.extend(ids.into_iter().map(RecipientId));
+        }
+        Ok(found)
+    }
+
+    /// Opens service windows, each until the later of what is stored and what is given.
+    pub async fn open_service_windows(
+        &mut self,
+        provider: &Name,
+        windows: &[(RecipientId, Instant)],
+    ) -> Result<(), StoreError> {
+        for chunk in windows.chunks(ROWS_PER_STATEMENT) {
+            within!(self, |db| {
+                let mut query = QueryBuilder::new(
+                    "INSERT INTO service_window (provider, recipient, open_until) ",
+                );
+                query.push_values(chunk, |mut row, (id, until)| {
+                    row.push_bind(provider.as_str()).push_bind(id.0).push_bind(micros(*until));
+                });
+                query.push(
+                    " ON CONFLICT (provider, recipient) DO UPDATE
+                        SET open_until = excluded.open_until
+                        WHERE service_window.open_until < excluded.open_until",
+                );
+                query.build().execute(db).await.map(drop)
+            })
+            .doing("open service windows")?;
+        }
+        Ok(())
+    }
+
+    /// Closes a service window that the provider says is closed.
+    pub async fn close_service_window(
+        &mut self,
+        provider: &Name,
+        person: RecipientId,
+    ) -> Result<(), StoreError> {
+        const SQL: &str = "DELETE FROM service_window WHERE provider = $1 AND recipient = $2";
+        within!(self, |db| sqlx::query(SQL)
+            .bind(provider.as_str())
+            .bind(person.0)
+            .execute(db)
+            .await
+            .map(drop))
+        .doing("close a service window")
+    }
+}

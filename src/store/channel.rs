@@ -1,0 +1,395 @@
+//! What is known of a provider's side: media that were handed over, templates, alerts, and what
+//! people wrote until an endpoint of the user's own was told.
+
+use sqlx::{FromRow, QueryBuilder};
+
+use super::{Doing, Store, StoreError, Tx, instant, micros, on, parsed, within};
+use crate::model::content::word_type;
+use crate::model::ids::{Name, RecipientId};
+use crate::model::recipient::Address;
+use crate::model::time::Instant;
+
+word_type! {
+    /// How far a template is trusted.
+    Stage, "stage", "one of canary, open, parked" {
+        /// A few messages go first, and their fate is waited for.
+        Canary = "canary",
+        /// Everybody gets it.
+        Open = "open",
+        /// Nobody gets it.
+        Parked = "parked",
+    }
+}
+
+/// A template as dispatch knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TemplateRow {
+    /// Its name.
+    pub template: String,
+    /// Its language, or nothing.
+    pub language: String,
+    /// How far it is trusted.
+    pub stage: Stage,
+    /// Messages that may go while it is tried.
+    pub room: u64,
+    /// Why it is where it is.
+    pub reason: String,
+    /// Since when.
+    pub changed_at: Instant,
+}
+
+/// What people should know of a provider's account.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Alert {
+    /// Which provider.
+    pub provider: String,
+    /// The channel's code.
+    pub code: String,
+    /// What to do.
+    pub what: String,
+    /// Since when.
+    pub at: Instant,
+}
+
+/// A message that an endpoint of the user's own is to be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InboundRow {
+    /// How the provider calls it.
+    pub id: String,
+    /// JSON.
+    pub body: String,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// When it came.
+    pub added_at: Instant,
+}
+
+#[derive(FromRow)]
+struct TemplateSql {
+    template: String,
+    language: String,
+    stage: String,
+    room: i64,
+    reason: String,
+    changed_at: i64,
+}
+
+const TEMPLATES: &str = "SELECT template, language, stage, room, reason, changed_at
+    FROM provider_template WHERE provider = $1 ORDER BY template, language";
+
+const PUT_TEMPLATE: &str = "INSERT INTO provider_template
+        (provider, template, language, stage, room, reason, changed_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (provider, template, language) DO UPDATE
+    SET stage = excluded.stage, room = excluded.room, reason = excluded.reason,
+        changed_at = excluded.changed_at";
+
+const ADD_INBOUND: &str = "INSERT INTO inbound
+        (id, provider, recipient, body, attempts, due_at, added_at)
+    VALUES ($1, $2, $3, $4, 0, $5, $5) ON CONFLICT DO NOTHING";
+
+impl Store {
+    /// How the provider knows a file that was handed over after `since`.
+    pub async fn media_handle(
+        &self,
+        provider: &Name,
+        url: &str,
+        since: Instant,
+    ) -> Result<Option<String>, StoreError> {
+        const SQL: &str = "SELECT handle FROM provider_media
+            WHERE provider = $1 AND url = $2 AND uploaded_at > $3";
+        on!(self, |db| sqlx::query_scalar(SQL)
+            .bind(provider.as_str())
+            .bind(url)
+            .bind(micros(since))
+            .fetch_optional(db)
+            .await)
+        .doing("look for media that were handed over")
+    }
+
+    /// The templates of a provider that were ever sent or spoken of.
+    pub async fn templates(&self, provider: &Name) -> Result<Vec<TemplateRow>, StoreError> {
+        let rows: Vec<TemplateSql> =
+            on!(self, |db| sqlx::query_as(TEMPLATES).bind(provider.as_str()).fetch_all(db).await)
+                .doing("read templates")?;
+        rows.into_iter().map(TemplateSql::into_model).collect()
+    }
+
+    /// Everything that people should know of providers' accounts.
+    pub async fn alerts(&self) -> Result<Vec<Alert>, StoreError> {
+        const SQL: &str = "SELECT provider, code, what, at FROM provider_alert ORDER BY at";
+        let rows: Vec<(String, String, String, i64)> =
+            on!(self, |db| sqlx::query_as(SQL).fetch_all(db).await).doing("read alerts")?;
+        let alert = |(provider, code, what, at): (String, String, String, i64)| {
+            Ok(Alert { provider, code, what, at: instant("provider_alert", at)? })
+        };
+        rows.into_iter().map(alert).collect()
+    }
+
+    /// What an endpoint of the user's own is to be told at `now`, oldest first.
+    pub async fn inbound_due(
+        &self,
+        provider: &Name,
+        now: Instant,
+        limit: usize,
+    ) -> Result<Vec<InboundRow>, StoreError> {
+        const SQL: &str = "SELECT id, body, attempts, added_at FROM inbound
+            WHERE provider = $1 AND due_at <= $2 ORDER BY due_at LIMIT $3";
+        let rows: Vec<(String, String, i64, i64)> = on!(self, |db| sqlx::query_as(SQL)
+            .bind(provider.as_str())
+            .bind(micros(now))
+            .bind(limit as i64)
+            .fetch_all(db)
+            .await)
+        .doing("read what people wrote")?;
+        let row = |(id, body, attempts, added_at): (String, String, i64, i64)| {
+            let added_at = instant("inbound", added_at)?;
+            Ok(InboundRow { id, body, attempts: attempts as u32, added_at })
+        };
+        rows.into_iter().map(row).collect()
+    }
+}
+
+impl Store {
+    /// Whether anything came back early.
+    pub async fn any_early(&self) -> Result<bool, StoreError> {
+        let one: Option<i32> =
+            on!(self, |db| sqlx::query_scalar("SELECT 1 FROM early_update LIMIT 1")
+                .fetch_optional(db)
+                .await)
+            .doing("look for early updates")?;
+        Ok(one.is_some())
+    }
+}
+
+impl TemplateSql {
+    fn into_model(self) -> Result<TemplateRow, StoreError> {
+        const TABLE: &str = "provider_template";
+        Ok(TemplateRow {
+            template: self.template,
+            language: self.language,
+            stage: parsed(TABLE, &self.stage)?,
+            room: self.room.max(0) as u64,
+            reason: self.reason,
+            changed_at: instant(TABLE, self.changed_at)?,
+        })
+    }
+}
+
+impl Tx {
+    /// Keeps how the provider knows a file.
+    pub async fn put_media_handle(
+        &mut self,
+        provider: &Name,
+        url: &str,
+        handle: &str,
+        now: Instant,
+    ) -> Result<(), StoreError> {
+        const SQL: &str = "INSERT INTO provider_media (provider, url, handle, uploaded_at)
+            VALUES ($1, $2, $3, $4) ON CONFLICT (provider, url) DO UPDATE
+            SET handle = excluded.handle, uploaded_at = excluded.uploaded_at";
+        within!(self, |db| sqlx::query(SQL)
+            .bind(provider.as_str())
+            .bind(url)
+            .bind(handle)
+            .bind(micros(now))
+            .execute(db)
+            .await
+            .map(drop))
+        .doing("keep how media are known")
+    }
+
+    /// Drops a file's handle that is of no use any more.
+    pub async fn drop_media_handle(
+        &mut self,
+        provider: &Name,
+        url: &str,
+    ) -> Result<(), StoreError> {
+        const SQL: &str = "DELETE FROM provider_media WHERE provider = $1 AND url = $2";
+        within!(self, |db| sqlx::query(SQL)
+            .bind(provider.as_str())
+            .bind(url)
+            .execute(db)
+            .await
+            .map(drop))
+        .doing("drop how media are known")
+    }
+
+    /// The templates of a provider, as this transaction sees them.
+    pub async fn templates(&mut self, provider: &Name) -> Result<Vec<TemplateRow>, StoreError> {
+        let rows: Vec<TemplateSql> = within!(self, |db| sqlx::query_as(TEMPLATES)
+            .bind(provider.as_str())
+            .fetch_all(db)
+            .await)
+        .doing("read templates")?;
+        rows.into_iter().map(TemplateSql::into_model).collect()
+    }
+
+    /// Writes what is known of a template over what was.
+    pub async fn put_template(
+        &mut self,
+        provider: &Name,
+        row: &TemplateRow,
+    ) -> Result<(), StoreError> {
+        within!(self, |db| sqlx::query(PUT_TEMPLATE)
+            .bind(provider.as_str())
+            .bind(&row.template)
+            .bind(&row.language)
+            .bind(row.stage.as_str())
+            .bind(row.room as i64)
+            .bind(&row.reason)
+            .bind(micros(row.changed_at))
+            .execute(db)
+            .await
+            .map(drop))
+        .doing("note how far a template is trusted")
+    }
+
+    /// Tells people something of a provider's account; the last word of a code counts.
+    pub async fn put_alert(
+        &mut self,
+        provider: &Name,
+        code: &str,
+        what: &str,
+        at: Instant,
+    ) -> Result<(), StoreError> {
+        const SQL: &str = "INSERT INTO provider_alert (provider, code, what, at)
+            VALUES ($1, $2, $3, $4) ON CONFLICT (provider, code) DO UPDATE
+            SET what = excluded.what, at = excluded.at";
+        within!(self, |db| sqlx::query(SQL)
+            .bind(provider.as_str())
+            .bind(code)
+            .bind(what)
+            .bind(micros(at))
+            .execute(db)
+            .await
+            .map(drop))
+        .doing("raise an alert")
+    }
+
+    /// Takes a provider's alerts as seen to.
+    pub async fn clear_alerts(&mut self, provider: &Name) -> Result<(), StoreError> {
+        const SQL: &str = "DELETE FROM provider_alert WHERE provider = $1";
+        within!(self, |db| sqlx::query(SQL).bind(provider.as_str()).execute(db).await.map(drop))
+            .doing("clear alerts")
+    }
+
+    /// Keeps other names by which a channel calls people.
+    pub async fn put_aliases(
+        &mut self,
+        provider: &Name,
+        aliases: &[(Address, RecipientId)],
+    ) -> Result<(), StoreError> {
+        if aliases.is_empty() {
+            return Ok(());
+        }
+        within!(self, |db| {
+            let mut query = QueryBuilder::new("INSERT INTO alias (provider, alias, recipient) ");
+            query.push_values(aliases, |mut row, (alias, id)| {
+                row.push_bind(provider.as_str()).push_bind(alias.as_str()).push_bind(id.0);
+            });
+            query.push(
+                " ON CONFLICT (provider, alias) DO UPDATE SET recipient = excluded.recipient",
+            );
+            query.build().execute(db).await.map(drop)
+        })
+        .doing("note what people are called")
+    }
+
+    /// Who has an address, by import or by a channel's word; several may share one.
+    pub async fn people_at(
+        &mut self,
+        provider: &Name,
+        addresses: &[&str],
+    ) -> Result<Vec<(String, RecipientId)>, StoreError> {
+        let mut found = Vec::new();
+        for chunk in addresses.chunks(super::ROWS_PER_STATEMENT) {
+            let rows: Vec<(String, i64)> = within!(self, |db| {
+                let mut query =
+                    QueryBuilder::new("SELECT address, id FROM recipient WHERE address IN (");
+                let mut list = query.separated(", ");
+                for address in chunk {
+                    list.push_bind(*address);
+                }
+                query.push(") UNION SELECT alias, recipient FROM alias WHERE provider = ");
+                query.push_bind(provider.as_str()).push(" AND alias IN (");
+                let mut list = query.separated(", ");
+                for address in chunk {
+                    list.push_bind(*address);
+                }
+                query.push(") ORDER BY 1, 2");
+                query.build_query_as().fetch_all(db).await
+            })
+            .doing("look up addresses")?;
+            found.extend(rows.into_iter().map(|(address, id)| (address, RecipientId(id))));
+        }
+        Ok(found)
+    }
+
+    /// Keeps what came back before the call that it answers was settled.
+    pub async fn add_early(
+        &mut self,
+        bodies: &[String],
+        first_at: Instant,
+        now: Instant,
+    ) -> Result<(), StoreError> {
+        for chunk in bodies.chunks(super::ROWS_PER_STATEMENT) {
+            within!(self, |db| {
+                let mut query =
+                    QueryBuilder::new("INSERT INTO early_update (body, first_at, tried_at) ");
+                query.push_values(chunk, |mut row, body| {
+                    row.push_bind(body).push_bind(micros(first_at)).push_bind(micros(now));
+                });
+                query.push(" ON CONFLICT DO NOTHING");
+                query.build().execute(db).await.map(drop)
+            })
+            .doing("keep early updates")?;
+        }
+        Ok(())
+    }
+
+    /// Takes out what came back early, what was tried longest ago first; with when it came.
+    pub async fn take_early(&mut self, limit: usize) -> Result<Vec<(String, Instant)>, StoreError> {
+        const SQL: &str = "DELETE FROM early_update WHERE body IN
+            (SELECT body FROM early_update ORDER BY tried_at LIMIT $1) RETURNING body, first_at";
+        let rows: Vec<(String, i64)> =
+            within!(self, |db| sqlx::query_as(SQL).bind(limit as i64).fetch_all(db).await)
+                .doing("take out early updates")?;
+        rows.into_iter().map(|(body, at)| Ok((body, instant("early_update", at)?))).collect()
+    }
+
+    /// Keeps what a person wrote until the endpoint was told; once.
+    pub async fn add_inbound(
+        &mut self,
+        provider: &Name,
+        id: &str,
+        recipient: Option<RecipientId>,
+        body: &str,
+        now: Instant,
+    ) -> Result<(), StoreError> {
+        within!(self, |db| sqlx::query(ADD_INBOUND)
+            .bind(id)
+            .bind(provider.as_str())
+            .bind(recipient.map(|id| id.0))
+            .bind(body)
+            .bind(micros(now))
+            .execute(db)
+            .await
+            .map(drop))
+        .doing("keep what a person wrote")
+    }
+
+    /// Drops what the endpoint was told, or puts it off until `again_at`.
+    pub async fn settle_inbound(
+        &mut self,
+        id: &str,
+        again_at: Option<Instant>,
+    ) -> Result<(), StoreError> {
+        const AGAIN: &str = "UPDATE inbound SET attempts = attempts + 1, due_at = $2 WHERE id = $1";
+        const DROP: &str = "DELETE FROM inbound WHERE id = $1";
+        within!(self, |db| match again_at {
+            Some(at) => sqlx::query(AGAIN).bind(id).bind(micros(at)).execute(db).await.map(drop),
+            None => sqlx::query(DROP).bind(id).execute(db).await.map(drop),
+        })
+        .doing("note what the endpoint was told")
+    }
+}

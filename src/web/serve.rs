@@ -1,0 +1,60 @@
+//! Connections: few at once, none for long without a word, all of them ended softly.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+
+/// Connections at once; further ones wait in the system's queue. Below the usual limit of open
+/// files, with room for the database and the providers.
+const CONNECTIONS_MAX: usize = 512;
+/// How long a client may take to say what it wants, and how long it may say nothing.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The largest request line and headers.
+const HEADERS_MAX: usize = 64 * 1024;
+/// How long requests under way may take once the daemon stops.
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
+/// After the system could not hand over a connection, for want of open files or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves until `stop` turns true, then finishes the requests under way.
+pub(super) async fn run(listener: TcpListener, routes: Router, mut stop: watch::Receiver<bool>) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let graceful = GracefulShutdown::new();
+    loop {
+        let accepted = async {
+            // never closed, so that there is always a permit to come
+            let permit = Arc::clone(&room).acquire_owned().await.expect("the semaphore is open");
+            (listener.accept().await, permit)
+        };
+        let (accepted, permit) = tokio::select! {
+            accepted = accepted => accepted,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        let Ok((stream, _)) = accepted else {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        // answers are short: what they wait for is the next packet's company
+        let _ = stream.set_nodelay(true);
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT)
+            .max_buf_size(HEADERS_MAX)
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes.clone()));
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            // a client that breaks off harms nobody
+            let _ = connection.await;
+            drop(permit);
+        });
+    }
+    drop(listener);
+    let _ = tokio::time::timeout(STOP_TIMEOUT, graceful.shutdown()).await;
+}

@@ -1,0 +1,326 @@
+//! Which of the claimed messages may go now, under limits that every daemon shares.
+//!
+//! The limits are nested: calls of an hour, different people of a moving day, the pair of number
+//! and person, messages a second. What is admitted is taken from them in the transaction of the
+//! claim, so that two daemons never use the same room, and nobody holds any of it: a daemon that
+//! dies leaves at most the [`HORIZON`] unused.
+//!
+//! The rate is a schedule (GCRA, ITU-T I.371): each message gets a moment of its own, and is called
+//! at it or within [`LATE_MAX`] after it, or given back. Moments lie a little further apart than
+//! the rate asks, which makes up for that lateness: no second ever sees more calls than its rate.
+//! The daemons' clocks must agree to within a few milliseconds of each other.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use chrono::{DurationRound, TimeDelta};
+
+use crate::config::{Limits, ProviderConfig};
+use crate::model::ids::{Name, RecipientId};
+use crate::model::time::Instant;
+use crate::store::{Contact, StoreError, Tx};
+use crate::work::Ctx;
+
+/// How far ahead moments are given out: as much is lost when a daemon dies, and as long it takes
+/// until a pause holds.
+pub(super) const HORIZON: TimeDelta = TimeDelta::seconds(1);
+/// A call that would begin later than this after its moment is not made.
+pub(super) const LATE_MAX: TimeDelta = TimeDelta::milliseconds(20);
+/// Moments are this much further apart, in thousandths: a second's lateness at most.
+const RESERVE: i64 = 20;
+/// People are counted by buckets of this length, and stay counted that much longer.
+const PEOPLE_BUCKET: TimeDelta = TimeDelta::minutes(10);
+const DAY: TimeDelta = TimeDelta::hours(24);
+/// The same for calls.
+const CALLS_BUCKET: TimeDelta = TimeDelta::minutes(1);
+const HOUR: TimeDelta = TimeDelta::hours(1);
+
+/// The mark in which a portfolio's limit is kept that the channel told; see `receive`.
+pub(in crate::work) fn told_limit_mark(portfolio: &Name) -> String {
+    format!("unique_per_day:{portfolio}")
+}
+
+/// The account under which a number's rate is kept.
+pub(in crate::work) fn number_account(provider: &Name) -> String {
+    format!("number:{provider}")
+}
+
+/// Microseconds between two messages of a number.
+pub(in crate::work) fn interval_us(per_second: u32) -> i64 {
+    1_000_000 * (1000 + RESERVE) / 1000 / i64::from(per_second).max(1)
+}
+
+/// What is decided about one message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It goes at this moment.
+    At(Instant),
+    /// Its person, or everybody, must wait.
+    NotBefore(Instant),
+    /// The second is full: the next claim takes it.
+    Back,
+}
+
+/// What the limits had left when they were locked.
+#[derive(Debug, Clone, Default)]
+struct Left {
+    /// The rate's next moment.
+    next_at: Instant,
+    /// Calls of this hour, and when there will be more.
+    calls: Option<(u64, Instant)>,
+    /// Different people of this day, and when there will be more.
+    people: Option<(u64, Instant)>,
+    /// Who was written to.
+    contacts: HashMap<RecipientId, Contact>,
+    /// Who may be answered freely, and costs none of the people.
+    windows: HashSet<RecipientId>,
+}
+
+/// What was taken of them.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Taken {
+    verdicts: Vec<Verdict>,
+    next_at: Instant,
+    calls: u64,
+    /// Changes of the people's buckets.
+    people: BTreeMap<Instant, i64>,
+    contacts: Vec<(RecipientId, Contact)>,
+}
+
+/// The limits of one provider.
+pub(super) struct Gate<'a> {
+    pub(super) ctx: &'a Ctx,
+    pub(super) provider: &'a Name,
+    pub(super) config: &'a ProviderConfig,
+}
+
+impl Gate<'_> {
+    /// How many messages are worth claiming at `now`, at most `most`; or when to come again.
+    pub(super) async fn room(&self, most: usize, now: Instant) -> Result<Room, StoreError> {
+        let Some(rate) = self.config.limits.per_second else { return Ok(Room::Of(most)) };
+        let next_at = self.ctx.store.rate_next_at(&number_account(self.provider)).await?;
+        let next_at = next_at.unwrap_or(now).max(now);
+        if next_at > now + HORIZON / 2 {
+            return Ok(Room::After(next_at - HORIZON / 2));
+        }
+        let span = (now + HORIZON - next_at).num_microseconds().unwrap_or_default();
+        let room = span / interval_us(rate) + 1;
+        Ok(Room::Of(most.min(room as usize)))
+    }
+
+    /// Decides about messages to `people`, in their order, and takes what they use. People with an
+    /// open service window are in `windows`.
+    pub(super) async fn admit(
+        &self,
+        tx: &mut Tx,
+        people: &[RecipientId],
+        windows: HashSet<RecipientId>,
+    ) -> Result<Vec<Verdict>, StoreError> {
+        let limits = self.config.limits;
+        if limits == Limits::default() {
+            return Ok(vec![Verdict::At(self.ctx.clock.now()); people.len()]);
+        }
+        let number = number_account(self.provider);
+        let portfolio = format!("portfolio:{}", self.config.portfolio);
+        let next_at = tx.lock_account(&number).await?;
+        let mut left = Left { next_at, windows, ..Left::default() };
+        let told = if limits.unique_per_day.is_some() {
+            tx.lock_account(&portfolio).await?;
+            tx.mark(&told_limit_mark(&self.config.portfolio)).await?
+        } else {
+            None
+        };
+        // the clock is read under the lock, so that what others took lies in the past
+        let now = self.ctx.clock.now();
+        if let Some(limit) = limits.calls_per_hour {
+            let span = HOUR + CALLS_BUCKET;
+            let (used, first) = tx.quota_used(&number, now - span).await?;
+            // where nothing was used yet, the first to be free again is used now
+            let first = if used == 0 { now } else { first };
+            left.calls = Some((u64::from(limit).saturating_sub(used), first + span));
+        }
+        if let Some(limit) = limits.unique_per_day {
+            let limit = told.and_then(|told| told.parse().ok()).map_or(limit, |t| limit.min(t));
+            let span = DAY + PEOPLE_BUCKET;
+            let (used, first) = tx.quota_used(&portfolio, now - span).await?;
+            let first = if used == 0 { now } else { first };
+            left.people = Some((u64::from(limit).saturating_sub(used), first + span));
+        }
+        if limits.unique_per_day.is_some() || limits.pair.is_some() {
+            left.contacts = tx.contacts(&portfolio, people).await?;
+        }
+        let taken = take(limits, left, people, now);
+        if limits.per_second.is_some() {
+            tx.set_rate_next_at(&number, taken.next_at).await?;
+        }
+        if limits.calls_per_hour.is_some() && taken.calls > 0 {
+            let bucket = now.duration_trunc(CALLS_BUCKET).unwrap_or(now);
+            tx.use_quota(&number, bucket, taken.calls as i64).await?;
+        }
+        for (bucket, used) in taken.people {
+            tx.use_quota(&portfolio, bucket, used).await?;
+        }
+        tx.put_contacts(&portfolio, &taken.contacts).await?;
+        Ok(taken.verdicts)
+    }
+}
+
+/// What a claim may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    /// So many messages.
+    Of(usize),
+    /// Nothing before then.
+    After(Instant),
+}
+
+/// Decides about messages to `people` in their order. A person who must wait uses nothing, so that
+/// nobody else is slower for it.
+fn take(limits: Limits, left: Left, people: &[RecipientId], now: Instant) -> Taken {
+    let Left { next_at, mut calls, people: mut people_left, mut contacts, windows } = left;
+    let interval = limits.per_second.map(|rate| TimeDelta::microseconds(interval_us(rate)));
+    let bucket = now.duration_trunc(PEOPLE_BUCKET).unwrap_or(now);
+    let still_counted = now - DAY - PEOPLE_BUCKET;
+    let mut taken = Taken { next_at: next_at.max(now), ..Taken::default() };
+    let mut changed = Vec::new();
+    for person in people {
+        let at = if interval.is_some() { taken.next_at } else { now };
+        if at >= now + HORIZON {
+            taken.verdicts.push(Verdict::Back);
+            continue;
+        }
+        if let Some((0, more_at)) = calls {
+            taken.verdicts.push(Verdict::NotBefore(more_at));
+            continue;
+        }
+        let contact = contacts.get(person).copied();
+        let mut pair_until = contact.map_or(Instant::UNIX_EPOCH, |contact| contact.pair_until);
+        if let Some(pair) = limits.pair {
+            let each = TimeDelta::seconds(i64::from(pair.seconds));
+            let borrowed = each * (pair.burst.max(1) - 1) as i32;
+            if pair_until - borrowed > at {
+                taken.verdicts.push(Verdict::NotBefore(pair_until - borrowed));
+                continue;
+            }
+            pair_until = pair_until.max(at) + each;
+        }
+        let counted = contact.map(|contact| contact.counted_at).filter(|at| *at > still_counted);
+        let mut counted_at = contact.map_or(Instant::UNIX_EPOCH, |contact| contact.counted_at);
+        if let Some((free, more_at)) = &mut people_left
+            && !windows.contains(person)
+        {
+            match counted {
+                Some(before) => *taken.people.entry(before).or_default() -= 1,
+                None if *free == 0 => {
+                    taken.verdicts.push(Verdict::NotBefore(*more_at));
+                    continue;
+                }
+                None => *free -= 1,
+            }
+            *taken.people.entry(bucket).or_default() += 1;
+            counted_at = bucket;
+        }
+        if let Some((free, _)) = &mut calls {
+            *free -= 1;
+        }
+        taken.calls += 1;
+        if limits.pair.is_some() || limits.unique_per_day.is_some() {
+            contacts.insert(*person, Contact { counted_at, pair_until });
+            changed.push(*person);
+        }
+        taken.verdicts.push(Verdict::At(at));
+        taken.next_at += interval.unwrap_or_default();
+    }
+    taken.people.retain(|_, change| *change != 0);
+    changed.sort_unstable();
+    changed.dedup();
+    taken.contacts = changed.into_iter().map(|person| (person, contacts[&person])).collect();
+    taken
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::PairLimit;
+
+    fn ids(numbers: std::ops::Range<i64>) -> Vec<RecipientId> {
+        numbers.map(RecipientId).collect()
+    }
+
+    fn start() -> Instant {
+        Instant::from_timestamp(1_800_000_000, 0).unwrap()
+    }
+
+    #[test]
+    fn no_second_sees_more_than_the_rate_and_nothing_is_promised_far_ahead() {
+        let limits = Limits { per_second: Some(80), ..Limits::default() };
+        let taken = take(limits, Left::default(), &ids(0..200), start());
+        let moments: Vec<Instant> = taken
+            .verdicts
+            .iter()
+            .filter_map(|v| match v {
+                Verdict::At(at) => Some(*at),
+                _ => None,
+            })
+            .collect();
+        assert!((75..=80).contains(&moments.len()), "{}", moments.len());
+        assert!(moments.iter().all(|at| *at < start() + HORIZON));
+        assert!(taken.verdicts[moments.len()..].iter().all(|v| *v == Verdict::Back));
+        // the next daemon goes on where this one ended
+        let left = Left { next_at: taken.next_at, ..Left::default() };
+        let next = take(limits, left, &ids(200..400), start() + TimeDelta::milliseconds(500));
+        let Verdict::At(first) = next.verdicts[0] else { panic!() };
+        assert!(first > *moments.last().unwrap());
+    }
+
+    #[test]
+    fn a_pair_borrows_its_burst_and_then_waits_alone() {
+        let pair = Some(PairLimit { seconds: 6, burst: 45 });
+        let limits = Limits { pair, ..Limits::default() };
+        let mut people = vec![RecipientId(1); 50];
+        people.push(RecipientId(2));
+        let taken = take(limits, Left::default(), &people, start());
+        let at = |verdict: &Verdict| matches!(verdict, Verdict::At(_));
+        assert_eq!(taken.verdicts.iter().filter(|v| at(v)).count(), 46);
+        assert!(at(&taken.verdicts[44]) && at(&taken.verdicts[50]));
+        assert_eq!(taken.verdicts[45], Verdict::NotBefore(start() + TimeDelta::seconds(6)));
+    }
+
+    #[test]
+    fn people_are_counted_once_a_day_and_those_who_wrote_are_free() {
+        let limits = Limits { unique_per_day: Some(10), ..Limits::default() };
+        let more_at = start() + TimeDelta::hours(3);
+        let left = Left {
+            people: Some((2, more_at)),
+            windows: HashSet::from([RecipientId(3)]),
+            contacts: HashMap::from([(
+                RecipientId(4),
+                Contact {
+                    counted_at: (start() - TimeDelta::hours(20))
+                        .duration_trunc(PEOPLE_BUCKET)
+                        .unwrap(),
+                    pair_until: Instant::UNIX_EPOCH,
+                },
+            )]),
+            ..Left::default()
+        };
+        let people: Vec<_> = [1, 1, 2, 5, 3, 4].map(RecipientId).to_vec();
+        let taken = take(limits, left, &people, start());
+        let admitted: Vec<bool> =
+            taken.verdicts.iter().map(|v| matches!(v, Verdict::At(_))).collect();
+        assert_eq!(admitted, [true, true, true, false, true, true]);
+        assert_eq!(taken.verdicts[3], Verdict::NotBefore(more_at));
+        // one moved from the older bucket, two are new
+        let changes: Vec<i64> = taken.people.values().copied().collect();
+        assert_eq!(changes, [-1, 3]);
+    }
+
+    #[test]
+    fn calls_of_an_hour_run_out_for_everybody() {
+        let limits = Limits { calls_per_hour: Some(3), ..Limits::default() };
+        let more_at = start() + TimeDelta::minutes(7);
+        let left = Left { calls: Some((2, more_at)), ..Left::default() };
+        let taken = take(limits, left, &ids(0..3), start());
+        assert_eq!(taken.verdicts[2], Verdict::NotBefore(more_at));
+        assert_eq!(taken.calls, 2);
+    }
+}

@@ -1,0 +1,164 @@
+//! The last look before a call: what was true when it was planned may not be true now.
+
+use crate::calendar::infer::{dialling_country, infer};
+use crate::calendar::law::Case;
+use crate::calendar::quiet::Quiet;
+use crate::calendar::window;
+use crate::config::ProviderConfig;
+use crate::model::campaign::Campaign;
+use crate::model::content::Category;
+use crate::model::delivery::{Choice, Reason, State, message_key};
+use crate::model::recipient::{Profile, Recipient};
+use crate::model::time::Instant;
+use crate::provider::Parcel;
+use crate::store::{Attempt, DeliveryRow, Settled};
+use crate::work::Ctx;
+
+/// Between the last look at the clock and the provider's; quiet hours begin that much earlier.
+const CALL_MARGIN: chrono::TimeDelta = chrono::TimeDelta::seconds(2);
+
+/// What a message is looked at with.
+#[derive(Clone, Copy)]
+pub(super) struct Check<'a> {
+    pub(super) ctx: &'a Ctx,
+    pub(super) campaign: &'a Campaign,
+    pub(super) config: &'a ProviderConfig,
+}
+
+impl Check<'_> {
+    /// The message as it goes out at `now`, or what happens instead.
+    pub(super) fn parcel(
+        self,
+        person: &Recipient,
+        row: &DeliveryRow,
+        choice: &Choice,
+        now: Instant,
+    ) -> Result<Parcel, Settled> {
+        let (ctx, campaign) = (self.ctx, self.campaign);
+        if !person.consented {
+            return Err(refused(Reason::ConsentWithdrawn));
+        }
+        let Some(address) = person.profile.address.clone() else {
+            return Err(refused(Reason::NoAddress));
+        };
+        if self.is_forbidden(&person.profile) {
+            return Err(refused(Reason::ProviderForbids));
+        }
+        self.timely(&person.profile, choice, now)?;
+        let variant = &campaign.variants[usize::from(choice.variant_index)];
+        let Ok(rendered) = variant.render(&person.profile.attributes) else {
+            return Err(refused(Reason::MissingParameter));
+        };
+        Ok(Parcel {
+            key: message_key(&campaign.name, person.id),
+            recipient: person.key.clone(),
+            address,
+            zone: person.profile.zone.map_or(ctx.config.time_zone, |zone| zone.tz),
+            campaign: campaign.name.clone(),
+            category: campaign.category,
+            variant: variant.name.clone(),
+            content: variant.content.clone(),
+            template: variant.template.clone(),
+            language: variant.language.clone().or_else(|| campaign.fallback_language.clone()),
+            rendered,
+            media_url: variant.media_url.clone(),
+            media_handle: None,
+            free_form: false,
+            attempt: row.attempts,
+            due_at: choice.send_at,
+            at: now,
+        })
+    }
+
+    /// WhatsApp carries no marketing to people with a number of the United States.
+    fn is_forbidden(self, profile: &Profile) -> bool {
+        self.config.kind.channel() == "whatsapp"
+            && self.campaign.category == Category::Marketing
+            && profile
+                .address
+                .as_ref()
+                .and_then(dialling_country)
+                .is_some_and(|country| country.as_str() == "US")
+    }
+
+    /// Whether window, lateness and quiet hours let a message out at `now`.
+    pub(super) fn timely(
+        self,
+        profile: &Profile,
+        choice: &Choice,
+        now: Instant,
+    ) -> Result<(), Settled> {
+        let zone = profile.zone.map_or(self.ctx.config.time_zone, |zone| zone.tz);
+        let (opens, closes) = window::span(&self.campaign.window, zone);
+        if now >= closes {
+            return Err(settle_as(State::Expired, Some(Reason::WindowOver)));
+        }
+        let lateness = now - choice.send_at;
+        let late = lateness.to_std().is_ok_and(|lateness| lateness > self.ctx.config.max_lateness)
+            || !self.in_its_hour(choice, now);
+        let end = now + CALL_MARGIN;
+        let quiet = || quiet(self.ctx, self.campaign, self.config, profile);
+        if late || now < opens || end > closes || quiet().forbids_span(now, end, zone).is_some() {
+            return Err(undecided(Reason::MovedLate, None));
+        }
+        Ok(())
+    }
+
+    /// Whether a message that leaves at `at` takes the room that was planned for it: where an hour
+    /// holds so many, another hour's is not to be had without a new decision.
+    fn in_its_hour(self, choice: &Choice, at: Instant) -> bool {
+        let hour = |at: Instant| at.timestamp().div_euclid(3600);
+        self.campaign.capacity.per_hour.is_none() || hour(choice.send_at) == hour(at)
+    }
+
+    /// A short wait is waited for within the same slot's lateness; a longer one is a new decision.
+    pub(super) fn put_off(
+        self,
+        profile: &Profile,
+        choice: &Choice,
+        until: Instant,
+        attempt: Attempt,
+    ) -> Settled {
+        let zone = profile.zone.map_or(self.ctx.config.time_zone, |zone| zone.tz);
+        let lateness = (until - choice.send_at).to_std().unwrap_or_default();
+        let near = lateness <= self.ctx.config.max_lateness
+            && self.in_its_hour(choice, until)
+            && until < window::span(&self.campaign.window, zone).1;
+        let again_at = near.then_some(until);
+        Settled { again_at, attempt, ..undecided(Reason::MovedThrottled, Some(until)) }
+    }
+}
+
+/// The quiet hours that bind a campaign for one person.
+fn quiet(ctx: &Ctx, campaign: &Campaign, config: &ProviderConfig, profile: &Profile) -> Quiet {
+    let inferred = infer(profile.country.as_ref(), profile.address.as_ref());
+    let country = profile.country.as_ref().or(inferred.as_ref().map(|known| &known.country));
+    let case = Case {
+        country,
+        region: inferred.as_ref().and_then(|known| known.region),
+        channel: config.kind.channel(),
+        category: campaign.category,
+    };
+    Quiet::new(&ctx.rules, case, campaign.quiet_hours, ctx.config.quiet_hours)
+}
+
+pub(super) fn settle_as(state: State, reason: Option<Reason>) -> Settled {
+    Settled { state, reason, again_at: None, not_before: None, attempt: Attempt::Made }
+}
+
+pub(super) fn refused(reason: Reason) -> Settled {
+    settle_as(State::Refused, Some(reason))
+}
+
+pub(super) fn undecided(reason: Reason, not_before: Option<Instant>) -> Settled {
+    Settled { not_before, ..settle_as(State::Planned, Some(reason)) }
+}
+
+/// As if it had not been claimed.
+pub(super) fn given_back(choice: &Choice) -> Settled {
+    Settled {
+        again_at: Some(choice.send_at),
+        attempt: Attempt::NotMade,
+        ..settle_as(State::Planned, None)
+    }
+}

@@ -1,0 +1,208 @@
+//! What follows from a provider's answer: the settlement of the message, and what it says of the
+//! person, the template and the account.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::batch::Batch;
+use super::check::{Check, given_back, refused, settle_as, undecided};
+use crate::model::campaign::Campaign;
+use crate::model::consent::ConsentEntry;
+use crate::model::delivery::{Choice, Reason, State};
+use crate::model::ids::RecipientId;
+use crate::model::message::{Message, Response};
+use crate::model::recipient::{Address, Locale, Profile};
+use crate::model::time::Instant;
+use crate::provider::{Never, Outcome, Parcel, Scope};
+use crate::store::{Attempt, Claim, DeliveryRow, MessageRow, Settled, StoreError};
+use crate::work::channel;
+
+/// Tries of one message that a provider puts off for this person.
+const ATTEMPTS_MAX: u32 = 5;
+/// Days on which a person who gets too much marketing is tried.
+const DAYS_MAX: u32 = 3;
+
+/// What became of one message, and what is to be kept of it.
+pub(super) struct Done {
+    pub(super) recipient: RecipientId,
+    pub(super) settled: Settled,
+    sent: Option<MessageRow>,
+    follow: Option<Follow>,
+}
+
+/// What an answer says of more than its message.
+enum Follow {
+    /// A template (`""`: everything) asked to wait.
+    Pause(String, Instant),
+    /// The provider calls the person so.
+    Alias(Address),
+    /// The person is not to be written to again.
+    Withdraw(ConsentEntry),
+    /// The template is refused.
+    Park(String, Option<Locale>, String),
+    /// The service window is closed.
+    Close,
+    /// A file must be handed over again.
+    Forget(String),
+    /// The account is stopped.
+    Stop(String, String),
+}
+
+impl Done {
+    pub(super) fn plain(recipient: RecipientId, settled: Settled) -> Self {
+        Self { recipient, settled, sent: None, follow: None }
+    }
+}
+
+impl Check<'_> {
+    pub(super) fn conclude(
+        self,
+        row: &DeliveryRow,
+        choice: &Choice,
+        profile: &Profile,
+        parcel: &Parcel,
+        outcome: Outcome,
+    ) -> Done {
+        let recipient = row.delivery.recipient;
+        let with = |settled, follow| Done { recipient, settled, sent: None, follow };
+        let kept = |settled, id, alias: Option<Address>| {
+            let message = sent_message(self.campaign, parcel, choice);
+            let sent = Some(MessageRow { recipient, message, provider_message: id });
+            Done { recipient, settled, sent, follow: alias.map(Follow::Alias) }
+        };
+        let template = parcel.template.clone().filter(|_| !parcel.free_form);
+        match outcome {
+            Outcome::Accepted { id, alias } => kept(settle_as(State::Sent, None), id, alias),
+            Outcome::Held { id } => {
+                kept(settle_as(State::Held, Some(Reason::HeldByProvider)), id, None)
+            }
+            Outcome::Later { whom: Scope::Recipient, .. }
+            | Outcome::NeedsTemplate
+            | Outcome::StaleMedia
+                if row.attempts >= ATTEMPTS_MAX =>
+            {
+                with(settle_as(State::Failed, Some(Reason::AttemptsExhausted)), None)
+            }
+            Outcome::Later { until, whom } => {
+                let (attempt, follow) = match whom {
+                    Scope::Recipient => (Attempt::Made, None),
+                    Scope::Template => {
+                        (Attempt::NotMade, template.map(|name| Follow::Pause(name, until)))
+                    }
+                    Scope::Provider => {
+                        (Attempt::NotMade, Some(Follow::Pause(String::new(), until)))
+                    }
+                };
+                with(self.put_off(profile, choice, until, attempt), follow)
+            }
+            Outcome::AnotherDay { until } => {
+                let again = undecided(Reason::MovedThrottled, Some(until));
+                let last = settle_as(State::Failed, Some(Reason::AttemptsExhausted));
+                with(if row.attempts >= DAYS_MAX { last } else { again }, None)
+            }
+            Outcome::RefusedPerson { never, code } => {
+                let source =
+                    format!("{} {}", self.campaign.provider, code.as_deref().unwrap_or("refused"));
+                let follow = (never == Never::Ever).then(|| {
+                    let evidence = parcel.key.to_string();
+                    Follow::Withdraw(channel::withdrawal(source, evidence, parcel.at))
+                });
+                with(refused(Reason::RecipientRefused), follow)
+            }
+            Outcome::RefusedTemplate { code } => match template {
+                // parked: the plan falls back to another variant, or refuses
+                Some(name) => {
+                    let code = code.unwrap_or_else(|| "refused".to_owned());
+                    let follow = Follow::Park(name, parcel.language.clone(), code);
+                    with(undecided(Reason::MovedThrottled, None), Some(follow))
+                }
+                None => with(refused(Reason::TemplateRefused), None),
+            },
+            Outcome::NeedsTemplate => {
+                with(self.put_off(profile, choice, parcel.at, Attempt::Made), Some(Follow::Close))
+            }
+            Outcome::StaleMedia => {
+                let follow = parcel.media_url.clone().map(Follow::Forget);
+                with(self.put_off(profile, choice, parcel.at, Attempt::Made), follow)
+            }
+            Outcome::Stopped { code, advice } => {
+                with(given_back(choice), Some(Follow::Stop(code, advice)))
+            }
+            Outcome::Failed => with(settle_as(State::Failed, Some(Reason::ProviderFailure)), None),
+            Outcome::InDoubt => with(settle_as(State::InDoubt, Some(Reason::AnswerLost)), None),
+        }
+    }
+}
+
+impl Batch<'_> {
+    /// Settles a batch in one transaction; returns how many were sent.
+    pub(super) async fn settle(&self, claim: &Claim, done: &[Done]) -> Result<usize, StoreError> {
+        let (ctx, provider) = (self.ctx, &self.row.campaign.provider);
+        let now = ctx.clock.now();
+        let mut alike: BTreeMap<Settled, Vec<RecipientId>> = BTreeMap::new();
+        let mut sent: HashMap<RecipientId, &MessageRow> = HashMap::new();
+        for done in done {
+            alike.entry(done.settled).or_default().push(done.recipient);
+            sent.extend(done.sent.as_ref().map(|row| (done.recipient, row)));
+        }
+        let mut tx = ctx.store.begin().await?;
+        let mut kept = Vec::with_capacity(sent.len());
+        for (settled, recipients) in alike {
+            for id in tx.settle(self.row.id, claim, settled, &recipients, now).await? {
+                kept.extend(sent.remove(&id).cloned());
+            }
+        }
+        tx.put_messages(&kept, now).await?;
+        let mut pauses: BTreeMap<&str, Instant> = BTreeMap::new();
+        let (mut withdrawn, mut aliases) = (Vec::new(), Vec::new());
+        let mut parked: BTreeMap<(&str, Option<&Locale>), &str> = BTreeMap::new();
+        let mut stops: BTreeMap<&str, &str> = BTreeMap::new();
+        for (id, follow) in done.iter().filter_map(|d| Some((d.recipient, d.follow.as_ref()?))) {
+            match follow {
+                Follow::Pause(template, until) => {
+                    let end = pauses.entry(template).or_insert(*until);
+                    *end = (*until).max(*end);
+                }
+                Follow::Alias(alias) => aliases.push((alias.clone(), id)),
+                Follow::Withdraw(entry) => withdrawn.push((id, entry.clone())),
+                Follow::Park(template, language, code) => {
+                    parked.insert((template, language.as_ref()), code);
+                }
+                Follow::Close => tx.close_service_window(provider, id).await?,
+                Follow::Forget(url) => tx.drop_media_handle(provider, url).await?,
+                Follow::Stop(code, advice) => {
+                    stops.insert(code, advice);
+                }
+            }
+        }
+        for (template, until) in pauses {
+            tx.pause_provider(provider, template, until).await?;
+        }
+        aliases.sort();
+        aliases.dedup_by(|one, other| one.0 == other.0);
+        tx.put_aliases(provider, &aliases).await?;
+        tx.append_consent(&withdrawn).await?;
+        for (template, code) in parked {
+            channel::park(ctx, &mut tx, provider, template, code).await?;
+        }
+        for (code, advice) in stops {
+            channel::stop(ctx, &mut tx, provider, code, advice).await?;
+        }
+        tx.commit().await?;
+        Ok(kept.len())
+    }
+}
+
+/// The message as history keeps it.
+fn sent_message(campaign: &Campaign, parcel: &Parcel, choice: &Choice) -> Message {
+    Message {
+        key: parcel.key.clone(),
+        campaign: Some(campaign.name.to_string()),
+        channel: Some(campaign.provider.to_string()),
+        category: Some(campaign.category),
+        media: Some(parcel.content.media),
+        style: parcel.content.style.clone(),
+        sent_at: parcel.at,
+        response: Response::default(),
+        propensity: choice.propensity,
+    }
+}

@@ -1,0 +1,77 @@
+//! Messages go out: claim, call, settle.
+//!
+//! A batch is claimed with a lease that has an end; each message is checked once more and admitted
+//! under the provider's limits in the same transaction; then each is handed to the provider with no
+//! transaction open, and the batch is settled by whoever shows the claim. What follows when the
+//! daemon dies:
+//!
+//! | it died                            | then                                                  |
+//! |------------------------------------|-------------------------------------------------------|
+//! | before the claim is committed      | nothing happened; the next claim takes the message    |
+//! | between claim and call             | the lease ends, the message is in doubt               |
+//! | between call and settlement        | the same: nobody can tell the two apart               |
+//! | while the settlement is committed  | the database knows: settled, or in doubt as above     |
+//! | after the settlement               | nothing; the message is settled                       |
+//!
+//! And when it does not die:
+//!
+//! | what happened                      | then                                                  |
+//! |------------------------------------|-------------------------------------------------------|
+//! | it was frozen past its lease       | what it had not called is not called: the lease is    |
+//! |                                    | looked at before each call                            |
+//! | the answer was lost                | the message is in doubt at once                       |
+//! | the database went away             | calls in flight finish, and their settlement is tried |
+//! |                                    | until the lease ends; then they are in doubt          |
+//! | a settlement comes after the lease | it counts, as long as nobody gave the message up      |
+//!
+//! A message in doubt is not sent again. It is settled by the provider's word when that comes (see
+//! [`receive`](super::receive)), and given up after the provider's grace time (see
+//! [`tend`](super::tend)); only a utility message is sent again, where the settings say so.
+
+mod admission;
+mod batch;
+mod check;
+mod conclude;
+
+use tokio::sync::watch;
+
+use super::{Ctx, Report};
+use crate::model::ids::Name;
+use crate::store::{CampaignStatus, StoreError};
+
+pub(super) use admission::{interval_us, number_account, told_limit_mark};
+
+/// Sends what is due, one batch a campaign. When `stop` turns true, nothing more is called: calls
+/// in flight finish, and what was claimed but not called is given back.
+pub async fn run(ctx: &Ctx, stop: &watch::Receiver<bool>) -> Result<Report, StoreError> {
+    let mut report = Report::default();
+    for name in ctx.providers.keys() {
+        report = report.and(of_provider(ctx, name, stop).await?);
+    }
+    Ok(report)
+}
+
+/// The same for the campaigns of one provider, so that a slow one holds up nobody else's.
+pub async fn of_provider(
+    ctx: &Ctx,
+    name: &Name,
+    stop: &watch::Receiver<bool>,
+) -> Result<Report, StoreError> {
+    let mut report = Report::default();
+    let (Some(provider), Some(config)) = (ctx.providers.get(name), ctx.config.providers.get(name))
+    else {
+        return Ok(report);
+    };
+    for row in ctx.store.campaigns().await? {
+        if row.campaign.provider != *name
+            || row.status != CampaignStatus::Active
+            || row.planned_at.is_none()
+            || *stop.borrow()
+        {
+            continue;
+        }
+        let batch = batch::Batch { ctx, row: &row, provider: provider.as_ref(), config, stop };
+        report = report.and(batch.run().await?);
+    }
+    Ok(report)
+}

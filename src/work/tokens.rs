@@ -1,0 +1,103 @@
+//! Tokens for the API: made by chance, shown once, kept as hashes, taken back at any time.
+
+use rand::RngCore;
+use sha2::{Digest, Sha256};
+
+use super::{Ctx, audit};
+use crate::model::content::word_type;
+use crate::model::ids::Name;
+use crate::store::{StoreError, TokenRow};
+
+word_type! {
+    /// What a token allows.
+    Scope, "scope", "one of read, submit, operate" {
+        /// To look.
+        Read = "read",
+        /// To submit campaigns.
+        Submit = "submit",
+        /// To pause, resume and cancel campaigns.
+        Operate = "operate",
+    }
+}
+
+/// A token in use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    /// Its name.
+    pub name: String,
+    /// What it allows.
+    pub scopes: Vec<Scope>,
+}
+
+impl Token {
+    /// How the audit trail calls who uses it.
+    pub fn actor(&self) -> String {
+        format!("token {}", self.name)
+    }
+}
+
+/// What every token begins with, so that it is known where it leaks.
+const PREFIX: &str = "opportune_";
+
+/// The hash under which a token is kept. Tokens are long and made by chance, so that no slow hash
+/// is needed against guessing.
+fn hash(secret: &str) -> String {
+    use std::fmt::Write;
+    Sha256::digest(secret.as_bytes()).iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("writing to a string does not fail");
+        text
+    })
+}
+
+/// Makes a token; the secret, which is kept nowhere, or `None` when the name is taken.
+pub async fn create(
+    ctx: &Ctx,
+    name: &Name,
+    scopes: &[Scope],
+    actor: &str,
+) -> Result<Option<String>, StoreError> {
+    use std::fmt::Write;
+    let mut chance = [0_u8; 32];
+    rand::rngs::OsRng.fill_bytes(&mut chance);
+    let secret = chance.iter().fold(PREFIX.to_owned(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("writing to a string does not fail");
+        text
+    });
+    let words: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
+    let mut tx = ctx.store.begin().await?;
+    let now = ctx.clock.now();
+    if !tx.add_token(name, &hash(&secret), &words.join(" "), now).await? {
+        return Ok(None);
+    }
+    audit::note(ctx, &mut tx, actor, "create token", name.as_str(), &words.join(" ")).await?;
+    tx.commit().await?;
+    Ok(Some(secret))
+}
+
+/// The token with a secret.
+pub async fn find(ctx: &Ctx, secret: &str) -> Result<Option<Token>, StoreError> {
+    if !secret.starts_with(PREFIX) {
+        return Ok(None);
+    }
+    let found = ctx.store.token_by_hash(&hash(secret)).await?;
+    Ok(found.map(|row| Token {
+        name: row.name,
+        scopes: row.scopes.iter().filter_map(|scope| scope.parse().ok()).collect(),
+    }))
+}
+
+/// All tokens, without their secrets.
+pub async fn list(ctx: &Ctx) -> Result<Vec<TokenRow>, StoreError> {
+    ctx.store.tokens().await
+}
+
+/// Takes a token back at once; false when there is none in use of that name.
+pub async fn revoke(ctx: &Ctx, name: &Name, actor: &str) -> Result<bool, StoreError> {
+    let mut tx = ctx.store.begin().await?;
+    let revoked = tx.revoke_token(name, ctx.clock.now()).await?;
+    if revoked {
+        audit::note(ctx, &mut tx, actor, "revoke token", name.as_str(), "").await?;
+    }
+    tx.commit().await?;
+    Ok(revoked)
+}
