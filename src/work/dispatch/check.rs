@@ -1,18 +1,18 @@
 //! The last look before a call: what was true when it was planned may not be true now.
 
-use crate::calendar::infer::{dialling_country, infer};
+use crate::calendar::infer::infer;
 use crate::calendar::law::Case;
 use crate::calendar::quiet::Quiet;
 use crate::calendar::window;
 use crate::config::ProviderConfig;
 use crate::model::campaign::Campaign;
-use crate::model::content::Category;
 use crate::model::delivery::{Choice, Reason, State, message_key};
 use crate::model::recipient::{Profile, Recipient};
 use crate::model::time::Instant;
 use crate::provider::Parcel;
 use crate::store::{Attempt, DeliveryRow, Settled};
 use crate::work::Ctx;
+use crate::work::plan::taken::is_forbidden;
 
 /// Between the last look at the clock and the provider's; quiet hours begin that much earlier.
 const CALL_MARGIN: chrono::TimeDelta = chrono::TimeDelta::seconds(2);
@@ -41,7 +41,7 @@ impl Check<'_> {
         let Some(address) = person.profile.address.clone() else {
             return Err(refused(Reason::NoAddress));
         };
-        if self.is_forbidden(&person.profile) {
+        if is_forbidden(self.config, campaign, &person.profile) {
             return Err(refused(Reason::ProviderForbids));
         }
         self.timely(&person.profile, choice, now)?;
@@ -68,17 +68,6 @@ impl Check<'_> {
             due_at: choice.send_at,
             at: now,
         })
-    }
-
-    /// WhatsApp carries no marketing to people with a number of the United States.
-    fn is_forbidden(self, profile: &Profile) -> bool {
-        self.config.kind.channel() == "whatsapp"
-            && self.campaign.category == Category::Marketing
-            && profile
-                .address
-                .as_ref()
-                .and_then(dialling_country)
-                .is_some_and(|country| country.as_str() == "US")
     }
 
     /// Whether window, lateness and quiet hours let a message out at `now`.
