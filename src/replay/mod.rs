@@ -30,6 +30,18 @@ pub enum ReplayError {
     Plan(#[from] PlanError),
 }
 
+/// Sends what is due; where a provider's rate asks to wait a moment, the clock moves on by it.
+async fn send_due(ctx: &Ctx, stop: &watch::Receiver<bool>) -> Result<(), StoreError> {
+    loop {
+        let report = dispatch::run(ctx, stop).await?;
+        match report.not_before {
+            Some(at) => ctx.clock.advance_to(at),
+            None if report.more => {}
+            None => return Ok(()),
+        }
+    }
+}
+
 /// Runs the steps until the virtual clock shows `until`; `tick` is told the time.
 pub async fn drive(
     ctx: &Ctx,
@@ -43,7 +55,7 @@ pub async fn drive(
         receive::collect(ctx).await?;
         tend::run(ctx).await?;
         plan::run(ctx).await?;
-        while dispatch::run(ctx, &stop).await?.more {}
+        send_due(ctx, &stop).await?;
         if now >= until {
             return Ok(());
         }

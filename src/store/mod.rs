@@ -17,6 +17,7 @@ mod history;
 mod models;
 mod pauses;
 mod recipients;
+mod sent;
 mod standing;
 mod workspace;
 
