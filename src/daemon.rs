@@ -1,8 +1,8 @@
 //! The background service: bells, the loops that they wake, and the listener.
 //!
 //! tokio-cron-scheduler only rings. Loops run steps: some for each provider that send, one that
-//! receives and tends, one that plans and learns, so that neither a long fit nor a slow provider
-//! holds up another's message. SIGTERM and SIGINT stop softly: no new claims, calls
+//! receives and tends, one that plans, one that learns, so that neither a long fit nor a slow
+//! provider holds up a message or a plan. SIGTERM and SIGINT stop softly: no new claims, calls
 //! in flight finish, the listener answers what it has begun; a second signal stops at once.
 
 use std::sync::Arc;
@@ -18,7 +18,8 @@ use crate::model::ids::Name;
 use crate::provider::Meter;
 use crate::store::StoreError;
 use crate::web::{self, ListenError};
-use crate::work::{Ctx, dispatch, forward, learn, plan, receive, tend};
+use crate::work::learn::{self, Depth, LearnError};
+use crate::work::{Ctx, dispatch, forward, plan, receive, tend};
 
 /// How often the sending loop looks around when nothing rings.
 const TICK: TimeDelta = TimeDelta::seconds(1);
@@ -36,8 +37,10 @@ pub enum DaemonError {
     #[error(transparent)]
     Listen(#[from] ListenError),
     /// The bell.
-    #[error("could not set the bell {expression:?} of daemon.learn_bell")]
+    #[error("could not set the bell {expression:?} of daemon.{key}")]
     Bell {
+        /// Which setting.
+        key: &'static str,
         /// As it stands in the settings.
         expression: String,
         /// Why.
@@ -54,8 +57,8 @@ pub async fn run(mut ctx: Ctx) -> Result<(), DaemonError> {
     let meter = Meter::default();
     ctx.providers = Arc::new(meter.over(&ctx.providers));
     let listener = web::bind(&ctx).await?;
-    let learn_bell = Arc::new(Notify::new());
-    let mut bells = set_bells(&ctx, Arc::clone(&learn_bell)).await?;
+    let learn_bells = Arc::new(LearnBells::default());
+    let mut bells = set_bells(&ctx, &learn_bells).await?;
     let (stopper, stop) = watch::channel(false);
     let mut terminate = signal(SignalKind::terminate()).map_err(DaemonError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::Signals)?;
@@ -70,14 +73,15 @@ pub async fn run(mut ctx: Ctx) -> Result<(), DaemonError> {
     }
     let sending = sending.join_all();
     let receiving = tokio::spawn(receive_and_tend(ctx.clone(), stop.clone()));
-    let thinking = tokio::spawn(think(ctx, learn_bell, stop));
+    let learning = tokio::spawn(learn(ctx.clone(), learn_bells, stop.clone()));
+    let thinking = tokio::spawn(think(ctx, stop));
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
     tracing::info!("stopping: no new claims, what is in flight finishes");
     stopper.send_replace(true);
-    let soft = async { tokio::join!(serving, sending, receiving, thinking) };
+    let soft = async { tokio::join!(serving, sending, receiving, thinking, learning) };
     tokio::select! {
         _ = soft => {}
         _ = terminate.recv() => tracing::warn!("stopped at once by a second signal"),
@@ -88,13 +92,33 @@ pub async fn run(mut ctx: Ctx) -> Result<(), DaemonError> {
     Ok(())
 }
 
-async fn set_bells(ctx: &Ctx, learn: Arc<Notify>) -> Result<JobScheduler, DaemonError> {
-    let expression = ctx.config.learn_bell.clone();
-    let failed = |cause| DaemonError::Bell { expression: expression.clone(), cause };
-    let bells = JobScheduler::new().await.map_err(failed)?;
-    let job = Job::new(expression.as_str(), move |_, _| learn.notify_one()).map_err(failed)?;
-    bells.add(job).await.map_err(failed)?;
-    bells.start().await.map_err(failed)?;
+/// What rings for learning: the night, and the hours between nights.
+#[derive(Default)]
+struct LearnBells {
+    fit: Notify,
+    refresh: Notify,
+}
+
+async fn set_bells(ctx: &Ctx, learn: &Arc<LearnBells>) -> Result<JobScheduler, DaemonError> {
+    type Bell = fn(&LearnBells) -> &Notify;
+    let set: [(&str, &str, Bell); 2] = [
+        ("learn_bell", &ctx.config.learn_bell, |bells| &bells.fit),
+        ("refresh_bell", &ctx.config.refresh_bell, |bells| &bells.refresh),
+    ];
+    let failed = |key, expression: &str| {
+        let expression = expression.to_owned();
+        move |cause| DaemonError::Bell { key, expression, cause }
+    };
+    let (key, expression, _) = set[0];
+    let bells = JobScheduler::new().await.map_err(failed(key, expression))?;
+    for (key, expression, bell) in set {
+        let learn = Arc::clone(learn);
+        let job = Job::new(expression, move |_, _| bell(&learn).notify_one());
+        let job = job.map_err(failed(key, expression))?;
+        bells.add(job).await.map_err(failed(key, expression))?;
+    }
+    let (key, expression, _) = set[0];
+    bells.start().await.map_err(failed(key, expression))?;
     Ok(bells)
 }
 
@@ -136,26 +160,37 @@ async fn receive_and_tend(ctx: Ctx, stop: watch::Receiver<bool>) {
     }
 }
 
-/// Plans, and learns when the bell rings.
-async fn think(ctx: Ctx, learn_bell: Arc<Notify>, stop: watch::Receiver<bool>) {
+/// Plans what needs it.
+async fn think(ctx: Ctx, stop: watch::Receiver<bool>) {
     while !*stop.borrow() {
         if let Err(error) = plan::run(&ctx).await {
             tracing::error!(error = &error as &dyn std::error::Error, "planning failed");
         }
         let next = ctx.clock.now() + PLAN_EVERY;
-        tokio::select! {
-            () = wait_until(&ctx, next, &stop) => {}
-            () = learn_bell.notified() => match learn::run(&ctx, None, false, |_, _| {}).await {
-                Ok(learned) => tracing::info!(
-                    version = learned.version,
-                    messages = learned.messages,
-                    activities = learned.activities,
-                    "learned"
-                ),
-                Err(error) => {
-                    tracing::error!(error = &error as &dyn std::error::Error, "learning failed");
-                }
-            },
+        wait_until(&ctx, next, &stop).await;
+    }
+}
+
+/// Learns when a bell rings.
+async fn learn(ctx: Ctx, bells: Arc<LearnBells>, mut stop: watch::Receiver<bool>) {
+    loop {
+        let depth = tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return,
+            () = bells.fit.notified() => Depth::Fit,
+            () = bells.refresh.notified() => Depth::Refresh,
+        };
+        match learn::run(&ctx, None, depth, |_, _| {}).await {
+            Ok(learned) => tracing::info!(
+                version = learned.version,
+                outcome = ?learned.outcome,
+                messages = learned.messages,
+                activities = learned.activities,
+                "learned"
+            ),
+            Err(LearnError::Busy) => tracing::info!("another process is learning"),
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "learning failed");
+            }
         }
     }
 }

@@ -14,8 +14,9 @@ use opportune::calendar::zone::local;
 use opportune::model::campaign::QuietHours;
 use opportune::model::content::Category;
 use opportune::model::delivery::{Arm, Reason, State};
+use opportune::model::frequency::{Cap, Taken};
 use opportune::model::slot::{Slot, SlotLength};
-use opportune::plan::{Booking, Cap, Carrier, Plan, Request, Setting, Taken, arm_of, plan, values};
+use opportune::plan::{Booking, Carrier, Plan, Request, Setting, arm_of, plan, values};
 use planning::{Crowd, at, exact, setting};
 
 const EASY: Carrier<'_> =
@@ -70,7 +71,7 @@ fn check(setting: &Setting<'_>, crowd: &Crowd, request: &Request<'_>, plan: &Pla
         let quiet = Quiet::new(setting.rules, case, campaign.quiet_hours, setting.quiet);
         assert!(quiet.forbids_span(from, to, person.zone).is_none(), "in quiet hours");
         for cap in setting.caps {
-            let counts = |t: &&Taken| cap.category.is_none_or(|c| c == t.category);
+            let counts = |t: &&Taken| cap.counts(t.category);
             let mut times: Vec<_> = person.taken.iter().filter(counts).map(|t| t.at).collect();
             if cap.category.is_some_and(|category| category != campaign.category) {
                 continue;

@@ -156,10 +156,19 @@ async fn what_changed_since_is_what_is_handed_over() {
             tx.add_activity(&[(ids[0], at(hour), "session".to_owned())], at(hour)).await.unwrap();
             tx.commit().await.unwrap();
         }
-        let (mut messages, mut signs) = (Vec::new(), 0);
-        store.each_changed_message(at(5), |row| messages.push(row.message)).await.unwrap();
-        store.each_changed_activity(at(5), |_, _, _| signs += 1).await.unwrap();
-        assert_eq!((messages, signs), (vec![message(1)], 1));
+        let mut found = Vec::new();
+        for written in [None, Some(at(5)..at(6)), Some(at(6)..at(9))] {
+            let (mut messages, mut signs) = (Vec::new(), 0);
+            store.each_message(written.clone(), |row| messages.push(row.key)).await.unwrap();
+            store.each_activity(written, |_, _, _| signs += 1).await.unwrap();
+            messages.sort();
+            found.push((messages, signs));
+        }
+        let key = |number| message(number).key.to_string();
+        assert_eq!(found, [(vec![key(0), key(1)], 2), (vec![key(1)], 1), (Vec::new(), 0)]);
+        let second = at(5).timestamp();
+        assert_eq!(store.message_seconds(at(2)).await.unwrap(), [(second, 1, 0)]);
+        assert_eq!(store.activity_seconds(at(1)).await.unwrap().len(), 2);
     })
     .await;
 }

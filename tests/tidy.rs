@@ -22,7 +22,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("daemon", &["model", "provider", "store", "web", "work"]),
     (
         "replay",
-        &["model", "calendar", "clock", "config", "files", "provider", "store", "work", "world"],
+        &[
+            "model", "calendar", "clock", "config", "files", "learn", "provider", "store", "work",
+            "world",
+        ],
     ),
 ];
 

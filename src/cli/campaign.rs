@@ -15,6 +15,7 @@ use crate::model::time::format_instant;
 use crate::store::{CampaignRow, StateCount};
 use crate::work::Ctx;
 use crate::work::campaigns::{self, Results, Standing, Wish};
+use crate::work::plan::{self, Summary};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -24,7 +25,7 @@ pub(super) struct Args {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Validate a campaign file.
+    /// Validate a campaign file, and show what would be planned now.
     Check {
         /// The TOML file; `-` is the standard input.
         file: PathBuf,
@@ -75,6 +76,8 @@ enum Verb {
 struct Checked {
     name: Name,
     stored: bool,
+    /// What would be planned now.
+    plan: Option<Summary>,
 }
 
 impl Show for Checked {
@@ -82,7 +85,8 @@ impl Show for Checked {
         if self.stored {
             format!("Campaign {} is submitted; the daemon plans and sends it.", self.name)
         } else {
-            format!("Campaign {} is good.", self.name)
+            let plan = self.plan.as_ref().map(Show::text).unwrap_or_default();
+            format!("Campaign {} is good. Planned now, it would be:\n\n{plan}", self.name)
         }
     }
 }
@@ -200,12 +204,14 @@ pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
         Verb::Check { file } => {
             let campaign = campaigns::check(&ctx, &read(&file)?).await;
             let campaign = campaign.with_context(|| file.display().to_string())?;
-            env.printer.show(&Checked { name: campaign.name, stored: false })
+            let name = campaign.name.clone();
+            let plan = Some(plan::foresee(&ctx, campaign).await?);
+            env.printer.show(&Checked { name, stored: false, plan })
         }
         Verb::Submit { file } => {
             let campaign = campaigns::submit(&ctx, &read(&file)?, &actor()).await;
             let campaign = campaign.with_context(|| file.display().to_string())?;
-            env.printer.show(&Checked { name: campaign.name, stored: true })
+            env.printer.show(&Checked { name: campaign.name, stored: true, plan: None })
         }
         Verb::List => status(env).await,
         Verb::Show { name } => {

@@ -1,31 +1,80 @@
 //! `learn`, `model`: preferences from history, and the versions of them.
 
 use clap::Subcommand;
+use indicatif::ProgressBar;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::print::{Show, progress, table};
 use super::{BadInput, Env};
 use crate::model::time::{format_instant, parse_instant};
-use crate::work::learn::{self, Learned};
+use crate::store::ModelRow;
+use crate::work::learn::{self, Depth, Learned, Outcome};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// Take this time (RFC 3339) as now, and ignore later rows.
     #[arg(long, value_name = "TIME")]
     as_of: Option<String>,
-    /// Start over from the whole history.
+    /// Start over: read the whole history again, and choose settings.
     #[arg(long)]
     full: bool,
+    /// With --full: keep the settings in use. The same history gives the same preferences.
+    #[arg(long, requires = "full")]
+    keep_settings: bool,
+    /// Only follow the answers that came back since the last fit, as the daemon does between nights.
+    #[arg(long, conflicts_with_all = ["full", "as_of"])]
+    refresh: bool,
 }
 
 impl Show for Learned {
     fn text(&self) -> String {
-        let summary = serde_json::to_string_pretty(&self.summary).unwrap_or_default();
-        format!(
-            "Model version {} is in use. Folded in: {} messages and {} signs of presence of {} \
-             people.\n{summary}",
-            self.version, self.messages, self.activities, self.people
-        )
+        let came_to = match self.outcome {
+            Outcome::Unchanged => "nothing was new",
+            Outcome::Refreshed => "answers since the last fit were followed",
+            Outcome::Fitted => "fitted at the settings in use",
+            Outcome::Tuned => "settings were chosen anew",
+        };
+        let data = &self.summary.data;
+        let mut text = format!(
+            "Model version {} is in use: {came_to}.\nFolded in: {} messages and {} signs of presence \
+             of {} people.\nLearned from: {} messages and {} signs of {} people",
+            self.version,
+            self.messages,
+            self.activities,
+            self.people,
+            data.messages,
+            data.signs,
+            data.people
+        );
+        if let (Some(first), Some(last)) = (data.first, data.last) {
+            text.push_str(&format!(", {} to {}", format_instant(first), format_instant(last)));
+        }
+        text.push_str(".\n");
+        let held_out = &self.summary.held_out;
+        if held_out.people > 0 {
+            text.push_str(&format!("Held out, of {} people:", held_out.people));
+            for (what, figure) in [
+                ("log-loss of the next sign by hour of day", held_out.hour_loss),
+                ("by weekday and four hours", held_out.cell_loss),
+                ("log-likelihood of a message's fate", held_out.message),
+            ] {
+                if let Some(figure) = figure {
+                    text.push_str(&format!(" {what} {figure:.4};"));
+                }
+            }
+            text.pop();
+            text.push_str(" nats.\n");
+        }
+        let shares = self.summary.chronotypes.iter();
+        let shares: Vec<String> =
+            shares.map(|(name, share)| format!("{name} {:.0} %", 100.0 * share)).collect();
+        text.push_str(&format!("Chronotypes: {}.\n", shares.join(", ")));
+        let drift = &self.summary.drift;
+        for words in drift.words() {
+            text.push_str(&format!("- {words}\n"));
+        }
+        text
     }
 }
 
@@ -35,15 +84,27 @@ pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
     if as_of.is_some_and(|as_of| as_of > ctx.clock.now()) {
         anyhow::bail!(BadInput("--as-of lies in the future".to_owned()));
     }
-    let bar = progress("learning", Some(100));
+    let depth = match (args.full, args.keep_settings, args.refresh) {
+        (true, true, _) => Depth::FullAtSettings,
+        (true, false, _) => Depth::Full,
+        (false, _, true) => Depth::Refresh,
+        (false, _, false) => Depth::Fit,
+    };
+    let (bar, tick) = learning_bar("learning");
+    let learned = learn::run(&ctx, as_of, depth, tick).await;
+    bar.finish_and_clear();
+    env.printer.show(&learned?)
+}
+
+/// A bar on the standard error, and what moves it.
+pub(super) fn learning_bar(what: &'static str) -> (ProgressBar, impl FnMut(&str, f64) + use<>) {
+    let bar = progress(what, Some(100));
     let shown = bar.clone();
     let tick = move |phase: &str, share: f64| {
         shown.set_message(phase.to_owned());
         shown.set_position((share * 100.0) as u64);
     };
-    let learned = learn::run(&ctx, as_of, args.full, tick).await;
-    bar.finish_and_clear();
-    env.printer.show(&learned?)
+    (bar, tick)
 }
 
 #[derive(clap::Args)]
@@ -72,24 +133,79 @@ struct Version {
     active: bool,
     created_at: String,
     as_of: String,
-    summary: serde_json::Value,
+    summary: Value,
+}
+
+impl Version {
+    fn new(row: &ModelRow) -> Self {
+        Self {
+            version: row.version,
+            active: row.active,
+            created_at: format_instant(row.created_at),
+            as_of: format_instant(row.as_of),
+            summary: serde_json::from_str(&row.summary).unwrap_or_default(),
+        }
+    }
+
+    fn figure(&self, path: &str) -> String {
+        match self.summary.pointer(path) {
+            Some(Value::Number(number)) if number.is_f64() => {
+                format!("{:.4}", number.as_f64().unwrap_or_default())
+            }
+            Some(Value::Number(number)) => number.to_string(),
+            Some(Value::String(text)) => text.clone(),
+            _ => String::new(),
+        }
+    }
+
+    /// The date of an instant in the summary.
+    fn date(&self, path: &str) -> String {
+        self.figure(path).chars().take(10).collect()
+    }
+
+    fn settings(&self) -> String {
+        let number = |path: &str| self.summary.pointer(path).and_then(Value::as_f64);
+        let Some(classes) = number("/settings/settings/classes") else { return String::new() };
+        let half_life = match number("/settings/settings/half_life") {
+            Some(days) if days < 1e6 => format!("half-life {days} days"),
+            _ => "no fading".to_owned(),
+        };
+        format!("up to {classes} chronotypes, {half_life}, of {}", self.date("/tuned/as_of"))
+    }
 }
 
 impl Show for Versions {
     fn text(&self) -> String {
-        let mut shown = table(&["version", "in use", "as of", "people", "messages", "hour loss"]);
+        let mut shown = table(&[
+            "version",
+            "in use",
+            "as of",
+            "outcome",
+            "data from",
+            "to",
+            "people",
+            "messages",
+            "signs",
+            "hour loss",
+            "cell loss",
+            "message fit",
+            "settings",
+        ]);
         for version in &self.0 {
-            let figure = |path: &str| match version.summary.pointer(path) {
-                Some(serde_json::Value::Number(number)) => number.to_string(),
-                _ => String::new(),
-            };
             shown.add_row([
                 version.version.to_string(),
                 if version.active { "yes" } else { "" }.to_owned(),
                 version.as_of.clone(),
-                figure("/data/people"),
-                figure("/data/messages"),
-                figure("/held_out/hour_loss"),
+                version.figure("/outcome"),
+                version.date("/data/first"),
+                version.date("/data/last"),
+                version.figure("/data/people"),
+                version.figure("/data/messages"),
+                version.figure("/data/signs"),
+                version.figure("/held_out/hour_loss"),
+                version.figure("/held_out/cell_loss"),
+                version.figure("/held_out/message"),
+                version.settings(),
             ]);
         }
         shown.to_string()
@@ -107,12 +223,5 @@ pub(super) async fn model(args: ModelArgs, env: &Env) -> anyhow::Result<()> {
         let subject = format!("model {version}");
         crate::work::audit::record(&ctx, &super::actor(), "roll back", &subject, "").await?;
     }
-    let version = |row: crate::store::ModelRow| Version {
-        version: row.version,
-        active: row.active,
-        created_at: format_instant(row.created_at),
-        as_of: format_instant(row.as_of),
-        summary: serde_json::from_str(&row.summary).unwrap_or_default(),
-    };
-    env.printer.show(&Versions(ctx.store.models().await?.into_iter().map(version).collect()))
+    env.printer.show(&Versions(ctx.store.models().await?.iter().map(Version::new).collect()))
 }

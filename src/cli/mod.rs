@@ -9,6 +9,8 @@ mod campaign;
 mod consent;
 mod daemon;
 mod demo;
+mod evaluate;
+mod forecast;
 mod import;
 mod init;
 mod insights;
@@ -17,6 +19,7 @@ mod plan;
 mod preferences;
 pub mod print;
 mod recipient;
+mod replay;
 mod token;
 
 use std::path::PathBuf;
@@ -32,6 +35,7 @@ use crate::model::Invalid;
 use crate::model::campaign::CampaignError;
 use crate::model::ids::RecipientKey;
 use crate::model::recipient::Recipient;
+use crate::replay::scenario::ScenarioError;
 use crate::store::{Create, Store, StoreError};
 use crate::work::Ctx;
 use crate::work::campaigns::SubmitError;
@@ -71,6 +75,8 @@ enum Verb {
     Learn(learn::Args),
     /// The versions of what was learned.
     Model(learn::ModelArgs),
+    /// How well the model foretells your own history, beside the naive methods.
+    Evaluate(evaluate::Args),
     /// What a marketer should know of the population.
     Insights,
     /// What is known of people's habits.
@@ -83,6 +89,8 @@ enum Verb {
     Explain(plan::ExplainArgs),
     /// Run the background service: plans, sends, receives, learns.
     Daemon,
+    /// Replay scenarios on a virtual clock.
+    Replay(replay::Args),
     /// How every campaign stands.
     Status,
     /// Who paused, resumed, cancelled, rolled back or changed consent, and when.
@@ -109,12 +117,14 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Verb::Import(args) => import::run(args, &env).await,
         Verb::Learn(args) => learn::run(args, &env).await,
         Verb::Model(args) => learn::model(args, &env).await,
+        Verb::Evaluate(args) => evaluate::run(args, &env).await,
         Verb::Insights => insights::run(&env).await,
         Verb::Preferences(args) => preferences::run(args, &env).await,
         Verb::Campaign(args) => campaign::run(args, &env).await,
         Verb::Plan(args) => plan::run(args, &env).await,
         Verb::Explain(args) => plan::explain(args, &env).await,
         Verb::Daemon => daemon::run(&env).await,
+        Verb::Replay(args) => replay::run(args, &env).await,
         Verb::Status => campaign::status(&env).await,
         Verb::Audit(args) => audit::run(args, &env).await,
         Verb::Token(args) => token::run(args, &env).await,
@@ -149,6 +159,7 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
             || cause.is::<Invalid>()
             || cause.is::<ConfigError>()
             || cause.is::<CampaignError>()
+            || cause.is::<ScenarioError>()
             || matches!(cause.downcast_ref(), Some(SubmitError::File(_) | SubmitError::Unfit(_)))
             || matches!(cause.downcast_ref(), Some(StoreError::Absent { .. }))
             || matches!(cause.downcast_ref(), Some(ImportError::Strict(_)))
@@ -171,12 +182,13 @@ impl Env {
     /// Loads the settings and opens the database; calls no provider and reads no secret.
     async fn ctx(&self) -> anyhow::Result<Ctx> {
         let config = Config::load(&self.config)?;
+        let rules = rules(&config)?;
         let store = Store::open(&config.database_url, Create::No).await?;
         Ok(Ctx {
             store,
             clock: Clock::system(),
             config: Arc::new(config),
-            rules: Arc::new(Rules::built_in()),
+            rules: Arc::new(rules),
             providers: Arc::default(),
             node: crate::work::new_node(),
             judge: None,
@@ -190,6 +202,17 @@ fn actor() -> String {
         Ok(user) if !user.is_empty() => format!("command line, {user}"),
         _ => "command line".to_owned(),
     }
+}
+
+/// The countries' rules, and those that the workspace adds.
+fn rules(config: &Config) -> anyhow::Result<Rules> {
+    let rules = Rules::built_in();
+    let Some(path) = &config.country_rules else { return Ok(rules) };
+    let bad = |cause: &dyn std::fmt::Display| {
+        BadInput(format!("country_rules {}: {cause}", path.display()))
+    };
+    let text = std::fs::read_to_string(path).map_err(|cause| bad(&cause))?;
+    Ok(rules.with(&text).map_err(|cause| bad(&cause))?)
 }
 
 /// Finds the recipient that a verb names.

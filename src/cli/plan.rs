@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::campaign::find_campaign;
-use super::print::{Show, note, table};
-use super::{BadInput, Env};
+use super::print::{Show, note};
+use super::{BadInput, Env, find_recipient};
 use crate::files::{Output, number};
 use crate::model::delivery::message_key;
 use crate::model::ids::{Name, RecipientKey};
@@ -14,7 +14,7 @@ use crate::model::slot::SlotLength;
 use crate::model::time::format_instant;
 use crate::plan::SlotLoad;
 use crate::store::CampaignStatus;
-use crate::work::plan::{self, Desk, Draft, Extent, Summary, local_time};
+use crate::work::plan::{self, Desk, Draft, Extent, local_time};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -34,55 +34,6 @@ pub(super) struct Args {
     dry_run: bool,
 }
 
-impl Show for Summary {
-    fn text(&self) -> String {
-        let mut text = format!(
-            "{}: {} of {} people planned.\n\
-             Value {:.3}; no plan under these limits reaches more than {:.3} (gap {:.4} %).\n\
-             Expected to engage: {:.0} ({:.0} to {:.0}).",
-            self.campaign,
-            self.planned,
-            self.people,
-            self.value,
-            self.bound,
-            100.0 * self.gap,
-            self.expected.mean,
-            self.expected.low,
-            self.expected.high
-        );
-        if self.at_control_time.mean > 0.0 {
-            text.push_str(&format!(
-                " The personalized: {:.0} ({:.0} to {:.0}), at the control time {:.0} ({:.0} to {:.0}).",
-                self.personalized.mean,
-                self.personalized.low,
-                self.personalized.high,
-                self.at_control_time.mean,
-                self.at_control_time.low,
-                self.at_control_time.high
-            ));
-        }
-        if !self.refused.is_empty() {
-            let mut shown = table(&["refused", "people"]);
-            for (reason, people) in &self.refused {
-                shown.add_row([reason, people.to_string().as_str()]);
-            }
-            text.push_str(&format!("\n{shown}"));
-        }
-        text + "\nPlanned sends by local hour:\n" + &bars(&self.by_local_hour)
-    }
-}
-
-/// A line an hour, with a bar as long as its share.
-fn bars(hours: &[u64; 24]) -> String {
-    const WIDTH: u64 = 40;
-    let most = hours.iter().copied().max().unwrap_or(0).max(1);
-    let line = |(hour, count): (usize, &u64)| {
-        let bar = "█".repeat((count * WIDTH / most) as usize);
-        format!("{hour:02}:00 {count:>7} {bar}\n")
-    };
-    hours.iter().enumerate().filter(|(_, count)| **count > 0).map(line).collect()
-}
-
 pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
     let ctx = env.ctx().await?;
     let row = find_campaign(&ctx, &args.name).await?;
@@ -95,13 +46,13 @@ pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
             provider: row.campaign.provider.clone()
         });
     }
-    let rows = vec![(row.clone(), Extent::Everybody)];
-    let desk = Desk::open(&ctx, rows.clone()).await?;
+    let rows = vec![(row, Extent::Everybody)];
+    let planned =
+        if args.dry_run { plan::dry(&ctx, rows).await } else { plan::decide(&ctx, rows).await };
+    let (desk, drafts) = planned?;
     if let Some(path) = &args.values {
         write_values(path, &desk, ctx.config.slot_length)?;
     }
-    let (desk, drafts) = desk.draft().await?;
-    let drafts = if args.dry_run { drafts } else { plan::decide(&ctx, rows).await? };
     for draft in &drafts {
         if let Some(path) = &args.export {
             write_plan(path, &desk, draft, ctx.config.slot_length)?;
@@ -224,13 +175,10 @@ impl Show for Explained {
 pub(super) async fn explain(args: ExplainArgs, env: &Env) -> anyhow::Result<()> {
     let ctx = env.ctx().await?;
     let row = find_campaign(&ctx, &args.name).await?;
-    let (desk, drafts) = Desk::open(&ctx, vec![(row, Extent::Everybody)]).await?.draft().await?;
-    let explained = drafts.first().and_then(|draft| desk.explain(&args.recipient, &draft.plan));
-    let Some(explanation) = explained else {
+    let recipient = find_recipient(&ctx, &args.recipient).await?;
+    let Some(explanation) = plan::explain(&ctx, row, &recipient).await? else {
         let key = args.recipient.as_str();
-        anyhow::bail!(BadInput(format!(
-            "the plan does not decide about {key:?}: not of the audience, or sent already"
-        )));
+        anyhow::bail!(BadInput(format!("{key:?} is not of the audience of {}", args.name)));
     };
     env.printer.show(&Explained {
         campaign: args.name,

@@ -8,9 +8,9 @@ use serde::Serialize;
 use super::print::{Show, note, progress};
 use super::{Env, find_recipient};
 use crate::files::{Output, number};
-use crate::learn::Evidence;
+use crate::learn::{Evidence, Mix};
 use crate::model::ids::RecipientKey;
-use crate::model::preference::WEEK_HOURS;
+use crate::model::preference::{Range, WEEK_HOURS};
 use crate::work::Ctx;
 use crate::work::learn::{InUse, People, subject};
 
@@ -46,45 +46,67 @@ struct Known {
     evidence: f64,
     messages: u32,
     signs_of_presence: u32,
-    presence: Vec<Presence>,
+    /// What was expected before any of it.
+    prior: Mix,
+    /// Lately lives so many hours later than before.
+    moved_hours: Option<i32>,
+    presence: Vec<Figure>,
     tastes: Vec<Taste>,
 }
 
-#[derive(Serialize)]
-struct Presence {
+/// With the ends of the interval that holds it with a probability of 90 %.
+#[derive(Clone, Copy, Serialize)]
+struct Figure {
     mean: f64,
     low: f64,
     high: f64,
+}
+
+impl From<Range> for Figure {
+    fn from(range: Range) -> Self {
+        Self { mean: range.mean.into(), low: range.low.into(), high: range.high.into() }
+    }
 }
 
 #[derive(Serialize)]
 struct Taste {
     content: String,
     relative: f64,
+    low: f64,
+    high: f64,
 }
+
+/// With fewer observations, what others do says as much as they do.
+const THIN: f64 = 5.0;
+/// Hours that are told with their ranges.
+const HOURS_TOLD: usize = 5;
+/// Chronotypes of a mix that are told.
+const MIX_TOLD: usize = 3;
 
 impl Show for Known {
     fn text(&self) -> String {
         let mut text = format!(
-            "{} in {}{}\n{} messages and {} signs of presence, worth {:.1} observations; \
-             chronotype {:?} ({:.0} % sure)\n\n{}",
+            "{} in {}{}\n{} messages and {} signs of presence, worth {:.1} observations today\n",
             self.recipient,
             self.time_zone,
             if self.zone_inferred { " (inferred)" } else { "" },
             self.messages,
             self.signs_of_presence,
             self.evidence,
-            self.chronotype,
-            100.0 * self.chronotype_share,
-            self.week()
         );
-        if let Some(best) =
-            self.presence.iter().enumerate().max_by(|a, b| a.1.mean.total_cmp(&b.1.mean))
-        {
-            let (hour, range) = best;
+        text.push_str(&self.kind());
+        if let Some(hours) = self.moved_hours {
+            let way = if hours > 0 { "later" } else { "earlier" };
+            text.push_str(&format!("Lately seen about {} hours {way} than before\n", hours.abs()));
+        }
+        text.push('\n');
+        text.push_str(&self.week());
+        text.push_str("\nMost present, in % of the week (90 % range):\n");
+        let mut hours: Vec<(usize, &Figure)> = self.presence.iter().enumerate().collect();
+        hours.sort_by(|a, b| b.1.mean.total_cmp(&a.1.mean));
+        for (hour, range) in &hours[..HOURS_TOLD] {
             text.push_str(&format!(
-                "\nMost present {} {:02}:00–{:02}:00: {:.1} % of the week, between {:.1} and {:.1} % \
-                 with 90 % certainty.\n",
+                "  {} {:02}:00–{:02}:00 {:>5.1} ({:.1} to {:.1})\n",
                 DAYS[hour / 24],
                 hour % 24,
                 hour % 24 + 1,
@@ -93,8 +115,12 @@ impl Show for Known {
                 100.0 * range.high
             ));
         }
+        if !self.tastes.is_empty() {
+            text.push_str("\nChance to engage, relative to the person's average (90 % range):\n");
+        }
         for taste in &self.tastes {
-            text.push_str(&format!("{:<20} {:.2} × the average\n", taste.content, taste.relative));
+            let Taste { content, relative, low, high } = taste;
+            text.push_str(&format!("  {content:<20} {relative:.2} ({low:.2} to {high:.2})\n"));
         }
         text
     }
@@ -103,13 +129,36 @@ impl Show for Known {
 const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 
 impl Known {
+    /// Which kind of person this is, and from what that is known.
+    fn kind(&self) -> String {
+        let mut text = String::new();
+        if self.evidence > 0.0 {
+            let share = 100.0 * self.chronotype_share;
+            text.push_str(&format!("Nearest chronotype: {} ({share:.0} %)\n", self.chronotype));
+        }
+        if self.evidence < THIN {
+            let told = self.prior.shares.iter().take(MIX_TOLD);
+            let shares: Vec<String> =
+                told.map(|(name, share)| format!("{name} {:.0} %", 100.0 * share)).collect();
+            let from = if self.prior.from.is_empty() {
+                "everybody".to_owned()
+            } else {
+                format!("people of {}", self.prior.from.join(", "))
+            };
+            let much = if self.evidence > 0.0 { "Little" } else { "Nothing" };
+            let shares = shares.join(", ");
+            text.push_str(&format!("{much} is known: expected as of {from} ({shares}, …)\n"));
+        }
+        text
+    }
+
     /// A heat map of the week: a line a day, a sign an hour.
     fn week(&self) -> String {
         const SHADES: [char; 6] = ['·', '░', '▒', '▓', '█', '█'];
         let most = self.presence.iter().map(|p| p.mean).fold(f64::MIN_POSITIVE, f64::max);
         let mut text = "    0  3  6  9  12 15 18 21\n".to_owned();
         for (day, hours) in DAYS.iter().zip(self.presence.chunks(24)) {
-            let shade = |p: &Presence| SHADES[((p.mean / most * 5.0) as usize).min(5)];
+            let shade = |p: &Figure| SHADES[((p.mean / most * 5.0) as usize).min(5)];
             text.push_str(&format!("{day} {}\n", hours.iter().map(shade).collect::<String>()));
         }
         text
@@ -135,9 +184,9 @@ async fn show(ctx: &Ctx, key: RecipientKey, env: &Env) -> anyhow::Result<()> {
     let asked = subject(&recipient, &evidence, ctx.config.time_zone);
     let preference = model.preference(&asked);
     let ranges = preference.presence_ranges();
-    let taste = |content| Taste {
-        content: ToString::to_string(content),
-        relative: preference.taste(content),
+    let taste = |content| {
+        let Figure { mean, low, high } = preference.taste_range(content).into();
+        Taste { content: ToString::to_string(content), relative: mean, low, high }
     };
     let known = Known {
         recipient: key,
@@ -149,10 +198,9 @@ async fn show(ctx: &Ctx, key: RecipientKey, env: &Env) -> anyhow::Result<()> {
         evidence: preference.evidence(),
         messages: evidence.message_count(),
         signs_of_presence: evidence.presence_count(),
-        presence: ranges
-            .iter()
-            .map(|r| Presence { mean: r.mean.into(), low: r.low.into(), high: r.high.into() })
-            .collect(),
+        prior: model.mix(&asked),
+        moved_hours: model.moved(&asked),
+        presence: ranges.into_iter().map(Figure::from).collect(),
         tastes: preference.contents().map(taste).collect(),
     };
     env.printer.show(&known)

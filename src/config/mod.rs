@@ -7,6 +7,7 @@ mod provider;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono_tz::Tz;
@@ -14,9 +15,11 @@ use serde::Deserialize;
 
 use crate::model::campaign::QuietHours;
 use crate::model::content::word_type;
+use crate::model::frequency::{Cap, RawFrequency};
 use crate::model::ids::Name;
 use crate::model::recipient::parse_zone;
 use crate::model::slot::SlotLength;
+use crate::model::tariff::{Tariff, TariffError};
 
 pub use provider::{
     Canary, InDoubt, Inbound, Limits, PairLimit, ProviderConfig, ProviderKind, Secret, SecretValue,
@@ -66,8 +69,14 @@ pub struct Config {
     pub lanes: usize,
     /// What the daemon may call besides the providers.
     pub outbound: Outbound,
+    /// When answers that came back between nights are learned from, as a cron expression.
+    pub refresh_bell: String,
     /// The workspace's quiet hours.
     pub quiet_hours: Option<QuietHours>,
+    /// How often one person is written to at most.
+    pub frequency: Vec<Cap>,
+    /// A file of rules that add to the countries'.
+    pub country_rules: Option<PathBuf>,
     /// The channels by name.
     pub providers: BTreeMap<Name, ProviderConfig>,
 }
@@ -122,6 +131,24 @@ pub enum ConfigError {
         /// Each with its key.
         problems: Vec<String>,
     },
+    /// A file that the settings name is not there or not readable.
+    #[error("could not read {}, which the settings name", path.display())]
+    Named {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// A table of prices is wrong.
+    #[error("{}", path.display())]
+    Prices {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: TariffError,
+    },
     /// A secret that is not where the settings say.
     #[error("{from} holds no secret; set it, or name another place in the settings")]
     Secret {
@@ -145,7 +172,10 @@ struct RawConfig {
     daemon: RawDaemon,
     #[serde(default)]
     outbound: Outbound,
+    country_rules: Option<PathBuf>,
     quiet_hours: Option<RawQuietHours>,
+    #[serde(default)]
+    frequency: RawFrequency,
     #[serde(default)]
     provider: BTreeMap<Name, RawProvider>,
 }
@@ -164,6 +194,7 @@ struct RawDaemon {
     #[serde(default, with = "humantime_serde")]
     lease: Option<Duration>,
     lanes: Option<usize>,
+    refresh_bell: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -179,10 +210,21 @@ impl Config {
         let text = std::fs::read_to_string(path)
             .map_err(|cause| ConfigError::Read { path: path.to_owned(), cause })?;
         let mut config = Self::parse(&text, path)?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        config.country_rules = config.country_rules.map(|file| folder.join(file));
+        for provider in config.providers.values_mut() {
+            let Some(file) = &provider.prices else { continue };
+            let path = folder.join(file);
+            let text = std::fs::read_to_string(&path)
+                .map_err(|cause| ConfigError::Named { path: path.clone(), cause })?;
+            let tariff =
+                Tariff::from_toml(&text).map_err(|cause| ConfigError::Prices { path, cause })?;
+            provider.tariff = Some(Arc::new(tariff));
+        }
         if let Ok(url) = std::env::var(DATABASE_URL_VARIABLE) {
             config.database_url = url;
         } else if let Some(file) = config.database_url.strip_prefix("sqlite://") {
-            let file = path.parent().unwrap_or(Path::new("")).join(file);
+            let file = folder.join(file);
             config.database_url = format!("sqlite://{}", file.display());
         }
         Ok(config)
@@ -234,6 +276,8 @@ impl RawConfig {
                 .map_err(|problem| wrong.push(format!("quiet_hours: {problem}")))
                 .ok()
         });
+        let frequency =
+            self.frequency.check(|key, problem| wrong.push(format!("{key}: {problem}")));
         let mut providers = BTreeMap::new();
         for (name, raw) in self.provider {
             providers.extend(raw.check(&name, wrong).map(|provider| (name, provider)));
@@ -268,7 +312,10 @@ impl RawConfig {
             lease,
             lanes,
             outbound: self.outbound,
+            refresh_bell: self.daemon.refresh_bell.unwrap_or("0 45 7,11,15,19 * * *".to_owned()),
             quiet_hours,
+            frequency,
+            country_rules: self.country_rules,
             providers,
         }
     }
@@ -301,7 +348,7 @@ mod tests {
           |
         1 | slot_minuts = 60
           | ^^^^^^^^^^^
-        unknown field `slot_minuts`, expected one of `slot_minutes`, `time_zone`, `opt_out_cost`, `learn_from`, `max_lateness`, `database`, `daemon`, `outbound`, `quiet_hours`, `provider`
+        unknown field `slot_minuts`, expected one of `slot_minutes`, `time_zone`, `opt_out_cost`, `learn_from`, `max_lateness`, `database`, `daemon`, `outbound`, `country_rules`, `quiet_hours`, `frequency`, `provider`
         "#);
     }
 

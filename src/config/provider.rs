@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -10,6 +11,7 @@ use url::Url;
 use super::ConfigError;
 use crate::model::content::word_type;
 use crate::model::ids::Name;
+use crate::model::tariff::Tariff;
 
 /// A lease must outlive a call; see `work::dispatch`.
 const TIMEOUT_MAX: Duration = Duration::from_mins(1);
@@ -35,6 +37,10 @@ pub struct ProviderConfig {
     pub canary: Canary,
     /// What gets every message that people write.
     pub inbound: Option<Inbound>,
+    /// A file of prices of the user's own.
+    pub prices: Option<PathBuf>,
+    /// What messages cost; `None` where nothing tells.
+    pub tariff: Option<Arc<Tariff>>,
 }
 
 word_type! {
@@ -235,6 +241,7 @@ pub(super) struct RawProvider {
     canary_wait: Option<Duration>,
     inbound_url: Option<String>,
     inbound_secret: Option<Secret>,
+    prices: Option<PathBuf>,
     #[serde(default)]
     limits: RawLimits,
 }
@@ -301,14 +308,21 @@ impl RawProvider {
         let canary = Canary { messages: self.canary.unwrap_or(20), wait: canary_wait };
         let inbound =
             check_inbound(&key, self.inbound_url.as_deref(), self.inbound_secret.as_ref(), wrong);
+        let prices = self.prices.clone();
+        let kind = self.kind(&key, timeout, wrong)?;
+        // a rehearsal costs what the performance would
+        let tariff = matches!(kind.channel(), "simulated" | "whatsapp")
+            .then(|| Arc::new(Tariff::whatsapp()));
         Some(ProviderConfig {
-            kind: self.kind(&key, timeout, wrong)?,
+            kind,
             limits,
             portfolio,
             in_doubt_grace: grace.unwrap_or(Duration::from_mins(10)),
             in_doubt_utility: utility.unwrap_or(InDoubt::GiveUp),
             canary,
             inbound,
+            prices,
+            tariff,
         })
     }
 

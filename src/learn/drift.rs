@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::estimate::Z;
+use super::insight::SEGMENT_MIN;
 use super::model::Model;
 use super::parallel::map;
 use super::reading::{AGE_MAX, Span};
@@ -23,15 +25,17 @@ const EXPECTED_MIN: f64 = 50.0;
 /// a likelihood ratio of a thousand, after having tried 23 shifts.
 const MOVED_NATS: f64 = 10.0;
 /// Events lately below which nobody is said to have moved.
-const EVENTS_MIN: usize = 8;
+const EVENTS_MIN: f64 = 8.0;
 
 /// How habits moved, where they surely did.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Drift {
     /// Parts of the week in which people are seen surely more or less than expected.
     pub parts: Vec<PartDrift>,
-    /// People who moved by a number of hours, −11 to 12, eastward first: (hours later, people).
+    /// People who moved by a number of hours, −11 to 12: (hours later, people).
     pub moved: Vec<(i32, usize)>,
+    /// People with history before and lately.
+    pub people: usize,
     /// People seen often enough lately to tell.
     pub watched: usize,
 }
@@ -47,6 +51,41 @@ pub struct PartDrift {
     pub change: f64,
     /// Standard error of `change`, people being independent.
     pub error: f64,
+}
+
+impl Drift {
+    /// In plain words; nothing is said of fewer people than make a segment.
+    pub fn words(&self) -> Vec<String> {
+        let part = |part: &PartDrift| {
+            let [change, low, high] =
+                [0.0, -Z, Z].map(|errors| 100.0 * (part.change + errors * part.error));
+            let size = change.abs();
+            let less = if change < 0.0 { "less" } else { "more" };
+            format!(
+                "In the last four weeks people were seen {size:.0} % {less} ({low:+.0} to {high:+.0} \
+                 %) {} than their habits before foretold.",
+                part.words()
+            )
+        };
+        let mut words: Vec<String> = self.parts.iter().map(part).collect();
+        let count: usize = self.moved.iter().map(|(_, people)| people).sum();
+        if count >= SEGMENT_MIN {
+            words.push(format!(
+                "{count} of {} people who are seen often now live by other hours than before, as \
+                 after a move; their newest history counts most.",
+                self.watched
+            ));
+        }
+        words
+    }
+}
+
+impl PartDrift {
+    /// `on working days from 18:00 to 24:00`.
+    pub(super) fn words(&self) -> String {
+        let days = if self.weekend { "at weekends" } else { "on working days" };
+        format!("{days} from {:02}:00 to {:02}:00", self.from_hour, self.from_hour + 6)
+    }
 }
 
 /// What one person was seen to do lately, and what was expected.
@@ -75,6 +114,7 @@ pub fn drift(model: &Model, people: &[Subject<'_>], as_of: Instant, threads: usi
     Drift {
         parts: (0..PARTS).filter_map(|part| change(part, &lately)).collect(),
         moved: (1..24).filter(|s| shifts[*s] > 0).map(|s| (signed(s), shifts[s])).collect(),
+        people: lately.len(),
         watched: lately.iter().filter(|person| person.is_watched).count(),
     }
 }
@@ -111,29 +151,35 @@ impl Lately {
         sight.receipts = before.receipts;
         let mut expected = [0.0f64; WEEK_HOURS];
         let mut observed = [0.0f64; WEEK_HOURS];
+        let mut watched = [0.0f64; 24];
         let mut risk = [0.0; AGE_MAX];
         for watch in &sight.watches {
             let length = model.parts.fading.risk(watch, sight.receipts, &mut risk);
             let scale = known.habit.level * known.tastes.factor(watch.content);
             for (age, risk) in risk[..length].iter().enumerate() {
                 let hour = (usize::from(watch.start) + age) % WEEK_HOURS;
-                expected[hour] += f64::from(scale * risk * known.habit.week[hour]);
+                let reach = f64::from(scale * risk);
+                watched[hour % 24] += reach;
+                expected[hour] += reach * f64::from(known.habit.week[hour]);
             }
             if watch.seen {
                 observed[(usize::from(watch.start) + usize::from(watch.hours)) % WEEK_HOURS] += 1.0;
             }
         }
         let share = sight.signs.len() as f64 / WEEK_HOURS as f64;
-        let mut signs = [0.0f64; 24];
+        for watched in &mut watched {
+            *watched += 7.0 * share;
+        }
         for (expected, rate) in expected.iter_mut().zip(&known.habit.week) {
             *expected += share * f64::from(*rate);
         }
         for sign in &sight.signs {
             observed[usize::from(sign.hour)] += 1.0;
-            signs[usize::from(sign.hour) % 24] += 1.0;
         }
-        let is_watched = sight.signs.len() >= EVENTS_MIN;
-        let moved = is_watched.then(|| shift(&known.habit.week, &signs)).flatten();
+        let by_hour: [f64; 24] =
+            std::array::from_fn(|h| (0..7).map(|d| observed[d * 24 + h]).sum());
+        let is_watched = by_hour.iter().sum::<f64>() >= EVENTS_MIN;
+        let moved = is_watched.then(|| shift(&known.habit.week, &watched, &by_hour)).flatten();
         let parts = |week: &[f64; WEEK_HOURS]| {
             let mut parts = [0.0; PARTS];
             week.iter().enumerate().for_each(|(hour, x)| parts[part(hour)] += x);
@@ -143,18 +189,22 @@ impl Lately {
     }
 }
 
-/// By how many hours later a day of habits must be lived to explain signs by hour of day.
-fn shift(week: &[f32; WEEK_HOURS], signs: &[f64; 24]) -> Option<i32> {
-    let day: [f64; 24] = std::array::from_fn(|h| (0..7).map(|d| f64::from(week[d * 24 + h])).sum());
+/// By how many hours later a day of habits must be lived to explain events by hour of day, where
+/// each hour was watched so much. How many events there were says nothing of their hours.
+fn shift(week: &[f32; WEEK_HOURS], watched: &[f64; 24], events: &[f64; 24]) -> Option<i32> {
+    // of a mean hour: no habit excludes an hour
+    const FLOOR: f64 = 0.05;
+    let day: [f64; 24] =
+        std::array::from_fn(|h| (0..7).map(|d| f64::from(week[d * 24 + h])).sum::<f64>() / 7.0);
     let fit = |shift: usize| -> f64 {
-        (0..24).map(|h| signs[h] * day[(h + 24 - shift) % 24].max(1e-6).ln()).sum()
+        let rate = |h: usize| watched[h] * day[(h + 24 - shift) % 24].max(FLOOR);
+        let total: f64 = (0..24).map(rate).sum();
+        let seen = (0..24).filter(|h| events[*h] > 0.0 && watched[*h] > 0.0);
+        seen.map(|h| events[h] * (rate(h) / total).ln()).sum()
     };
     let best = (1..24).max_by(|a, b| fit(*a).total_cmp(&fit(*b)))?;
-    (fit(best) - fit(0) > MOVED_NATS).then_some(if best > 12 {
-        best as i32 - 24
-    } else {
-        best as i32
-    })
+    let later = if best > 12 { best as i32 - 24 } else { best as i32 };
+    (fit(best) - fit(0) > MOVED_NATS).then_some(later)
 }
 
 #[cfg(test)]
@@ -164,10 +214,14 @@ mod tests {
     #[test]
     fn who_lives_six_hours_later_has_moved_and_who_stays_has_not() {
         let week = std::array::from_fn(|h| if (8..11).contains(&(h % 24)) { 6.0 } else { 0.3 });
-        let mut signs = [0.0; 24];
-        (8..11).for_each(|h| signs[h] = 4.0);
-        assert_eq!(shift(&week, &signs), None);
-        signs.rotate_right(6);
-        assert_eq!(shift(&week, &signs), Some(6));
+        let mut events = [0.0; 24];
+        (8..11).for_each(|h| events[h] = 4.0);
+        let watched = [1.0; 24];
+        assert_eq!(shift(&week, &watched, &events), None);
+        events.rotate_right(6);
+        assert_eq!(shift(&week, &watched, &events), Some(6));
+        // who was only watched in the afternoon could not be seen in the morning
+        let afternoon = std::array::from_fn(|h| if (13..18).contains(&h) { 1.0 } else { 0.0 });
+        assert_eq!(shift(&week, &afternoon, &events), None);
     }
 }

@@ -3,13 +3,14 @@
 //! A sample of people is read once and cut into an older and a newer part; hyper-parameters are
 //! those under which the older part foretells the newer best; then the model is fitted on all of it.
 
-use super::model::{Data, Model};
-use super::parallel::map;
+use super::model::{Data, Model, Tuned};
+use super::parallel::{in_chunks, map};
 use super::parts::Parts;
 use super::reading::Span;
 use super::responses;
 use super::split::Split;
-use super::{Contents, FitError, Settings, Subject};
+use super::survey::Tally;
+use super::{Contents, FitError, Settings, Subject, Tuning};
 use crate::model::time::Instant;
 
 /// Learns a population's habits from everybody's evidence up to `as_of`.
@@ -43,6 +44,11 @@ impl Cut<'_> {
         Span { from: 0, until: self.until }
     }
 
+    pub(super) fn end(&self) -> Instant {
+        chrono::DateTime::from_timestamp(i64::from(self.until), 0)
+            .expect("32 bits of seconds are an instant")
+    }
+
     /// The older share of a person's observations, and the newer; an answer that came when newer
     /// ones had begun belongs to neither.
     pub(super) fn divide(&self, older: f64) -> (Span, Span) {
@@ -63,31 +69,93 @@ pub(super) fn fit_cut(
     seed: u64,
     progress: &mut dyn FnMut(&str, f64),
 ) -> Result<Model, FitError> {
-    let mut model = Model::empty(contents.clone(), as_of, seed);
     progress("counting", 0.0);
-    model.data = Data::of(people, settings.threads);
-    if model.data.observations() == 0 {
-        return Ok(model);
+    let parts = in_chunks(people, settings.threads, |chunk| {
+        let mut tally = Tally::default();
+        for cut in chunk {
+            tally.add(cut.subject.evidence, cut.until);
+        }
+        tally
+    });
+    let mut tally = Tally::default();
+    for part in &parts {
+        tally.merge(part);
     }
-    model.reporting = model.data.reporting;
     let sample = sample(people, settings.sample_max, seed);
+    let task = Task { contents, settings, as_of, seed, data: tally.data() };
+    task.learn(&sample, Tuning::Choose, progress)
+}
 
-    progress("choosing settings", 0.1);
-    let split = Split::new(&sample, &model, settings);
-    model.hyper = split.choose(settings, seed, progress)?;
+/// What is to be learned, and within which bounds.
+pub(super) struct Task<'a> {
+    pub(super) contents: &'a Contents,
+    pub(super) settings: &'a Settings,
+    pub(super) as_of: Instant,
+    pub(super) seed: u64,
+    pub(super) data: Data,
+}
 
-    progress("fitting", 0.7);
-    let sights = map(&sample, settings.threads, |cut| model.sight(&cut.subject, cut.span()));
-    let parts = Parts::fit(&sights, &model.hyper, contents.list().len(), settings, seed)?;
-    model.held_out = split.held_out(&model.hyper, settings, seed)?;
-    model.take(parts);
-    responses::fit(&mut model, &sample, settings.threads)?;
-    model.segment(&sample, settings.threads);
-    progress("done", 1.0);
-    if model.parts.is_finite() {
-        Ok(model)
-    } else {
-        Err(FitError::new("model", "it is not finite"))
+impl Task<'_> {
+    pub(super) fn learn(
+        &self,
+        sample: &[Cut<'_>],
+        tuning: Tuning<'_>,
+        progress: &mut dyn FnMut(&str, f64),
+    ) -> Result<Model, FitError> {
+        let Self { contents, settings, seed, .. } = *self;
+        let mut model = Model::empty(contents.clone(), self.as_of, seed);
+        model.data = self.data;
+        if model.data.observations() == 0 {
+            return Ok(model);
+        }
+        model.reporting = model.data.reporting;
+
+        progress("choosing settings", 0.1);
+        let split = Split::new(sample, &model, settings);
+        self.tune(&mut model, &split, tuning, progress)?;
+
+        progress("fitting", 0.7);
+        let sights = map(sample, settings.threads, |cut| model.sight(&cut.subject, cut.span()));
+        let parts = Parts::fit(&sights, &model.hyper, contents.list().len(), settings, seed)?;
+        model.parts = parts;
+        responses::fit(&mut model, sample, settings.threads)?;
+        model.segment(sample, settings.threads);
+        progress("done", 1.0);
+        if model.parts.is_finite() && model.responses.is_finite() {
+            Ok(model)
+        } else {
+            Err(FitError::new("model", "it is not finite"))
+        }
+    }
+
+    /// Chooses hyper-parameters, or keeps those of an earlier model: always, or while they foretell
+    /// what is held out as well as when they were chosen.
+    fn tune(
+        &self,
+        model: &mut Model,
+        split: &Split,
+        tuning: Tuning<'_>,
+        progress: &mut dyn FnMut(&str, f64),
+    ) -> Result<(), FitError> {
+        let Self { settings, seed, .. } = *self;
+        let kept = match tuning {
+            Tuning::Choose => None,
+            Tuning::Hold(last) => Some((last, split.held_out(&last.hyper, settings, seed)?)),
+            Tuning::Trust(last) => split
+                .held_out(&last.hyper, settings, seed)
+                .ok()
+                .filter(|now| !now.is_worse_than(&last.tuned.held_out))
+                .map(|now| (last, now)),
+        };
+        if let Some((last, held_out)) = kept {
+            (model.hyper, model.tuned, model.held_out) = (last.hyper, last.tuned, held_out);
+        } else {
+            model.hyper = split.choose(settings, seed, progress)?;
+            model.held_out = split.held_out(&model.hyper, settings, seed)?;
+            let observations = self.data.observations();
+            model.tuned = Tuned { as_of: self.as_of, observations, held_out: model.held_out };
+        }
+        Ok(())
     }
 }
 
@@ -108,7 +176,7 @@ pub(super) fn sample<'a>(people: &[Cut<'a>], most: usize, seed: u64) -> Vec<Cut<
 }
 
 /// Steele, Lea and Flood's `SplitMix64` finalizer (2014).
-fn mix(x: u64) -> u64 {
+pub(super) fn mix(x: u64) -> u64 {
     let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     x ^ (x >> 31)

@@ -11,8 +11,10 @@
 //! *Invariant:* a preference is a function of (model, person, date): whatever was folded in first,
 //! and however many threads worked, it comes out the same to the bit.
 
+pub mod contest;
 mod decay;
 pub mod drift;
+mod estimate;
 pub mod evaluate;
 mod evidence;
 mod fit;
@@ -35,24 +37,26 @@ mod score;
 mod shape;
 mod split;
 mod stack;
+mod survey;
 mod taste;
-mod trials;
+pub mod trials;
 
 use std::fmt;
 
 use chrono_tz::Tz;
 
 pub use self::drift::{Drift, drift};
+pub use self::estimate::Estimate;
 pub use self::evaluate::{Evaluation, evaluate};
 pub use self::evidence::{BadEvidence, Evidence};
 pub use self::insight::{Insight, insights};
 pub use self::learner::fit;
-pub use self::model::{Data, Model};
+pub use self::model::{Data, Mix, Model, Tuned};
 pub use self::naive::Method;
 pub use self::observed::{Contents, Observed, Presence, PresenceKind};
 pub use self::rule::Rule;
 pub use self::score::HeldOut;
-pub use self::trials::Messages;
+pub use self::survey::{Census, Survey};
 use crate::model::recipient::Country;
 use crate::model::time::Instant;
 
@@ -97,6 +101,19 @@ impl Default for Settings {
     fn default() -> Self {
         Self { sample_max: 10_000, tune_max: 5_000, tune_min: 50, rounds: 20, threads: 2 }
     }
+}
+
+/// Where a fit has its hyper-parameters from.
+#[derive(Debug, Clone, Copy)]
+pub enum Tuning<'m> {
+    /// They are chosen anew on the inner time split.
+    Choose,
+    /// Those of an earlier model, whatever they are worth now: the same evidence gives the same
+    /// model to the bit.
+    Hold(&'m Model),
+    /// Those of an earlier model while they foretell what is held out no worse, by two standard
+    /// errors, than when they were chosen; else they are chosen anew.
+    Trust(&'m Model),
 }
 
 /// A fit that did not come to a finite answer; the last good model stays in force.

@@ -5,17 +5,17 @@ use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
-use super::evidence::Answer;
 use super::hyper::{ENDLESS, Hyper};
 use super::learner::Cut;
 use super::local::{Zones, week_hour};
 use super::mixture::{Chronotypes, Level};
 use super::observed::Contents;
-use super::parallel::{in_chunks, map};
+use super::parallel::map;
 use super::parts::{Known, OwnTastes, Parts};
 use super::reading::{AGE_MAX, Fading, Reporting, Sight, Span};
 use super::responses::Responses;
 use super::score::HeldOut;
+use super::shape::{Week, normalize};
 use super::taste::Tastes;
 use super::{FitError, Subject, names, seconds};
 use crate::model::preference::{ContentFigures, Curve, Person, Population, Preference, WEEK_HOURS};
@@ -36,12 +36,17 @@ pub struct Model {
     pub(super) contents: Contents,
     pub(super) parts: Parts,
     names: Vec<String>,
+    /// The hour of the day in which people of each chronotype are most present.
+    peaks: Vec<usize>,
     /// Shares of the chronotypes among people of a zone, country or tag.
     segments: BTreeMap<String, Vec<f64>>,
     pub(super) responses: Responses,
     /// From computed to calibrated chance of a read in time.
     pub(super) read: Curve,
     pub(super) held_out: HeldOut,
+    pub(super) tuned: Tuned,
+    /// What the fit said of responses, where they have been kept fresh since.
+    fitted_responses: Option<Box<Responses>>,
     #[serde(skip)]
     ready: Ready,
 }
@@ -57,7 +62,7 @@ struct Ready {
 /// What a model was learned from.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Data {
-    /// People, with or without evidence.
+    /// People of whom anything is known.
     pub people: u64,
     /// Messages sent up to `as_of`.
     pub messages: u64,
@@ -70,86 +75,30 @@ pub struct Data {
     pub(super) reporting: Reporting,
 }
 
+/// When hyper-parameters were chosen, and on what.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Tuned {
+    /// On what was known then.
+    pub as_of: Instant,
+    /// Messages and signs of presence then.
+    pub observations: u64,
+    /// How well they foretold what was held out then.
+    pub held_out: HeldOut,
+}
+
+/// What is expected of a person before any evidence.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Mix {
+    /// The groups of the person's that it was learned from; none: everybody.
+    pub from: Vec<String>,
+    /// Chronotypes and their shares, largest first.
+    pub shares: Vec<(String, f64)>,
+}
+
 impl Data {
     /// Messages and signs.
     pub fn observations(&self) -> u64 {
         self.messages + self.signs
-    }
-
-    pub(super) fn of(people: &[Cut<'_>], threads: usize) -> Self {
-        let parts = in_chunks(people, threads, |chunk| {
-            let mut tally = Tally::default();
-            for cut in chunk {
-                tally.add(cut);
-            }
-            tally
-        });
-        let mut all = Tally { first: u32::MAX, ..Tally::default() };
-        for part in parts {
-            all.merge(&part);
-        }
-        let known = all.messages + all.signs > 0;
-        let instant =
-            |at: u32| chrono::DateTime::from_timestamp(i64::from(at), 0).filter(|_| known);
-        Self {
-            people: people.len() as u64,
-            messages: all.messages,
-            signs: all.signs,
-            first: instant(all.first),
-            last: instant(all.last),
-            reporting: Reporting {
-                deliveries: all.delivered > 0,
-                // stamps on whole minutes are one in sixty by chance
-                seconds: all.reads > 0 && all.whole_minutes * 2 < all.reads,
-            },
-        }
-    }
-}
-
-#[derive(Default)]
-struct Tally {
-    messages: u64,
-    signs: u64,
-    first: u32,
-    last: u32,
-    delivered: u64,
-    reads: u64,
-    whole_minutes: u64,
-}
-
-impl Tally {
-    fn add(&mut self, cut: &Cut<'_>) {
-        if self.messages + self.signs == 0 {
-            self.first = u32::MAX;
-        }
-        let mut history = cut.subject.evidence.messages();
-        for sent in history.by_ref().filter(|sent| sent.at < cut.until) {
-            self.messages += 1;
-            self.first = self.first.min(sent.at);
-            self.last = self.last.max(sent.at);
-            self.delivered += u64::from(sent.after(Answer::Delivered).is_some());
-            if let Some(read) = sent.after(Answer::Read) {
-                self.reads += 1;
-                self.whole_minutes += u64::from((sent.at + read).is_multiple_of(60));
-            }
-        }
-        for (at, _) in history.presences().filter(|(at, _)| *at < cut.until) {
-            self.signs += 1;
-            self.first = self.first.min(at);
-            self.last = self.last.max(at);
-        }
-    }
-
-    fn merge(&mut self, other: &Self) {
-        if other.messages + other.signs > 0 {
-            self.first = self.first.min(other.first);
-        }
-        self.messages += other.messages;
-        self.signs += other.signs;
-        self.last = self.last.max(other.last);
-        self.delivered += other.delivered;
-        self.reads += other.reads;
-        self.whole_minutes += other.whole_minutes;
     }
 }
 
@@ -173,10 +122,13 @@ impl Model {
             },
             contents,
             names: vec!["unknown".to_owned()],
+            peaks: vec![0],
             segments: BTreeMap::new(),
             responses: Responses::default(),
             read: Curve::default(),
             held_out: HeldOut::default(),
+            tuned: Tuned { as_of, observations: 0, held_out: HeldOut::default() },
+            fitted_responses: None,
             ready: Ready::default(),
         }
     }
@@ -194,6 +146,20 @@ impl Model {
     /// How well it foretold what it had not seen.
     pub fn held_out(&self) -> &HeldOut {
         &self.held_out
+    }
+
+    /// When its settings were chosen, and on what.
+    pub fn tuned(&self) -> &Tuned {
+        &self.tuned
+    }
+
+    /// What is expected of somebody before any evidence, from country, zone and tags.
+    pub fn mix(&self, subject: &Subject<'_>) -> Mix {
+        let from = subject.segments().filter(|key| self.segments.contains_key(key)).collect();
+        let mut shares: Vec<(String, f64)> =
+            self.names.iter().cloned().zip(self.prior(subject)).collect();
+        shares.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        Mix { from, shares }
     }
 
     /// The settings that were chosen, and what was found of the population, as a JSON object.
@@ -215,9 +181,8 @@ impl Model {
     }
 
     /// Name of each chronotype and the hour of the day in which its people are most present.
-    pub(super) fn peaks(&self) -> Vec<(&str, usize)> {
-        let peak = |class: usize| names::peak(self.parts.chronotypes.week(class));
-        self.names.iter().enumerate().map(|(class, name)| (name.as_str(), peak(class))).collect()
+    pub(super) fn peaks(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.names.iter().map(String::as_str).zip(self.peaks.iter().copied())
     }
 
     /// Name and share of each chronotype, largest first.
@@ -277,9 +242,15 @@ impl Model {
         };
         let people: Vec<Cut<'_>> =
             people.iter().filter(recent).map(|s| Cut { subject: *s, until }).collect();
-        let mut fresh = self.clone();
+        let fitted = self.fitted_responses.as_deref().unwrap_or(&self.responses).clone();
+        let mut fresh = Self { responses: fitted.clone(), ..self.clone() };
         let seed = self.seed;
-        fresh.responses.refresh(&people, self.reporting, fitted_until, seed, threads)?;
+        let moved =
+            fresh.responses.refresh(&people, self.reporting, fitted_until, seed, threads)?;
+        if !fresh.responses.is_finite() {
+            return Err(FitError::new("responses between nights", "they are not finite"));
+        }
+        fresh.fitted_responses = moved.then(|| Box::new(fitted));
         fresh.ready.population = OnceLock::new();
         Ok(fresh)
     }
@@ -300,13 +271,6 @@ impl Model {
         week_hour(self.ready.zones.of(subject.zone).hour(at))
     }
 
-    /// Takes what was fitted.
-    pub(super) fn take(&mut self, parts: Parts) {
-        self.names = names::of(&parts.chronotypes);
-        self.parts = parts;
-        self.ready.population = OnceLock::new();
-    }
-
     /// Shares of the chronotypes that are expected of a person before any evidence: the mean of
     /// those of the person's zone, country and tags, where enough people share them.
     pub(super) fn prior(&self, subject: &Subject<'_>) -> Vec<f64> {
@@ -322,17 +286,24 @@ impl Model {
         (0..self.parts.chronotypes.len()).map(mean).collect()
     }
 
-    /// Learns the shares of the chronotypes in each segment.
+    /// Meets everybody in the sample: learns the shares of the chronotypes in each segment, and
+    /// names each chronotype after the weeks that its people turn out to lead.
     pub(super) fn segment(&mut self, sample: &[Cut<'_>], threads: usize) {
         const PEOPLE_MIN: f64 = 20.0;
         const PSEUDO: f64 = 20.0;
         let all = self.parts.chronotypes.share().to_vec();
-        let shares = map(sample, threads, |cut| {
+        let habits = map(sample, threads, |cut| {
             let sight = self.sight(&cut.subject, cut.span());
-            self.parts.meet(&sight, self.hyper.half_life, &all).habit.share
+            let habit = self.parts.meet(&sight, self.hyper.half_life, &all).habit;
+            (habit.share, habit.week)
         });
+        let mut weeks: Vec<Week> =
+            (0..all.len()).map(|c| *self.parts.chronotypes.week(c)).collect();
         let mut segments: BTreeMap<String, (f64, Vec<f64>)> = BTreeMap::new();
-        for (cut, share) in sample.iter().zip(&shares) {
+        for (cut, (share, week)) in sample.iter().zip(&habits) {
+            for (total, share) in weeks.iter_mut().zip(share) {
+                total.iter_mut().zip(week).for_each(|(total, rate)| *total += share * rate);
+            }
             for key in cut.subject.segments() {
                 let (people, sums) =
                     segments.entry(key).or_insert_with(|| (0.0, vec![0.0; all.len()]));
@@ -340,6 +311,10 @@ impl Model {
                 sums.iter_mut().zip(share).for_each(|(sum, share)| *sum += f64::from(*share));
             }
         }
+        weeks.iter_mut().for_each(normalize);
+        self.names = names::of(&weeks, &all);
+        self.peaks = weeks.iter().map(names::peak).collect();
+        self.ready.population = OnceLock::new();
         let shrunk = |people: f64, sums: &[f64]| -> Vec<f64> {
             sums.iter().zip(&all).map(|(s, p)| (s + PSEUDO * p) / (people + PSEUDO)).collect()
         };

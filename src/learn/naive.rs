@@ -42,6 +42,20 @@ impl Method {
         Self::MedianHour,
     ];
 
+    /// For people.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Model => "this model",
+            Self::Uniform => "all hours alike",
+            Self::Population => "the population's hours",
+            Self::Histogram => "the personal histogram",
+            Self::ShrunkHistogram => "the shrunk personal histogram",
+            Self::FixedHour => "one fixed hour",
+            Self::HourPerWeekday => "the best hour per weekday",
+            Self::MedianHour => "the median-hour rule",
+        }
+    }
+
     /// Whether it gives chances, and not only hours to choose.
     pub fn is_distribution(self) -> bool {
         !matches!(self, Self::FixedHour | Self::HourPerWeekday | Self::MedianHour)

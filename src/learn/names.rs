@@ -1,6 +1,5 @@
 //! Names for chronotypes, as a marketer would say them: `evening-20h`, `weekend-noon-12h`.
 
-use super::mixture::Chronotypes;
 use super::naive::best;
 use super::shape::Week;
 use crate::model::preference::WEEK_HOURS;
@@ -12,14 +11,11 @@ const PARTS: [(usize, &str); 6] =
 const WEEKEND: (f32, f32) = (1.35, 0.65);
 
 /// A name for each chronotype, no two alike: the part of the day and the hour around which its
-/// people are seen most, and whether they keep the weekend.
-pub(super) fn of(chronotypes: &Chronotypes) -> Vec<String> {
-    let share = chronotypes.share();
-    let classes = 0..chronotypes.len();
-    let mean: f32 = classes.clone().map(|c| share[c] as f32 * weekend(chronotypes.week(c))).sum();
+/// people are seen most, and whether they keep the weekend. `weeks` are its people's, on average.
+pub(super) fn of(weeks: &[Week], share: &[f64]) -> Vec<String> {
+    let mean: f32 = weeks.iter().zip(share).map(|(week, s)| *s as f32 * weekend(week)).sum();
     let (mut names, mut plain) = (Vec::new(), Vec::<String>::new());
-    for class in classes {
-        let week = chronotypes.week(class);
+    for week in weeks {
         let prefix = match weekend(week) / mean {
             ratio if ratio > WEEKEND.0 => "weekend-",
             ratio if ratio < WEEKEND.1 => "workday-",
@@ -48,8 +44,6 @@ fn weekend(week: &Week) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::hyper::Hyper;
-    use super::super::mixture::Level;
     use super::super::shape::normalize;
     use super::*;
 
@@ -69,9 +63,7 @@ mod tests {
             at(&[19, 20, 21], 1.0),
             at(&[19, 20, 21], 1.0),
         ];
-        let level = Level { shape: 1.0, mean: 1.0 };
-        let chronotypes = Chronotypes::new(vec![0.25; 4], weeks, level, &Hyper::default());
-        let names = of(&chronotypes);
+        let names = of(&weeks, &[0.25; 4]);
         assert_eq!(names[0], "night-00h");
         assert!(names[1].starts_with("weekend-noon"), "{names:?}");
         assert_eq!(names[2..], ["evening-20h", "evening-20h-2"]);

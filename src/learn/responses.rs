@@ -304,6 +304,12 @@ impl Responses {
         Ok(changed)
     }
 
+    pub(super) fn is_finite(&self) -> bool {
+        let rates = self.answer.iter().chain([&self.opt_out]).chain(&self.content_opt_out);
+        rates.chain(self.content.iter().flatten()).all(|x| x.is_finite())
+            && self.stacks.iter().all(Stack::is_finite)
+    }
+
     /// Calibration of each answer, and of the opt-out.
     pub(super) fn calibration(&self) -> (Answers<Curve>, Curve) {
         let [click, reply, convert, opt_out] = &self.stacks;

@@ -80,6 +80,11 @@ impl Score {
 pub struct HeldOut {
     /// People whose newer evidence was foretold.
     pub people: usize,
+    /// Log-likelihood of an observation, relative to knowing nothing, in nats: what settings are
+    /// chosen by.
+    pub value: f64,
+    /// Its standard error over people.
+    pub error: f64,
     /// Log-loss of the next sign by hour of day, in nats; `None` without signs.
     pub hour_loss: Option<f64>,
     /// Log-loss of the next sign by weekday and four hours, in nats; `None` without signs.
@@ -94,11 +99,22 @@ impl HeldOut {
             let known: Vec<f64> = scores.iter().filter_map(part).collect();
             (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
         };
+        let n = (scores.len() as f64).max(1.0);
+        let value = scores.iter().map(|s| s.value).sum::<f64>() / n;
+        let squares: f64 = scores.iter().map(|s| (s.value - value).powi(2)).sum();
         Self {
             people: scores.len(),
+            value,
+            error: squares.sqrt() / n,
             hour_loss: mean(|s| s.hour_loss),
             cell_loss: mean(|s| s.cell_loss),
             message: mean(|s| s.message),
         }
+    }
+
+    /// Whether settings surely foretell less than at another time.
+    pub(super) fn is_worse_than(&self, then: &Self) -> bool {
+        const ERRORS: f64 = 2.0;
+        !self.value.is_finite() || self.value < then.value - ERRORS * self.error.hypot(then.error)
     }
 }

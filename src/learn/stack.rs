@@ -61,6 +61,12 @@ impl Stack {
         self.weights[1]
     }
 
+    pub(super) fn is_finite(&self) -> bool {
+        let points = self.calibration.0.iter().flat_map(|(x, y)| [*x, *y]);
+        self.weights.iter().chain([&self.intercept]).all(|w| w.is_finite())
+            && points.into_iter().all(f32::is_finite)
+    }
+
     fn loss(&self, rows: &[Row]) -> f64 {
         rows.iter().map(|row| loss(self.log_odds(&row.features), row.happened)).sum()
     }

@@ -7,11 +7,13 @@ pub mod campaign;
 pub mod consent;
 pub mod content;
 pub mod delivery;
+pub mod frequency;
 pub mod ids;
 pub mod message;
 pub mod preference;
 pub mod recipient;
 pub mod slot;
+pub mod tariff;
 pub mod time;
 
 use std::fmt;

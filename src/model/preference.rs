@@ -196,6 +196,18 @@ impl Preference {
 
     /// Chance of engagement relative to the person's mean over all contents; 1 is average.
     pub fn taste(&self, content: &Content) -> f64 {
+        f64::from(self.relative(self.known(content).taste))
+    }
+
+    /// The same with its range.
+    pub fn taste_range(&self, content: &Content) -> Range {
+        let known = self.known(content);
+        let Range { mean, low, high } = Range::around(known.taste, known.spread.powi(2).exp_m1());
+        Range { mean: self.relative(mean), low: self.relative(low), high: self.relative(high) }
+    }
+
+    /// What a rate of reading, relative to an average content's, makes of the chance to be read.
+    fn relative(&self, taste: f32) -> f32 {
         let tastes = &self.person.tastes;
         if tastes.is_empty() {
             return 1.0;
@@ -205,7 +217,7 @@ impl Preference {
         let chance = |taste: f32| -(-typical * taste).exp_m1();
         let mean =
             tastes.iter().map(|(taste, _)| chance(*taste)).sum::<f32>() / tastes.len() as f32;
-        f64::from(chance(self.known(content).taste) / mean.max(f32::MIN_POSITIVE))
+        chance(taste) / mean.max(f32::MIN_POSITIVE)
     }
 
     /// Posterior mean of the chance that `goal` is reached within `within`, of a message with this
@@ -219,6 +231,41 @@ impl Preference {
         };
         let seen = self.seen(&known, goal, within);
         seen.map(|chance| answered * self.population.read.at(chance))
+    }
+
+    /// The chance of a reply to this content within a day, over all hours: who answers is nearly all
+    /// person.
+    pub fn reply_chance(&self, content: &Content) -> f32 {
+        let day = Duration::from_hours(24);
+        self.chances(content, Goal::Reply, day).iter().sum::<f32>() / WEEK_HOURS as f32
+    }
+
+    /// The share of a day's replies that come in the first hour after sending, the second, …, as far
+    /// as most of them: what is read at the population's pace is answered at the population's pace.
+    /// Empty where nothing is known of either.
+    pub fn reply_delay(&self) -> Vec<f32> {
+        const MOST: f32 = 0.95;
+        const HOURS: usize = 24;
+        let read = &self.population.decay[..HOURS.min(self.population.decay.len())];
+        let answered = &self.population.delays.reply;
+        let mut shares = vec![0.0f32; if answered.is_empty() { 0 } else { read.len() }];
+        for (age, read) in read.iter().enumerate() {
+            let mut before = 0.0;
+            for (share, answered) in shares[age..].iter_mut().zip(answered) {
+                *share += read * (answered - before);
+                before = *answered;
+            }
+        }
+        let total: f32 = shares.iter().sum();
+        let mut sum = 0.0;
+        let kept = shares.iter().take_while(|share| {
+            let wanted = sum < MOST * total;
+            sum += **share;
+            wanted
+        });
+        let kept: Vec<f32> = kept.copied().collect();
+        let sum: f32 = kept.iter().sum();
+        kept.into_iter().map(|share| share / sum).collect()
     }
 
     /// The same with ranges.

@@ -6,17 +6,18 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
-use chrono::{Days, TimeDelta};
+use chrono::Days;
 use chrono_tz::Tz;
 
 use super::joint::Earlier;
-use super::request::{Cap, Carrier, Person, Request, Setting, Taken};
+use super::request::{Carrier, Person, Request, Setting};
 use crate::calendar::law::Case;
 use crate::calendar::quiet::Quiet;
 use crate::calendar::window::{allowed_slots, span};
 use crate::calendar::zone::{instant, local, week_hours};
 use crate::model::campaign::{Campaign, MissingParameter};
 use crate::model::delivery::Reason;
+use crate::model::frequency::{Cap, Taken};
 use crate::model::recipient::Locale;
 use crate::model::slot::{Slot, SlotLength};
 use crate::model::time::Instant;
@@ -90,8 +91,8 @@ impl Candidates {
         let mut known: HashMap<Vec<u16>, u32> = HashMap::new();
         for ((person, ground), menu) in request.people.iter().zip(ground_of).zip(menus) {
             let more = earlier.get(&person.id).map_or(&[][..], Vec::as_slice);
-            let taken = Took { person, more, campaign: request.campaign };
-            let standing = found.stand(setting, &taken, ground, menu, &mut known);
+            let took = Took { person, more, request };
+            let standing = found.stand(setting, &took, ground, menu, &mut known);
             found.standings.push(standing);
         }
         found
@@ -117,13 +118,16 @@ impl Candidates {
         }
         let first = self.bans.len() as u32;
         let length = setting.length;
-        let begun = took.person.again.map_or(0, |again| {
-            self.slots.partition_point(|slot| slot.start(length) < again.from) as u32
-        });
-        if begun > 0 {
-            self.bans.push(0..begun);
+        let before = |at: Option<Instant>| {
+            let at = at.unwrap_or(setting.now);
+            self.slots.partition_point(|slot| slot.start(length) < at) as u32
+        };
+        let person = took.person;
+        let (late, held) = (before(person.again.map(|a| a.from)), before(person.not_before));
+        if late.max(held) > 0 {
+            self.bans.push(0..late.max(held));
         }
-        for (from, to) in took.capped(setting.caps) {
+        for (from, to) in capped(took.request.caps(setting), took) {
             let from = self.slots.partition_point(|slot| slot.end(length) <= from) as u32;
             let to = self.slots.partition_point(|slot| slot.start(length) < to) as u32;
             if from < to {
@@ -135,9 +139,16 @@ impl Candidates {
         if at.slots.iter().any(|slot| self.may_take(&standing, *slot)) {
             return Ok(standing);
         }
-        let late = at.slots.iter().all(|slot| *slot < begun);
+        let all_before = |index: u32| at.slots.iter().all(|slot| *slot < index);
+        let reason = if all_before(late) {
+            Reason::NoAllowedSlot
+        } else if all_before(held) {
+            Reason::ProviderForbids
+        } else {
+            Reason::FrequencyCap
+        };
         self.bans.truncate(first as usize);
-        Err(if late { Reason::NoAllowedSlot } else { Reason::FrequencyCap })
+        Err(reason)
     }
 
     /// Whether a slot of the person's ground is not banned to the person.
@@ -148,39 +159,31 @@ impl Candidates {
 }
 
 /// A person in a campaign, with the messages that count against caps.
-pub(super) struct Took<'a> {
-    pub(super) person: &'a Person<'a>,
+struct Took<'a> {
+    person: &'a Person<'a>,
     /// Besides those that the caller knows of.
-    pub(super) more: &'a [Taken],
-    pub(super) campaign: &'a Campaign,
+    more: &'a [Taken],
+    request: &'a Request<'a>,
 }
 
-impl Took<'_> {
-    /// Open spans of time in which one more message would break a cap.
-    pub(super) fn capped(&self, caps: &[Cap]) -> Vec<(Instant, Instant)> {
-        let mut spans = Vec::new();
-        for cap in caps {
-            if cap.category.is_some_and(|category| category != self.campaign.category) {
-                continue;
-            }
-            if cap.most == 0 {
-                spans.push((Instant::MIN_UTC, Instant::MAX_UTC));
-                continue;
-            }
-            let taken = self.person.taken.iter().chain(self.more);
-            let counts = |taken: &&Taken| cap.category.is_none_or(|c| c == taken.category);
-            let mut times: Vec<Instant> = taken.filter(counts).map(|taken| taken.at).collect();
-            times.sort_unstable();
-            // so many together that one more within a span of them all is one too many
-            for run in times.windows(cap.most as usize) {
-                let (first, last) = (run[0], run[run.len() - 1]);
-                if last - first < cap.span {
-                    spans.push((last - cap.span, first + cap.span));
-                }
+/// Open spans of time in which one more message to a person would break a cap.
+fn capped<'a>(caps: impl Iterator<Item = &'a Cap>, took: &Took<'_>) -> Vec<(Instant, Instant)> {
+    let mut spans = Vec::new();
+    let own = Some(took.request.campaign.category);
+    for cap in caps.filter(|cap| cap.counts(own)) {
+        let taken = took.person.taken.iter().chain(took.more);
+        let counted = taken.filter(|taken| cap.counts(taken.category));
+        let mut times: Vec<Instant> = counted.map(|taken| taken.at).collect();
+        times.sort_unstable();
+        // so many together that one more within a span of them all is one too many
+        for run in times.windows(cap.most as usize) {
+            let (first, last) = (run[0], run[run.len() - 1]);
+            if last - first < cap.span {
+                spans.push((last - cap.span, first + cap.span));
             }
         }
-        spans
     }
+    spans
 }
 
 /// The variants that each person can be given, or why there is none.
@@ -240,13 +243,7 @@ fn grounds(
     let campaign = request.campaign;
     let (length, now) = (setting.length, setting.now);
     let allowed = |person: &&Person<'_>| {
-        let case = Case {
-            country: person.country,
-            region: person.region,
-            channel: carrier.channel,
-            category: campaign.category,
-        };
-        let quiet = Quiet::new(setting.rules, case, campaign.quiet_hours, setting.quiet);
+        let quiet = quiet_of(setting, carrier, campaign, person);
         let slots = allowed_slots(&campaign.window, &quiet, person.zone, length, now);
         let past = || {
             let (opens, _) = span(&campaign.window, person.zone);
@@ -269,6 +266,22 @@ fn grounds(
         })
         .collect();
     (slots, grounds, ground_of)
+}
+
+/// The quiet hours and laws that bind a campaign's message to a person.
+pub(super) fn quiet_of(
+    setting: &Setting<'_>,
+    carrier: &Carrier<'_>,
+    campaign: &Campaign,
+    person: &Person<'_>,
+) -> Quiet {
+    let case = Case {
+        country: person.country,
+        region: person.region,
+        channel: carrier.channel,
+        category: campaign.category,
+    };
+    Quiet::new(setting.rules, case, campaign.quiet_hours, setting.quiet)
 }
 
 impl Ground {
@@ -326,9 +339,4 @@ impl Ground {
         let at = self.slots.binary_search(&slot).expect("the slot is one of the ground's");
         self.cell_of[at] as usize
     }
-}
-
-/// The longest span of any cap: how far back and ahead a person's other messages matter.
-pub fn caps_reach(caps: &[Cap]) -> TimeDelta {
-    caps.iter().map(|cap| cap.span).max().unwrap_or_else(TimeDelta::zero)
 }

@@ -6,13 +6,15 @@ use std::fmt;
 use chrono::NaiveDateTime;
 
 use super::arms::arm_of;
-use super::candidates::Candidates;
+use super::candidates::{Candidates, Cell, Standing, quiet_of};
 use super::joint::Earlier;
-use super::outcome::Plan;
+use super::outcome::SlotLoad;
 use super::request::{Carrier, Request, Setting};
 use super::worth::Worth;
-use crate::calendar::zone::local;
-use crate::model::delivery::{Arm, Reason};
+use crate::calendar::quiet::Quiet;
+use crate::calendar::window::allowed_slots;
+use crate::calendar::zone::{local, week_hours};
+use crate::model::delivery::{Arm, Delivery, Reason, State};
 use crate::model::ids::Name;
 use crate::model::slot::Slot;
 use crate::model::time::Instant;
@@ -22,16 +24,20 @@ use crate::model::time::Instant;
 pub struct Explanation {
     /// The person's arm, also where a rule refused first.
     pub arm: Arm,
+    /// Where the delivery stands.
+    pub state: State,
     /// Why the delivery is as it is.
     pub reason: Reason,
     /// The slot, instant on the person's clock, variant, value and chance; `None` when refused.
     pub chosen: Option<Chosen>,
     /// Slots that window and quiet hours leave on the person's ground.
     pub slots_allowed: usize,
-    /// Of those, banned by frequency caps or an earlier attempt.
+    /// Of those, banned by frequency caps, the provider's word or an earlier attempt.
     pub slots_capped: usize,
     /// The best slots with their values and prices, best value first, the chosen one or not.
     pub best: Vec<Alternative>,
+    /// A better slot that quiet hours or a law forbid.
+    pub forbidden: Option<Forbidden>,
     /// The variants that fit, with the value of each at its best slot, best first.
     pub variants: Vec<(Name, f64)>,
 }
@@ -68,21 +74,35 @@ pub struct Alternative {
     pub price: f64,
 }
 
+/// A slot that would have been better, and who forbids it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Forbidden {
+    /// The slot.
+    pub slot: Slot,
+    /// Its start on the person's clock.
+    pub local: NaiveDateTime,
+    /// The value of its best variant.
+    pub value: f64,
+    /// The rule.
+    pub by: String,
+}
+
 /// How many of the best slots are told of.
 const ALTERNATIVES: usize = 5;
 
-/// Explains what a plan decided about one person of its request, by index.
+/// Explains what was decided about one person of a request, by index, beside the prices of slots.
 pub fn explain(
     setting: &Setting<'_>,
     carrier: &Carrier<'_>,
     request: &Request<'_>,
     person: usize,
-    plan: &Plan,
+    (delivery, slots): (&Delivery, &[SlotLoad]),
 ) -> Explanation {
-    let delivery = &plan.deliveries[person];
-    let one = Request { people: &request.people[person..=person], ..*request };
-    let candidates = Candidates::find(setting, carrier, &one, &Earlier::new());
     let who = &request.people[person];
+    let ask = |_: usize| (request.preference)(person);
+    let people = &request.people[person..=person];
+    let one = Request { people, preference: &ask, ..*request };
+    let candidates = Candidates::find(setting, carrier, &one, &Earlier::new());
     let clock = |slot: Slot| local(slot.start(setting.length), who.zone);
     let chosen = delivery.choice.as_ref().map(|choice| Chosen {
         slot: choice.slot,
@@ -95,26 +115,29 @@ pub fn explain(
     });
     let mut explanation = Explanation {
         arm: delivery.arm.unwrap_or_else(|| arm_of(request.campaign, who.key)),
+        state: delivery.state,
         reason: delivery.reason,
         chosen,
         slots_allowed: candidates.slots.len(),
         slots_capped: 0,
         best: Vec::new(),
+        forbidden: None,
         variants: Vec::new(),
     };
-    let Ok(standing) = candidates.standings[0] else {
+    if candidates.menus.is_empty() {
         return explanation;
-    };
+    }
+    // of somebody who is refused the ground and the variants are known all the same
+    let standing = candidates.standings[0].unwrap_or(Standing { ground: 0, menu: 0, bans: (0, 0) });
+    let barred = candidates.standings[0].is_err();
     let ground = &candidates.grounds[standing.ground as usize];
-    let ask = |_: usize| (request.preference)(person);
-    let one = Request { preference: &ask, ..one };
     let worth = Worth::of(setting, &one, &candidates, 0, &standing);
     let price = |slot: Slot| {
-        let found = plan.slots.binary_search_by_key(&slot, |load| load.slot);
-        found.map_or(0.0, |at| plan.slots[at].price)
+        let found = slots.binary_search_by_key(&slot, |load| load.slot);
+        found.map_or(0.0, |at| slots[at].price)
     };
     for (at, cell) in ground.slots.iter().zip(&ground.cell_of) {
-        if !candidates.may_take(&standing, *at) {
+        if barred || !candidates.may_take(&standing, *at) {
             explanation.slots_capped += 1;
             continue;
         }
@@ -124,6 +147,8 @@ pub fn explain(
         explanation.best.push(alternative);
     }
     explanation.best.sort_by(|a, b| b.value.total_cmp(&a.value).then(a.slot.cmp(&b.slot)));
+    let least = explanation.best.first().map_or(f64::NEG_INFINITY, |best| best.value);
+    explanation.forbidden = forbidden(setting, carrier, &one, &worth, least);
     explanation.best.truncate(ALTERNATIVES);
     let menu = &candidates.menus[standing.menu as usize];
     explanation.variants = (menu.iter().enumerate())
@@ -132,9 +157,38 @@ pub fn explain(
             let name = request.campaign.variants[usize::from(*variant)].name.clone();
             (name, values.fold(f64::NEG_INFINITY, f64::max))
         })
+        .filter(|(_, value)| value.is_finite())
         .collect();
     explanation.variants.sort_by(|a, b| b.1.total_cmp(&a.1));
     explanation
+}
+
+/// The best slot of the window that quiet hours or a law forbid, if it is worth more than `least`.
+fn forbidden(
+    setting: &Setting<'_>,
+    carrier: &Carrier<'_>,
+    request: &Request<'_>,
+    worth: &Worth,
+    least: f64,
+) -> Option<Forbidden> {
+    let (person, campaign, length) = (&request.people[0], request.campaign, setting.length);
+    let quiet = quiet_of(setting, carrier, campaign, person);
+    let mut best: Option<(Slot, f64)> = None;
+    for slot in allowed_slots(&campaign.window, &Quiet::default(), person.zone, length, setting.now)
+    {
+        let hours = week_hours(slot, length, person.zone).collect();
+        let value = f64::from(worth.best(&Cell { hours, slots: Vec::new() }, 0).1);
+        let (from, to) = (slot.start(length), slot.end(length));
+        if value > best.map_or(least, |best| best.1)
+            && quiet.forbids_span(from, to, person.zone).is_some()
+        {
+            best = Some((slot, value));
+        }
+    }
+    let (slot, value) = best?;
+    let (from, to) = (slot.start(length), slot.end(length));
+    let by = quiet.forbids_span(from, to, person.zone)?.to_string();
+    Some(Forbidden { slot, local: local(from, person.zone), value, by })
 }
 
 impl fmt::Display for Explanation {
@@ -142,12 +196,14 @@ impl fmt::Display for Explanation {
         let time = |at: &NaiveDateTime| at.format("%a %Y-%m-%d %H:%M").to_string();
         match &self.chosen {
             None => {
-                writeln!(f, "Refused ({}, {} arm): {}", self.reason, self.arm, told(self.reason))?;
+                let (state, reason) = (capital(self.state), self.reason);
+                writeln!(f, "{state} ({reason}, {} arm): {}", self.arm, told(reason))?;
             }
             Some(chosen) => {
                 writeln!(
                     f,
-                    "Planned for {} on the person's clock ({} UTC), variant {}, {} arm",
+                    "{} for {} on the person's clock ({} UTC), variant {}, {} arm",
+                    capital(self.state),
                     time(&chosen.local),
                     chosen.send_at.format("%Y-%m-%d %H:%M:%S"),
                     chosen.variant,
@@ -165,8 +221,13 @@ impl fmt::Display for Explanation {
         let (allowed, capped) = (self.slots_allowed, self.slots_capped);
         writeln!(
             f,
-            "Slots that window and quiet hours leave: {allowed}; of those capped: {capped}"
+            "Slots that window and quiet hours leave: {allowed}; of those barred by frequency caps, \
+             the provider or an earlier attempt: {capped}"
         )?;
+        if let Some(better) = &self.forbidden {
+            let (at, value) = (time(&better.local), better.value);
+            writeln!(f, "Better, but forbidden: {at}, value {value:.4}, by {}", better.by)?;
+        }
         for best in &self.best {
             let price = if best.price > 0.0 {
                 format!(", full at {:.4}", best.price)
@@ -182,7 +243,13 @@ impl fmt::Display for Explanation {
     }
 }
 
-/// A reason of planning in a sentence.
+/// A state at the beginning of a sentence.
+fn capital(state: State) -> String {
+    let word = state.as_str().replace('_', " ");
+    word[..1].to_uppercase() + &word[1..]
+}
+
+/// A reason in a sentence.
 pub fn told(reason: Reason) -> &'static str {
     match reason {
         Reason::BestSlot => "the best of all allowed slots had room",
@@ -205,6 +272,18 @@ pub fn told(reason: Reason) -> &'static str {
         Reason::NoTranslation => "no variant is in a language that the person reads",
         Reason::ProviderForbids => "the provider does not carry this to this person",
         Reason::Holdout => "kept without a message, to measure what messaging brings",
-        _ => "this was not decided by a plan",
+        Reason::ConsentWithdrawn => "consent ended after planning",
+        Reason::RecipientRefused => "the provider never delivers to this person",
+        Reason::TemplateRefused => "the provider does not accept the template",
+        Reason::Confirmed => "the answer was lost; the provider says now that it went out",
+        Reason::HeldByProvider => "the provider keeps it back for now",
+        Reason::AnswerLost => "the answer of the provider was lost",
+        Reason::NodeLost => "the daemon stopped between the call and its settlement",
+        Reason::NeverConfirmed => "the provider did not confirm it within the grace time",
+        Reason::ProviderFailure => "the provider answered with an error that will not go away",
+        Reason::AttemptsExhausted => "every attempt failed",
+        Reason::Undeliverable => "the channel took it and failed to deliver it",
+        Reason::TooLate => "it was too late and no other slot was left",
+        Reason::CancelledByOperator => "an operator cancelled the campaign",
     }
 }

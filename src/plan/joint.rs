@@ -6,10 +6,11 @@ use super::arms::{self, Explorer, Stretch, arm_of, generator, hash, mix, share_o
 use super::candidates::{Candidates, Standing};
 use super::limits::{Cut, Layout, Part, lay_out};
 use super::market::{UNIT, load};
-use super::request::{Carrier, Request, Setting, Taken};
+use super::request::{Carrier, Request, Setting};
 use super::sale;
 use super::worth::Worth;
 use crate::model::delivery::{Arm, Reason};
+use crate::model::frequency::Taken;
 use crate::model::ids::RecipientId;
 
 /// What was decided about one person.

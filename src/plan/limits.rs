@@ -17,7 +17,8 @@ use crate::model::time::Instant;
 
 /// The portfolio's span.
 const DAY: TimeDelta = TimeDelta::hours(24);
-/// A slot is not used when more than this share of its replies would come outside agents' hours.
+/// A slot is not used when this share more of its replies would come outside agents' hours than of
+/// the best slot's.
 const REPLIES_OUTSIDE_MAX: f32 = 0.2;
 
 /// One campaign's arm in a layout.
@@ -119,6 +120,7 @@ impl Layout {
             given => given,
         };
         let mut hours: BTreeMap<Instant, Option<u32>> = BTreeMap::new();
+        let mut outsides = Vec::with_capacity(part.candidates.slots.len());
         for (at, slot) in part.candidates.slots.iter().enumerate() {
             let start = hour_of(slot.start(setting.length));
             let mut outside = 0.0;
@@ -134,8 +136,13 @@ impl Layout {
                     None => outside += share,
                 }
             }
-            let place = *self.first.last().expect("a part is being laid out") as usize + at;
-            self.open[place] &= outside <= REPLIES_OUTSIDE_MAX * delay.iter().sum::<f32>();
+            outsides.push(outside);
+        }
+        let least = outsides.iter().copied().fold(f32::INFINITY, f32::min);
+        let most = least + REPLIES_OUTSIDE_MAX * delay.iter().sum::<f32>();
+        let first = *self.first.last().expect("a part is being laid out") as usize;
+        for (open, outside) in self.open[first..].iter_mut().zip(outsides) {
+            *open &= outside <= most;
         }
     }
 

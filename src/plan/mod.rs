@@ -40,14 +40,14 @@ mod spread;
 mod worth;
 
 pub use arms::arm_of;
-pub use candidates::caps_reach;
-pub use explain::{Explanation, explain};
+pub use explain::{Explanation, explain, told};
 pub use outcome::{Certificate, Forecast, Plan, Range, SlotLoad};
-pub use request::{Again, Booking, Cap, Carrier, Person, Request, Setting, Taken};
+pub use request::{Again, Booking, Carrier, Person, Request, Setting};
 
 use std::cmp::Reverse;
 
 use crate::model::delivery::Arm;
+use crate::model::frequency::Taken;
 use crate::model::slot::Slot;
 use candidates::Candidates;
 use joint::Earlier;
@@ -63,6 +63,7 @@ pub fn plan(setting: &Setting<'_>, carrier: &Carrier<'_>, requests: &[Request<'_
     let mut plans: Vec<Option<Plan>> = requests.iter().map(|_| None).collect();
     let mut booked: Vec<(Slot, u32)> = carrier.booked.to_vec();
     let mut earlier = Earlier::new();
+    let is_capped = requests.len() > 1 && requests.iter().any(|r| r.caps(setting).next().is_some());
     for class in by_priority(requests) {
         let together: Vec<&Request<'_>> = class.iter().map(|at| &requests[*at]).collect();
         let carrier = Carrier { booked: &booked, ..*carrier };
@@ -77,8 +78,8 @@ pub fn plan(setting: &Setting<'_>, carrier: &Carrier<'_>, requests: &[Request<'_
         for (at, decided) in class.iter().zip(&joint.campaigns) {
             let certificate = Certificate { value: joint.value, bound: joint.bound };
             let plan = outcome::conclude(setting, &carrier, &requests[*at], decided, certificate);
-            if requests.len() > 1 {
-                take_note(setting, &requests[*at], &plan, &mut earlier);
+            if is_capped {
+                take_note(&requests[*at], &plan, &mut earlier);
             }
             plans[*at] = Some(plan);
         }
@@ -99,13 +100,11 @@ fn by_priority(requests: &[Request<'_>]) -> Vec<Vec<usize>> {
 }
 
 /// Notes planned messages, so that caps hold across the campaigns of one plan.
-fn take_note(setting: &Setting<'_>, request: &Request<'_>, plan: &Plan, earlier: &mut Earlier) {
-    if setting.caps.is_empty() {
-        return;
-    }
+fn take_note(request: &Request<'_>, plan: &Plan, earlier: &mut Earlier) {
     for delivery in &plan.deliveries {
         if let Some(choice) = &delivery.choice {
-            let taken = Taken { at: choice.send_at, category: request.campaign.category };
+            let category = Some(request.campaign.category);
+            let taken = Taken { at: choice.send_at, category };
             earlier.entry(delivery.recipient).or_default().push(taken);
         }
     }

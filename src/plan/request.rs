@@ -1,13 +1,12 @@
 //! What a plan is a function of: the setting, the provider, the campaigns and their people.
 
-use chrono::TimeDelta;
 use chrono_tz::Tz;
 use std::collections::BTreeMap;
 
 use crate::calendar::rules::Rules;
 use crate::model::campaign::{Campaign, QuietHours};
-use crate::model::content::Category;
 use crate::model::delivery::{Arm, Reason};
+use crate::model::frequency::{Cap, Taken};
 use crate::model::ids::{RecipientId, RecipientKey};
 use crate::model::preference::Preference;
 use crate::model::recipient::{Country, Locale};
@@ -31,21 +30,10 @@ pub struct Setting<'a> {
     pub quiet: Option<QuietHours>,
     /// Country laws.
     pub rules: &'a Rules,
-    /// Frequency caps.
+    /// The workspace's frequency caps; campaigns may add their own.
     pub caps: &'a [Cap],
     /// Threads to use; they change the time that a plan takes and nothing else.
     pub threads: usize,
-}
-
-/// At most so many messages to one person within a moving span; a least distance is a cap of one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cap {
-    /// Of this category alone; `None` counts all.
-    pub category: Option<Category>,
-    /// The span.
-    pub span: TimeDelta,
-    /// The most messages in it.
-    pub most: u32,
 }
 
 /// What the provider of the campaigns carries, and what others have booked of it.
@@ -75,6 +63,13 @@ pub struct Request<'a> {
     /// Share of replies that come in the first hour after a slot, the second, …; empty for
     /// [`super::REPLY_DELAY`].
     pub reply_delay: &'a [f32],
+}
+
+impl Request<'_> {
+    /// The caps that bind the campaign's messages: the workspace's and its own.
+    pub(super) fn caps<'a>(&'a self, setting: &Setting<'a>) -> impl Iterator<Item = &'a Cap> {
+        setting.caps.iter().chain(&self.campaign.frequency)
+    }
 }
 
 /// What one slot has carried for one arm of a campaign.
@@ -115,21 +110,14 @@ pub struct Person<'a> {
     pub has_address: bool,
     /// Whether the provider does not carry this campaign to this person.
     pub forbidden: bool,
+    /// The provider takes nothing for this person before.
+    pub not_before: Option<Instant>,
     /// Price of a message to this person, in the budget's currency.
     pub price: f64,
     /// Messages sent or planned to this person by other campaigns, or before.
     pub taken: &'a [Taken],
     /// Why this is not the first plan for the person, and from when on it may be planned again.
     pub again: Option<Again>,
-}
-
-/// A message to a person that counts against frequency caps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Taken {
-    /// When it went or will go.
-    pub at: Instant,
-    /// Its category.
-    pub category: Category,
 }
 
 /// A person whose earlier slot came to nothing.

@@ -15,6 +15,8 @@ pub(super) struct Bound {
     pub(super) span: i64,
     /// Which members' messages count.
     pub(super) counts: Vec<bool>,
+    /// The member whose message alone is bound by it; `None` binds every one.
+    pub(super) whose: Option<usize>,
     /// Other messages that count, seconds since the epoch.
     pub(super) taken: Vec<i64>,
 }
@@ -62,15 +64,22 @@ impl Rivals {
         bounds.iter().all(|bound| {
             let mut spans: Vec<(i64, i64)> = bound.taken.iter().map(|at| (*at, *at)).collect();
             let mut counted = false;
-            for (member, counts) in members.iter().zip(&bound.counts) {
+            let mut bound_one = Some(own);
+            for (index, (member, counts)) in members.iter().zip(&bound.counts).enumerate() {
                 let held = seats[*member as usize].place;
+                let span = self.spans.get(held as usize).copied();
                 if *member == bidder {
                     counted = *counts;
-                } else if *counts && held != NOWHERE {
-                    spans.push(self.spans[held as usize]);
+                } else {
+                    spans.extend(span.filter(|_| *counts));
+                    if bound.whose == Some(index) {
+                        bound_one = span;
+                    }
                 }
             }
-            !counted || fits(&mut spans, own, bound)
+            // who has no seat is bound by nothing
+            let Some(bound_one) = bound_one else { return true };
+            !counted || fits(&spans, own, bound_one, bound)
         })
     }
 
@@ -101,24 +110,20 @@ impl Rivals {
     }
 }
 
-/// Whether one more message fits among others, wherever in its slot each may go.
-fn fits(spans: &mut [(i64, i64)], own: (i64, i64), bound: &Bound) -> bool {
-    if bound.most == 0 {
-        return false;
-    }
-    spans.sort_unstable();
+/// Whether one more message fits among others, wherever in its slot each may go: no run of too many
+/// that holds it and the message that is bound lies within the span.
+fn fits(others: &[(i64, i64)], own: (i64, i64), bound_one: (i64, i64), bound: &Bound) -> bool {
     // the ones that could lie within a span of it, earlier and later
-    let near: Vec<(i64, i64)> = (spans.iter().copied())
-        .filter(|other| other.0 - own.1 < bound.span && own.0 - other.1 < bound.span)
-        .collect();
-    let mut all = near;
+    let near = |other: &&(i64, i64)| other.0 - own.1 < bound.span && own.0 - other.1 < bound.span;
+    let mut all: Vec<(i64, i64)> = others.iter().filter(near).copied().collect();
     all.push(own);
     all.sort_unstable();
     let run = bound.most + 1;
-    let at = all.iter().position(|span| *span == own).unwrap_or(0);
+    let at = |span| all.iter().position(|other| *other == span);
+    let (Some(own), Some(bound_one)) = (at(own), at(bound_one)) else { return true };
     all.windows(run).enumerate().all(|(first, window)| {
-        let holds_own = first <= at && at < first + run;
-        !holds_own || window[run - 1].0 - window[0].1 >= bound.span
+        let holds = |at: usize| first <= at && at < first + run;
+        !(holds(own) && holds(bound_one)) || window[run - 1].0 - window[0].1 >= bound.span
     })
 }
 
@@ -128,16 +133,25 @@ mod tests {
 
     #[test]
     fn one_more_message_fits_only_where_no_span_holds_too_many() {
-        let bound = |most, span| Bound { most, span, counts: vec![], taken: vec![] };
+        let bound = |most, span| Bound { most, span, counts: vec![], whose: None, taken: vec![] };
+        let fits = |others: &[_], own, bound: &Bound| fits(others, own, own, bound);
         let hour = |h: i64| (h * 3600, h * 3600 + 3599);
         // one a day: the next must begin a whole day after the other's last second
-        assert!(!fits(&mut [hour(0)], hour(24), &bound(1, 86_400)));
-        assert!(fits(&mut [hour(0)], hour(25), &bound(1, 86_400)));
-        assert!(!fits(&mut [hour(30)], hour(10), &bound(1, 86_400)));
+        assert!(!fits(&[hour(0)], hour(24), &bound(1, 86_400)));
+        assert!(fits(&[hour(0)], hour(25), &bound(1, 86_400)));
+        assert!(!fits(&[hour(30)], hour(10), &bound(1, 86_400)));
         // two a day
-        assert!(fits(&mut [hour(0)], hour(2), &bound(2, 86_400)));
-        assert!(!fits(&mut [hour(0), hour(8)], hour(2), &bound(2, 86_400)));
-        assert!(fits(&mut [hour(0), hour(30)], hour(15), &bound(2, 86_400)));
-        assert!(!fits(&mut [], hour(1), &bound(0, 86_400)));
+        assert!(fits(&[hour(0)], hour(2), &bound(2, 86_400)));
+        assert!(!fits(&[hour(0), hour(8)], hour(2), &bound(2, 86_400)));
+        assert!(fits(&[hour(0), hour(30)], hour(15), &bound(2, 86_400)));
+    }
+
+    #[test]
+    fn a_bound_of_one_member_binds_only_what_comes_near_its_message() {
+        let bound = Bound { most: 1, span: 86_400, counts: vec![], whose: Some(1), taken: vec![] };
+        let hour = |h: i64| (h * 3600, h * 3600 + 3599);
+        let fits = |own| super::fits(&[hour(26), hour(60)], own, hour(26), &bound);
+        assert!(!fits(hour(5)) && !fits(hour(49)));
+        assert!(fits(hour(0)) && fits(hour(61)), "the message at 60 is another's");
     }
 }

@@ -9,10 +9,11 @@ use super::joint::{Decision, Pick};
 use super::limits::{Layout, Part};
 use super::market::{Bidder, Group, Market, NOWHERE};
 use super::parts::in_parts;
-use super::request::{Cap, Setting};
+use super::request::Setting;
 use super::rivals::{Bound, Company, Rivals};
 use super::worth::Worth;
 use crate::model::delivery::{Arm, Reason};
+use crate::model::frequency::Cap;
 use crate::model::ids::RecipientId;
 
 /// Values are lowered by up to this share, by a hash of person and cell, so that prices separate
@@ -175,7 +176,8 @@ impl Hall {
 
     /// People who bid in more than one campaign, where caps bind them.
     fn rivals(&self, setting: &Setting<'_>, parts: &[Part<'_>], layout: &Layout) -> Rivals {
-        if parts.len() < 2 || setting.caps.is_empty() {
+        let is_capped = |part: &Part<'_>| part.request.caps(setting).next().is_some();
+        if parts.len() < 2 || !parts.iter().any(is_capped) {
             return Rivals::default();
         }
         let mut members: BTreeMap<RecipientId, Vec<u32>> = BTreeMap::new();
@@ -200,20 +202,25 @@ impl Hall {
         let request = |member: &u32| parts[self.guests[*member as usize].campaign as usize].request;
         let person = self.guests[members[0] as usize].person as usize;
         let taken = request(&members[0]).people[person].taken;
-        let bound = |cap: &Cap| {
-            let counts = |category| cap.category.is_none_or(|counted| counted == category);
+        let bound = |cap: &Cap, whose: Option<usize>| {
+            let counted = taken.iter().filter(|taken| cap.counts(taken.category));
+            let counts = |member| cap.counts(Some(request(member).campaign.category));
             Bound {
                 most: cap.most as usize,
                 span: cap.span.num_seconds(),
-                counts: members.iter().map(|m| counts(request(m).campaign.category)).collect(),
-                taken: taken
-                    .iter()
-                    .filter(|t| counts(t.category))
-                    .map(|t| t.at.timestamp())
-                    .collect(),
+                counts: members.iter().map(counts).collect(),
+                whose,
+                taken: counted.map(|taken| taken.at.timestamp()).collect(),
             }
         };
-        setting.caps.iter().map(bound).collect()
+        let everybody_s = setting.caps.iter().map(|cap| bound(cap, None));
+        let own = members.iter().enumerate().flat_map(|(index, member)| {
+            let caps = request(member).campaign.frequency.iter();
+            // a cap on other categories than the campaign's own says nothing of its message
+            caps.filter(move |cap| cap.counts(Some(request(member).campaign.category)))
+                .map(move |cap| (cap, index))
+        });
+        everybody_s.chain(own.map(|(cap, index)| bound(cap, Some(index)))).collect()
     }
 
     /// What each guest got, or why nothing.

@@ -3,16 +3,10 @@
 //! Value = P(goal within its time) − cost of an opt-out × P(opt-out), the chance averaged over the
 //! local hours that the slot overlaps.
 
-use std::time::Duration;
-
 use super::candidates::{Candidates, Cell, Ground, Standing};
 use super::request::{Request, Setting};
 use crate::model::campaign::Campaign;
-use crate::model::content::Goal;
 use crate::model::preference::{Preference, WEEK_HOURS};
-
-/// A reply counts when it comes within this time.
-const REPLY_WITHIN: Duration = Duration::from_hours(24);
 
 /// What one person's habits say of the variants of one menu.
 pub(super) struct Worth {
@@ -47,9 +41,7 @@ impl Worth {
             worth.chances.push(preference.chances(content, campaign.goal, campaign.within));
             worth.harm.push((opt_out_cost * f64::from(preference.opt_out(content))) as f32);
             if replies {
-                // who answers is nearly all person: the hour of the week is averaged out
-                let hours = preference.chances(content, Goal::Reply, REPLY_WITHIN);
-                worth.reply.push(hours.iter().sum::<f32>() / WEEK_HOURS as f32);
+                worth.reply.push(preference.reply_chance(content));
             }
         }
         worth

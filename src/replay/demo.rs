@@ -22,8 +22,8 @@ use crate::store::{Create, Store, StoreError};
 use crate::work::campaigns::{self, Results, SubmitError};
 use crate::work::import::{self, ImportError, Imported, Strictness};
 use crate::work::insights::{self, Insight};
-use crate::work::learn::{self, LearnError};
-use crate::work::plan::{Desk, Extent, PlanError, Summary};
+use crate::work::learn::{self, Depth, LearnError};
+use crate::work::plan::{self, Extent, PlanError, Summary};
 use crate::work::{Ctx, new_node};
 use crate::world::World;
 use crate::world::history::PersonHistory;
@@ -128,7 +128,7 @@ pub async fn run(
     progress("importing");
     let imported = import_all(&ctx, out).await?;
     progress("learning");
-    learn::run(&ctx, None, false, |_, _| {}).await?;
+    learn::run(&ctx, None, Depth::Fit, |_, _| {}).await?;
     let (mut plans, mut results) = (Vec::new(), Vec::new());
     for (file, source) in CAMPAIGNS {
         progress("planning");
@@ -136,7 +136,7 @@ pub async fn run(
         let campaign = campaigns::submit(&ctx, source, "demo").await?;
         let name = campaign.name.clone();
         let row = ctx.store.campaign(&name).await?.expect("it was submitted a moment ago");
-        let (_, drafts) = Desk::open(&ctx, vec![(row, Extent::Everybody)]).await?.draft().await?;
+        let (_, drafts) = plan::dry(&ctx, vec![(row, Extent::Everybody)]).await?;
         plans.extend(drafts.iter().map(crate::work::plan::Draft::summary));
         // a day longer than the window, for the answers that come late
         let until = campaigns::ends_at(&campaign) + TimeDelta::days(1);
@@ -146,7 +146,7 @@ pub async fn run(
         results.push(campaigns::results(&ctx, &row).await?);
     }
     progress("learning from the answers");
-    let learned = learn::run(&ctx, None, false, |_, _| {}).await?;
+    let learned = learn::run(&ctx, None, Depth::Fit, |_, _| {}).await?;
     let insights = insights::run(&ctx).await?;
     ctx.store.close().await;
     Ok(Told { seed, imported, plans, results, insights, learned })

@@ -4,13 +4,24 @@
 //! and runs the steps one after another, on one thread of control. *Invariant:* what a replay does,
 //! the daemon would do.
 
+mod check;
+pub mod compare;
 pub mod demo;
+pub mod event;
+mod faults;
+pub mod outcome;
+pub mod policy;
+pub mod report;
+pub mod run;
+pub mod scenario;
 
 use chrono::TimeDelta;
 use tokio::sync::watch;
 
 use crate::model::time::Instant;
 use crate::store::{CampaignStatus, StoreError};
+use crate::work::campaigns::SubmitError;
+use crate::work::learn::LearnError;
 use crate::work::plan::PlanError;
 use crate::work::{Ctx, dispatch, plan, receive, tend};
 
@@ -22,12 +33,21 @@ const STRIDE: TimeDelta = TimeDelta::hours(1);
 /// Why a replay ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
+    /// There is no room for a database.
+    #[error("could not make a temporary folder for the replay")]
+    Folder(#[source] std::io::Error),
     /// A step failed.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// Planning failed.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// Learning failed.
+    #[error(transparent)]
+    Learn(#[from] LearnError),
+    /// A campaign could not be submitted.
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
 }
 
 /// Sends what is due; where a provider's rate asks to wait a moment, the clock moves on by it.

@@ -23,6 +23,13 @@ pub struct DeliveryRow {
     pub changed_at: Instant,
 }
 
+impl DeliveryRow {
+    /// Whether it waits for a new decision.
+    pub fn is_undecided(&self) -> bool {
+        self.delivery.state == State::Planned && self.delivery.choice.is_none()
+    }
+}
+
 /// A claim on deliveries: who settles them shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
@@ -130,6 +137,12 @@ const OF_CAMPAIGN: &str =
         changed_at
     FROM delivery WHERE campaign = $1 ORDER BY recipient";
 
+const UNDECIDED: &str = "SELECT recipient, state, reason, arm, variant, variant_index, slot_start,
+        send_at, value, chance, runner_up_slot, runner_up_value, propensity, not_before, attempts,
+        changed_at
+    FROM delivery WHERE campaign = $1 AND state = 'planned' AND send_at IS NULL
+    ORDER BY recipient";
+
 const ONE: &str = "SELECT recipient, state, reason, arm, variant, variant_index, slot_start,
         send_at, value, chance, runner_up_slot, runner_up_value, propensity, not_before, attempts,
         changed_at
@@ -184,6 +197,18 @@ impl Store {
         let rows: Vec<Row> =
             on!(self, |db| sqlx::query_as(OF_CAMPAIGN).bind(campaign).fetch_all(db).await)
                 .doing("read deliveries")?;
+        rows.into_iter().map(|row| row.into_model(length)).collect()
+    }
+
+    /// Those of a campaign who wait for a new decision, in the order of their numbers.
+    pub async fn undecided(
+        &self,
+        campaign: i64,
+        length: SlotLength,
+    ) -> Result<Vec<DeliveryRow>, StoreError> {
+        let rows: Vec<Row> =
+            on!(self, |db| sqlx::query_as(UNDECIDED).bind(campaign).fetch_all(db).await)
+                .doing("read who waits for a decision")?;
         rows.into_iter().map(|row| row.into_model(length)).collect()
     }
 

@@ -9,6 +9,15 @@ use super::{Doing, ROWS_PER_STATEMENT, Store, StoreError, Tx, on, parsed, within
 use crate::model::content::{Content, Style};
 use crate::model::ids::RecipientId;
 
+/// Whose evidence is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// Of everybody of whom there is any.
+    Everybody,
+    /// Of those whose ledger says yes.
+    Consented,
+}
+
 impl Store {
     /// The known contents by their numbers, which are dense from 0.
     pub async fn contents(&self) -> Result<Vec<Content>, StoreError> {
@@ -23,14 +32,23 @@ impl Store {
         rows.into_iter().map(content).collect()
     }
 
-    /// Hands over everybody's packed evidence in the order of their numbers.
+    /// Hands over everybody's packed evidence, or that of people with consent, in the order of their
+    /// numbers.
     pub async fn each_evidence(
         &self,
+        whose: Whose,
         mut take: impl FnMut(RecipientId, Vec<u8>),
     ) -> Result<(), StoreError> {
-        const SQL: &str = "SELECT recipient, packed FROM evidence ORDER BY recipient";
+        const ALL: &str = "SELECT recipient, packed FROM evidence ORDER BY recipient";
+        const CONSENTED: &str = "SELECT e.recipient, e.packed
+            FROM evidence AS e JOIN recipient AS r ON r.id = e.recipient
+            WHERE r.consented ORDER BY e.recipient";
         on!(self, |db| {
-            let mut rows = sqlx::query_as::<_, (i64, Vec<u8>)>(SQL).fetch(db);
+            let query = match whose {
+                Whose::Everybody => sqlx::query_as::<_, (i64, Vec<u8>)>(ALL),
+                Whose::Consented => sqlx::query_as(CONSENTED),
+            };
+            let mut rows = query.fetch(db);
             while let Some((id, packed)) = rows.try_next().await.doing("read evidence")? {
                 take(RecipientId(id), packed);
             }
@@ -101,9 +119,16 @@ impl Tx {
         Ok(())
     }
 
-    /// Removes everybody's evidence, before it is packed anew from the history.
-    pub async fn clear_evidence(&mut self) -> Result<(), StoreError> {
-        within!(self, |db| sqlx::query("DELETE FROM evidence").execute(db).await.map(drop))
+    /// Removes the evidence of everybody after `after`, up to `last` if there is one, before it is
+    /// packed anew from the history.
+    pub async fn clear_evidence(
+        &mut self,
+        after: RecipientId,
+        last: Option<RecipientId>,
+    ) -> Result<(), StoreError> {
+        const SQL: &str = "DELETE FROM evidence WHERE recipient > $1 AND recipient <= $2";
+        let last = last.map_or(i64::MAX, |last| last.0);
+        within!(self, |db| sqlx::query(SQL).bind(after.0).bind(last).execute(db).await.map(drop))
             .doing("clear evidence")
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use futures_util::{TryStreamExt, future};
+use futures_util::future;
 use sqlx::{FromRow, QueryBuilder};
 
 use super::{
@@ -129,47 +129,10 @@ macro_rules! select {
 
 const OF_RECIPIENT: &str = select!("WHERE recipient = $1 ORDER BY sent_at, key");
 
-const CHANGED: &str = select!("WHERE changed_at >= $1");
-
-const ACTIVITY_CHANGED: &str = "SELECT recipient, at, kind FROM activity WHERE changed_at >= $1";
-
 const ACTIVITY_OF: &str =
     "SELECT recipient, at, kind FROM activity WHERE recipient = $1 ORDER BY at, kind";
 
 impl Store {
-    /// Hands over every message that was written at `since` or later, in no particular order.
-    pub async fn each_changed_message(
-        &self,
-        since: Instant,
-        mut take: impl FnMut(MessageRow),
-    ) -> Result<(), StoreError> {
-        on!(self, |db| {
-            let mut rows = sqlx::query_as::<_, Row>(CHANGED).bind(micros(since)).fetch(db);
-            while let Some(row) = rows.try_next().await.doing("read messages")? {
-                take(row.try_into()?);
-            }
-        });
-        Ok(())
-    }
-
-    /// Hands over every sign of presence that was written at `since` or later.
-    pub async fn each_changed_activity(
-        &self,
-        since: Instant,
-        mut take: impl FnMut(RecipientId, Instant, &str),
-    ) -> Result<(), StoreError> {
-        on!(self, |db| {
-            let rows = sqlx::query_as::<_, (i64, i64, String)>(ACTIVITY_CHANGED);
-            let mut rows = rows.bind(micros(since)).fetch(db);
-            while let Some((recipient, at, kind)) =
-                rows.try_next().await.doing("read signs of presence")?
-            {
-                take(RecipientId(recipient), instant("activity", at)?, &kind);
-            }
-        });
-        Ok(())
-    }
-
     /// A person's messages, oldest first.
     pub async fn messages_of(&self, recipient: RecipientId) -> Result<Vec<MessageRow>, StoreError> {
         let rows: Vec<Row> =
@@ -187,27 +150,6 @@ impl Store {
             on!(self, |db| sqlx::query_as(ACTIVITY_OF).bind(recipient.0).fetch_all(db).await)
                 .doing("read a person's signs of presence")?;
         rows.into_iter().map(|(_, at, kind)| Ok((instant("activity", at)?, kind))).collect()
-    }
-
-    /// For each content: messages that were delivered, and of those the ones that were read,
-    /// clicked or answered. Contents are as `media` and `media_style`, in order.
-    pub async fn engagement_by_content(&self) -> Result<Vec<(String, u64, u64)>, StoreError> {
-        const SQL: &str = "SELECT COALESCE(media || '_' || style, media), COUNT(*),
-                COUNT(COALESCE(read_at, clicked_at, replied_at))
-            FROM message WHERE media IS NOT NULL
-                AND COALESCE(delivered_at, read_at, clicked_at, replied_at) IS NOT NULL
-            GROUP BY COALESCE(media || '_' || style, media) ORDER BY 1";
-        let rows: Vec<(String, i64, i64)> = on!(self, |db| sqlx::query_as(SQL).fetch_all(db).await)
-            .doing("count engagement by content")?;
-        Ok(rows.into_iter().map(|(name, of, hits)| (name, of as u64, hits as u64)).collect())
-    }
-
-    /// How many messages are kept.
-    pub async fn message_count(&self) -> Result<u64, StoreError> {
-        let count: i64 =
-            on!(self, |db| sqlx::query_scalar("SELECT COUNT(*) FROM message").fetch_one(db).await)
-                .doing("count messages")?;
-        Ok(count as u64)
     }
 }
 

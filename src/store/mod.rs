@@ -15,10 +15,12 @@ mod deliveries;
 mod evidence;
 mod history;
 mod models;
+mod observed;
 mod pauses;
 mod recipients;
 mod sent;
 mod standing;
+mod taken;
 mod workspace;
 
 use std::collections::HashMap;
@@ -30,6 +32,7 @@ use std::time::Duration;
 use chrono::DateTime;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::sqlite::SqliteSynchronous;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
 use sqlx::{Postgres, Sqlite, Transaction};
 
@@ -43,10 +46,13 @@ pub use campaigns::{CampaignRow, CampaignStatus, PlanSlotRow};
 pub use channel::{Alert, InboundRow, Stage, TemplateRow};
 pub use consent::ForgottenCounts;
 pub use deliveries::{Attempt, Claim, DeliveryRow, Known, Settled};
+pub use evidence::Whose;
 pub use history::{AddedMessages, MessageRow};
 pub use models::ModelRow;
+pub use observed::{ObservedRow, Second};
 pub use recipients::AddedRecipient;
 pub use standing::{ExportRow, StateCount};
+pub use taken::SlotCount;
 pub use workspace::Forgotten;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
@@ -225,7 +231,11 @@ impl Store {
             }
             let options = SqliteConnectOptions::new()
                 .filename(path)
-                .create_if_missing(create == Create::IfMissing)
+                .create_if_missing(create != Create::No)
+                .synchronous(match create {
+                    Create::Scratch => SqliteSynchronous::Off,
+                    Create::No | Create::IfMissing => SqliteSynchronous::Full,
+                })
                 .journal_mode(SqliteJournalMode::Wal)
                 .busy_timeout(BUSY_TIMEOUT)
                 .foreign_keys(true)
@@ -310,6 +320,8 @@ pub enum Create {
     No,
     /// It is made when it is not there.
     IfMissing,
+    /// It is made, and thrown away after use: nothing waits for the disk.
+    Scratch,
 }
 
 /// The URL without a password in it.

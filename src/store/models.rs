@@ -101,4 +101,11 @@ impl Tx {
         .doing("put a model in use")?;
         Ok(changed > 0)
     }
+
+    /// Drops a version that is not in use.
+    pub async fn drop_model(&mut self, version: i64) -> Result<(), StoreError> {
+        const SQL: &str = "DELETE FROM model WHERE version = $1 AND NOT active";
+        within!(self, |db| sqlx::query(SQL).bind(version).execute(db).await.map(drop))
+            .doing("drop a model")
+    }
 }

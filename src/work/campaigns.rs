@@ -7,6 +7,7 @@ use chrono_tz::Tz;
 use serde::Serialize;
 
 use super::interval::Interval;
+use super::plan::{Back, lapse};
 use super::{Ctx, audit};
 use crate::calendar::quiet::Quiet;
 use crate::calendar::window;
@@ -54,6 +55,9 @@ pub async fn check(ctx: &Ctx, source: &str) -> Result<Campaign, SubmitError> {
         let name = &campaign.name;
         return Err(SubmitError::Unfit(format!("name: {name} is taken; give it another")));
     }
+    if let Some(problem) = unpriced(ctx, &campaign) {
+        return Err(SubmitError::Unfit(problem));
+    }
     let now = ctx.clock.now();
     if ends_at(&campaign) <= now {
         let end = campaign.window.end;
@@ -87,6 +91,25 @@ pub async fn check(ctx: &Ctx, source: &str) -> Result<Campaign, SubmitError> {
         )));
     }
     Ok(campaign)
+}
+
+/// Why a campaign's budget cannot be kept: nothing tells what its provider's messages cost, or in
+/// another currency. What prints costs nothing.
+fn unpriced(ctx: &Ctx, campaign: &Campaign) -> Option<String> {
+    let budget = campaign.budget.as_ref()?;
+    let name = &campaign.provider;
+    let provider = ctx.config.providers.get(name)?;
+    match &provider.tariff {
+        Some(tariff) if tariff.currency != budget.currency => Some(format!(
+            "budget.currency: {} is not {}, in which the prices of provider {name} are",
+            budget.currency, tariff.currency
+        )),
+        None if provider.kind.channel() != "console" => Some(format!(
+            "budget: nothing tells what messages of provider {name} cost; name a table of prices \
+             in provider.{name}.prices"
+        )),
+        _ => None,
+    }
 }
 
 /// Whether every variant can go through a provider that sends templates.
@@ -171,6 +194,7 @@ pub async fn change(
         Wish::Resume => {
             // whoever resumes has seen what stopped it
             tx.clear_alerts(&row.campaign.provider).await?;
+            lapse(ctx, &mut tx, row, Back::FromPause).await?;
             tx.set_campaign_status(row.id, &[Paused], Active).await?
         }
         Wish::Cancel => {

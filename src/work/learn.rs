@@ -1,50 +1,69 @@
 //! History becomes preferences: what is new is folded into everybody's evidence, then the
-//! population is fitted anew.
+//! population is fitted, as deeply as is asked for.
 //!
-//! Folding is idempotent, so the mark of progress may lag: rows that were written up to
-//! `OVERLAP` before the last fold are read once more, which makes up for clocks that differ and
-//! transactions that took their time. Nothing here stops a delivery: a fit that fails leaves the
-//! version in use as it is.
+//! The evidence of each person is folded forward; the population is always fitted to a sample of it
+//! from the beginning, so that no fit depends on the one before but through its settings. Settings
+//! are costly to choose, and are kept until much is new or until they foretell less than they did.
+//! Nothing here stops a delivery: a fit that fails leaves the version in use as it is.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta};
-use serde::Serialize;
+use chrono::TimeDelta;
+use serde::{Deserialize, Serialize};
 
 use super::Ctx;
-use crate::config::LearnFrom;
-use crate::learn::{
-    self, Contents, Evidence, Model, Observed, Presence, PresenceKind, Settings, Subject,
-};
-use crate::model::content::Content;
-use crate::model::ids::{MessageKey, RecipientId};
-use crate::model::preference::Preference;
-use crate::model::recipient::Recipient;
+pub(super) use super::fold::Folded;
+use super::fold::fold;
+pub use super::habits::{InUse, People, subject};
+use super::habits::{Taught, contents};
+use crate::learn::{self, Drift, FitError, Model, Settings, Tuning, drift};
+use crate::model::ids::RecipientId;
 use crate::model::time::Instant;
-use crate::store::{MessageRow, ModelRow, StoreError, Tx};
+use crate::store::StoreError;
 
-/// What clocks may differ by and transactions may take.
-const OVERLAP: TimeDelta = TimeDelta::minutes(10);
 /// Longer than any fit; a daemon that dies while learning is waited for no longer.
 const LEASE: TimeDelta = TimeDelta::hours(1);
 const LEASE_NAME: &str = "learn";
-/// Until when history is folded into evidence, in microseconds.
-const FOLDED_UNTIL: &str = "evidence_folded_until";
-/// Observations that are held before they are folded.
-const BATCH_MAX: usize = 400_000;
-/// People whose evidence is written in one transaction.
-const WRITE_ROWS: usize = 20_000;
-/// Recipients that are read at once.
-const PAGE: usize = 10_000;
 /// Of every fit: the same history gives the same model.
-const SEED: u64 = 1;
+pub(super) const SEED: u64 = 1;
+/// Settings are chosen anew when so large a share of all observations is new since they were.
+const NEW_SHARE: f64 = 0.05;
+
+/// How much a learning step does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// Between nights: folds, and moves the chances of answers by what came back since the fit.
+    Refresh,
+    /// Every night: folds, and fits. Settings are kept while less than a twentieth of the
+    /// observations is new since they were chosen, and while they foretell as well as then.
+    Fit,
+    /// Starts over: reads the whole history again, and chooses settings.
+    Full,
+    /// Reads the whole history again, and keeps the settings in use.
+    FullAtSettings,
+}
+
+/// What a learning step came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Nothing was new enough to make a version of.
+    Unchanged,
+    /// The responses of the fit in use were moved.
+    Refreshed,
+    /// The population was fitted at the settings that were in use.
+    Fitted,
+    /// Settings were chosen, and the population was fitted.
+    Tuned,
+}
 
 /// What a learning step did.
 #[derive(Debug, Serialize)]
 pub struct Learned {
     /// The version that is in use now.
     pub version: i64,
+    /// What it came to.
+    pub outcome: Outcome,
     /// Nothing later taught it.
     pub as_of: Instant,
     /// Messages that were new or changed.
@@ -53,8 +72,36 @@ pub struct Learned {
     pub activities: u64,
     /// People whose evidence was touched.
     pub people: u64,
-    /// Data range, chosen settings and held-out figures.
-    pub summary: serde_json::Value,
+    /// What it was learned from and what came of it.
+    pub summary: Summary,
+}
+
+/// What is kept of a version beside its parameters.
+#[derive(Debug, Clone, Serialize)]
+pub struct Summary {
+    /// What it came to.
+    pub outcome: Outcome,
+    /// How much there was to learn from, and from when to when.
+    pub data: learn::Data,
+    /// The settings that were chosen, and figures of the population.
+    pub settings: serde_json::Value,
+    /// When the settings were chosen, and on what.
+    pub tuned: learn::Tuned,
+    /// Messages and signs that were new or changed since the settings were chosen.
+    pub new_since_tuned: u64,
+    /// How well it foretold what it had not seen.
+    pub held_out: learn::HeldOut,
+    /// Names and shares of the chronotypes.
+    pub chronotypes: Vec<(String, f64)>,
+    /// Whether habits moved lately.
+    pub drift: Drift,
+}
+
+/// The part of an earlier version's summary that the next one builds on.
+#[derive(Deserialize)]
+struct Earlier {
+    outcome: Outcome,
+    new_since_tuned: u64,
 }
 
 /// Why learning ended without a new version. The one in use stays.
@@ -68,7 +115,7 @@ pub enum LearnError {
     Busy,
     /// The fit failed; the last good version stays in use.
     #[error("the fit failed; the last good version stays in use")]
-    Fit(#[source] learn::FitError),
+    Fit(#[source] FitError),
     /// The fit's thread ended without a word.
     #[error("the fit stopped unexpectedly; the last good version stays in use")]
     Panicked,
@@ -82,299 +129,144 @@ pub enum LearnError {
     },
 }
 
-/// Folds what is new and fits the population as of `as_of` (now, if absent). `full` starts over.
+/// Folds what is new and fits the population as of `as_of` (now, if absent).
 pub async fn run(
     ctx: &Ctx,
     as_of: Option<Instant>,
-    full: bool,
-    progress: impl FnMut(&str, f64) + Send + 'static,
+    depth: Depth,
+    mut progress: impl FnMut(&str, f64) + Send + 'static,
 ) -> Result<Learned, LearnError> {
     let now = ctx.clock.now();
     if !ctx.store.take_lease(LEASE_NAME, &ctx.node, now, now + LEASE).await? {
         return Err(LearnError::Busy);
     }
-    let learned = fold_and_fit(ctx, now, as_of.unwrap_or(now), full, progress).await;
+    let learn = async {
+        progress("folding history", 0.0);
+        let starts_over = matches!(depth, Depth::Full | Depth::FullAtSettings);
+        let folded = fold(ctx, now, starts_over).await?;
+        teach(ctx, now, as_of.unwrap_or(now), depth, folded, progress).await
+    };
+    let learned = learn.await;
     ctx.store.drop_lease(LEASE_NAME, &ctx.node).await?;
     learned
 }
 
-async fn fold_and_fit(
+/// Folds what is new, and no more.
+pub(super) async fn catch_up(ctx: &Ctx) -> Result<(), LearnError> {
+    let now = ctx.clock.now();
+    if !ctx.store.take_lease(LEASE_NAME, &ctx.node, now, now + LEASE).await? {
+        return Err(LearnError::Busy);
+    }
+    let folded = fold(ctx, now, false).await;
+    ctx.store.drop_lease(LEASE_NAME, &ctx.node).await?;
+    folded.map(drop)
+}
+
+/// Makes a version of what the evidence teaches, and puts it in use.
+async fn teach(
     ctx: &Ctx,
     now: Instant,
     as_of: Instant,
-    full: bool,
+    depth: Depth,
+    folded: Folded,
     mut progress: impl FnMut(&str, f64) + Send + 'static,
 ) -> Result<Learned, LearnError> {
-    progress("folding history", 0.0);
-    let folded = fold(ctx, now, full).await?;
+    let settings = Settings::default();
     let contents = contents(&ctx.store.contents().await?);
-    let people = People::load(ctx).await?;
-    let config = Arc::clone(&ctx.config);
+    let taught = Taught::load(ctx, settings.sample_max, as_of).await?;
+    let last = InUse::find(ctx).await?;
+    let earlier = earlier(ctx, last.as_ref()).await?;
+    let new = earlier.as_ref().map_or(0, |earlier| earlier.new_since_tuned)
+        + folded.messages
+        + folded.activities;
+    let much_is_new = new as f64 > NEW_SHARE * taught.census.data().observations() as f64;
+    let zone = ctx.config.time_zone;
+    let model_in_use = last.as_ref().map(|last| Arc::clone(&last.model));
     let fit = move || {
-        let taught = people.taught(config.learn_from, config.time_zone);
-        learn::fit(&taught, &contents, &Settings::default(), as_of, SEED, &mut progress)
+        let subjects = taught.subjects(zone);
+        let census = &taught.census;
+        let model = match (depth, model_in_use.as_deref()) {
+            (Depth::Refresh, Some(last)) => census.refresh(last, &subjects, settings.threads),
+            (_, last) => {
+                let tuning = match (depth, last) {
+                    (Depth::FullAtSettings, Some(last)) => Tuning::Hold(last),
+                    // settings that were chosen later know what is still to come
+                    (Depth::Fit, Some(last)) if !much_is_new && last.tuned().as_of <= as_of => {
+                        Tuning::Trust(last)
+                    }
+                    _ => Tuning::Choose,
+                };
+                census.fit(&subjects, &contents, &settings, tuning, &mut progress)
+            }
+        }?;
+        let drift = drift(&model, &subjects, as_of, settings.threads);
+        Ok((model, drift))
     };
-    let model = tokio::task::spawn_blocking(fit).await.map_err(|_| LearnError::Panicked)?;
-    let model = model.map_err(LearnError::Fit)?;
-    let summary = summary(&model);
-    let parameters = serde_json::to_string(&model).map_err(|_| LearnError::Panicked)?;
-    let mut tx = ctx.store.begin().await?;
-    let version = tx.add_model(now, as_of, &summary.to_string(), &parameters).await?;
-    tx.commit().await?;
-    Ok(Learned {
-        version,
-        as_of,
-        messages: folded.messages,
-        activities: folded.activities,
-        people: folded.people,
-        summary,
-    })
-}
+    let fitted = tokio::task::spawn_blocking(fit).await.map_err(|_| LearnError::Panicked)?;
+    let (model, drift) = fitted.map_err(LearnError::Fit)?;
 
-fn summary(model: &Model) -> serde_json::Value {
-    let chosen: serde_json::Value = serde_json::from_str(&model.describe()).unwrap_or_default();
-    serde_json::json!({
-        "data": model.data(),
-        "settings": chosen,
-        "held_out": model.held_out(),
-        "chronotypes": model.chronotypes(),
-    })
-}
-
-fn contents(known: &[Content]) -> Contents {
-    let mut contents = Contents::default();
-    for content in known {
-        contents.enter(content);
-    }
-    contents
-}
-
-struct Folded {
-    messages: u64,
-    activities: u64,
-    people: u64,
-}
-
-/// Folds messages and activity written since the last time into everybody's evidence.
-async fn fold(ctx: &Ctx, now: Instant, full: bool) -> Result<Folded, LearnError> {
-    let mark = ctx.store.mark(FOLDED_UNTIL).await?.and_then(|mark| mark.parse::<i64>().ok());
-    let since = mark.and_then(DateTime::from_timestamp_micros).filter(|_| !full);
-    let since = since.map_or(DateTime::UNIX_EPOCH, |mark| mark - OVERLAP);
-    let known = ctx.store.contents().await?;
-    let mut folder = Folder { contents: contents(&known), ..Folder::default() };
-    // evidence that may be there already is read before it is folded into
-    let fresh = since == DateTime::UNIX_EPOCH;
-    let (mut messages, mut activities) = (0, 0);
-    ctx.store
-        .each_changed_message(since, |row| {
-            messages += 1;
-            folder.message(row, fresh);
-        })
-        .await?;
-    ctx.store
-        .each_changed_activity(since, |recipient, at, kind| {
-            activities += 1;
-            folder.presence(recipient, Presence { at, kind: PresenceKind::of(kind) }, fresh);
-        })
-        .await?;
-    let people = folder.write(ctx, known.len(), fresh, full).await?;
-    let mut tx = ctx.store.begin().await?;
-    tx.set_mark(FOLDED_UNTIL, &now.timestamp_micros().to_string()).await?;
-    tx.commit().await?;
-    Ok(Folded { messages, activities, people })
-}
-
-/// Observations on their way into evidence.
-#[derive(Default)]
-struct Folder {
-    contents: Contents,
-    waiting: HashMap<RecipientId, (Vec<Observed>, Vec<Presence>)>,
-    count: usize,
-    folded: HashMap<RecipientId, Evidence>,
-}
-
-impl Folder {
-    fn message(&mut self, row: MessageRow, fresh: bool) {
-        let m = row.message;
-        let content = m.media.map(|media| Content { media, style: m.style });
-        let observed = Observed {
-            hash: hash(&m.key),
-            sent_at: m.sent_at,
-            content: content.and_then(|content| self.contents.enter(&content)),
-            category: m.category,
-            response: m.response,
-        };
-        self.waiting.entry(row.recipient).or_default().0.push(observed);
-        self.counted(fresh);
-    }
-
-    fn presence(&mut self, recipient: RecipientId, presence: Presence, fresh: bool) {
-        self.waiting.entry(recipient).or_default().1.push(presence);
-        self.counted(fresh);
-    }
-
-    /// Keeps memory bounded when everything is folded anew; what is only added to stays few.
-    fn counted(&mut self, fresh: bool) {
-        self.count += 1;
-        if fresh && self.count >= BATCH_MAX {
-            self.fold_waiting();
+    let outcome = match (depth, &last) {
+        (Depth::Refresh, Some(_)) if folded.messages + folded.activities == 0 => Outcome::Unchanged,
+        (Depth::Refresh, Some(_)) => Outcome::Refreshed,
+        (_, Some(last)) if last.model.tuned() == model.tuned() => Outcome::Fitted,
+        _ => Outcome::Tuned,
+    };
+    let new_since_tuned = if outcome == Outcome::Tuned { 0 } else { new };
+    let summary = summary(&model, outcome, new_since_tuned, drift);
+    let version = match last.and_then(|last| last.version) {
+        Some(version) if outcome == Outcome::Unchanged => version,
+        version => {
+            // of the refreshed versions of one fit, the newest is enough
+            let earlier = earlier.filter(|earlier| earlier.outcome == Outcome::Refreshed);
+            let stale = version.filter(|_| earlier.is_some() && outcome == Outcome::Refreshed);
+            keep(ctx, now, as_of, &summary, &model, stale).await?
         }
-    }
-
-    fn fold_waiting(&mut self) {
-        for (recipient, (messages, presences)) in self.waiting.drain() {
-            self.folded.entry(recipient).or_default().fold(&messages, &presences);
-        }
-        self.count = 0;
-    }
-
-    async fn write(
-        mut self,
-        ctx: &Ctx,
-        known: usize,
-        fresh: bool,
-        full: bool,
-    ) -> Result<u64, LearnError> {
-        if !fresh {
-            let ids: Vec<RecipientId> = self.waiting.keys().copied().collect();
-            for (recipient, packed) in ctx.store.evidence_of(&ids).await? {
-                let evidence =
-                    Evidence::from_bytes(packed).map_err(|_| LearnError::Evidence { recipient })?;
-                self.folded.insert(recipient, evidence);
-            }
-        }
-        self.fold_waiting();
-        let mut ids: Vec<RecipientId> = self.folded.keys().copied().collect();
-        ids.sort_unstable();
-        let mut tx = ctx.store.begin().await?;
-        if full {
-            tx.clear_evidence().await?;
-        }
-        tx.add_contents(known, &self.contents.list()[known..]).await?;
-        for chunk in ids.chunks(WRITE_ROWS) {
-            self.write_chunk(&mut tx, chunk).await?;
-            if !full {
-                tx.commit().await?;
-                tx = ctx.store.begin().await?;
-            }
-        }
-        tx.commit().await?;
-        Ok(ids.len() as u64)
-    }
-
-    async fn write_chunk(&self, tx: &mut Tx, ids: &[RecipientId]) -> Result<(), StoreError> {
-        let rows: Vec<_> = ids.iter().map(|id| (*id, self.folded[id].as_bytes())).collect();
-        tx.put_evidence(&rows).await
-    }
+    };
+    let Folded { messages, activities, people } = folded;
+    Ok(Learned { version, outcome, as_of, messages, activities, people, summary })
 }
 
-/// Tells a person's messages apart (FNV-1a, 32 bits).
-fn hash(key: &MessageKey) -> u32 {
-    let mix = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
-    key.as_str().bytes().fold(0x811c_9dc5, mix)
+/// What the version in use built on.
+async fn earlier(ctx: &Ctx, last: Option<&InUse>) -> Result<Option<Earlier>, LearnError> {
+    let Some(version) = last.and_then(|last| last.version) else { return Ok(None) };
+    let row = ctx.store.models().await?.into_iter().find(|row| row.version == version);
+    Ok(row.and_then(|row| serde_json::from_str(&row.summary).ok()))
 }
 
-/// Everybody who is known, with their evidence, in the order of their numbers.
-pub struct People {
-    /// Who.
-    pub recipients: Vec<Recipient>,
-    /// Of each.
-    pub evidence: Vec<Evidence>,
-}
-
-impl People {
-    /// Reads everybody.
-    pub async fn load(ctx: &Ctx) -> Result<Self, LearnError> {
-        let mut recipients: Vec<Recipient> = Vec::new();
-        loop {
-            let after = recipients.last().map_or(RecipientId(0), |last| last.id);
-            let page = ctx.store.recipients_after(after, PAGE).await?;
-            if page.is_empty() {
-                break;
-            }
-            recipients.extend(page);
-        }
-        let mut evidence = vec![Evidence::default(); recipients.len()];
-        let mut damaged = None;
-        ctx.store
-            .each_evidence(|recipient, packed| {
-                let index = recipients.binary_search_by_key(&recipient, |known| known.id);
-                match (index, Evidence::from_bytes(packed)) {
-                    (Ok(index), Ok(read)) => evidence[index] = read,
-                    (Ok(_), Err(_)) => damaged = Some(recipient),
-                    // forgotten or added since the first read
-                    (Err(_), _) => {}
-                }
-            })
-            .await?;
-        match damaged {
-            Some(recipient) => Err(LearnError::Evidence { recipient }),
-            None => Ok(Self { recipients, evidence }),
-        }
-    }
-
-    /// One person as the learner sees them; `zone` stands in where the person's is not known.
-    pub fn subject(&self, index: usize, zone: chrono_tz::Tz) -> Subject<'_> {
-        subject(&self.recipients[index], &self.evidence[index], zone)
-    }
-
-    /// Those who are learned from.
-    fn taught(&self, from: LearnFrom, zone: chrono_tz::Tz) -> Vec<Subject<'_>> {
-        (0..self.recipients.len())
-            .filter(|index| from == LearnFrom::All || self.recipients[*index].consented)
-            .map(|index| self.subject(index, zone))
-            .collect()
-    }
-}
-
-/// A person as the learner sees them; `zone` stands in where the person's is not known.
-pub fn subject<'a>(
-    recipient: &'a Recipient,
-    evidence: &'a Evidence,
-    zone: chrono_tz::Tz,
-) -> Subject<'a> {
-    Subject {
-        zone: recipient.profile.zone.map_or(zone, |known| known.tz),
-        country: recipient.profile.country.as_ref(),
-        tags: &recipient.profile.tags,
-        evidence,
-    }
-}
-
-/// The model in use, and as of when people are read in its light.
-pub struct InUse {
-    /// Its version; `None` before the first learning.
-    pub version: Option<i64>,
-    model: Arc<Model>,
+/// Stores a version and puts it in use; `stale` is dropped for it.
+async fn keep(
+    ctx: &Ctx,
+    now: Instant,
     as_of: Instant,
+    summary: &Summary,
+    model: &Model,
+    stale: Option<i64>,
+) -> Result<i64, LearnError> {
+    let json = |text: serde_json::Result<String>| text.map_err(|_| LearnError::Panicked);
+    let summary = json(serde_json::to_string(summary))?;
+    let parameters = json(serde_json::to_string(model))?;
+    let mut tx = ctx.store.begin().await?;
+    let version = tx.add_model(now, as_of, &summary, &parameters).await?;
+    if let Some(stale) = stale {
+        tx.drop_model(stale).await?;
+    }
+    tx.commit().await?;
+    Ok(version)
 }
 
-impl InUse {
-    /// Reads the version in use. Before the first learning everybody is alike.
-    pub async fn load(ctx: &Ctx) -> Result<Self, LearnError> {
-        let now = ctx.clock.now();
-        let row = ctx.store.models().await?.into_iter().find(|row| row.active);
-        if let Some(row) = row {
-            let parameters = ctx.store.model_parameters(row.version).await?.unwrap_or_default();
-            if let Ok(model) = serde_json::from_str::<Model>(&parameters) {
-                let as_of = reading_time(&row, &model);
-                return Ok(Self { version: Some(row.version), model: Arc::new(model), as_of });
-            }
-            tracing::error!(version = row.version, "the model is not readable; learn again");
-        }
-        let contents = contents(&ctx.store.contents().await?);
-        let model = Arc::new(Model::empty(contents, now, SEED));
-        Ok(Self { version: None, model, as_of: now })
+fn summary(model: &Model, outcome: Outcome, new_since_tuned: u64, drift: Drift) -> Summary {
+    let chronotypes = model.chronotypes();
+    Summary {
+        outcome,
+        data: *model.data(),
+        settings: serde_json::from_str(&model.describe()).unwrap_or_default(),
+        tuned: *model.tuned(),
+        new_since_tuned,
+        held_out: *model.held_out(),
+        chronotypes: chronotypes
+            .into_iter()
+            .map(|(name, share)| (name.to_owned(), share))
+            .collect(),
+        drift,
     }
-
-    /// What is known of a person's habits.
-    pub fn preference(&self, subject: &Subject<'_>) -> Preference {
-        self.model.preference(subject, self.as_of)
-    }
-}
-
-/// People are read as of the model's time: rolling back brings back what was known then. Age counts
-/// from the newest of all observations, since a pause of the history makes nobody forget a habit.
-fn reading_time(row: &ModelRow, model: &Model) -> Instant {
-    model.data().last.map_or(row.as_of, |last| row.as_of.min(last + TimeDelta::hours(1)))
 }

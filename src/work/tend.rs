@@ -1,5 +1,7 @@
-//! Loose ends: claims whose holder died, doubts that lasted too long, windows that are over.
+//! Loose ends: claims whose holder died, doubts that lasted too long, windows that are over,
+//! messages that are late because the daemon was away.
 
+use super::plan::{Back, lapse};
 use super::{Ctx, Report, channel};
 use crate::config::InDoubt;
 use crate::model::content::Category;
@@ -38,6 +40,9 @@ pub async fn run(ctx: &Ctx) -> Result<Report, StoreError> {
         }
         if row.ends_at <= now && row.status != CampaignStatus::Cancelled {
             done += tx.end_planned(row.id, State::Expired, Reason::WindowOver, now).await?;
+        }
+        if row.ends_at > now && row.status == CampaignStatus::Active {
+            done += lapse(ctx, &mut tx, &row, Back::Unknown).await?;
         }
         tx.commit().await?;
         // counting everybody costs too much while there is nothing to find

@@ -251,6 +251,12 @@ impl<'w> Person<'w> {
         self.chance_to_open(self.middle_of(week, hour), self.taste(content), within)
     }
 
+    /// The chance that the person ever does what a goal asks, once a message with this content is
+    /// open.
+    pub fn acts_on(&self, content: &Content, goal: Goal) -> f64 {
+        self.acts(self.taste(content), goal)
+    }
+
     pub(super) fn middle_of(&self, week: Instant, hour: usize) -> Instant {
         assert!(hour < WEEK_HOURS, "a week has no hour {hour}");
         let monday = local::monday(local::wall(self.zone, week.timestamp()));

@@ -10,13 +10,14 @@ use chrono::TimeDelta;
 use chrono_tz::Tz;
 use opportune::calendar::rules::Rules;
 use opportune::model::campaign::Campaign;
-use opportune::model::content::{Category, Content, Goal, Media};
+use opportune::model::content::{Category, Content, Media};
+use opportune::model::frequency::Taken;
 use opportune::model::ids::{RecipientId, RecipientKey};
 use opportune::model::preference::{Answers, ContentFigures, Population, Preference, WEEK_HOURS};
 use opportune::model::recipient::Country;
 use opportune::model::slot::SlotLength;
 use opportune::model::time::Instant;
-use opportune::plan::{Person, Setting, Taken};
+use opportune::plan::{Person, Setting};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -82,7 +83,7 @@ impl Crowd {
             let (zone, country) = zones[rng.gen_range(0..zones.len())];
             let taken = (0..rng.gen_range(0..3)).map(|_| Taken {
                 at: at("2026-12-01T00:00:00Z") + TimeDelta::minutes(rng.gen_range(-4000..9000)),
-                category: [Category::Marketing, Category::Utility][rng.gen_range(0..2)],
+                category: Some([Category::Marketing, Category::Utility][rng.gen_range(0..2)]),
             });
             Member {
                 key: format!("r{index}").parse().unwrap(),
@@ -131,6 +132,7 @@ impl Crowd {
             consented: member.consented,
             has_address: member.has_address,
             forbidden: member.forbidden,
+            not_before: None,
             price: member.price,
             taken: &self.members[index].taken,
             again: None,
@@ -144,10 +146,7 @@ impl Crowd {
 
     /// The chance of a reply to a variant within a day.
     pub(crate) fn reply(&self, person: usize, campaign: &Campaign, variant: usize) -> f64 {
-        let day = std::time::Duration::from_hours(24);
-        let content = &campaign.variants[variant].content;
-        let hours = self.preference(person).chances(content, Goal::Reply, day);
-        f64::from(hours.iter().sum::<f32>()) / WEEK_HOURS as f64
+        f64::from(self.preference(person).reply_chance(&campaign.variants[variant].content))
     }
 
     /// A week with two variants, and what else the test wants.

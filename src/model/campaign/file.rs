@@ -15,6 +15,7 @@ use super::{
     is_currency,
 };
 use crate::model::content::{Category, Content, Goal, Media, Style};
+use crate::model::frequency::RawFrequency;
 use crate::model::ids::{Name, RecipientKey};
 use crate::model::recipient::{Country, Locale, parse_zone};
 
@@ -41,6 +42,8 @@ struct RawCampaign {
     budget: Option<RawBudget>,
     arms: Option<RawArms>,
     quiet_hours: Option<RawQuiet>,
+    #[serde(default)]
+    frequency: RawFrequency,
 }
 
 #[derive(Deserialize)]
@@ -166,6 +169,7 @@ impl RawCampaign {
         let arms = self.arms.map_or(Arms::ALL_PERSONALIZED, |arms| arms.check(wrong));
         let quiet_hours =
             self.quiet_hours.map_or(CampaignQuiet::Inherit, |quiet| quiet.check(wrong));
+        let frequency = self.frequency.check(|key, problem| wrong.note(key, problem));
         Some(Campaign {
             name: self.name,
             provider: self.provider,
@@ -182,6 +186,7 @@ impl RawCampaign {
             budget,
             arms,
             quiet_hours,
+            frequency,
         })
     }
 }

@@ -10,6 +10,7 @@ use chrono::{NaiveDateTime, NaiveTime, TimeDelta};
 use chrono_tz::Tz;
 
 use super::content::{Category, Content, Goal};
+use super::frequency::Cap;
 use super::ids::{Name, RecipientKey};
 use super::recipient::{Country, Locale};
 
@@ -58,6 +59,8 @@ pub struct Campaign {
     pub arms: Arms,
     /// When not, besides the workspace's and the country's rules.
     pub quiet_hours: CampaignQuiet,
+    /// How often at most, besides the workspace's caps; it binds this campaign's messages alone.
+    pub frequency: Vec<Cap>,
 }
 
 /// A span on a wall clock.

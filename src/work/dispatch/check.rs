@@ -1,18 +1,18 @@
 //! The last look before a call: what was true when it was planned may not be true now.
 
-use crate::calendar::infer::{dialling_country, infer};
+use crate::calendar::infer::infer;
 use crate::calendar::law::Case;
 use crate::calendar::quiet::Quiet;
 use crate::calendar::window;
 use crate::config::ProviderConfig;
 use crate::model::campaign::Campaign;
-use crate::model::content::Category;
 use crate::model::delivery::{Choice, Reason, State, message_key};
 use crate::model::recipient::{Profile, Recipient};
 use crate::model::time::Instant;
 use crate::provider::Parcel;
 use crate::store::{Attempt, DeliveryRow, Settled};
 use crate::work::Ctx;
+use crate::work::plan::taken::is_forbidden;
 
 /// Between the last look at the clock and the provider's; quiet hours begin that much earlier.
 const CALL_MARGIN: chrono::TimeDelta = chrono::TimeDelta::seconds(2);
@@ -41,7 +41,7 @@ impl Check<'_> {
         let Some(address) = person.profile.address.clone() else {
             return Err(refused(Reason::NoAddress));
         };
-        if self.is_forbidden(&person.profile) {
+        if is_forbidden(self.config, campaign, &person.profile) {
             return Err(refused(Reason::ProviderForbids));
         }
         self.timely(&person.profile, choice, now)?;
@@ -70,17 +70,6 @@ impl Check<'_> {
         })
     }
 
-    /// WhatsApp carries no marketing to people with a number of the United States.
-    fn is_forbidden(self, profile: &Profile) -> bool {
-        self.config.kind.channel() == "whatsapp"
-            && self.campaign.category == Category::Marketing
-            && profile
-                .address
-                .as_ref()
-                .and_then(dialling_country)
-                .is_some_and(|country| country.as_str() == "US")
-    }
-
     /// Whether window, lateness and quiet hours let a message out at `now`.
     pub(super) fn timely(
         self,
@@ -97,10 +86,18 @@ impl Check<'_> {
         let late = lateness.to_std().is_ok_and(|lateness| lateness > self.ctx.config.max_lateness);
         let end = now + CALL_MARGIN;
         let quiet = || quiet(self.ctx, self.campaign, self.config, profile);
-        if late || now < opens || end > closes || quiet().forbids_span(now, end, zone).is_some() {
+        let moved = late || !self.in_its_hour(choice, now);
+        if moved || now < opens || end > closes || quiet().forbids_span(now, end, zone).is_some() {
             return Err(undecided(Reason::MovedLate, None));
         }
         Ok(())
+    }
+
+    /// Whether a message that leaves at `at` takes the room that was planned for it: where an hour
+    /// holds so many, another hour's is not to be had without a new decision.
+    fn in_its_hour(self, choice: &Choice, at: Instant) -> bool {
+        let hour = |at: Instant| at.timestamp().div_euclid(3600);
+        self.campaign.capacity.per_hour.is_none() || hour(choice.send_at) == hour(at)
     }
 
     /// A short wait is waited for within the same slot's lateness; a longer one is a new decision.
@@ -114,6 +111,7 @@ impl Check<'_> {
         let zone = profile.zone.map_or(self.ctx.config.time_zone, |zone| zone.tz);
         let lateness = (until - choice.send_at).to_std().unwrap_or_default();
         let near = lateness <= self.ctx.config.max_lateness
+            && self.in_its_hour(choice, until)
             && until < window::span(&self.campaign.window, zone).1;
         let again_at = near.then_some(until);
         Settled { again_at, attempt, ..undecided(Reason::MovedThrottled, Some(until)) }

@@ -1,0 +1,373 @@
+//! How good the choices are where the truth is known: hours and contents chosen for the people of two
+//! invented worlds, as a share of what an all-knowing chooser gains over a random one.
+//!
+//! `cargo bench --bench quality -- [PEOPLE] [SEEDS] [FILTER]`: 2,000 people and 3 seeds unless said;
+//! FILTER keeps the cells whose name holds it, such as `hostile business 6`. Histories come from
+//! one fixed hour, business hours and uniform hours, with 6, 24 and 96 messages a person.
+//!
+//! A rival takes part when the variable `OPPORTUNE_RIVAL` holds a command; it is called with a folder
+//! that holds `recipients.csv` and `messages.csv`, a file to write, and `--within HOURS`, and writes
+//! `recipient,media,style,send_at`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use chrono::{DateTime, Datelike, TimeDelta, Timelike, Utc};
+use opportune::learn::{Contents, Evidence, Model, Observed, Settings, Subject, fit};
+use opportune::model::content::{Content, Goal};
+use opportune::world::World;
+use opportune::world::history::PersonHistory;
+use opportune::world::logging::{Count, Logging, Policy};
+use opportune::world::score::{Chosen, Question, Score, Share, Values, chances, score};
+use opportune::world::spec::Spec;
+
+const POLICIES: [(&str, Policy); 3] = [
+    ("fixed", Policy::Fixed { hour: 10 }),
+    ("business", Policy::Business),
+    ("uniform", Policy::Uniform),
+];
+/// Messages a person, and the weeks that they came in.
+const MESSAGES: [(u32, u32); 3] = [(6, 8), (24, 16), (96, 40)];
+const HOURS: [u64; 2] = [2, 24];
+const NAIVE: [&str; 5] = ["fixed hour", "weekday hour", "median rule", "histogram", "shrunk"];
+const WEEK: usize = 168;
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
+    let number =
+        |place: usize, usual| args.get(place).and_then(|a| a.parse().ok()).unwrap_or(usual);
+    let (people, seeds) = (number(0, 2000), number(1, 3));
+    let filter = args.get(2).map_or("", String::as_str);
+    let mut table = Table::default();
+    for (world, spec) in [("friendly", Spec::friendly()), ("hostile", Spec::hostile())] {
+        for (name, policy) in POLICIES {
+            for (messages, weeks) in MESSAGES {
+                let cell = format!("{world} {name} {messages}");
+                if !format!("{cell} ").contains(filter) {
+                    continue;
+                }
+                for seed in 1..=u64::from(seeds) {
+                    let spec = Spec { people, ..spec.clone() };
+                    let logging = Logging {
+                        policy,
+                        weeks,
+                        messages: Count::Exact(messages),
+                        ..Logging::demo(until())
+                    };
+                    run(&cell, &World::new(&spec, seed).unwrap(), &logging, seed, &mut table);
+                }
+                table.print(&cell);
+            }
+        }
+    }
+    table.sum_up();
+}
+
+fn until() -> DateTime<Utc> {
+    DateTime::from_timestamp(1_777_852_800, 0).expect("it is a date")
+}
+
+#[expect(clippy::print_stdout, reason = "a benchmark prints")]
+fn print(line: &str) {
+    println!("{line}");
+}
+
+/// One history: everybody's choices are scored.
+fn run(cell: &str, world: &World, logging: &Logging, seed: u64, table: &mut Table) {
+    let histories: Vec<PersonHistory> = world.history(logging).collect();
+    let mut contents = Contents::default();
+    let evidence: Vec<Evidence> = histories.iter().map(|h| pack(h, &mut contents)).collect();
+    let subjects: Vec<Subject<'_>> = evidence
+        .iter()
+        .enumerate()
+        .map(|(index, evidence)| {
+            let zone = world.person(index).zone;
+            Subject { zone, country: None, tags: &[], evidence }
+        })
+        .collect();
+    let settings = Settings::default();
+    let model = fit(&subjects, &contents, &settings, until(), seed, &mut |_, _| {}).unwrap();
+    if std::env::var_os("OPPORTUNE_SETTINGS").is_some() {
+        print(&format!("{cell}, seed {seed}: {}", model.describe()));
+    }
+    let offer: Vec<Content> = contents.list().to_vec();
+    for hours in HOURS {
+        let within = Duration::from_hours(hours);
+        let question = Question { week: until() + TimeDelta::days(2), contents: &offer, within };
+        let view = |method: &str| format!("{cell} {hours}h {method}");
+        let truth: Vec<Vec<Vec<f64>>> =
+            (0..world.size()).map(|index| chances(&world.person(index), &question)).collect();
+        let (chosen, error) = ours(&model, &subjects, &offer, within, &truth);
+        table.add(&view("model"), world, &question, &chosen);
+        table.calibration(&view("calibration"), error);
+        for method in NAIVE {
+            let chosen = naive(method, &histories, &offer, world);
+            table.add(&view(method), world, &question, &chosen);
+        }
+        if let Ok(command) = std::env::var("OPPORTUNE_RIVAL") {
+            let chosen = rival(&command, &histories, &offer, world, hours);
+            table.add(&view("rival"), world, &question, &chosen);
+        }
+    }
+}
+
+fn pack(history: &PersonHistory, contents: &mut Contents) -> Evidence {
+    let observed: Vec<Observed> = (0..)
+        .zip(&history.messages)
+        .map(|(hash, message)| Observed {
+            hash,
+            sent_at: message.sent_at,
+            content: contents.enter(&content_of(message)),
+            category: message.category,
+            response: message.response.clone(),
+        })
+        .collect();
+    let mut evidence = Evidence::default();
+    evidence.fold(&observed, &[]);
+    evidence
+}
+
+fn content_of(message: &opportune::model::message::Message) -> Content {
+    Content { media: message.media.expect("worlds say it"), style: message.style.clone() }
+}
+
+/// The model's choices, and its expected calibration error over all hours and contents, in tenths.
+fn ours(
+    model: &Model,
+    subjects: &[Subject<'_>],
+    offer: &[Content],
+    within: Duration,
+    truth: &[Vec<Vec<f64>>],
+) -> (Vec<Chosen>, f64) {
+    let mut bins = [[0.0f64; 2]; 10];
+    let mut chosen = Vec::with_capacity(subjects.len());
+    for (subject, truth) in subjects.iter().zip(truth) {
+        let preference = model.preference(subject, until());
+        let mut best = (Chosen { hour: 0, content: 0 }, f32::NEG_INFINITY);
+        for (content, what) in offer.iter().enumerate() {
+            let chances = preference.chances(what, Goal::Read, within);
+            for (hour, chance) in chances.into_iter().enumerate() {
+                if chance > best.1 {
+                    best = (Chosen { hour, content }, chance);
+                }
+                let bin = &mut bins[((chance * 10.0) as usize).min(9)];
+                bin[0] += f64::from(chance) - truth[hour][content];
+                bin[1] += 1.0;
+            }
+        }
+        chosen.push(best.0);
+    }
+    let all: f64 = bins.iter().map(|bin| bin[1]).sum();
+    (chosen, bins.iter().map(|bin| bin[0].abs()).sum::<f64>() / all)
+}
+
+/// When somebody read something, in local hours of the week, and how many days before the end.
+fn reads(history: &PersonHistory, zone: chrono_tz::Tz) -> Vec<(usize, i64)> {
+    let read = |message: &opportune::model::message::Message| {
+        let at = message.response.read_at?.with_timezone(&zone);
+        let hour = at.weekday().num_days_from_monday() * 24 + at.hour();
+        Some((hour as usize, (until() - at.to_utc()).num_days()))
+    };
+    history.messages.iter().filter_map(read).collect()
+}
+
+fn best(values: impl Iterator<Item = f64>) -> usize {
+    let larger = |best: (usize, f64), next: (usize, f64)| if next.1 > best.1 { next } else { best };
+    values.enumerate().fold((0, f64::NEG_INFINITY), larger).0
+}
+
+/// What a naive method chooses for everybody: the hour by read times, the content by shares read.
+fn naive(method: &str, all: &[PersonHistory], offer: &[Content], world: &World) -> Vec<Chosen> {
+    let reads: Vec<Vec<(usize, i64)>> =
+        all.iter().enumerate().map(|(i, h)| reads(h, world.person(i).zone)).collect();
+    let mut crowd = [0.05; WEEK];
+    for own in &reads {
+        own.iter().for_each(|(hour, _)| crowd[*hour] += 1.0 / own.len() as f64);
+    }
+    let total: f64 = crowd.iter().sum();
+    let crowd = crowd.map(|x| x / total);
+    let counts = |history: &PersonHistory, content: &Content| {
+        let of = history.messages.iter().filter(|m| content_of(m) == *content);
+        let (mut sent, mut read) = (0.0, 0.0);
+        for message in of {
+            sent += 1.0;
+            read += f64::from(u8::from(message.response.read_at.is_some()));
+        }
+        (read, sent)
+    };
+    let liked: Vec<f64> = offer
+        .iter()
+        .map(|content| {
+            let sums = all.iter().map(|h| counts(h, content));
+            let (read, sent) = sums.fold((0.0, 0.0), |a, b| (a.0 + b.0, a.1 + b.1));
+            read / f64::max(sent, 1.0)
+        })
+        .collect();
+    let window = |week: &[f64; WEEK]| best((0..WEEK).map(|h| week[h] + week[(h + 1) % WEEK]));
+    let by_hour = best((0..24).map(|h| (0..7).map(|d| crowd[d * 24 + h]).sum()));
+    let choose = |(history, own): (&PersonHistory, &Vec<(usize, i64)>)| {
+        let personal = |prior: &dyn Fn(usize) -> f64, shrink: f64| {
+            let mut week: [f64; WEEK] = std::array::from_fn(prior);
+            own.iter().for_each(|(hour, _)| week[*hour] += 1.0);
+            let like = |(c, content): (usize, &Content)| {
+                let (read, sent) = counts(history, content);
+                (read + shrink * liked[c]) / (sent + shrink)
+            };
+            let content = best(offer.iter().enumerate().map(like));
+            Chosen { hour: window(&week), content }
+        };
+        let content = best(liked.iter().copied());
+        match method {
+            "fixed hour" => Chosen { hour: 24 + by_hour, content },
+            "weekday hour" => Chosen { hour: window(&crowd), content },
+            "median rule" => Chosen { hour: median(own), content },
+            "histogram" => personal(&|_| 1.0, 1.0),
+            _ => personal(&|hour| 20.0 * crowd[hour], 5.0),
+        }
+    };
+    all.iter().zip(&reads).map(choose).collect()
+}
+
+/// The most frequent weekday and the median hour of the last 60 days, with at least 5 events.
+fn median(own: &[(usize, i64)]) -> usize {
+    let recent: Vec<usize> = own.iter().filter(|(_, d)| *d <= 60).map(|(hour, _)| *hour).collect();
+    if recent.len() < 5 {
+        return 24 + 9;
+    }
+    let mut hours: Vec<usize> = recent.iter().map(|hour| hour % 24).collect();
+    hours.sort_unstable();
+    let day = best((0..7).map(|d| recent.iter().filter(|hour| *hour / 24 == d).count() as f64));
+    let middle = (hours[(hours.len() - 1) / 2] + hours[hours.len() / 2]) / 2;
+    day * 24 + (middle + 23) % 24
+}
+
+/// Lets the rival choose.
+fn rival(
+    command: &str,
+    histories: &[PersonHistory],
+    offer: &[Content],
+    world: &World,
+    hours: u64,
+) -> Vec<Chosen> {
+    let dir = tempfile::TempDir::new().expect("there is a temporary folder");
+    let at = |at: Option<DateTime<Utc>>| {
+        at.map(|at| at.format("%Y-%m-%dT%H:%M:%SZ").to_string()).unwrap_or_default()
+    };
+    let mut recipients = "recipient,time_zone\n".to_owned();
+    let mut messages =
+        "message,recipient,media,style,sent_at,delivered_at,read_at,clicked_at,replied_at\n"
+            .to_owned();
+    for (index, history) in histories.iter().enumerate() {
+        let key = &history.recipient.key;
+        recipients.push_str(&format!("{key},{}\n", world.person(index).zone.name()));
+        for message in &history.messages {
+            let (content, r) = (content_of(message), &message.response);
+            messages.push_str(&format!(
+                "{},{key},{},{},{},{},{},{},{}\n",
+                message.key,
+                content.media,
+                content.style.as_ref().map_or("", |style| style.as_str()),
+                at(Some(message.sent_at)),
+                at(r.delivered_at),
+                at(r.read_at),
+                at(r.clicked_at),
+                at(r.replied_at)
+            ));
+        }
+    }
+    std::fs::write(dir.path().join("recipients.csv"), recipients).unwrap();
+    std::fs::write(dir.path().join("messages.csv"), messages).unwrap();
+    let plan = dir.path().join("plan.csv");
+    let mut words = command.split_whitespace();
+    let status = Command::new(words.next().expect("a command has a word"))
+        .args(words)
+        .args([dir.path(), &plan, Path::new("--within"), Path::new(&hours.to_string())])
+        .stdout(Stdio::null())
+        .status()
+        .expect("the rival runs");
+    assert!(status.success(), "the rival failed");
+    let index: BTreeMap<&str, usize> =
+        histories.iter().enumerate().map(|(i, h)| (h.recipient.key.as_str(), i)).collect();
+    let mut chosen = vec![Chosen { hour: 0, content: 0 }; histories.len()];
+    for row in csv::Reader::from_path(&plan).unwrap().records().map(Result::unwrap) {
+        let person = index[&row[0]];
+        let style = (!row[2].is_empty()).then(|| row[2].parse().unwrap());
+        let content = Content { media: row[1].parse().unwrap(), style };
+        let at: DateTime<Utc> = row[3].parse().unwrap();
+        let local = at.with_timezone(&world.person(person).zone);
+        chosen[person] = Chosen {
+            hour: (local.weekday().num_days_from_monday() * 24 + local.hour()) as usize,
+            content: offer.iter().position(|c| *c == content).expect("it is on offer"),
+        };
+    }
+    chosen
+}
+
+/// Shares of the oracle's gain by cell, horizon and method, seed after seed.
+#[derive(Default)]
+struct Table {
+    shares: BTreeMap<String, Vec<[f64; 3]>>,
+    errors: BTreeMap<String, Vec<f64>>,
+}
+
+const VIEWS: [fn(&Score) -> Values; 3] = [|s| s.joint, |s| s.time, |s| s.content];
+
+impl Table {
+    fn add(&mut self, name: &str, world: &World, question: &Question<'_>, chosen: &[Chosen]) {
+        let scores: Vec<Score> = chosen
+            .iter()
+            .enumerate()
+            .map(|(index, chosen)| score(&world.person(index), question, *chosen))
+            .collect();
+        let share = |view: fn(&Score) -> Values| {
+            Share::of(scores.iter().map(view)).map_or(0.0, |share| share.share)
+        };
+        self.shares.entry(name.to_owned()).or_default().push(VIEWS.map(share));
+    }
+
+    fn calibration(&mut self, name: &str, error: f64) {
+        self.errors.entry(name.to_owned()).or_default().push(error);
+    }
+
+    fn mean(&self, name: &str) -> Option<[f64; 3]> {
+        let seeds = self.shares.get(name)?;
+        Some(std::array::from_fn(|v| seeds.iter().map(|s| s[v]).sum::<f64>() / seeds.len() as f64))
+    }
+
+    /// Jointly / in time / in content, per cent; for the rival also our share of its.
+    fn print(&self, cell: &str) {
+        for hours in HOURS {
+            let of = |method: &str| self.mean(&format!("{cell} {hours}h {method}"));
+            let words = |s: [f64; 3]| s.map(|share| format!("{:.1}", 100.0 * share)).join(" / ");
+            let mut line = format!("{cell} {hours}h:");
+            for method in NAIVE.iter().chain(&["model", "rival"]) {
+                if let Some(share) = of(method) {
+                    line.push_str(&format!("  {method} {}", words(share)));
+                }
+            }
+            if let (Some(ours), Some(rival)) = (of("model"), of("rival")) {
+                let ratio: Vec<String> =
+                    ours.iter().zip(rival).map(|(a, b)| format!("{:.3}", a / b)).collect();
+                line.push_str(&format!("  model/rival {}", ratio.join(" / ")));
+            }
+            let errors = &self.errors[&format!("{cell} {hours}h calibration")];
+            let error = errors.iter().sum::<f64>() / errors.len() as f64;
+            line.push_str(&format!("  calibration error {error:.4}"));
+            print(&line);
+        }
+    }
+
+    fn sum_up(&self) {
+        let total = |method: &str| -> f64 {
+            let cells = self.shares.iter().filter(|(name, _)| name.ends_with(method));
+            cells.flat_map(|(_, seeds)| seeds.iter().flatten()).sum()
+        };
+        let (ours, rival) = (total(" model"), total(" rival"));
+        print(&format!("sum of all shares: model {ours:.3}, shrunk {:.3}", total(" shrunk")));
+        if rival > 0.0 {
+            print(&format!("rival {rival:.3}; model/rival {:.4}", ours / rival));
+        }
+    }
+}

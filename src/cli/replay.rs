@@ -1,0 +1,159 @@
+//! `replay`: scenarios on a virtual clock, with the daemon's own steps.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use serde::Serialize;
+
+use super::Env;
+use super::print::{Show, progress, table};
+use crate::replay::report;
+use crate::replay::run::{self, Told};
+use crate::replay::scenario::Scenario;
+
+/// Seeds that one command replays.
+const SEEDS_MAX: u64 = 1_000_000;
+
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Scenario files.
+    #[arg(required = true, value_name = "SCENARIO.toml")]
+    scenarios: Vec<PathBuf>,
+    /// Replay the world of this seed alone.
+    #[arg(long, value_name = "N", conflicts_with = "seeds")]
+    seed: Option<u64>,
+    /// Replay the worlds of the seeds 1 to N instead of the file's.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=SEEDS_MAX))]
+    seeds: Option<u64>,
+    /// Write report.html, report.json and report.csv into this folder; made when it is not there.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Shown(Vec<Told>);
+
+impl Show for Shown {
+    fn text(&self) -> String {
+        self.0.iter().map(text).collect::<Vec<_>>().join("\n")
+    }
+}
+
+fn text(told: &Told) -> String {
+    let mut text = format!("# {}\n{}\n\n", told.scenario, told.about);
+    let mut policies = table(&[
+        "policy",
+        "engaged per 100 people",
+        "more than the first",
+        "share of oracle",
+        "sent per 100",
+        "opt-outs per 1000",
+        "refused per 100",
+        "p99 late, s",
+    ]);
+    for row in &told.policies {
+        let or_dash = |figure: Option<String>| figure.unwrap_or_else(|| "–".to_owned());
+        policies.add_row([
+            name(&row.policy),
+            row.engagement.text(2),
+            or_dash(row.gain.map(|gain| gain.text(2))),
+            or_dash(row.oracle_share.map(|share| share.text(2))),
+            row.sent.text(1),
+            row.opt_outs.text(2),
+            row.refused.text(1),
+            row.lateness_p99_s.text(0),
+        ]);
+    }
+    text.push_str(&format!("{policies}\n\n"));
+    let mut states = table(&["policy", "seed", "campaign", "state", "reason", "people"]);
+    for outcome in &told.outcomes {
+        for campaign in &outcome.campaigns {
+            for count in &campaign.states {
+                states.add_row([
+                    name(&outcome.policy),
+                    outcome.seed.to_string(),
+                    campaign.name.clone(),
+                    count.state.to_string(),
+                    count.reason.to_string(),
+                    count.people.to_string(),
+                ]);
+            }
+        }
+    }
+    text.push_str(&format!("{states}\n"));
+    let broken = told.outcomes.iter().flat_map(|o| o.broken.iter().map(move |rule| (o, rule)));
+    for (outcome, rule) in broken {
+        text.push_str(&format!(
+            "\nBROKEN, seed {}, {}: {rule}",
+            outcome.seed,
+            name(&outcome.policy)
+        ));
+    }
+    text
+}
+
+/// A policy's name as scenario files spell it.
+fn name(policy: &impl Serialize) -> String {
+    serde_json::to_value(policy)
+        .ok()
+        .and_then(|v| v.as_str().map(str::to_owned))
+        .unwrap_or_default()
+}
+
+pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
+    let scenarios = args.scenarios.iter().map(|path| Scenario::load(path));
+    // all files are checked before the first takes its time
+    let scenarios: Vec<Scenario> = scenarios.collect::<Result<_, _>>()?;
+    let bar = progress("replaying", None);
+    let mut told = Vec::new();
+    for scenario in &scenarios {
+        let seeds = match (args.seed, args.seeds) {
+            (Some(seed), _) => vec![seed],
+            (None, Some(count)) => (1..=count).collect(),
+            (None, None) => scenario.seeds.clone(),
+        };
+        let tick = |policy, seed, at: crate::model::time::Instant| {
+            let policy = name(&policy);
+            let date = at.date_naive();
+            bar.set_message(format!("{}: {policy}, seed {seed}, {date}", scenario.name));
+            bar.tick();
+        };
+        told.push(run::all(scenario, &seeds, tick).await?);
+    }
+    bar.finish_and_clear();
+    let repeat = told.iter().zip(&args.scenarios).find_map(|(told, path)| {
+        let broken = told.outcomes.iter().find(|outcome| !outcome.broken.is_empty())?;
+        Some(format!("opportune replay {} --seed {}", path.display(), broken.seed))
+    });
+    if let Some(out) = &args.out {
+        write_report(out, &told)?;
+    }
+    env.printer.show(&Shown(told))?;
+    match repeat {
+        None => Ok(()),
+        Some(command) => Err(BrokenRule(command).into()),
+    }
+}
+
+/// Writes the page and its numbers.
+pub(super) fn write_report(out: &Path, told: &[Told]) -> anyhow::Result<()> {
+    let failed = |path: &Path| format!("could not write {}", path.display());
+    std::fs::create_dir_all(out).with_context(|| failed(out))?;
+    let write = |name: &str, text: String| {
+        let path = out.join(name);
+        std::fs::write(&path, text).with_context(|| failed(&path))
+    };
+    write("report.html", report::html(told))?;
+    write("report.json", serde_json::to_string_pretty(told)?)?;
+    let mut table = csv::Writer::from_writer(Vec::new());
+    for row in report::figures(told) {
+        table.serialize(row)?;
+    }
+    write("report.csv", String::from_utf8(table.into_inner()?)?)
+}
+
+/// What must hold did not.
+#[derive(Debug, thiserror::Error)]
+#[error("a rule was broken; `{0}` repeats it")]
+struct BrokenRule(String);

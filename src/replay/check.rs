@@ -1,0 +1,142 @@
+//! What must hold whatever happens: nobody lost, nobody twice, no limit, no quiet hour, consent,
+//! sums. Looks with eyes of its own at what the provider heard and what the store says.
+
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::{TimeDelta, Timelike};
+
+use super::ReplayError;
+use super::faults::Call;
+use crate::model::campaign::{Campaign, CampaignQuiet, QuietHours};
+use crate::model::consent::ConsentChange;
+use crate::model::delivery::State;
+use crate::model::ids::{MessageKey, RecipientKey};
+use crate::store::{CampaignRow, ExportRow};
+use crate::work::Ctx;
+
+/// Broken rules that are told; more of them say nothing new.
+const TOLD_MAX: usize = 20;
+/// The answers of a campaign's last messages, and the doubts about them, take no longer.
+const AFTER: TimeDelta = TimeDelta::days(1);
+
+/// What was broken: empty when all is well.
+pub(super) async fn all(ctx: &Ctx, calls: &[Call]) -> Result<Vec<String>, ReplayError> {
+    let mut broken = Vec::new();
+    twice(calls, &mut broken);
+    for row in ctx.store.campaigns().await? {
+        let name = &row.campaign.name;
+        let own: Vec<&Call> = calls.iter().filter(|call| call.campaign == *name).collect();
+        let people = ctx.store.export_rows(row.id, name).await?;
+        hours(ctx, &row.campaign, &own, &mut broken);
+        states(ctx, &row, &people, &own, &mut broken);
+    }
+    consents(ctx, calls, &mut broken).await?;
+    broken.truncate(TOLD_MAX);
+    Ok(broken)
+}
+
+/// Nobody gets the same message twice.
+fn twice(calls: &[Call], broken: &mut Vec<String>) {
+    let mut heard: HashMap<&MessageKey, u32> = HashMap::new();
+    for call in calls.iter().filter(|call| call.heard) {
+        let times = heard.entry(&call.key).or_default();
+        *times += 1;
+        if *times == 2 {
+            broken.push(format!("message {} was sent twice, again at {}", call.key, call.at));
+        }
+    }
+}
+
+/// Windows, quiet hours and hourly capacity, on the clocks of walls.
+fn hours(ctx: &Ctx, campaign: &Campaign, calls: &[&Call], broken: &mut Vec<String>) {
+    let quiet: Vec<QuietHours> = match campaign.quiet_hours {
+        CampaignQuiet::Lift => Vec::new(),
+        CampaignQuiet::Inherit => ctx.config.quiet_hours.into_iter().collect(),
+        CampaignQuiet::Add(own) => ctx.config.quiet_hours.into_iter().chain([own]).collect(),
+    };
+    let mut by_hour: BTreeMap<i64, u32> = BTreeMap::new();
+    for call in calls {
+        let wall = call.at.with_timezone(&call.zone).naive_local();
+        let window =
+            call.at.with_timezone(&campaign.window.zone.unwrap_or(call.zone)).naive_local();
+        if !(campaign.window.start..campaign.window.end).contains(&window) {
+            broken.push(format!("message {} left outside its window, at {window}", call.key));
+        }
+        if quiet.iter().any(|quiet| quiet.contains(wall.hour() * 60 + wall.minute())) {
+            broken.push(format!("message {} left in a quiet hour, at {wall}", call.key));
+        }
+        if call.heard {
+            *by_hour.entry(call.at.timestamp().div_euclid(3600)).or_default() += 1;
+        }
+    }
+    let most = campaign.capacity.per_hour.unwrap_or(u32::MAX);
+    for (hour, count) in by_hour.into_iter().filter(|(_, count)| *count > most) {
+        let at = chrono::DateTime::from_timestamp(hour * 3600, 0).unwrap_or_default();
+        broken.push(format!(
+            "campaign {} sent {count} messages in the hour of {at}, {most} are allowed",
+            campaign.name
+        ));
+    }
+}
+
+/// Everybody is in one state, and that state is true.
+fn states(
+    ctx: &Ctx,
+    row: &CampaignRow,
+    people: &[ExportRow],
+    calls: &[&Call],
+    broken: &mut Vec<String>,
+) {
+    let mut heard: HashMap<&str, bool> = HashMap::new();
+    for call in calls {
+        *heard.entry(call.recipient.as_str()).or_default() |= call.heard;
+    }
+    let over = row.ends_at + AFTER <= ctx.clock.now();
+    for person in people {
+        let who = || format!("{} in campaign {}", person.key, row.campaign.name);
+        let Ok(state) = person.state.parse::<State>() else {
+            broken.push(format!("{} is in no state: {:?}", who(), person.state));
+            continue;
+        };
+        let was_heard = heard.remove(person.key.as_str()).unwrap_or(false);
+        if over && !state.is_end() {
+            broken.push(format!("{} is still {state} after the end", who()));
+        }
+        if state == State::Sent && !was_heard {
+            broken.push(format!("{} is sent, but nobody heard of it", who()));
+        }
+        if was_heard && matches!(state, State::Refused | State::Expired | State::Cancelled) {
+            broken.push(format!("{} is {state}, but the message went out", who()));
+        }
+    }
+    // sorted, so that the same fault is always told in the same words
+    let lost: BTreeMap<&str, bool> = heard.into_iter().collect();
+    for key in lost.keys() {
+        broken.push(format!("{key} was called for {} and is in no state", row.campaign.name));
+    }
+}
+
+/// Nobody is called after consent ended.
+async fn consents(ctx: &Ctx, calls: &[Call], broken: &mut Vec<String>) -> Result<(), ReplayError> {
+    let mut last: BTreeMap<&RecipientKey, &Call> = BTreeMap::new();
+    for call in calls {
+        let latest = last.entry(&call.recipient).or_insert(call);
+        if latest.at < call.at {
+            *latest = call;
+        }
+    }
+    for (key, call) in last {
+        let Some(recipient) = ctx.store.recipient(key).await? else { continue };
+        if recipient.consented {
+            continue;
+        }
+        let ledger = ctx.store.ledger(recipient.id).await?;
+        let ended = ledger.iter().filter(|entry| entry.change == ConsentChange::Withdrawn);
+        if let Some(ended) = ended.map(|entry| entry.recorded_at).max()
+            && call.at > ended
+        {
+            broken.push(format!("{key} was written to at {}, without consent", call.at));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,226 @@
+//! The provider of a replay: the world's people behind a channel that fails as the scenario says,
+//! and that remembers every call.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chrono::TimeDelta;
+use chrono_tz::Tz;
+use futures_util::future::{self, BoxFuture};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tokio::sync::Notify;
+
+use super::event::{Event, Happening};
+use crate::model::ids::{MessageKey, Name, RecipientKey};
+use crate::model::time::Instant;
+use crate::provider::{
+    self, Incoming, Outcome, Parcel, Provider, Rejected, Scope, Simulated, Update,
+};
+use crate::world::World;
+
+/// What a provider that is down is given before it is asked again.
+const OUTAGE_WAIT: TimeDelta = TimeDelta::minutes(1);
+
+/// A call, as the provider heard it.
+#[derive(Debug, Clone)]
+pub(super) struct Call {
+    pub(super) key: MessageKey,
+    pub(super) recipient: RecipientKey,
+    pub(super) campaign: Name,
+    pub(super) at: Instant,
+    pub(super) zone: Tz,
+    /// Whether the message reached the provider and so, in the end, the person.
+    pub(super) heard: bool,
+}
+
+/// See the module.
+pub(super) struct Faulty {
+    people: Simulated,
+    events: Vec<Happening>,
+    state: Mutex<State>,
+    crash: Arc<Notify>,
+}
+
+struct State {
+    chance: ChaCha8Rng,
+    calls: Vec<Call>,
+    /// Kept back, by the time at which they are let go.
+    held: BTreeMap<(Instant, u64), Parcel>,
+    /// What comes back later than it should.
+    late: BTreeMap<(Instant, u64), Update>,
+    made: u64,
+}
+
+/// How one call ends.
+enum Fate {
+    Answers(Outcome),
+    /// The daemon dies; the message was heard or not.
+    Crash {
+        heard: bool,
+    },
+    /// Taken, and kept back so long.
+    Held(TimeDelta),
+    /// Taken, whatever the daemon is told.
+    Heard {
+        told: bool,
+    },
+}
+
+impl Faulty {
+    /// `crash` is rung when the daemon is to die.
+    pub(super) fn new(
+        name: &Name,
+        world: &Arc<World>,
+        events: &[Happening],
+        seed: u64,
+        crash: &Arc<Notify>,
+    ) -> Self {
+        let state = State {
+            chance: ChaCha8Rng::seed_from_u64(seed),
+            calls: Vec::new(),
+            held: BTreeMap::new(),
+            late: BTreeMap::new(),
+            made: 0,
+        };
+        Self {
+            people: Simulated::new(name.clone(), Arc::clone(world)),
+            events: events.to_vec(),
+            state: Mutex::new(state),
+            crash: Arc::clone(crash),
+        }
+    }
+
+    /// Every call so far, in order.
+    pub(super) fn calls(&self) -> Vec<Call> {
+        self.state().calls.clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // a poisoned lock means that another call panicked; what is in it is still good
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self, at: Instant) -> impl Iterator<Item = &Event> {
+        let active = move |event: &&Happening| (event.from..event.until).contains(&at);
+        self.events.iter().filter(active).map(|event| &event.what)
+    }
+
+    fn fate(&self, parcel: &Parcel, chance: &mut ChaCha8Rng) -> Fate {
+        let mut hit = |share: &f64| chance.r#gen::<f64>() < *share;
+        for event in self.now(parcel.at) {
+            let later = |until, whom| Fate::Answers(Outcome::Later { until, whom });
+            match event {
+                Event::Outage => return later(parcel.at + OUTAGE_WAIT, Scope::Provider),
+                Event::PausedTemplate { template }
+                    if parcel.template.as_ref() == Some(template) =>
+                {
+                    return later(self.end_of(event, parcel.at), Scope::Template);
+                }
+                Event::Throttled { share, wait } if hit(share) => {
+                    return later(parcel.at + *wait, Scope::Recipient);
+                }
+                Event::Crashes { share } if hit(share) => return Fate::Crash { heard: hit(&0.5) },
+                Event::LostCalls { share } if hit(share) => {
+                    return Fate::Answers(Outcome::InDoubt);
+                }
+                Event::LostAnswers { share } if hit(share) => return Fate::Heard { told: false },
+                Event::Held { share, wait } if hit(share) => return Fate::Held(*wait),
+                _ => {}
+            }
+        }
+        Fate::Heard { told: true }
+    }
+
+    fn end_of(&self, event: &Event, at: Instant) -> Instant {
+        let same = |h: &&Happening| h.what == *event && (h.from..h.until).contains(&at);
+        self.events.iter().find(same).map_or(at, |happening| happening.until)
+    }
+}
+
+impl State {
+    fn number(&mut self) -> u64 {
+        self.made += 1;
+        self.made
+    }
+}
+
+impl Provider for Faulty {
+    fn deliver<'a>(&'a self, parcel: &'a Parcel) -> BoxFuture<'a, Outcome> {
+        let mut state = self.state();
+        let fate = self.fate(parcel, &mut state.chance);
+        let heard = match fate {
+            Fate::Answers(_) => false,
+            Fate::Crash { heard } => heard,
+            Fate::Held(_) | Fate::Heard { .. } => true,
+        };
+        state.calls.push(Call {
+            key: parcel.key.clone(),
+            recipient: parcel.recipient.clone(),
+            campaign: parcel.campaign.clone(),
+            at: parcel.at,
+            zone: parcel.zone,
+            heard,
+        });
+        if let Fate::Held(wait) = fate {
+            let number = state.number();
+            state.held.insert((parcel.at + wait, number), parcel.clone());
+            return Box::pin(future::ready(Outcome::Held { id: None }));
+        }
+        drop(state);
+        let answer = heard.then(|| self.people.deliver(parcel));
+        match (fate, answer) {
+            (Fate::Heard { told: true }, Some(answer)) => answer,
+            (Fate::Crash { .. }, _) => {
+                self.crash.notify_one();
+                Box::pin(future::pending())
+            }
+            (Fate::Answers(outcome), _) => Box::pin(future::ready(outcome)),
+            _ => Box::pin(future::ready(Outcome::InDoubt)),
+        }
+    }
+
+    fn receive(&self, signature: Option<&str>, body: &[u8]) -> Result<Vec<Incoming>, Rejected> {
+        self.people.receive(signature, body)
+    }
+
+    fn collect(&self, now: Instant) -> Vec<Update> {
+        let mut state = self.state();
+        let later = state.held.split_off(&(now, u64::MAX));
+        let released = std::mem::replace(&mut state.held, later);
+        let mut updates = Vec::new();
+        for ((at, _), parcel) in released {
+            // the answer of the provider is no news any more; its people's are
+            drop(self.people.deliver(&Parcel { at, ..parcel.clone() }));
+            let of = provider::UpdateOf::Ours(parcel.key);
+            updates.push(Update { of, event: provider::Event::Accepted, at });
+        }
+        for update in self.people.collect(now) {
+            let mut twice = false;
+            let mut wait = None;
+            for event in self.now(update.at) {
+                match event {
+                    Event::Duplicates { share } => twice |= state.chance.r#gen::<f64>() < *share,
+                    Event::LateWebhooks { share, wait: late }
+                        if state.chance.r#gen::<f64>() < *share =>
+                    {
+                        wait = Some(*late);
+                    }
+                    _ => {}
+                }
+            }
+            for _ in 0..=usize::from(twice) {
+                match wait {
+                    None => updates.push(update.clone()),
+                    Some(wait) => {
+                        let number = state.number();
+                        state.late.insert((update.at + wait, number), update.clone());
+                    }
+                }
+            }
+        }
+        let later = state.late.split_off(&(now, u64::MAX));
+        updates.extend(std::mem::replace(&mut state.late, later).into_values());
+        updates
+    }
+}

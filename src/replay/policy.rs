@@ -1,0 +1,233 @@
+//! Who plans: the model, the rules that the field goes by, chance, or somebody who knows the world.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use crate::learn::{Contents, Method, Rule, Subject};
+use crate::model::campaign::Campaign;
+use crate::model::content::{Content, Goal};
+use crate::model::preference::{Answers, ContentFigures, Person, Population, Preference};
+use crate::model::recipient::Recipient;
+use crate::work::learn::People;
+use crate::work::{Ctx, Judge};
+use crate::world::World;
+
+/// When the fixed policy sends, unless the campaign names a control time.
+const FIXED_TIME: &str = "10:00";
+
+/// Who plans.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Policy {
+    /// This program, with the campaign as it is written.
+    Model,
+    /// The same, for everybody in the experiment: no explore, control or holdout.
+    Personalized,
+    /// The same, with the first variant alone.
+    OneMedium,
+    /// The same, with no bound on capacity.
+    Unlimited,
+    /// The same, with one in ten explored.
+    Exploring,
+    /// One fixed local time.
+    Fixed,
+    /// A slot and a variant at random.
+    Random,
+    /// The best hours of everybody.
+    Population,
+    /// The person's own histogram of reads.
+    Histogram,
+    /// The same, shrunk to everybody's.
+    ShrunkHistogram,
+    /// Everybody's best hour of each weekday.
+    HourPerWeekday,
+    /// The median of the person's last hours on the person's most frequent weekdays.
+    MedianHour,
+    /// Somebody who knows everybody's true chances.
+    Oracle,
+}
+
+impl Policy {
+    /// All of them.
+    pub const ALL: [Self; 13] = [
+        Self::Model,
+        Self::Personalized,
+        Self::OneMedium,
+        Self::Unlimited,
+        Self::Exploring,
+        Self::Fixed,
+        Self::Random,
+        Self::Population,
+        Self::Histogram,
+        Self::ShrunkHistogram,
+        Self::HourPerWeekday,
+        Self::MedianHour,
+        Self::Oracle,
+    ];
+
+    /// The campaign as this policy sends it.
+    pub(super) fn campaign(self, table: &Table) -> Table {
+        let mut table = table.clone();
+        let one = |arm: &str| Table::from_iter([(arm.to_owned(), Value::from(1.0))]);
+        let arms = match self {
+            Self::Model => return table,
+            Self::Random => one("explore"),
+            Self::Exploring => Table::from_iter([
+                ("personalized".to_owned(), Value::from(0.9)),
+                ("explore".to_owned(), Value::from(0.1)),
+            ]),
+            Self::Fixed => {
+                let written = table.get("arms").and_then(|arms| arms.get("control_time"));
+                let time = written.cloned().unwrap_or(Value::from(FIXED_TIME));
+                let mut arms = one("control");
+                arms.insert("control_time".to_owned(), time);
+                arms
+            }
+            _ => one("personalized"),
+        };
+        table.insert("arms".to_owned(), Value::Table(arms));
+        if self == Self::Unlimited {
+            table.remove("capacity");
+        }
+        if self == Self::OneMedium
+            && let Some(Value::Array(variants)) = table.get_mut("variant")
+        {
+            let name = |variant: &Value| variant.get("name").cloned();
+            let first = variants.first().and_then(name);
+            // translations share a name
+            variants.retain(|variant| name(variant) == first);
+        }
+        table
+    }
+
+    /// Whose word this policy plans by, as of now; absent: the model's.
+    pub(super) async fn judge(
+        self,
+        ctx: &Ctx,
+        world: &Arc<World>,
+    ) -> Result<Option<Arc<dyn Judge>>, crate::work::learn::LearnError> {
+        let method = match self {
+            Self::Population => Method::Population,
+            Self::Histogram => Method::Histogram,
+            Self::ShrunkHistogram => Method::ShrunkHistogram,
+            Self::HourPerWeekday => Method::HourPerWeekday,
+            Self::MedianHour => Method::MedianHour,
+            Self::Oracle => return Ok(Some(Arc::new(Oracle { world: Arc::clone(world) }))),
+            _ => return Ok(None),
+        };
+        let people = People::load(ctx).await?;
+        let mut contents = Contents::default();
+        for content in ctx.store.contents().await? {
+            contents.enter(&content);
+        }
+        let zone = ctx.config.time_zone;
+        let subjects: Vec<Subject<'_>> =
+            (0..people.recipients.len()).map(|index| people.subject(index, zone)).collect();
+        let rule = Rule::learn(method, &subjects, &contents, ctx.clock.now());
+        Ok(Some(Arc::new(ByRule(rule))))
+    }
+}
+
+struct ByRule(Rule);
+
+impl Judge for ByRule {
+    fn preference(&self, _: &Campaign, _: &Recipient, subject: &Subject<'_>) -> Preference {
+        self.0.preference(subject)
+    }
+}
+
+/// Knows everybody's chances, but not how chance falls, nor what else will be sent.
+struct Oracle {
+    world: Arc<World>,
+}
+
+impl Judge for Oracle {
+    /// A preference holds a rate an hour times a taste a content. In the worlds chances are made of
+    /// the two in the same way, or nearly so, and the best content's week is taken over exactly.
+    fn preference(
+        &self,
+        campaign: &Campaign,
+        recipient: &Recipient,
+        subject: &Subject<'_>,
+    ) -> Preference {
+        let person = self.world.person_of(&recipient.key, subject.zone);
+        let week = campaign.window.start.and_utc();
+        let mut contents: Vec<Content> =
+            campaign.variants.iter().map(|variant| variant.content.clone()).collect();
+        contents.sort();
+        contents.dedup();
+        let rate = |chance: f64| -(-chance.min(1.0 - 1e-9)).ln_1p();
+        let rates: Vec<Vec<f64>> = contents
+            .iter()
+            .map(|content| {
+                let chance = |hour| person.chance_in_week(week, hour, content, campaign.within);
+                (0..168).map(|hour| rate(chance(hour))).collect()
+            })
+            .collect();
+        let total = |rates: &Vec<f64>| rates.iter().sum::<f64>();
+        let best = (0..rates.len()).max_by(|a, b| total(&rates[*a]).total_cmp(&total(&rates[*b])));
+        let best = best.expect("a campaign has a variant");
+        let most = total(&rates[best]).max(f64::MIN_POSITIVE);
+        let level = (most / 168.0) as f32;
+        let logit = |p: f64| (p / (1.0 - p)).ln() as f32;
+        let figures = |content: &Content| {
+            let mut answers = Answers::<f32>::default();
+            let acts = person.acts_on(content, campaign.goal);
+            match campaign.goal {
+                Goal::Read => {}
+                Goal::Click => answers.click = logit(acts),
+                Goal::Reply => answers.reply = logit(acts),
+                Goal::Convert => answers.convert = logit(acts),
+            }
+            ContentFigures { answers, ..ContentFigures::default() }
+        };
+        let population = Population {
+            decay: vec![1.0],
+            contents: contents.iter().map(|content| (content.clone(), figures(content))).collect(),
+            ..Population::default()
+        };
+        let person = Person {
+            week: std::array::from_fn(|hour| (rates[best][hour] / most * 168.0) as f32),
+            certainty: [1e6; 24],
+            level,
+            level_certainty: 1e6,
+            tastes: rates.iter().map(|rates| ((total(rates) / most) as f32, 0.0)).collect(),
+            answers: Answers::default(),
+            opt_out: -20.0,
+            chronotype: 0,
+            chronotype_share: 0.0,
+            evidence: 0.0,
+        };
+        Preference::new(Arc::new(population), person)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Table {
+        toml::from_str(
+            "name = \"c\"\n[capacity]\nper_hour = 5\n[arms]\ncontrol = 0.5\npersonalized = 0.5\n\
+             control_time = \"12:00\"\n[[variant]]\nname = \"a\"\nlanguage = \"pt\"\n\
+             [[variant]]\nname = \"a\"\nlanguage = \"en\"\n[[variant]]\nname = \"b\"\n",
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn a_policy_changes_of_a_campaign_only_what_it_stands_for() {
+        assert_eq!(Policy::Model.campaign(&table()), table());
+        let one = Policy::OneMedium.campaign(&table());
+        assert_eq!(one["variant"].as_array().unwrap().len(), 2);
+        assert!(one.contains_key("capacity") && one["arms"].get("control").is_none());
+        let unlimited = Policy::Unlimited.campaign(&table());
+        assert!(!unlimited.contains_key("capacity"));
+        assert_eq!(unlimited["variant"].as_array().unwrap().len(), 3);
+        let fixed = Policy::Fixed.campaign(&table());
+        assert_eq!(fixed["arms"]["control_time"].as_str(), Some("12:00"));
+        assert_eq!(fixed["arms"]["control"].as_float(), Some(1.0));
+    }
+}

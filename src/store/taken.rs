@@ -1,0 +1,221 @@
+//! What is taken already: of slots, of people's patience, of a provider's.
+
+use sqlx::{FromRow, QueryBuilder};
+
+use super::{
+    Doing, ROWS_PER_STATEMENT, Store, StoreError, Tx, instant, micros, on, parsed, within,
+};
+use crate::model::delivery::{Arm, Reason};
+use crate::model::frequency::Taken;
+use crate::model::ids::{Name, RecipientId};
+use crate::model::slot::{Slot, SlotLength};
+use crate::model::time::Instant;
+
+/// Messages of one arm of a campaign in one slot: sent there, or still to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlotCount {
+    /// The slot.
+    pub slot: Slot,
+    /// The arm.
+    pub arm: Arm,
+    /// How many.
+    pub messages: u32,
+}
+
+/// What was sent counts where it was sent, what is planned where it is planned.
+const SLOTS: &str = "SELECT (CASE WHEN state = 'sent' THEN changed_at ELSE send_at END) / $2,
+        arm, COUNT(*)
+    FROM delivery WHERE campaign = $1 AND arm IS NOT NULL AND send_at IS NOT NULL
+        AND state IN ('planned', 'claimed', 'held', 'in_doubt', 'in_doubt_expired', 'sent')
+        AND (CASE WHEN state = 'sent' THEN changed_at ELSE send_at END) >= $3
+    GROUP BY 1, 2 ORDER BY 1, 2";
+
+/// Messages are written when they are sent or later, so that the index on that time finds them.
+const SENT: &str = "SELECT recipient, sent_at, category FROM message
+    WHERE changed_at >= $1 AND sent_at >= $1 AND failed_at IS NULL";
+
+/// What is not a message yet, or may have become one without our knowing.
+const TO_COME: &str = "SELECT recipient, send_at FROM delivery
+    WHERE campaign = $1 AND state IN ('planned', 'claimed', 'in_doubt', 'in_doubt_expired')
+        AND send_at >= $2";
+
+const WAITS: &str = "SELECT recipient, not_before FROM delivery
+    WHERE campaign = $1 AND not_before > $2";
+
+const PAUSED_UNTIL: &str = "SELECT MAX(paused_until) FROM provider_pause
+    WHERE provider = $1 AND template = '' AND paused_until > $2";
+
+/// Whatever is later than one moment, where anything is later than another.
+const LAPSE: &str = "UPDATE delivery SET send_at = NULL, reason = $4, changed_at = $5
+    WHERE campaign = $1 AND state = 'planned' AND send_at <= $2
+        AND EXISTS (SELECT 1 FROM delivery WHERE campaign = $1 AND state = 'planned'
+            AND send_at <= $3)";
+
+#[derive(FromRow)]
+struct SentRow {
+    recipient: i64,
+    sent_at: i64,
+    category: Option<String>,
+}
+
+impl SentRow {
+    fn into_model(self) -> Result<(RecipientId, Taken), StoreError> {
+        let category = self.category.map(|category| parsed("message", &category)).transpose()?;
+        let at = instant("message", self.sent_at)?;
+        Ok((RecipientId(self.recipient), Taken { at, category }))
+    }
+}
+
+impl Store {
+    /// What a campaign has sent since `since` and is still to send, by slot and arm.
+    pub async fn slot_counts(
+        &self,
+        campaign: i64,
+        length: SlotLength,
+        since: Instant,
+    ) -> Result<Vec<SlotCount>, StoreError> {
+        let slot_micros = i64::from(length.minutes()) * 60_000_000;
+        let rows: Vec<(i64, String, i64)> = on!(self, |db| sqlx::query_as(SLOTS)
+            .bind(campaign)
+            .bind(slot_micros)
+            .bind(micros(since))
+            .fetch_all(db)
+            .await)
+        .doing("count messages by slot")?;
+        let count = |(slot, arm, messages): (i64, String, i64)| {
+            let (slot, arm) = (Slot(slot), parsed("delivery", &arm)?);
+            Ok(SlotCount { slot, arm, messages: messages as u32 })
+        };
+        rows.into_iter().map(count).collect()
+    }
+
+    /// Every message since `since`, whoever sent it.
+    pub async fn sent_since(
+        &self,
+        since: Instant,
+    ) -> Result<Vec<(RecipientId, Taken)>, StoreError> {
+        let rows: Vec<SentRow> =
+            on!(self, |db| sqlx::query_as(SENT).bind(micros(since)).fetch_all(db).await)
+                .doing("read who was written to")?;
+        rows.into_iter().map(SentRow::into_model).collect()
+    }
+
+    /// Whom a campaign will write to, or may have written to without our knowing, since `since`.
+    pub async fn to_come(
+        &self,
+        campaign: i64,
+        since: Instant,
+    ) -> Result<Vec<(RecipientId, Instant)>, StoreError> {
+        let rows: Vec<(i64, i64)> = on!(self, |db| sqlx::query_as(TO_COME)
+            .bind(campaign)
+            .bind(micros(since))
+            .fetch_all(db)
+            .await)
+        .doing("read who will be written to")?;
+        rows.into_iter().map(|(id, at)| Ok((RecipientId(id), instant("delivery", at)?))).collect()
+    }
+
+    /// Whom the provider of a campaign asked to leave alone beyond `now`, and until when.
+    pub async fn waits(
+        &self,
+        campaign: i64,
+        now: Instant,
+    ) -> Result<Vec<(RecipientId, Instant)>, StoreError> {
+        let rows: Vec<(i64, i64)> = on!(self, |db| sqlx::query_as(WAITS)
+            .bind(campaign)
+            .bind(micros(now))
+            .fetch_all(db)
+            .await)
+        .doing("read whom to leave alone")?;
+        rows.into_iter().map(|(id, at)| Ok((RecipientId(id), instant("delivery", at)?))).collect()
+    }
+
+    /// Until when a provider asked to wait, if it did.
+    pub async fn paused_until(
+        &self,
+        provider: &Name,
+        now: Instant,
+    ) -> Result<Option<Instant>, StoreError> {
+        let at: Option<i64> = on!(self, |db| sqlx::query_scalar(PAUSED_UNTIL)
+            .bind(provider.as_str())
+            .bind(micros(now))
+            .fetch_one(db)
+            .await)
+        .doing("read how long to wait")?;
+        at.map(|at| instant("provider_pause", at)).transpose()
+    }
+
+    /// What counts of each person's messages since `since`: all that were sent, and those of
+    /// campaigns but `campaign` that are claimed or in doubt.
+    pub async fn taken_of(
+        &self,
+        campaign: i64,
+        recipients: &[RecipientId],
+        since: Instant,
+    ) -> Result<Vec<(RecipientId, Taken)>, StoreError> {
+        let mut taken = Vec::new();
+        for chunk in recipients.chunks(ROWS_PER_STATEMENT) {
+            let sent: Vec<SentRow> = on!(self, |db| {
+                let mut query = QueryBuilder::new(
+                    "SELECT recipient, sent_at, category FROM message
+                        WHERE failed_at IS NULL AND sent_at >= ",
+                );
+                query.push_bind(micros(since)).push(" AND recipient IN (");
+                let mut list = query.separated(", ");
+                for id in chunk {
+                    list.push_bind(id.0);
+                }
+                query.push(")");
+                query.build_query_as().fetch_all(db).await
+            })
+            .doing("read who was written to")?;
+            let under_way: Vec<(i64, i64)> = on!(self, |db| {
+                let mut query = QueryBuilder::new(
+                    "SELECT recipient, changed_at FROM delivery
+                        WHERE state IN ('claimed', 'in_doubt', 'in_doubt_expired')
+                        AND campaign <> ",
+                );
+                query.push_bind(campaign).push(" AND changed_at >= ").push_bind(micros(since));
+                query.push(" AND recipient IN (");
+                let mut list = query.separated(", ");
+                for id in chunk {
+                    list.push_bind(id.0);
+                }
+                query.push(")");
+                query.build_query_as().fetch_all(db).await
+            })
+            .doing("read who is being written to")?;
+            for row in sent {
+                taken.push(row.into_model()?);
+            }
+            for (id, at) in under_way {
+                let at = instant("delivery", at)?;
+                taken.push((RecipientId(id), Taken { at, category: None }));
+            }
+        }
+        Ok(taken)
+    }
+}
+
+impl Tx {
+    /// Takes the time from planned messages that are later than `late`, where the oldest is later
+    /// than `oldest`: they need a new decision. Returns how many.
+    pub async fn lapse(
+        &mut self,
+        campaign: i64,
+        late: Instant,
+        oldest: Instant,
+        now: Instant,
+    ) -> Result<u64, StoreError> {
+        within!(self, |db| sqlx::query(LAPSE)
+            .bind(campaign)
+            .bind(micros(late))
+            .bind(micros(oldest))
+            .bind(Reason::MovedLate.as_str())
+            .bind(micros(now))
+            .execute(db)
+            .await
+            .map(|done| done.rows_affected()))
+        .doing("take late messages out of the queue")
+    }
+}

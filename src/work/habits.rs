@@ -1,0 +1,199 @@
+//! People as the learner sees them, and the model in use: what preferences are read from.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+
+use super::Ctx;
+use super::learn::{LearnError, SEED};
+use crate::config::LearnFrom;
+use crate::learn::{Census, Contents, Evidence, Mix, Model, Subject, Survey, drift};
+use crate::model::content::Content;
+use crate::model::ids::RecipientId;
+use crate::model::preference::Preference;
+use crate::model::recipient::Recipient;
+use crate::model::time::Instant;
+use crate::store::{ModelRow, Store, Whose};
+
+/// Recipients that are read at once.
+const PAGE: usize = 10_000;
+
+/// A person as the learner sees them; `zone` stands in where the person's is not known.
+pub fn subject<'a>(
+    recipient: &'a Recipient,
+    evidence: &'a Evidence,
+    zone: chrono_tz::Tz,
+) -> Subject<'a> {
+    Subject {
+        zone: recipient.profile.zone.map_or(zone, |known| known.tz),
+        country: recipient.profile.country.as_ref(),
+        tags: &recipient.profile.tags,
+        evidence,
+    }
+}
+
+/// The contents by the numbers that evidence refers to them with.
+pub(super) fn contents(known: &[Content]) -> Contents {
+    let mut contents = Contents::default();
+    for content in known {
+        contents.enter(content);
+    }
+    contents
+}
+
+/// The evidence of some people; who has none is absent.
+pub(super) async fn evidence_of(
+    store: &Store,
+    ids: &[RecipientId],
+) -> Result<HashMap<RecipientId, Evidence>, LearnError> {
+    let read = |(recipient, packed)| {
+        let evidence = Evidence::from_bytes(packed);
+        Ok((recipient, evidence.map_err(|_| LearnError::Evidence { recipient })?))
+    };
+    store.evidence_of(ids).await?.into_iter().map(read).collect()
+}
+
+/// Everybody who is known, with their evidence, in the order of their numbers.
+pub struct People {
+    /// Who.
+    pub recipients: Vec<Recipient>,
+    /// Of each.
+    pub evidence: Vec<Evidence>,
+}
+
+impl People {
+    /// Reads everybody.
+    pub async fn load(ctx: &Ctx) -> Result<Self, LearnError> {
+        let mut recipients: Vec<Recipient> = Vec::new();
+        loop {
+            let after = recipients.last().map_or(RecipientId(0), |last| last.id);
+            let page = ctx.store.recipients_after(after, PAGE).await?;
+            if page.is_empty() {
+                break;
+            }
+            recipients.extend(page);
+        }
+        let mut evidence = vec![Evidence::default(); recipients.len()];
+        let mut damaged = None;
+        ctx.store
+            .each_evidence(Whose::Everybody, |recipient, packed| {
+                let index = recipients.binary_search_by_key(&recipient, |known| known.id);
+                match (index, Evidence::from_bytes(packed)) {
+                    (Ok(index), Ok(read)) => evidence[index] = read,
+                    (Ok(_), Err(_)) => damaged = Some(recipient),
+                    // forgotten or added since the first read
+                    (Err(_), _) => {}
+                }
+            })
+            .await?;
+        match damaged {
+            Some(recipient) => Err(LearnError::Evidence { recipient }),
+            None => Ok(Self { recipients, evidence }),
+        }
+    }
+
+    /// One person as the learner sees them; `zone` stands in where the person's is not known.
+    pub fn subject(&self, index: usize, zone: chrono_tz::Tz) -> Subject<'_> {
+        subject(&self.recipients[index], &self.evidence[index], zone)
+    }
+}
+
+/// Those who are learned from: how much there is to learn, and a sample of the people.
+pub(super) struct Taught {
+    pub(super) census: Census,
+    recipients: Vec<Recipient>,
+}
+
+impl Taught {
+    /// Walks over everybody's evidence, keeps at most `most` people.
+    pub(super) async fn load(ctx: &Ctx, most: usize, as_of: Instant) -> Result<Self, LearnError> {
+        let whose = match ctx.config.learn_from {
+            LearnFrom::All => Whose::Everybody,
+            LearnFrom::Consented => Whose::Consented,
+        };
+        let mut survey = Survey::new(most, as_of, SEED);
+        let mut damaged = None;
+        ctx.store
+            .each_evidence(whose, |recipient, packed| match Evidence::from_bytes(packed) {
+                Ok(evidence) => survey.ask(recipient.0 as u64, evidence),
+                Err(_) => damaged = Some(recipient),
+            })
+            .await?;
+        if let Some(recipient) = damaged {
+            return Err(LearnError::Evidence { recipient });
+        }
+        let mut census = survey.finish();
+        let ids: Vec<RecipientId> =
+            census.people.iter().map(|(number, _)| RecipientId(*number as i64)).collect();
+        let mut tx = ctx.store.begin().await?;
+        let mut found = tx.recipients(&ids).await?;
+        tx.commit().await?;
+        // who was forgotten since is left out
+        census.people.retain(|(number, _)| found.contains_key(&RecipientId(*number as i64)));
+        let recipients = ids.iter().filter_map(|id| found.remove(id)).collect();
+        Ok(Self { census, recipients })
+    }
+
+    /// The sample as the learner sees it, in the order of their numbers.
+    pub(super) fn subjects(&self, zone: chrono_tz::Tz) -> Vec<Subject<'_>> {
+        let people = self.recipients.iter().zip(&self.census.people);
+        people.map(|(recipient, (_, evidence))| subject(recipient, evidence, zone)).collect()
+    }
+}
+
+/// The model in use, and as of when people are read in its light.
+pub struct InUse {
+    /// Its version; `None` before the first learning.
+    pub version: Option<i64>,
+    pub(super) model: Arc<Model>,
+    pub(super) as_of: Instant,
+}
+
+impl InUse {
+    /// Reads the version in use. Before the first learning everybody is alike.
+    pub async fn load(ctx: &Ctx) -> Result<Self, LearnError> {
+        if let Some(found) = Self::find(ctx).await? {
+            return Ok(found);
+        }
+        let as_of = ctx.clock.now();
+        let contents = contents(&ctx.store.contents().await?);
+        Ok(Self { version: None, model: Arc::new(Model::empty(contents, as_of, SEED)), as_of })
+    }
+
+    /// Reads the version in use, if there is one that can be read.
+    pub(super) async fn find(ctx: &Ctx) -> Result<Option<Self>, LearnError> {
+        let Some(row) = ctx.store.models().await?.into_iter().find(|row| row.active) else {
+            return Ok(None);
+        };
+        let parameters = ctx.store.model_parameters(row.version).await?.unwrap_or_default();
+        let Ok(model) = serde_json::from_str::<Model>(&parameters) else {
+            tracing::error!(version = row.version, "the model is not readable; learn again");
+            return Ok(None);
+        };
+        let as_of = reading_time(&row, &model);
+        Ok(Some(Self { version: Some(row.version), model: Arc::new(model), as_of }))
+    }
+
+    /// What is known of a person's habits.
+    pub fn preference(&self, subject: &Subject<'_>) -> Preference {
+        self.model.preference(subject, self.as_of)
+    }
+
+    /// By how many hours later than before a person lives now, if that is beyond doubt.
+    pub fn moved(&self, subject: &Subject<'_>) -> Option<i32> {
+        let drift = drift(&self.model, std::slice::from_ref(subject), self.as_of, 1);
+        drift.moved.first().map(|(later, _)| *later)
+    }
+
+    /// What is expected of somebody before any evidence.
+    pub fn mix(&self, subject: &Subject<'_>) -> Mix {
+        self.model.mix(subject)
+    }
+}
+
+/// People are read as of the model's time: rolling back brings back what was known then. Age counts
+/// from the newest of all observations, since a pause of the history makes nobody forget a habit.
+fn reading_time(row: &ModelRow, model: &Model) -> Instant {
+    model.data().last.map_or(row.as_of, |last| row.as_of.min(last + TimeDelta::hours(1)))
+}

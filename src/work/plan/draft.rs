@@ -1,0 +1,209 @@
+//! A draft: one campaign's plan as it is stored, and in figures that people can read.
+
+use std::collections::BTreeMap;
+
+use chrono::{DurationRound, TimeDelta, Timelike};
+use chrono_tz::Tz;
+use serde::Serialize;
+
+use super::Extent;
+use crate::calendar::zone;
+use crate::model::delivery::Delivery;
+use crate::model::ids::Name;
+use crate::model::slot::SlotLength;
+use crate::model::time::Instant;
+use crate::plan::{Plan, Range};
+use crate::store::{CampaignRow, PlanSlotRow, StoreError};
+use crate::work::Ctx;
+
+/// Rows in one transaction, so that a daemon beside does not wait long.
+const WRITE_ROWS: usize = 20_000;
+
+/// One campaign's new plan.
+pub struct Draft {
+    /// The campaign.
+    pub row: CampaignRow,
+    /// Whom it decides about, by index in [`Desk::people`](super::Desk::people).
+    pub chosen: Vec<usize>,
+    /// The plan, with a delivery for each of them.
+    pub plan: Plan,
+    /// The zones of the chosen.
+    pub zones: Vec<Tz>,
+    /// Whether it decides about everybody.
+    pub extent: Extent,
+    /// Of its slots.
+    pub length: SlotLength,
+    /// Of what it spends, where prices are known.
+    pub currency: Option<String>,
+}
+
+impl Draft {
+    pub(super) async fn store(&self, ctx: &Ctx, model: Option<i64>) -> Result<(), StoreError> {
+        let now = ctx.clock.now();
+        for chunk in self.plan.deliveries.chunks(WRITE_ROWS) {
+            let mut tx = ctx.store.begin().await?;
+            tx.put_decisions(self.row.id, chunk, self.length, now).await?;
+            tx.commit().await?;
+        }
+        if self.extent == Extent::Undecided {
+            // what the campaign's plan was worth stays as it was told
+            return Ok(());
+        }
+        let slots = self.plan.slots.iter().map(|slot| PlanSlotRow {
+            start: slot.slot.start(self.length),
+            capacity: slot.capacity.map(u64::from),
+            reserved: u64::from(slot.reserved),
+            planned: u64::from(slot.planned),
+            price: slot.price,
+        });
+        let slots: Vec<PlanSlotRow> = slots.collect();
+        let summary = serde_json::to_string(&self.summary()).unwrap_or_default();
+        let mut tx = ctx.store.begin().await?;
+        tx.set_campaign_plan(self.row.id, now, model, &summary, &slots).await?;
+        tx.commit().await
+    }
+
+    /// The plan in figures.
+    pub fn summary(&self) -> Summary {
+        let mut by_local_hour = [0; 24];
+        let mut refused: BTreeMap<&'static str, u64> = BTreeMap::new();
+        for (delivery, tz) in self.plan.deliveries.iter().zip(&self.zones) {
+            match &delivery.choice {
+                Some(choice) => {
+                    by_local_hour[zone::local(choice.send_at, *tz).hour() as usize] += 1;
+                }
+                None => *refused.entry(delivery.reason.as_str()).or_default() += 1,
+            }
+        }
+        let (certificate, forecast) = (self.plan.certificate, self.plan.forecast);
+        Summary {
+            campaign: self.row.campaign.name.clone(),
+            people: self.plan.deliveries.len() as u64,
+            planned: by_local_hour.iter().sum(),
+            refused,
+            value: certificate.value,
+            bound: certificate.bound,
+            gap: certificate.gap(),
+            expected: forecast.engaged.into(),
+            personalized: forecast.personalized.into(),
+            at_control_time: forecast.at_control_time.into(),
+            replies: self.row.campaign.capacity.chats.as_ref().map(|_| forecast.replies),
+            spend: self.currency.as_ref().map(|currency| Spend {
+                amount: forecast.spend,
+                currency: currency.clone(),
+                budget: self.row.campaign.budget.as_ref().map(|budget| budget.amount),
+            }),
+            by_local_hour,
+            by_hour: self.by_hour(),
+        }
+    }
+
+    /// What each UTC hour takes, where anything is planned or reserved.
+    fn by_hour(&self) -> Vec<HourLoad> {
+        let mut hours: BTreeMap<Instant, HourLoad> = BTreeMap::new();
+        for slot in &self.plan.slots {
+            let start = hour_of(slot.slot.start(self.length));
+            let empty = HourLoad { start, capacity: None, reserved: 0, planned: 0, price: 0.0 };
+            let hour = hours.entry(start).or_insert(empty);
+            hour.planned += u64::from(slot.planned);
+            hour.reserved += u64::from(slot.reserved);
+            hour.price = hour.price.max(slot.price);
+            if let Some(most) = slot.capacity {
+                *hour.capacity.get_or_insert(0) += u64::from(most);
+            }
+        }
+        // the campaign's own bound is on the hour, whatever the slots
+        if let Some(most) = self.row.campaign.capacity.per_hour.map(u64::from) {
+            for hour in hours.values_mut() {
+                hour.capacity = Some(hour.capacity.map_or(most, |capacity| capacity.min(most)));
+            }
+        }
+        hours.into_values().filter(|hour| hour.planned + hour.reserved > 0).collect()
+    }
+}
+
+/// A plan in figures.
+#[derive(Debug, Clone, Serialize)]
+pub struct Summary {
+    /// The campaign.
+    pub campaign: Name,
+    /// People decided about.
+    pub people: u64,
+    /// Of them planned.
+    pub planned: u64,
+    /// Of them refused, by reason.
+    pub refused: BTreeMap<&'static str, u64>,
+    /// Value of the personalized part.
+    pub value: f64,
+    /// No plan under the same limits is worth more.
+    pub bound: f64,
+    /// What may be missing, as a share of the bound.
+    pub gap: f64,
+    /// Expected engagements.
+    pub expected: Expected,
+    /// Of those of the personalized who could be written to at the control time.
+    pub personalized: Expected,
+    /// Of the same people at the control time.
+    pub at_control_time: Expected,
+    /// Expected replies, where agents bound them.
+    pub replies: Option<f64>,
+    /// Expected spend, where prices are known.
+    pub spend: Option<Spend>,
+    /// Planned messages by hour of the recipients' own clocks.
+    pub by_local_hour: [u64; 24],
+    /// The same by UTC hour, against capacity.
+    pub by_hour: Vec<HourLoad>,
+}
+
+/// What a plan is expected to cost.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Spend {
+    /// In `currency`.
+    pub amount: f64,
+    /// ISO 4217.
+    pub currency: String,
+    /// What the campaign may spend.
+    pub budget: Option<f64>,
+}
+
+/// One UTC hour of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct HourLoad {
+    /// Its first moment.
+    pub start: Instant,
+    /// Messages that it can take; `None` without bound.
+    pub capacity: Option<u64>,
+    /// Taken before this plan.
+    pub reserved: u64,
+    /// Taken by it.
+    pub planned: u64,
+    /// What one more message in its dearest slot would be worth.
+    pub price: f64,
+}
+
+/// A mean that lies within its bounds nine times in ten.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Expected {
+    /// The mean.
+    pub mean: f64,
+    /// The lower bound.
+    pub low: f64,
+    /// The upper bound.
+    pub high: f64,
+}
+
+impl From<Range> for Expected {
+    fn from(range: Range) -> Self {
+        Self { mean: range.mean, low: range.low, high: range.high }
+    }
+}
+
+/// A delivery's local time, as exports show it.
+pub fn local_time(delivery: &Delivery, tz: Tz) -> Option<chrono::NaiveDateTime> {
+    delivery.choice.as_ref().map(|choice| zone::local(choice.send_at, tz))
+}
+
+/// The UTC hour that holds an instant.
+fn hour_of(at: Instant) -> Instant {
+    at.duration_trunc(TimeDelta::hours(1)).expect("an hour divides time within chrono's range")
+}

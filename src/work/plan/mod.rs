@@ -1,0 +1,221 @@
+//! Preferences become plans: new campaigns are planned whole, and whoever lost a slot gets a new
+//! decision.
+//!
+//! - [`desk`]: reads what plans are made of, and asks the planner
+//! - [`taken`]: what is taken already of slots, of people's patience and of a provider's
+//! - [`draft`]: a plan as it is stored, and in figures
+//!
+//! One node plans at a time, by a lease. What is claimed, sent or ended is kept and counts against
+//! the limits. A plan is drafted from what is read and stored afterwards; a row that was claimed
+//! in between stays as it is.
+
+pub mod desk;
+pub mod draft;
+pub mod taken;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+
+use super::learn::LearnError;
+use super::{Ctx, Report};
+use crate::model::campaign::Campaign;
+use crate::model::delivery::Delivery;
+use crate::model::ids::Name;
+use crate::model::recipient::Recipient;
+use crate::model::slot::Slot;
+use crate::plan::{Explanation, SlotLoad};
+use crate::store::{CampaignRow, CampaignStatus, StoreError, Tx};
+
+pub use desk::Desk;
+pub use draft::{Draft, Summary, local_time};
+
+const LEASE_NAME: &str = "plan";
+/// Longer than any plan takes.
+const LEASE: TimeDelta = TimeDelta::minutes(30);
+/// Messages are sent within seconds of their moment. When one is later than this, the daemon was
+/// away or the provider cannot keep up: all that is late gets a new decision, in place of a burst.
+const ABSENCE: TimeDelta = TimeDelta::minutes(15);
+/// What is less late than this after an absence goes out as planned.
+const PUNCTUAL: TimeDelta = TimeDelta::minutes(1);
+
+/// Why there is no new plan. What was planned before holds.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// People or habits could not be read.
+    #[error("could not read what a plan is made of")]
+    Read(#[from] LearnError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Another process is planning.
+    #[error("another process is planning in this database")]
+    Busy,
+    /// The settings have no such provider.
+    #[error("campaign {campaign}: the settings have no [provider.{provider}]")]
+    NoProvider {
+        /// Of this campaign.
+        campaign: Name,
+        /// Which it names.
+        provider: Name,
+    },
+    /// The planner's thread ended without a word.
+    #[error("the planner stopped unexpectedly")]
+    Panicked,
+}
+
+/// Whom a plan decides about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// The whole audience, without those who are claimed, sent or ended.
+    Everybody,
+    /// Those who wait for a new decision.
+    Undecided,
+}
+
+/// Plans every active campaign that needs it.
+pub async fn run(ctx: &Ctx) -> Result<Report, PlanError> {
+    let mut needy: BTreeMap<Name, Vec<(CampaignRow, Extent)>> = BTreeMap::new();
+    let version = ctx.store.active_version().await?;
+    for row in ctx.store.campaigns().await? {
+        if row.status != CampaignStatus::Active {
+            continue;
+        }
+        let extent = if row.planned_at.is_none() || row.model != version {
+            Extent::Everybody
+        } else if ctx.store.undecided_count(row.id).await? > 0 {
+            Extent::Undecided
+        } else {
+            continue;
+        };
+        needy.entry(row.campaign.provider.clone()).or_default().push((row, extent));
+    }
+    let mut done = 0;
+    for (provider, rows) in needy {
+        if !ctx.config.providers.contains_key(&provider) {
+            tracing::error!(%provider, "the settings have no such provider; not planned");
+            continue;
+        }
+        match decide(ctx, rows).await {
+            Ok((_, drafts)) => {
+                done += drafts.iter().map(|draft| draft.plan.deliveries.len()).sum::<usize>();
+            }
+            Err(PlanError::Busy) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Report { done, ..Report::default() })
+}
+
+/// Plans campaigns of one provider and stores the plans, under the lease.
+pub async fn decide(
+    ctx: &Ctx,
+    rows: Vec<(CampaignRow, Extent)>,
+) -> Result<(Desk, Vec<Draft>), PlanError> {
+    let now = ctx.clock.now();
+    if !ctx.store.take_lease(LEASE_NAME, &ctx.node, now, now + LEASE).await? {
+        return Err(PlanError::Busy);
+    }
+    let drafted = async {
+        let (desk, drafts) = dry(ctx, rows).await?;
+        for draft in &drafts {
+            draft.store(ctx, desk.model_version()).await?;
+        }
+        Ok((desk, drafts))
+    };
+    let drafted = drafted.await;
+    ctx.store.drop_lease(LEASE_NAME, &ctx.node).await?;
+    drafted
+}
+
+/// The same plans, stored nowhere.
+pub async fn dry(
+    ctx: &Ctx,
+    rows: Vec<(CampaignRow, Extent)>,
+) -> Result<(Desk, Vec<Draft>), PlanError> {
+    Desk::open(ctx, rows).await?.draft().await
+}
+
+/// What the plan of a campaign would be that is not stored.
+pub async fn foresee(ctx: &Ctx, campaign: Campaign) -> Result<Summary, PlanError> {
+    let now = ctx.clock.now();
+    let row = CampaignRow {
+        // no stored campaign has it
+        id: -1,
+        ends_at: super::campaigns::ends_at(&campaign),
+        campaign: Arc::new(campaign),
+        status: CampaignStatus::Active,
+        submitted_at: now,
+        planned_at: None,
+        model: None,
+        plan: None,
+    };
+    let (_, drafts) = dry(ctx, vec![(row, Extent::Everybody)]).await?;
+    Ok(drafts.first().expect("one campaign makes one draft").summary())
+}
+
+/// Why a campaign gives a person what it gives: what is stored of it, else what a plan would decide
+/// now. `None` for who is not of its audience.
+pub async fn explain(
+    ctx: &Ctx,
+    row: CampaignRow,
+    recipient: &Recipient,
+) -> Result<Option<Explanation>, PlanError> {
+    let length = ctx.config.slot_length;
+    let stored = ctx.store.delivery(row.id, recipient.id, length).await?;
+    let Some(stored) = stored.filter(|stored| !stored.is_undecided()) else {
+        let extent = if row.planned_at.is_some() { Extent::Undecided } else { Extent::Everybody };
+        let (desk, drafts) = dry(ctx, vec![(row, extent)]).await?;
+        return Ok(drafts.first().and_then(|draft| {
+            let slots = draft.plan.slots.as_slice();
+            let of = |delivery: &&Delivery| delivery.recipient == recipient.id;
+            let decided = draft.plan.deliveries.iter().find(of)?;
+            desk.explain(&recipient.key, decided, slots)
+        }));
+    };
+    let then = row.planned_at.unwrap_or(ctx.clock.now()).min(stored.changed_at);
+    let slots = ctx.store.plan_slots(row.id).await?;
+    let slots = slots.into_iter().map(|slot| SlotLoad {
+        slot: Slot::holding(slot.start, length),
+        capacity: slot.capacity.map(|capacity| capacity as u32),
+        reserved: slot.reserved as u32,
+        planned: slot.planned as u32,
+        price: slot.price,
+    });
+    let slots: Vec<SlotLoad> = slots.collect();
+    let desk = Desk::of_one(ctx, row, recipient.id, then).await?;
+    Ok(desk.explain(&recipient.key, &stored.delivery, &slots))
+}
+
+/// Has everything of a campaign that is late decided about anew, where something is so late that
+/// the daemon must have been away; with `back` from a pause, whatever is late at all. Returns how
+/// many.
+pub async fn lapse(
+    ctx: &Ctx,
+    tx: &mut Tx,
+    row: &CampaignRow,
+    back: Back,
+) -> Result<u64, StoreError> {
+    let now = ctx.clock.now();
+    let late = now - PUNCTUAL;
+    let most = TimeDelta::from_std(ctx.config.max_lateness).unwrap_or(ABSENCE).min(ABSENCE);
+    let oldest = match back {
+        Back::FromPause => late,
+        Back::Unknown => now - most,
+    };
+    let lapsed = tx.lapse(row.id, late, oldest, now).await?;
+    if lapsed > 0 {
+        tracing::info!(campaign = %row.campaign.name, lapsed, "late messages get a new decision");
+    }
+    Ok(lapsed)
+}
+
+/// Whether a campaign is known to have stood still.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Back {
+    /// An operator resumed it.
+    FromPause,
+    /// Only its messages tell.
+    Unknown,
+}

@@ -1,0 +1,174 @@
+//! What is taken already: of slots and limits by what was planned or sent before, of people's
+//! patience by other messages, and of a provider's by its own word.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use chrono::TimeDelta;
+
+use crate::calendar::infer::dialling_country;
+use crate::config::ProviderConfig;
+use crate::model::campaign::Campaign;
+use crate::model::content::Category;
+use crate::model::delivery::{Arm, State};
+use crate::model::frequency::{Cap, Taken, reach};
+use crate::model::ids::RecipientId;
+use crate::model::recipient::Profile;
+use crate::model::slot::{Slot, SlotLength};
+use crate::model::time::Instant;
+use crate::plan::Booking;
+use crate::store::{DeliveryRow, StoreError};
+use crate::work::Ctx;
+
+/// Whether a provider does not carry a campaign to a person at all: WhatsApp takes no marketing to
+/// numbers of the United States.
+pub fn is_forbidden(provider: &ProviderConfig, campaign: &Campaign, profile: &Profile) -> bool {
+    provider.kind.channel() == "whatsapp"
+        && campaign.category == Category::Marketing
+        && profile
+            .address
+            .as_ref()
+            .and_then(dialling_country)
+            .is_some_and(|country| country.as_str() == "US")
+}
+
+/// Other messages to people, for frequency caps: everything that was sent lately, by whomever, and
+/// what campaigns are still to send, without what is decided about now.
+pub(super) async fn messages(
+    ctx: &Ctx,
+    caps: &[Cap],
+    decided: &BTreeMap<i64, HashSet<RecipientId>>,
+) -> Result<HashMap<RecipientId, Vec<Taken>>, StoreError> {
+    let mut taken: HashMap<RecipientId, Vec<Taken>> = HashMap::new();
+    if caps.is_empty() {
+        return Ok(taken);
+    }
+    let since = ctx.clock.now() - reach(caps);
+    for (recipient, message) in ctx.store.sent_since(since).await? {
+        taken.entry(recipient).or_default().push(message);
+    }
+    for row in ctx.store.campaigns().await? {
+        let here = decided.get(&row.id);
+        for (recipient, at) in ctx.store.to_come(row.id, since).await? {
+            if here.is_none_or(|here| !here.contains(&recipient)) {
+                let category = Some(row.campaign.category);
+                taken.entry(recipient).or_default().push(Taken { at, category });
+            }
+        }
+    }
+    Ok(taken)
+}
+
+/// Whom a provider asked to leave alone for a while, with messages of a category.
+pub(super) async fn waits(
+    ctx: &Ctx,
+    campaign: &Campaign,
+) -> Result<HashMap<RecipientId, Instant>, StoreError> {
+    let now = ctx.clock.now();
+    let mut waits: HashMap<RecipientId, Instant> = HashMap::new();
+    for row in ctx.store.campaigns().await? {
+        let same = row.campaign.provider == campaign.provider
+            && row.campaign.category == campaign.category;
+        if same {
+            for (recipient, until) in ctx.store.waits(row.id, now).await? {
+                let latest = waits.entry(recipient).or_insert(until);
+                *latest = until.max(*latest);
+            }
+        }
+    }
+    Ok(waits)
+}
+
+/// What a message that stays brings and costs, for limits on replies and spend.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Load {
+    pub(super) reply: f64,
+    pub(super) price: f64,
+}
+
+/// What the rows that stay have taken of each slot: sent messages where they were sent.
+pub(super) fn bookings<'r>(
+    rows: impl Iterator<Item = &'r DeliveryRow>,
+    length: SlotLength,
+    load: impl Fn(&DeliveryRow) -> Load,
+) -> Vec<Booking> {
+    let mut taken: BTreeMap<(Slot, Arm), Booking> = BTreeMap::new();
+    for row in rows {
+        use State::{Claimed, Held, InDoubt, InDoubtExpired, Planned, Sent};
+        let slot = match (&row.delivery.choice, row.delivery.state) {
+            (Some(_), Sent) => Slot::holding(row.changed_at, length),
+            (Some(choice), Planned | Claimed | Held | InDoubt | InDoubtExpired) => choice.slot,
+            _ => continue,
+        };
+        let Some(arm) = row.delivery.arm else { continue };
+        let load = load(row);
+        let none = Booking { slot, arm, messages: 0, replies: 0.0, spend: 0.0 };
+        let booking = taken.entry((slot, arm)).or_insert(none);
+        booking.messages += 1;
+        booking.replies += load.reply;
+        booking.spend += load.price;
+    }
+    taken.into_values().collect()
+}
+
+/// For those of the people who cannot be written to now without breaking a frequency cap: when they
+/// can be again. Looked at once more when messages are claimed; what others have claimed counts.
+pub async fn over_cap(
+    ctx: &Ctx,
+    (id, campaign): (i64, &Campaign),
+    people: &[RecipientId],
+) -> Result<HashMap<RecipientId, Instant>, StoreError> {
+    let own = Some(campaign.category);
+    let caps = ctx.config.frequency.iter().chain(&campaign.frequency);
+    let caps: Vec<Cap> = caps.copied().filter(|cap| cap.counts(own)).collect();
+    let mut over = HashMap::new();
+    if caps.is_empty() {
+        return Ok(over);
+    }
+    let now = ctx.clock.now();
+    let mut taken: HashMap<RecipientId, Vec<Taken>> = HashMap::new();
+    for (recipient, message) in ctx.store.taken_of(id, people, now - reach(&caps)).await? {
+        taken.entry(recipient).or_default().push(message);
+    }
+    for (recipient, messages) in taken {
+        if let Some(again) = caps.iter().filter_map(|cap| again_at(cap, &messages, now)).max() {
+            over.insert(recipient, again);
+        }
+    }
+    Ok(over)
+}
+
+/// When one more message keeps to a cap, if it does not now.
+fn again_at(cap: &Cap, messages: &[Taken], now: Instant) -> Option<Instant> {
+    let since = now - cap.span;
+    let counted = messages.iter().filter(|m| cap.counts(m.category) && m.at > since);
+    let mut times: Vec<Instant> = counted.map(|message| message.at).collect();
+    times.sort_unstable();
+    // so many of the oldest must be a whole span ago
+    let over = times.len().checked_sub(cap.most as usize)?;
+    times.get(over).map(|at| *at + cap.span)
+}
+
+/// From when on bookings matter: the portfolio's day before now.
+pub(super) fn since(now: Instant) -> Instant {
+    now - TimeDelta::hours(25)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cap_frees_a_person_when_enough_messages_are_a_span_ago() {
+        let at = |hour: i64| Taken {
+            at: chrono::DateTime::from_timestamp(hour * 3600, 0).unwrap(),
+            category: Some(Category::Marketing),
+        };
+        let cap = |most| Cap { category: None, span: TimeDelta::hours(24), most };
+        let (now, messages) = (at(100).at, [at(70), at(80), at(90)]);
+        assert_eq!(again_at(&cap(3), &messages, now), None);
+        assert_eq!(again_at(&cap(2), &messages, now), Some(at(104).at));
+        assert_eq!(again_at(&cap(1), &messages, now), Some(at(114).at));
+        let utility = Cap { category: Some(Category::Utility), ..cap(1) };
+        assert_eq!(again_at(&utility, &messages, now), None);
+    }
+}
