@@ -196,14 +196,6 @@ impl Env {
     }
 }
 
-/// How the audit trail calls who sits at the command line.
-fn actor() -> String {
-    match std::env::var("USER").or_else(|_| std::env::var("LOGNAME")) {
-        Ok(user) if !user.is_empty() => format!("command line, {user}"),
-        _ => "command line".to_owned(),
-    }
-}
-
 /// The countries' rules, and those that the workspace adds.
 fn rules(config: &Config) -> anyhow::Result<Rules> {
     let rules = Rules::built_in();
@@ -213,6 +205,14 @@ fn rules(config: &Config) -> anyhow::Result<Rules> {
     };
     let text = std::fs::read_to_string(path).map_err(|cause| bad(&cause))?;
     Ok(rules.with(&text).map_err(|cause| bad(&cause))?)
+}
+
+/// How the audit trail calls who sits at the command line.
+fn actor() -> String {
+    match std::env::var("USER").or_else(|_| std::env::var("LOGNAME")) {
+        Ok(user) if !user.is_empty() => format!("command line, {user}"),
+        _ => "command line".to_owned(),
+    }
 }
 
 /// Finds the recipient that a verb names.

@@ -63,14 +63,14 @@ pub struct Config {
     pub listen: SocketAddr,
     /// When the nightly learning is rung, as a cron expression.
     pub learn_bell: String,
+    /// When answers that came back between nights are learned from, as a cron expression.
+    pub refresh_bell: String,
     /// How long a daemon holds what it has claimed.
     pub lease: Duration,
     /// How many batches a daemon has under way at once.
     pub lanes: usize,
     /// What the daemon may call besides the providers.
     pub outbound: Outbound,
-    /// When answers that came back between nights are learned from, as a cron expression.
-    pub refresh_bell: String,
     /// The workspace's quiet hours.
     pub quiet_hours: Option<QuietHours>,
     /// How often one person is written to at most.
@@ -170,9 +170,9 @@ struct RawConfig {
     database: RawDatabase,
     #[serde(default)]
     daemon: RawDaemon,
+    country_rules: Option<PathBuf>,
     #[serde(default)]
     outbound: Outbound,
-    country_rules: Option<PathBuf>,
     quiet_hours: Option<RawQuietHours>,
     #[serde(default)]
     frequency: RawFrequency,
@@ -191,10 +191,10 @@ struct RawDatabase {
 struct RawDaemon {
     listen: Option<SocketAddr>,
     learn_bell: Option<String>,
+    refresh_bell: Option<String>,
     #[serde(default, with = "humantime_serde")]
     lease: Option<Duration>,
     lanes: Option<usize>,
-    refresh_bell: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -309,10 +309,10 @@ impl RawConfig {
             database_url,
             listen: self.daemon.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
             learn_bell: self.daemon.learn_bell.unwrap_or("0 15 3 * * *".to_owned()),
+            refresh_bell: self.daemon.refresh_bell.unwrap_or("0 45 7,11,15,19 * * *".to_owned()),
             lease,
             lanes,
             outbound: self.outbound,
-            refresh_bell: self.daemon.refresh_bell.unwrap_or("0 45 7,11,15,19 * * *".to_owned()),
             quiet_hours,
             frequency,
             country_rules: self.country_rules,

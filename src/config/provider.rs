@@ -315,14 +315,14 @@ impl RawProvider {
             .then(|| Arc::new(Tariff::whatsapp()));
         Some(ProviderConfig {
             kind,
+            prices,
+            tariff,
             limits,
             portfolio,
             in_doubt_grace: grace.unwrap_or(Duration::from_mins(10)),
             in_doubt_utility: utility.unwrap_or(InDoubt::GiveUp),
             canary,
             inbound,
-            prices,
-            tariff,
         })
     }
 

@@ -14,9 +14,7 @@ use tokio::sync::Notify;
 use super::event::{Event, Happening};
 use crate::model::ids::{MessageKey, Name, RecipientKey};
 use crate::model::time::Instant;
-use crate::provider::{
-    self, Incoming, Outcome, Parcel, Provider, Rejected, Scope, Simulated, Update,
-};
+use crate::provider::{self, Outcome, Parcel, Provider, Rejected, Scope, Simulated, Update};
 use crate::world::World;
 
 /// What a provider that is down is given before it is asked again.
@@ -180,7 +178,11 @@ impl Provider for Faulty {
         }
     }
 
-    fn receive(&self, signature: Option<&str>, body: &[u8]) -> Result<Vec<Incoming>, Rejected> {
+    fn receive(
+        &self,
+        signature: Option<&str>,
+        body: &[u8],
+    ) -> Result<Vec<provider::Incoming>, Rejected> {
         self.people.receive(signature, body)
     }
 

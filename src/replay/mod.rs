@@ -23,7 +23,7 @@ use crate::store::{CampaignStatus, StoreError};
 use crate::work::campaigns::SubmitError;
 use crate::work::learn::LearnError;
 use crate::work::plan::PlanError;
-use crate::work::{Ctx, dispatch, plan, receive, tend};
+use crate::work::{Ctx, Report, dispatch, plan, receive, tend};
 
 /// Moments closer than this are one: what is due within them goes out together.
 const GRAIN: TimeDelta = TimeDelta::minutes(2);
@@ -50,18 +50,6 @@ pub enum ReplayError {
     Submit(#[from] SubmitError),
 }
 
-/// Sends what is due; where a provider's rate asks to wait a moment, the clock moves on by it.
-async fn send_due(ctx: &Ctx, stop: &watch::Receiver<bool>) -> Result<(), StoreError> {
-    loop {
-        let report = dispatch::run(ctx, stop).await?;
-        match report.not_before {
-            Some(at) => ctx.clock.advance_to(at),
-            None if report.more => {}
-            None => return Ok(()),
-        }
-    }
-}
-
 /// Runs the steps until the virtual clock shows `until`; `tick` is told the time.
 pub async fn drive(
     ctx: &Ctx,
@@ -75,7 +63,15 @@ pub async fn drive(
         receive::collect(ctx).await?;
         tend::run(ctx).await?;
         plan::run(ctx).await?;
-        send_due(ctx, &stop).await?;
+        loop {
+            let Report { more, not_before, .. } = dispatch::run(ctx, &stop).await?;
+            // a provider's rate: time passes while its messages go out
+            match not_before.filter(|at| *at < until) {
+                Some(at) => ctx.clock.advance_to(at),
+                None if more => {}
+                None => break,
+            }
+        }
         if now >= until {
             return Ok(());
         }

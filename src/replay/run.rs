@@ -142,7 +142,7 @@ async fn play(
             }
             Turn::Submit(index) => {
                 let table = policy.campaign(&scenario.campaigns[index].1);
-                campaigns::submit(&stage.ctx, &table.to_string(), "replay").await?;
+                campaigns::submit(&stage.ctx, &table.to_string(), "scenario").await?;
             }
             Turn::Happen(index) => stage.happen(index).await?,
         }

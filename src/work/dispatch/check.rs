@@ -83,11 +83,11 @@ impl Check<'_> {
             return Err(settle_as(State::Expired, Some(Reason::WindowOver)));
         }
         let lateness = now - choice.send_at;
-        let late = lateness.to_std().is_ok_and(|lateness| lateness > self.ctx.config.max_lateness);
+        let late = lateness.to_std().is_ok_and(|lateness| lateness > self.ctx.config.max_lateness)
+            || !self.in_its_hour(choice, now);
         let end = now + CALL_MARGIN;
         let quiet = || quiet(self.ctx, self.campaign, self.config, profile);
-        let moved = late || !self.in_its_hour(choice, now);
-        if moved || now < opens || end > closes || quiet().forbids_span(now, end, zone).is_some() {
+        if late || now < opens || end > closes || quiet().forbids_span(now, end, zone).is_some() {
             return Err(undecided(Reason::MovedLate, None));
         }
         Ok(())

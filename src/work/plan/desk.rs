@@ -23,10 +23,9 @@ use crate::model::slot::Slot;
 use crate::model::time::Instant;
 use crate::plan::{self, Again, Booking, Carrier, Explanation, Person, Request, Setting, SlotLoad};
 use crate::store::{CampaignRow, DeliveryRow, StoreError};
-use crate::work::Judge;
 use crate::work::audience::Audience;
-use crate::work::channel;
 use crate::work::learn::{InUse, LearnError, People};
+use crate::work::{Judge, channel};
 
 /// Of every plan: the same inputs give the same plan.
 const SEED: u64 = 1;
@@ -95,6 +94,7 @@ impl Desk {
         recipient: RecipientId,
         then: Instant,
     ) -> Result<Self, PlanError> {
+        let row = channel::with_parked(ctx, row).await?;
         let people = some_people(ctx, vec![recipient]).await?;
         let waits = taken::waits(ctx, &row.campaign).await?;
         let mut desk = Self::empty(ctx, people).await?;
