@@ -190,8 +190,8 @@ async fn the_demo_sends_its_campaigns_and_leaves_a_workspace_behind() {
     // habits are there to be found: who was written to by them engages more
     assert!(told.results[0].lift.unwrap().mean > 0.0, "{:?}", told.results[0]);
     assert!(!told.insights.is_empty());
-    for file in ["recipients.csv", "messages.csv", "activity.csv", "opportune.toml", "opportune.db"]
-    {
+    let left = ["recipients.csv", "messages.csv", "activity.csv", "opportune.toml", "opportune.db"];
+    for file in left.into_iter().chain(["report.html"]) {
         assert!(out.join(file).exists(), "{file} was not left behind");
     }
 }

@@ -51,7 +51,7 @@ pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
     env.printer.show(&Shown(told?))?;
     let out = args.out.display();
     note(format_args!(
-        "\nThe workspace is in {out}. Go on with, for example:\n  \
+        "\nThe workspace is in {out}, with the report in {out}/report.html. Go on with, for example:\n  \
          opportune --config {out}/opportune.toml preferences show p000001\n  \
          opportune --config {out}/opportune.toml campaign results spring-sale"
     ));

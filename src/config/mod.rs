@@ -348,7 +348,7 @@ mod tests {
           |
         1 | slot_minuts = 60
           | ^^^^^^^^^^^
-        unknown field `slot_minuts`, expected one of `slot_minutes`, `time_zone`, `opt_out_cost`, `learn_from`, `max_lateness`, `database`, `daemon`, `outbound`, `country_rules`, `quiet_hours`, `frequency`, `provider`
+        unknown field `slot_minuts`, expected one of `slot_minutes`, `time_zone`, `opt_out_cost`, `learn_from`, `max_lateness`, `database`, `daemon`, `country_rules`, `outbound`, `quiet_hours`, `frequency`, `provider`
         "#);
     }
 

@@ -18,8 +18,9 @@ const PSEUDO: f32 = 20.0;
 const CERTAIN: f32 = 1e6;
 /// Log-odds of an opt-out, which no rule counts.
 const NEVER: f32 = -20.0;
-/// Reads an hour in an average hour; only the order of hours matters to a rule.
-const LEVEL: f32 = 0.1;
+/// Reads an hour in an average hour: so few that no hour is near certainty, since only the order
+/// of hours matters to a rule.
+const LEVEL: f32 = 1e-3;
 
 /// A naive method that has seen everybody's past.
 #[derive(Debug)]

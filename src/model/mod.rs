@@ -12,6 +12,7 @@ pub mod ids;
 pub mod message;
 pub mod preference;
 pub mod recipient;
+mod saturate;
 pub mod slot;
 pub mod tariff;
 pub mod time;

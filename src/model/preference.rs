@@ -13,6 +13,7 @@ use std::time::Duration;
 use rand::Rng;
 
 use super::content::{Content, Goal};
+use super::saturate::at_least_one;
 
 /// Hours of the local week; hour 0 is Monday 00:00–01:00 on the person's own clock.
 pub const WEEK_HOURS: usize = 168;
@@ -359,8 +360,7 @@ impl Preference {
         }
         let scale = self.person.level * known.taste;
         let variance = self.variance(known);
-        // E[1 − exp(−x)] of a gamma-distributed x
-        expected.map(|x| -(-(scale * x * variance).ln_1p() / variance).exp_m1())
+        expected.map(|x| at_least_one(scale * x, variance))
     }
 
     /// By age in hours: decay × the share of that hour that counts × the share of answers that

@@ -9,8 +9,10 @@ use super::ReplayError;
 use super::faults::Call;
 use crate::model::campaign::{Campaign, CampaignQuiet, QuietHours};
 use crate::model::consent::ConsentChange;
+use crate::model::content::Category;
 use crate::model::delivery::State;
-use crate::model::ids::{MessageKey, RecipientKey};
+use crate::model::ids::{MessageKey, Name, RecipientKey};
+use crate::model::time::Instant;
 use crate::store::{CampaignRow, ExportRow};
 use crate::work::Ctx;
 
@@ -23,13 +25,16 @@ const AFTER: TimeDelta = TimeDelta::days(1);
 pub(super) async fn all(ctx: &Ctx, calls: &[Call]) -> Result<Vec<String>, ReplayError> {
     let mut broken = Vec::new();
     twice(calls, &mut broken);
-    for row in ctx.store.campaigns().await? {
+    let rows = ctx.store.campaigns().await?;
+    frequencies(ctx, &rows, calls, &mut broken);
+    for row in rows {
         let name = &row.campaign.name;
         let own: Vec<&Call> = calls.iter().filter(|call| call.campaign == *name).collect();
         let people = ctx.store.export_rows(row.id, name).await?;
         hours(ctx, &row.campaign, &own, &mut broken);
         states(ctx, &row, &people, &own, &mut broken);
     }
+    portfolios(ctx, calls, &mut broken);
     consents(ctx, calls, &mut broken).await?;
     broken.truncate(TOLD_MAX);
     Ok(broken)
@@ -76,6 +81,74 @@ fn hours(ctx: &Ctx, campaign: &Campaign, calls: &[&Call], broken: &mut Vec<Strin
             "campaign {} sent {count} messages in the hour of {at}, {most} are allowed",
             campaign.name
         ));
+    }
+}
+
+/// Nobody more often than the settings' caps allow, over all campaigns.
+fn frequencies(ctx: &Ctx, rows: &[CampaignRow], calls: &[Call], broken: &mut Vec<String>) {
+    let category: HashMap<&Name, Category> =
+        rows.iter().map(|row| (&row.campaign.name, row.campaign.category)).collect();
+    let mut by_person: BTreeMap<&RecipientKey, Vec<(Instant, Category)>> = BTreeMap::new();
+    for call in calls.iter().filter(|call| call.heard) {
+        if let Some(category) = category.get(&call.campaign) {
+            by_person.entry(&call.recipient).or_default().push((call.at, *category));
+        }
+    }
+    for (key, mut messages) in by_person {
+        messages.sort();
+        for cap in &ctx.config.frequency {
+            let counted = messages.iter().filter(|(_, category)| cap.counts(Some(*category)));
+            let times: Vec<Instant> = counted.map(|(at, _)| *at).collect();
+            let most = cap.most as usize;
+            let crowded = times.windows(most + 1).find(|times| times[most] - times[0] < cap.span);
+            if let Some(times) = crowded {
+                broken.push(format!(
+                    "{key} got {} messages between {} and {}, {most} are allowed in {}",
+                    most + 1,
+                    times[0],
+                    times[most],
+                    cap.span
+                ));
+            }
+        }
+    }
+}
+
+/// No more different people in any 24 hours than an account bears.
+fn portfolios(ctx: &Ctx, calls: &[Call], broken: &mut Vec<String>) {
+    let mut by_account: BTreeMap<&Name, (u32, Vec<&Call>)> = BTreeMap::new();
+    for call in calls.iter().filter(|call| call.heard) {
+        let provider = ctx.config.providers.get(&call.provider);
+        let limited = provider.and_then(|p| Some((&p.portfolio, p.limits.unique_per_day?)));
+        if let Some((account, limit)) = limited {
+            by_account.entry(account).or_insert((limit, Vec::new())).1.push(call);
+        }
+    }
+    for (account, (limit, mut calls)) in by_account {
+        calls.sort_by_key(|call| call.at);
+        let mut within: HashMap<&RecipientKey, u32> = HashMap::new();
+        let mut oldest = 0;
+        for call in &calls {
+            *within.entry(&call.recipient).or_default() += 1;
+            while calls[oldest].at + TimeDelta::hours(24) <= call.at {
+                let gone = &calls[oldest].recipient;
+                if let Some(count) = within.get_mut(gone) {
+                    *count -= 1;
+                    if *count == 0 {
+                        within.remove(gone);
+                    }
+                }
+                oldest += 1;
+            }
+            if within.len() > limit as usize {
+                broken.push(format!(
+                    "{account} wrote to {} people in the 24 hours up to {}, {limit} are allowed",
+                    within.len(),
+                    call.at
+                ));
+                break;
+            }
+        }
     }
 }
 

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta};
 use serde::Serialize;
 
-use super::{ReplayError, drive};
+use super::faults::Faulty;
+use super::{ReplayError, check, drive, outcome, report, run};
 use crate::calendar::rules::Rules;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, EXAMPLE};
@@ -16,8 +17,9 @@ use crate::files::{
     write_messages, write_recipients,
 };
 use crate::model::Invalid;
+use crate::model::ids::Name;
 use crate::model::time::Instant;
-use crate::provider;
+use crate::provider::{self, Provider};
 use crate::store::{Create, Store, StoreError};
 use crate::work::campaigns::{self, Results, SubmitError};
 use crate::work::import::{self, ImportError, Imported, Strictness};
@@ -35,8 +37,15 @@ use crate::world::spec::Spec;
 const PRESENT: i64 = 1_780_272_000;
 /// Written beside the files, so that a second run knows what it may replace.
 const MARKER: &str = ".opportune-demo";
-const FILES: [&str; 5] =
-    ["recipients.csv", "messages.csv", "activity.csv", "spring-sale.toml", "new-arrivals.toml"];
+const FILES: [&str; 6] = [
+    "recipients.csv",
+    "messages.csv",
+    "activity.csv",
+    "spring-sale.toml",
+    "new-arrivals.toml",
+    REPORT,
+];
+const REPORT: &str = "report.html";
 
 /// Two campaigns in two weeks: the first asks for a prompt read and is short of room, the second
 /// asks for a click.
@@ -122,33 +131,36 @@ pub async fn run(
     let settings = EXAMPLE.replace("seed = 1\n", &format!("seed = {seed}\n"));
     write(&out.join("opportune.toml"), &settings)?;
     progress("making a world and its history");
-    make_history(out, world, seed, present)?;
-    let ctx = open(out, present).await?;
+    let world = Arc::new(World::new(world, seed)?);
+    make_history(out, &world, present)?;
+    let stage = Stage::open(out, &world, seed, present).await?;
+    let ctx = &stage.ctx;
 
     progress("importing");
-    let imported = import_all(&ctx, out).await?;
+    let imported = import_all(ctx, out).await?;
     progress("learning");
-    learn::run(&ctx, None, Depth::Fit, |_, _| {}).await?;
+    learn::run(ctx, None, Depth::Fit, |_, _| {}).await?;
     let (mut plans, mut results) = (Vec::new(), Vec::new());
     for (file, source) in CAMPAIGNS {
         progress("planning");
         write(&out.join(file), source)?;
-        let campaign = campaigns::submit(&ctx, source, "demo").await?;
+        let campaign = campaigns::submit(ctx, source, "demo").await?;
         let name = campaign.name.clone();
         let row = ctx.store.campaign(&name).await?.expect("it was submitted a moment ago");
-        let (_, drafts) = plan::dry(&ctx, vec![(row, Extent::Everybody)]).await?;
+        let (_, drafts) = plan::dry(ctx, vec![(row, Extent::Everybody)]).await?;
         plans.extend(drafts.iter().map(crate::work::plan::Draft::summary));
         // a day longer than the window, for the answers that come late
         let until = campaigns::ends_at(&campaign) + TimeDelta::days(1);
-        drive(&ctx, until, |now| progress(&format!("sending {name}: {}", now.date_naive())))
-            .await?;
+        drive(ctx, until, |now| progress(&format!("sending {name}: {}", now.date_naive()))).await?;
         let row = ctx.store.campaign(&name).await?.expect("it was submitted a moment ago");
-        results.push(campaigns::results(&ctx, &row).await?);
+        results.push(campaigns::results(ctx, &row).await?);
     }
     progress("learning from the answers");
-    let learned = learn::run(&ctx, None, Depth::Fit, |_, _| {}).await?;
-    let insights = insights::run(&ctx).await?;
-    ctx.store.close().await;
+    let learned = learn::run(ctx, None, Depth::Fit, |_, _| {}).await?;
+    let insights = insights::run(ctx).await?;
+    progress("writing the report");
+    stage.report(out, &world, seed).await?;
+    stage.ctx.store.close().await;
     Ok(Told { seed, imported, plans, results, insights, learned })
 }
 
@@ -177,8 +189,7 @@ fn write(path: &Path, text: &str) -> Result<(), DemoError> {
     std::fs::write(path, text).map_err(|cause| DemoError::Write { path: path.to_owned(), cause })
 }
 
-fn make_history(out: &Path, world: &Spec, seed: u64, until: Instant) -> Result<(), DemoError> {
-    let world = World::new(world, seed)?;
+fn make_history(out: &Path, world: &World, until: Instant) -> Result<(), DemoError> {
     let logging = Logging::demo(until);
     let people: Vec<PersonHistory> = world.history(&logging).collect();
     let mut attributes: Vec<String> = people
@@ -213,21 +224,55 @@ fn make_history(out: &Path, world: &Spec, seed: u64, until: Instant) -> Result<(
     Ok(())
 }
 
-async fn open(out: &Path, present: Instant) -> Result<Ctx, DemoError> {
-    let mut config = Config::load(&out.join("opportune.toml"))?;
-    // the demo is embedded, whatever the environment says
-    config.database_url = format!("sqlite://{}", out.join("opportune.db").display());
-    let store = Store::open(&config.database_url, Create::IfMissing).await?;
-    let providers = provider::from_config(&config.providers, &config.outbound)?;
-    Ok(Ctx {
-        store,
-        clock: Clock::starting_at(present),
-        config: Arc::new(config),
-        rules: Arc::new(Rules::built_in()),
-        providers: Arc::new(providers),
-        node: new_node(),
-        judge: None,
-    })
+/// The workspace that is left behind, and the world's people behind its provider.
+struct Stage {
+    ctx: Ctx,
+    people: Arc<Faulty>,
+}
+
+impl Stage {
+    async fn open(
+        out: &Path,
+        world: &Arc<World>,
+        seed: u64,
+        present: Instant,
+    ) -> Result<Self, DemoError> {
+        let mut config = Config::load(&out.join("opportune.toml"))?;
+        // the demo is embedded, whatever the environment says
+        config.database_url = format!("sqlite://{}", out.join("opportune.db").display());
+        let store = Store::open(&config.database_url, Create::IfMissing).await?;
+        let mut providers = provider::from_config(&config.providers, &config.outbound)?;
+        let name: Name = "simulated".parse()?;
+        // nothing goes wrong, and every call is remembered
+        let people = Arc::new(Faulty::new(&name, world, &[], seed, &Arc::default()));
+        providers.insert(name, Arc::clone(&people) as Arc<dyn Provider>);
+        let ctx = Ctx {
+            store,
+            clock: Clock::starting_at(present),
+            config: Arc::new(config),
+            rules: Arc::new(Rules::built_in()),
+            providers: Arc::new(providers),
+            node: new_node(),
+            judge: None,
+        };
+        Ok(Self { ctx, people })
+    }
+
+    async fn report(&self, out: &Path, world: &World, seed: u64) -> Result<(), DemoError> {
+        let calls = self.people.calls();
+        let mut outcome = outcome::of(&self.ctx, world, &calls).await?;
+        outcome.seed = seed;
+        outcome.broken = check::all(&self.ctx, &calls).await?;
+        let told = run::Told {
+            scenario: "demo".to_owned(),
+            about: "Two campaigns to invented people with habits of their own: half a year of \
+                history is imported and learned from, then what is planned is sent and answered."
+                .to_owned(),
+            policies: Vec::new(),
+            outcomes: vec![outcome],
+        };
+        write(&out.join(REPORT), &report::html(&[told]))
+    }
 }
 
 async fn import_all(ctx: &Ctx, out: &Path) -> Result<[Imported; 3], DemoError> {

@@ -26,6 +26,7 @@ pub(super) struct Call {
     pub(super) key: MessageKey,
     pub(super) recipient: RecipientKey,
     pub(super) campaign: Name,
+    pub(super) provider: Name,
     pub(super) at: Instant,
     pub(super) zone: Tz,
     /// Whether the message reached the provider and so, in the end, the person.
@@ -34,6 +35,7 @@ pub(super) struct Call {
 
 /// See the module.
 pub(super) struct Faulty {
+    name: Name,
     people: Simulated,
     events: Vec<Happening>,
     state: Mutex<State>,
@@ -82,6 +84,7 @@ impl Faulty {
             made: 0,
         };
         Self {
+            name: name.clone(),
             people: Simulated::new(name.clone(), Arc::clone(world)),
             events: events.to_vec(),
             state: Mutex::new(state),
@@ -156,6 +159,7 @@ impl Provider for Faulty {
             key: parcel.key.clone(),
             recipient: parcel.recipient.clone(),
             campaign: parcel.campaign.clone(),
+            provider: self.name.clone(),
             at: parcel.at,
             zone: parcel.zone,
             heard,

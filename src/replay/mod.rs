@@ -9,6 +9,7 @@ pub mod compare;
 pub mod demo;
 pub mod event;
 mod faults;
+pub mod offpolicy;
 pub mod outcome;
 pub mod policy;
 pub mod report;

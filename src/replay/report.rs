@@ -59,9 +59,11 @@ fn scenario(told: &Told) -> Markup {
             h2 id=(told.scenario) { (told.scenario) }
             p { (told.about) }
             (rules(&told.outcomes))
-            h3 { "Engagement by policy" }
-            (forest(&told.policies))
-            (policies(&told.policies))
+            @if !told.policies.is_empty() {
+                h3 { "Engagement by policy" }
+                (forest(&told.policies))
+                (policies(&told.policies))
+            }
             @if let Some(outcome) = first {
                 p.faint {
                     "What follows is of the world of seed " (outcome.seed) ", under the policy "
