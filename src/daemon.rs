@@ -2,7 +2,7 @@
 //!
 //! tokio-cron-scheduler only rings. Loops run steps: some for each provider that send, one that
 //! receives and tends, one that plans, one that learns, so that neither a long fit nor a slow
-//! provider holds up another's message. SIGTERM and SIGINT stop softly: no new claims, calls
+//! provider holds up a message or a plan. SIGTERM and SIGINT stop softly: no new claims, calls
 //! in flight finish, the listener answers what it has begun; a second signal stops at once.
 
 use std::sync::Arc;

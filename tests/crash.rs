@@ -35,7 +35,9 @@ use graph::{Answer, Call, Graph};
 use server::Server;
 
 const SECRET: &str = "an app's secret";
-const RATE: usize = 200;
+const RATE: usize = 50;
+/// Statuses in one post.
+const POST: usize = 50;
 
 fn number(variable: &str, default: u64) -> u64 {
     std::env::var(variable).ok().map_or(default, |text| text.parse().unwrap())
@@ -66,7 +68,7 @@ impl Daemon {
              [provider.wa]\nkind = \"whatsapp\"\nbase_url = \"http://127.0.0.1:{graph}/v25.0\"\n\
              phone_number_id = \"1\"\ntoken = {{ file = \"token\" }}\n\
              app_secret = {{ file = \"app\" }}\nverify_token = {{ file = \"verify\" }}\n\
-             timeout = \"1s\"\nin_doubt_grace = \"6s\"\ncanary = 5\ncanary_wait = \"1s\"\n\
+             timeout = \"1s\"\nin_doubt_grace = \"20s\"\ncanary = 5\ncanary_wait = \"1s\"\n\
              [provider.wa.limits]\nper_second = {RATE}\nunique_per_day = 100000\n"
         );
         workspace.write("opportune.toml", &settings);
@@ -99,14 +101,21 @@ impl Drop for Daemon {
     }
 }
 
-/// Posts a status; whether it was taken.
-fn post_status(port: u16, callback: &str, word: &str) -> bool {
+/// Posts statuses of calls that were taken; whether they were.
+fn post_statuses(port: u16, calls: &[Call]) -> bool {
+    let now = Clock::system().now().timestamp().to_string();
+    let status = |call: &Call, word: &str| {
+        json!({ "id": format!("wamid.{}", call.callback()), "status": word, "timestamp": now,
+            "recipient_id": "1", "biz_opaque_callback_data": call.callback() })
+    };
+    // out of order, and some of them twice
+    let items: Vec<_> = calls
+        .iter()
+        .flat_map(|call| ["delivered", "sent", "sent"].map(|word| status(call, word)))
+        .collect();
     let body = json!({ "object": "whatsapp_business_account", "entry": [{ "id": "1", "changes": [{
         "field": "messages", "value": { "messaging_product": "whatsapp",
-        "metadata": { "phone_number_id": "1" },
-        "statuses": [{ "id": format!("wamid.{callback}"), "status": word,
-            "timestamp": Clock::system().now().timestamp().to_string(), "recipient_id": "1",
-            "biz_opaque_callback_data": callback }] } }] }] })
+        "metadata": { "phone_number_id": "1" }, "statuses": items } }] }] })
     .to_string();
     let signed = signature(&SecretValue::new(SECRET), body.as_bytes());
     let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else { return false };
@@ -154,7 +163,7 @@ async fn prepare(url: &str, awake: usize, asleep: usize) -> (i64, Vec<RecipientI
     tx.append_consent(&entries).await.unwrap();
     let wall = |at: opportune::model::time::Instant| at.format("%Y-%m-%dT%H:%M:%S").to_string();
     let source = format!(
-        "name = \"c\"\nprovider = \"wa\"\n[window]\nstart = {}\nend = {}\ntime_zone = \"UTC\"\n\
+        "name = \"c\"\nprovider = \"wa\"\nfallback_language = \"pt\"\n[window]\nstart = {}\nend = {}\ntime_zone = \"UTC\"\n\
          [[variant]]\nname = \"words\"\nmedia = \"text\"\ntemplate = \"promo\"\nlanguage = \"pt\"\n",
         wall(now - TimeDelta::days(1)),
         wall(now + TimeDelta::days(2)),
@@ -212,7 +221,7 @@ async fn drain(
     daemons: &mut [Daemon],
     mut trouble: impl FnMut(&mut [Daemon], usize),
 ) {
-    let deadline = Instant::now() + Duration::from_secs(120 + awake as u64 / 20);
+    let deadline = Instant::now() + Duration::from_secs(120 + awake as u64 / 10);
     let (mut told, mut waiting) = (0, Vec::<Call>::new());
     loop {
         let calls = graph.calls();
@@ -221,13 +230,11 @@ async fn drain(
         told = calls.len();
         let ports: Vec<u16> = daemons.iter().map(|daemon| daemon.port).collect();
         waiting = tokio::task::spawn_blocking(move || {
-            let told = |(index, call): &(usize, Call)| {
+            let told = |(index, calls): (usize, &[Call])| {
                 let port = ports[index % ports.len()];
-                post_status(port, call.callback(), "sent")
-                    && (index % 3 == 0 || post_status(port, call.callback(), "delivered"))
+                if post_statuses(port, calls) { Vec::new() } else { calls.to_vec() }
             };
-            let waiting = waiting.into_iter().enumerate().take(200);
-            waiting.filter(|call| !told(call)).map(|(_, call)| call).collect()
+            waiting.chunks(POST).enumerate().flat_map(told).collect()
         })
         .await
         .unwrap();
@@ -268,7 +275,7 @@ async fn check(store: &Store, campaign: i64, ids: &[RecipientId], awake: usize, 
         }
         sent += usize::from(state == State::Sent);
     }
-    assert!(sent > awake * 3 / 4, "only {sent} of {awake} were sent");
+    assert!(sent > awake / 2, "only {sent} of {awake} were sent");
     // an arrival is a little later than its call, by as much as this machine is busy
     let window = Duration::from_millis(700);
     for (index, call) in calls.iter().enumerate() {

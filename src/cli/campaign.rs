@@ -98,7 +98,8 @@ pub(super) struct Standings(Vec<Standing>);
 impl Show for Standings {
     fn text(&self) -> String {
         let mut shown = table(&[
-            "campaign", "status", "audience", "planned", "due", "sent", "refused", "other",
+            "campaign", "status", "audience", "planned", "due", "late", "sent", "held", "in doubt",
+            "refused", "other",
         ]);
         for standing in &self.0 {
             let of = |state: &str| -> u64 {
@@ -106,15 +107,19 @@ impl Show for Standings {
                 alike.map(|c| c.people).sum()
             };
             let (planned, sent, refused) = (of("planned"), of("sent"), of("refused"));
+            let (held, in_doubt) = (of("held"), of("in_doubt"));
             shown.add_row([
                 standing.name.to_string(),
                 standing.status.clone(),
                 standing.audience.to_string(),
                 planned.to_string(),
                 standing.due.to_string(),
+                standing.late.to_string(),
                 sent.to_string(),
+                held.to_string(),
+                in_doubt.to_string(),
                 refused.to_string(),
-                (standing.audience - planned - sent - refused).to_string(),
+                (standing.audience - planned - sent - held - in_doubt - refused).to_string(),
             ]);
         }
         let mut text = shown.to_string();

@@ -414,7 +414,7 @@ impl Tx {
         .doing("end planned deliveries")
     }
 
-    /// Which of the people's deliveries are claimed, in doubt, held or sent.
+    /// Which of the people's deliveries are claimed, in doubt (or were), held or sent.
     pub async fn known(
         &mut self,
         campaign: i64,
@@ -425,7 +425,8 @@ impl Tx {
             let rows: Vec<(i64, String, i64)> = within!(self, |db| {
                 let mut query = QueryBuilder::new(
                     "SELECT recipient, state, attempts FROM delivery
-                        WHERE state IN ('claimed', 'in_doubt', 'held', 'sent') AND campaign = ",
+                        WHERE state IN
+                        ('claimed', 'in_doubt', 'in_doubt_expired', 'held', 'sent') AND campaign = ",
                 );
                 query.push_bind(campaign).push(" AND recipient IN (");
                 let mut list = query.separated(", ");

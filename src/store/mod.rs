@@ -18,6 +18,7 @@ mod models;
 mod observed;
 mod pauses;
 mod recipients;
+mod sent;
 mod standing;
 mod taken;
 mod workspace;

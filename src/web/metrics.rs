@@ -5,6 +5,7 @@
 
 use std::sync::atomic::AtomicU64;
 
+use chrono::TimeDelta;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -13,12 +14,17 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use tokio::sync::Mutex;
+
+use crate::model::time::Instant;
 use crate::provider::Meter;
 use crate::store::StoreError;
 use crate::work::{Ctx, campaigns};
 
 /// The format that [`Metrics::text`] writes.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// Counting everybody costs more the more there are; figures may be this old.
+const COUNT_EVERY: TimeDelta = TimeDelta::seconds(15);
 /// From a millisecond to ten seconds.
 const SECONDS: [f64; 12] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
@@ -59,6 +65,8 @@ pub(super) struct Metrics {
     due: Family<OfCampaign, Gauge>,
     lateness: Family<OfCampaign, Gauge<f64, AtomicU64>>,
     alerts: Family<OfProvider, Gauge>,
+    /// When everybody was counted last.
+    counted: Mutex<Option<Instant>>,
 }
 
 impl Metrics {
@@ -73,6 +81,7 @@ impl Metrics {
             due: Family::default(),
             lateness: Family::default(),
             alerts: Family::default(),
+            counted: Mutex::new(None),
             registry: Registry::default(),
         };
         let m = &metrics;
@@ -106,10 +115,23 @@ impl Metrics {
 
     /// Everything as text, with the campaigns as they stand now.
     pub(super) async fn text(&self, ctx: &Ctx) -> Result<String, StoreError> {
+        let now = ctx.clock.now();
+        // whoever counts keeps others from counting beside
+        let mut counted = self.counted.lock().await;
+        if counted.is_none_or(|at| now - at >= COUNT_EVERY) {
+            self.count(ctx, now).await?;
+            *counted = Some(now);
+        }
+        drop(counted);
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("writing to a string does not fail");
+        Ok(text)
+    }
+
+    async fn count(&self, ctx: &Ctx, now: Instant) -> Result<(), StoreError> {
         self.deliveries.clear();
         self.due.clear();
         self.lateness.clear();
-        let now = ctx.clock.now();
         for row in ctx.store.campaigns().await? {
             if row.status.is_over() {
                 continue;
@@ -136,8 +158,6 @@ impl Metrics {
         for alert in ctx.store.alerts().await? {
             self.alerts.get_or_create(&OfProvider { provider: alert.provider }).inc();
         }
-        let mut text = String::new();
-        encode(&mut text, &self.registry).expect("writing to a string does not fail");
-        Ok(text)
+        Ok(())
     }
 }

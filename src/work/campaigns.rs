@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use chrono::TimeDelta;
 use chrono_tz::Tz;
 use serde::Serialize;
 
@@ -17,6 +18,8 @@ use crate::model::ids::{Name, RecipientId};
 use crate::model::time::Instant;
 use crate::store::{Alert, CampaignRow, CampaignStatus, ExportRow, StateCount, StoreError};
 
+/// What waits longer is shown as late.
+const LATE_AFTER: TimeDelta = TimeDelta::minutes(1);
 /// Recipients whose zones are read at once.
 const PAGE: usize = 10_000;
 
@@ -189,9 +192,9 @@ pub async fn change(
     let changed = match wish {
         Wish::Pause => tx.set_campaign_status(row.id, &[Active], Paused).await?,
         Wish::Resume => {
-            lapse(ctx, &mut tx, row, Back::FromPause).await?;
             // whoever resumes has seen what stopped it
             tx.clear_alerts(&row.campaign.provider).await?;
+            lapse(ctx, &mut tx, row, Back::FromPause).await?;
             tx.set_campaign_status(row.id, &[Paused], Active).await?
         }
         Wish::Cancel => {
@@ -223,6 +226,8 @@ pub struct Standing {
     pub states: Vec<StateCount>,
     /// Planned messages whose moment has come.
     pub due: u64,
+    /// Of them those that wait for more than a minute.
+    pub late: u64,
     /// People who wait for a new decision.
     pub undecided: u64,
     /// When the next message is due.
@@ -259,6 +264,7 @@ pub async fn standing(ctx: &Ctx, row: &CampaignRow) -> Result<Standing, StoreErr
         status: row.status.to_string(),
         audience: states.iter().map(|count| count.people).sum(),
         due: ctx.store.due_count(row.id, ctx.clock.now()).await?,
+        late: ctx.store.due_count(row.id, ctx.clock.now() - LATE_AFTER).await?,
         undecided: ctx.store.undecided_count(row.id).await?,
         next_due: ctx.store.next_due(row.id).await?,
         planned_at: row.planned_at,

@@ -45,9 +45,13 @@ pub async fn run(ctx: &Ctx) -> Result<Report, StoreError> {
             done += lapse(ctx, &mut tx, &row, Back::Unknown).await?;
         }
         tx.commit().await?;
+        // counting everybody costs too much while there is nothing to find
+        if row.ends_at > now {
+            continue;
+        }
         let open = ctx.store.state_counts(row.id).await?;
         let planned = row.planned_at.is_some();
-        if planned && row.ends_at <= now && open.iter().all(|count| count.state.is_end()) {
+        if planned && open.iter().all(|count| count.state.is_end()) {
             let mut tx = ctx.store.begin().await?;
             let from = [CampaignStatus::Active, CampaignStatus::Paused];
             tx.set_campaign_status(row.id, &from, CampaignStatus::Finished).await?;

@@ -1,5 +1,6 @@
 //! A stand-in for Meta's Graph API: takes messages and media as the vendor documents them, answers
 //! by script, and keeps every call.
+#![expect(dead_code, reason = "each test binary uses its own part of it")]
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -148,10 +148,10 @@ impl Batch<'_> {
         let mut kept = Vec::with_capacity(sent.len());
         for (settled, recipients) in alike {
             for id in tx.settle(self.row.id, claim, settled, &recipients, now).await? {
-                kept.extend(sent.remove(&id).cloned());
+                kept.extend(sent.remove(&id));
             }
         }
-        tx.put_messages(&kept, now).await?;
+        tx.put_sent(&kept, now).await?;
         let mut pauses: BTreeMap<&str, Instant> = BTreeMap::new();
         let (mut withdrawn, mut aliases) = (Vec::new(), Vec::new());
         let mut parked: BTreeMap<(&str, Option<&Locale>), &str> = BTreeMap::new();

@@ -105,7 +105,17 @@ impl Inbox {
             return Ok(Some(false));
         }
         let mut news = false;
-        if let Some((row, known)) = &known
+        let given_up = known.as_ref().filter(|(_, known)| known.state == State::InDoubtExpired);
+        if let Some((row, known)) = given_up {
+            // too late to change how it ended, but it went out: history has to know
+            if !gave_up && !self.messages.contains_key(key) {
+                let message = found_message(ctx, tx, row, key, known.recipient, at).await?;
+                let recipient = known.recipient;
+                let row = MessageRow { recipient, message, provider_message: None };
+                self.messages.insert(key.clone(), (row, true));
+                news = true;
+            }
+        } else if let Some((row, known)) = &known
             && !stale
         {
             news = self.settle(ctx, tx, key, (row, *known), &update.event, at).await?;

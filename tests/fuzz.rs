@@ -1,0 +1,196 @@
+//! Hostile input: bodies, signatures, CSV and TOML that were damaged by chance never do more than be
+//! refused.
+//!
+//! Each target runs for `FUZZ_SECONDS` (one by default; ten minutes by hand: `FUZZ_SECONDS=600 cargo
+//! test --test fuzz`) on a small corpus of good inputs, from `FUZZ_SEED`. A failure prints the input.
+
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use chrono::{TimeZone, Utc};
+use opportune::config::{Config, EXAMPLE, SecretValue};
+use opportune::files::{self, Activity, Messages, Recipients, Rows};
+use opportune::model::campaign::Campaign;
+use opportune::provider::{self, Rejected, signature};
+use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// What parsers have stumbled over before.
+const ODD: [&[u8]; 16] = [
+    b"\0",
+    b"\xff\xfe",
+    b"\"",
+    b"\\u0000",
+    b"{",
+    b"}",
+    b"[[",
+    b"-1",
+    b"9223372036854775808",
+    b"1e999",
+    b"null",
+    b"\r\n",
+    b",,,,",
+    b"{{",
+    b"\xe2\x80\xae",
+    b"+00000000000000000",
+];
+
+/// A good input with some of its bytes changed, lost, doubled or mixed with another's.
+fn damaged(corpus: &[&[u8]], rng: &mut ChaCha8Rng) -> Vec<u8> {
+    let mut input = corpus.choose(rng).unwrap().to_vec();
+    for _ in 0..rng.gen_range(1..8) {
+        let at = rng.gen_range(0..=input.len());
+        let end = (at + rng.gen_range(0..40)).min(input.len());
+        match rng.gen_range(0..6) {
+            0 => drop(input.drain(at..end)),
+            1 => {
+                let piece = input[at..end].to_vec();
+                let to = rng.gen_range(0..=input.len());
+                input.splice(to..to, piece);
+            }
+            2 if at < input.len() => input[at] = rng.r#gen(),
+            3 => {
+                let other = corpus.choose(rng).unwrap();
+                let from = rng.gen_range(0..=other.len());
+                input.splice(at..end, other[from..].iter().take(40).copied());
+            }
+            _ => drop(input.splice(at..end, ODD.choose(rng).unwrap().iter().copied())),
+        }
+    }
+    input
+}
+
+/// Runs a target on damaged inputs until its time is over.
+fn fuzz(corpus: &[&[u8]], target: impl Fn(&[u8])) {
+    let variable = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
+    let seed = variable("FUZZ_SEED").unwrap_or(1);
+    let time = Duration::from_secs(variable("FUZZ_SECONDS").unwrap_or(1));
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let begun = Instant::now();
+    let mut runs = 0_u64;
+    while begun.elapsed() < time {
+        let input = damaged(corpus, &mut rng);
+        let done = catch_unwind(AssertUnwindSafe(|| target(&input)));
+        assert!(
+            done.is_ok(),
+            "run {runs} of FUZZ_SEED={seed}: {:?}",
+            input.escape_ascii().to_string()
+        );
+        runs += 1;
+    }
+    println!("{runs} runs");
+    assert!(runs > 10);
+}
+
+const STATUSES: &[u8] = br#"{"object":"whatsapp_business_account","entry":[{"id":"1","time":1750030073,"changes":[{"field":"messages","value":{"messaging_product":"whatsapp","metadata":{"display_phone_number":"1","phone_number_id":"1"},"statuses":[{"id":"wamid.1","status":"failed","timestamp":"1750030073","recipient_id":"16505551234","biz_opaque_callback_data":"c:1#1","errors":[{"code":131049,"title":"t","error_data":{"details":"d"}}]}]}}]}]}"#;
+const WORDS: &[u8] = br#"{"entry":[{"changes":[{"field":"messages","value":{"messages":[{"from":"1","id":"w","timestamp":"1","type":"text","text":{"body":"stop"},"context":{"id":"x"}},{"from":"1","id":"v","timestamp":2,"interactive":{"list_reply":{"id":"7","title":"L"}}},{"user_id":"BR.1","id":"u","timestamp":"3","reaction":{"message_id":"x","emoji":"a"}}]}},{"field":"user_preferences","value":{"user_preferences":[{"wa_id":"1","category":"marketing_messages","value":"stop","timestamp":1}]}}]}]}"#;
+const NEWS: &[u8] = br#"{"entry":[{"time":1,"changes":[{"field":"message_template_status_update","value":{"event":"PAUSED","message_template_name":"n","message_template_language":"pt_BR"}},{"field":"phone_number_quality_update","value":{"event":"ONBOARDING","max_daily_conversations_per_business":"TIER_2K"}},{"field":"business_capability_update","value":{"max_daily_conversation_per_phone":-1}},{"field":"account_alerts","value":{"alert_type":"x"}}]}]}"#;
+const UPDATES: &[u8] = br#"{"updates":[{"message":"c:1","event":"converted","at":"2027-03-01T15:04:05Z","amount":1.5,"currency":"EUR"},{"provider_message":"x","event":"failed","at":"2027-03-01T15:04:05+01:00","code":"1"}]}"#;
+
+fn providers()
+-> std::collections::BTreeMap<opportune::model::ids::Name, std::sync::Arc<dyn provider::Provider>> {
+    let dir = tempfile::TempDir::new().unwrap();
+    let secret = dir.path().join("secret");
+    std::fs::write(&secret, "s").unwrap();
+    let file = secret.display();
+    let text = format!(
+        "[provider.wa]\nkind = \"whatsapp\"\nphone_number_id = \"1\"\ntoken = {{ file = \"{file}\" }}\n\
+         app_secret = {{ file = \"{file}\" }}\nverify_token = {{ file = \"{file}\" }}\n\
+         [provider.shop]\nkind = \"http\"\nurl = \"http://127.0.0.1/\"\nsecret = {{ file = \"{file}\" }}\n"
+    );
+    let config = Config::parse(&text, Path::new("x")).unwrap();
+    provider::from_config(&config.providers, &config.outbound).unwrap()
+}
+
+#[test]
+fn webhook_bodies_are_read_or_refused() {
+    let providers = providers();
+    fuzz(&[STATUSES, WORDS, NEWS, UPDATES], |body| {
+        let signed = signature(&SecretValue::new("s"), body);
+        for provider in providers.values() {
+            match provider.receive(Some(&signed), body) {
+                Ok(told) => assert!(told.len() <= 1000),
+                Err(rejected) => assert!(matches!(rejected, Rejected::Body(_)), "{rejected}"),
+            }
+        }
+    });
+}
+
+#[test]
+fn no_signature_but_the_right_one_is_taken() {
+    let providers = providers();
+    let right = signature(&SecretValue::new("s"), STATUSES);
+    fuzz(&[right.as_bytes(), b"sha256=", b"sha1=00"], |given| {
+        let Ok(given) = std::str::from_utf8(given) else { return };
+        for provider in providers.values() {
+            let taken = provider.receive(Some(given), STATUSES);
+            assert!(given == right || taken == Err(Rejected::Signature), "{given:?}");
+        }
+    });
+}
+
+#[test]
+fn history_files_are_read_or_refused() {
+    let people = b"recipient,address,time_zone,locale,country,opted_in_at,opt_in_source,tags,attr_name\nr1,+5511987654321,America/Sao_Paulo,pt_BR,BR,2026-03-01T12:00:00Z,web form,a|b,\"An\"\"a\"\n";
+    let messages = b"message,recipient,campaign,media,style,sent_at,delivered_at,read_at,amount,currency,propensity\nm1,r1,c,image,product,2026-09-01T13:00:00Z,2026-09-01T13:00:04Z,2026-09-01T19:12:40+02:00,1.5,EUR,0.25\n";
+    let activity = b"recipient,at,kind\nr1,2026-09-01T13:00:00Z,session\n";
+    let dir = tempfile::TempDir::new().unwrap();
+    let path = dir.path().join("history.csv");
+    let now = Utc.with_ymd_and_hms(2026, 12, 1, 0, 0, 0).unwrap();
+    fuzz(&[people, messages, activity], |bytes| {
+        std::fs::File::create(&path).unwrap().write_all(bytes).unwrap();
+        let open = || files::open(&path).unwrap();
+        if let Ok(mut rows) = Rows::<Recipients>::new(open()) {
+            while let Ok(Some(_)) = rows.next(now) {}
+        }
+        if let Ok(mut rows) = Rows::<Messages>::new(open()) {
+            while let Ok(Some(_)) = rows.next(now) {}
+        }
+        if let Ok(mut rows) = Rows::<Activity>::new(open()) {
+            while let Ok(Some(_)) = rows.next(now) {}
+        }
+    });
+}
+
+#[test]
+fn settings_and_campaigns_are_read_or_refused() {
+    let campaign = br#"name = "spring"
+provider = "wa"
+within = "2h"
+[window]
+start = 2026-12-01T09:00:00
+end = 2026-12-07T21:00:00
+time_zone = "recipient"
+[audience]
+tags = ["x"]
+[[variant]]
+name = "clip"
+media = "video"
+style = "product"
+language = "pt_BR"
+parameters = ["{{name}}"]
+defaults = { name = "amigo" }
+[capacity]
+per_hour = 5000
+agents = 10
+chats_per_agent = 25
+minutes_per_chat = 6
+agent_hours = ["Mon-Fri 09:00-18:00"]
+[arms]
+personalized = 0.9
+control = 0.1
+control_time = "10:00"
+"#;
+    fuzz(&[campaign, EXAMPLE.as_bytes()], |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        let _ = Config::parse(&text, Path::new("x"));
+        if let Ok(campaign) = Campaign::from_toml(&text) {
+            for variant in &campaign.variants {
+                let _ = variant.render(&std::collections::BTreeMap::new());
+            }
+        }
+    });
+}
