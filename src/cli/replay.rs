@@ -1,15 +1,20 @@
-//! `replay`: scenarios on a virtual clock, with the daemon's own steps.
+//! `replay`: scenarios on a virtual clock, with the daemon's own steps; or what other policies would
+//! have brought, by the workspace's own history.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde::Serialize;
 
-use super::Env;
 use super::print::{Show, progress, table};
+use super::{BadInput, Env};
+use crate::learn::offpolicy::Estimate;
+use crate::model::campaign::WITHIN_MAX;
+use crate::model::content::Goal;
 use crate::replay::report;
 use crate::replay::run::{self, Told};
 use crate::replay::scenario::Scenario;
+use crate::work::offpolicy::{self, Findings, Question};
 
 /// Seeds that one command replays.
 const SEEDS_MAX: u64 = 1_000_000;
@@ -17,8 +22,21 @@ const SEEDS_MAX: u64 = 1_000_000;
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// Scenario files.
-    #[arg(required = true, value_name = "SCENARIO.toml")]
+    #[arg(required_unless_present = "history", value_name = "SCENARIO.toml")]
     scenarios: Vec<PathBuf>,
+    /// Ask the workspace's own history instead: what would other policies have brought, by the
+    /// messages that were sent at random with a known chance?
+    #[arg(long, conflicts_with_all = ["scenarios", "seed", "seeds", "out"])]
+    history: bool,
+    /// With --history: what counts.
+    #[arg(long, value_name = "GOAL", default_value = "read", requires = "history")]
+    goal: Goal,
+    /// With --history: within this time after sending.
+    #[arg(long, value_name = "TIME", default_value = "2h", requires = "history")]
+    within: humantime::Duration,
+    /// With --history: the share of the randomized messages that judges; the older ones teach.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.5, requires = "history")]
+    holdout: f64,
     /// Replay the world of this seed alone.
     #[arg(long, value_name = "N", conflicts_with = "seeds")]
     seed: Option<u64>,
@@ -101,7 +119,80 @@ fn name(policy: &impl Serialize) -> String {
         .unwrap_or_default()
 }
 
+#[derive(Serialize)]
+#[serde(transparent)]
+struct ShownFindings(Findings);
+
+impl Show for ShownFindings {
+    fn text(&self) -> String {
+        let found = &self.0;
+        let percent = |share: f64| format!("{:.2}", 100.0 * share);
+        let estimate = |estimate: &Estimate| {
+            let Estimate { value, low, high } = estimate;
+            format!("{} ({} to {})", percent(*value), percent(*low), percent(*high))
+        };
+        let goal = found.goal;
+        let mut text = format!(
+            "{} randomized messages judge; in per cent with goal {goal} within {} h, 95 % \
+             intervals over people.\n",
+            found.messages, found.within_hours
+        );
+        if let Some(logged) = &found.logged {
+            text.push_str(&format!("What was sent at random brought {}.\n", estimate(logged)));
+        }
+        let mut values = table(&[
+            "policy",
+            "doubly robust",
+            "normalized",
+            "inverse propensity",
+            "effective size",
+            "largest weight",
+        ]);
+        for row in &found.policies {
+            if let Some(value) = &row.value {
+                values.add_row([
+                    row.policy.to_owned(),
+                    estimate(&value.doubly_robust),
+                    estimate(&value.snips),
+                    estimate(&value.ips),
+                    format!("{:.0}", value.overlap.effective),
+                    format!("{:.1}", value.overlap.largest_weight),
+                ]);
+            }
+        }
+        text.push_str(&format!("{values}\n"));
+        for row in &found.policies {
+            if let Some(refused) = &row.refused {
+                text.push_str(&format!("\n{}: {refused}", row.policy));
+            }
+        }
+        found.notes.iter().for_each(|note| text.push_str(&format!("\n{note}")));
+        text
+    }
+}
+
+async fn history(args: &Args, env: &Env) -> anyhow::Result<()> {
+    if !(args.holdout > 0.0 && args.holdout < 1.0) {
+        let problem = format!("--holdout {} is not between 0 and 1", args.holdout);
+        anyhow::bail!(BadInput(problem));
+    }
+    if *args.within > WITHIN_MAX || args.within.is_zero() {
+        anyhow::bail!(BadInput(format!("--within {} is not above 0 and at most 72h", args.within)));
+    }
+    let ctx = env.ctx().await?;
+    let bar = progress("judging", Some(100));
+    let shown = bar.clone();
+    let tick = move |_: &str, done: f64| shown.set_position((100.0 * done) as u64);
+    let (goal, within, holdout) = (args.goal, *args.within, args.holdout);
+    let found = offpolicy::run(&ctx, Question { goal, within, holdout }, tick).await;
+    bar.finish_and_clear();
+    env.printer.show(&ShownFindings(found?))
+}
+
 pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
+    if args.history {
+        return history(&args, env).await;
+    }
     let scenarios = args.scenarios.iter().map(|path| Scenario::load(path));
     // all files are checked before the first takes its time
     let scenarios: Vec<Scenario> = scenarios.collect::<Result<_, _>>()?;

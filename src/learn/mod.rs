@@ -28,6 +28,7 @@ mod model;
 mod naive;
 mod names;
 mod observed;
+pub mod offpolicy;
 mod parallel;
 mod parts;
 mod reading;

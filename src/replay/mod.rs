@@ -9,7 +9,6 @@ pub mod compare;
 pub mod demo;
 pub mod event;
 mod faults;
-pub mod offpolicy;
 pub mod outcome;
 pub mod policy;
 pub mod report;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use futures_util::future;
+use futures_util::{TryStreamExt, future};
 use sqlx::{FromRow, QueryBuilder};
 
 use super::{
@@ -127,12 +127,29 @@ macro_rules! select {
     };
 }
 
+const RANDOMIZED: &str = select!("WHERE propensity IS NOT NULL");
+
 const OF_RECIPIENT: &str = select!("WHERE recipient = $1 ORDER BY sent_at, key");
 
 const ACTIVITY_OF: &str =
     "SELECT recipient, at, kind FROM activity WHERE recipient = $1 ORDER BY at, kind";
 
 impl Store {
+    /// Hands over every message whose slot and content were drawn with a known chance, in no
+    /// particular order.
+    pub async fn each_randomized_message(
+        &self,
+        mut take: impl FnMut(MessageRow),
+    ) -> Result<(), StoreError> {
+        on!(self, |db| {
+            let mut rows = sqlx::query_as::<_, Row>(RANDOMIZED).fetch(db);
+            while let Some(row) = rows.try_next().await.doing("read randomized messages")? {
+                take(row.try_into()?);
+            }
+        });
+        Ok(())
+    }
+
     /// A person's messages, oldest first.
     pub async fn messages_of(&self, recipient: RecipientId) -> Result<Vec<MessageRow>, StoreError> {
         let rows: Vec<Row> =

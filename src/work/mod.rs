@@ -17,6 +17,7 @@ pub mod import;
 pub mod insights;
 pub mod interval;
 pub mod learn;
+pub mod offpolicy;
 pub mod people;
 pub mod plan;
 pub mod receive;
