@@ -198,7 +198,7 @@ impl Model {
         let sight = self.sight(subject, Span { from: 0, until: seconds(as_of) });
         let prior = self.prior(subject);
         let Known { reading, habit, tastes: OwnTastes(own) } =
-            self.parts.meet(&sight, self.hyper.half_life, &prior);
+            self.parts.meet(&sight, self.hyper.memory(), &prior);
         let mut certainty = [self.hyper.person.hour.strength / 24.0; 24];
         for (hour, observed) in reading.observed.iter().enumerate() {
             certainty[hour % 24] += observed;
@@ -294,7 +294,7 @@ impl Model {
         let all = self.parts.chronotypes.share().to_vec();
         let habits = map(sample, threads, |cut| {
             let sight = self.sight(&cut.subject, cut.span());
-            let habit = self.parts.meet(&sight, self.hyper.half_life, &all).habit;
+            let habit = self.parts.meet(&sight, self.hyper.memory(), &all).habit;
             (habit.share, habit.week)
         });
         let mut weeks: Vec<Week> =
@@ -348,6 +348,8 @@ impl Model {
                 decay: self.parts.fading.decay.iter().copied().take(AGE_MAX).collect(),
                 contents: self.order().iter().map(|i| (list[*i].clone(), figures(*i))).collect(),
                 delays: self.responses.delays(),
+                utility: self.responses.utility(),
+                utility_opt_out: self.responses.utility_opt_out(),
                 read: self.read.clone(),
                 answers,
                 opt_out,
