@@ -287,8 +287,10 @@ impl Model {
     }
 
     /// Meets everybody in the sample: learns the shares of the chronotypes in each segment, and
-    /// names each chronotype after the weeks that its people turn out to lead.
+    /// names each chronotype after its own week and those of the people who are clearly of it.
     pub(super) fn segment(&mut self, sample: &[Cut<'_>], threads: usize) {
+        const CLEAR: f32 = 0.5;
+        const OWN: f32 = 5.0;
         const PEOPLE_MIN: f64 = 20.0;
         const PSEUDO: f64 = 20.0;
         let all = self.parts.chronotypes.share().to_vec();
@@ -298,10 +300,10 @@ impl Model {
             (habit.share, habit.week)
         });
         let mut weeks: Vec<Week> =
-            (0..all.len()).map(|c| *self.parts.chronotypes.week(c)).collect();
+            (0..all.len()).map(|c| self.parts.chronotypes.week(c).map(|rate| OWN * rate)).collect();
         let mut segments: BTreeMap<String, (f64, Vec<f64>)> = BTreeMap::new();
         for (cut, (share, week)) in sample.iter().zip(&habits) {
-            for (total, share) in weeks.iter_mut().zip(share) {
+            for (total, share) in weeks.iter_mut().zip(share).filter(|(_, s)| **s >= CLEAR) {
                 total.iter_mut().zip(week).for_each(|(total, rate)| *total += share * rate);
             }
             for key in cut.subject.segments() {
