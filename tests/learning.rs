@@ -82,7 +82,9 @@ async fn add(ctx: &Ctx, messages: &[(RecipientId, Message)]) {
     }
 }
 
+/// Learns a second after what was written: rows of the very second are read once more.
 async fn learn(ctx: &Ctx, depth: Depth) -> learn::Learned {
+    ctx.clock.advance_to(ctx.clock.now() + TimeDelta::seconds(1));
     learn::run(ctx, Some(present()), depth, |_, _| {}).await.unwrap()
 }
 
@@ -173,14 +175,10 @@ async fn what_was_folded_is_not_read_again_but_for_the_second_in_which_it_was() 
         add(&ctx, older).await;
         let first = learn(&ctx, Depth::Fit).await;
         assert_eq!((first.messages, first.outcome), (older.len() as u64, Outcome::Tuned));
-        let second = |ctx: &Ctx| ctx.clock.advance_to(ctx.clock.now() + TimeDelta::seconds(1));
-        second(&ctx);
-        // the second in which the last fold began is read once more, for what came later in it
         let again = learn(&ctx, Depth::Fit).await;
-        assert_eq!((again.messages, again.summary.data), (first.messages, first.summary.data));
-        assert_eq!(learn(&ctx, Depth::Fit).await.messages, 0);
+        assert_eq!((again.messages, again.people, again.outcome), (0, 0, Outcome::Fitted));
+        // written in the very second of the last fold, after it
         add(&ctx, newer).await;
-        second(&ctx);
         let last = learn(&ctx, Depth::Fit).await;
         assert_eq!(last.messages, 7);
         assert_eq!(last.summary.data.messages, past.messages.len() as u64);
@@ -224,6 +222,7 @@ async fn between_nights_answers_are_followed_and_one_refreshed_version_is_kept()
     let cut = newer[0].1.sent_at;
     let known: Vec<_> = older.iter().filter(|(_, m)| m.latest().1 <= cut).cloned().collect();
     add(&ctx, &known).await;
+    ctx.clock.advance_to(ctx.clock.now() + TimeDelta::seconds(1));
     learn::run(&ctx, Some(cut), Depth::Fit, |_, _| {}).await.unwrap();
     let before = knowledge(&ctx).await;
     for (part, answered) in newer.chunks(newer.len() / 3 + 1).zip([2, 3, 4]) {
@@ -235,6 +234,7 @@ async fn between_nights_answers_are_followed_and_one_refreshed_version_is_kept()
             }
         }
         add(&ctx, &part).await;
+        ctx.clock.advance_to(ctx.clock.now() + TimeDelta::seconds(1));
         let fresh = learn::run(&ctx, None, Depth::Refresh, |_, _| {}).await.unwrap();
         assert_eq!((fresh.outcome, fresh.messages), (Outcome::Refreshed, part.len() as u64));
     }
@@ -323,6 +323,49 @@ async fn whoever_writes_while_everything_is_learned_anew_is_not_held_up() {
     let busy = ctx.store.take_lease("learn", &new_node(), ctx.clock.now(), present()).await;
     assert!(busy.unwrap(), "the lease is free again");
     ctx.store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_who_live_by_other_hours_are_noticed_and_those_who_do_not_are_not() {
+    for later in [0, 6] {
+        let dir = TempDir::new().unwrap();
+        let ctx = sqlite(&dir).await;
+        let keys: Vec<_> = (0..60)
+            .map(|n| {
+                (format!("r{n}").parse().unwrap(), opportune::model::recipient::Profile::default())
+            })
+            .collect();
+        let mut tx = ctx.store.begin().await.unwrap();
+        let ids = tx.put_recipients(&keys).await.unwrap();
+        let mut signs = Vec::new();
+        for (number, (id, _)) in ids.iter().enumerate() {
+            for day in 0..120 {
+                // between 8:00 and 11:00, and lately perhaps later
+                let lately = if day < 28 { later } else { 0 };
+                let minutes = (number as i64 * 17 + day * 53) % 180 + (8 + lately) * 60;
+                let at = present() - TimeDelta::days(day + 1) + TimeDelta::minutes(minutes);
+                signs.push((*id, at, "session".to_owned()));
+            }
+        }
+        tx.add_activity(&signs, ctx.clock.now()).await.unwrap();
+        tx.commit().await.unwrap();
+        let learned = learn(&ctx, Depth::Fit).await;
+        let drift = &learned.summary.drift;
+        let people = People::load(&ctx).await.unwrap();
+        let in_use = InUse::load(&ctx).await.unwrap();
+        let moved = in_use.moved(&people.subject(7, ctx.config.time_zone));
+        if later == 0 {
+            assert!(drift.parts.is_empty() && drift.moved.is_empty(), "{drift:?}");
+            assert_eq!(moved, None);
+        } else {
+            let count: usize = drift.moved.iter().map(|(_, people)| people).sum();
+            assert!(count >= 50 && drift.watched == 60, "{drift:?}");
+            assert!(drift.parts.iter().any(|part| part.from_hour == 12 && part.change > 1.0));
+            assert!(moved.is_some_and(|hours| (4..=8).contains(&hours)), "{moved:?}");
+            assert!(drift.words().iter().any(|words| words.contains("other hours than before")));
+        }
+        ctx.store.close().await;
+    }
 }
 
 /// A workspace with a small world's history.

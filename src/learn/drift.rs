@@ -146,7 +146,7 @@ fn change(part: usize, lately: &[Lately]) -> Option<PartDrift> {
 impl Lately {
     fn new(model: &Model, subject: &Subject<'_>, from: u32, until: u32) -> Self {
         let before = model.sight(subject, Span { from: 0, until: from });
-        let known = model.parts.meet(&before, model.hyper.half_life, &model.prior(subject));
+        let known = model.parts.meet(&before, model.hyper.memory(), &model.prior(subject));
         let mut sight = model.sight(subject, Span { from, until });
         sight.receipts = before.receipts;
         let mut expected = [0.0f64; WEEK_HOURS];

@@ -14,6 +14,11 @@ pub(super) struct Hyper {
     pub(super) classes: usize,
     /// In how many days an observation comes to count half.
     pub(super) half_life: f32,
+    /// What a sign of presence counts for, where a read message counts 1.
+    pub(super) signs: f32,
+    /// How far an hour in which several messages waited counts once, and not for each of them: from
+    /// 0 for not at all to 1.
+    pub(super) shared: f32,
     /// The power to which a person's week is taken in the end: below 1 where habits hold less than
     /// the past says.
     pub(super) sharpness: f32,
@@ -29,6 +34,8 @@ impl Default for Hyper {
         Self {
             classes: 12,
             half_life: ENDLESS,
+            signs: 1.0,
+            shared: 0.0,
             sharpness: 1.0,
             person: Strengths {
                 hour: hold(40.0, 2.5),
@@ -50,6 +57,17 @@ impl Default for Hyper {
     }
 }
 
+/// What an observation counts for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Memory {
+    /// In how many days it comes to count half.
+    pub(super) half_life: f32,
+    /// What a sign of presence counts for, where a read message counts 1.
+    pub(super) signs: f32,
+    /// How far an hour in which several messages waited counts once.
+    pub(super) shared: f32,
+}
+
 /// Sets one of them.
 pub(super) type Knob = fn(&mut Hyper, f32);
 
@@ -60,6 +78,8 @@ pub(super) const ERRORS: f64 = 1.0;
 pub(super) const SEARCH: &[(Knob, &[f32])] = &[
     (|h, x| h.classes = x as usize, &[6.0, 24.0]),
     (|h, x| h.half_life = x, &[1000.0, 500.0, 250.0]),
+    (|h, x| h.signs = x, &[0.5, 0.2]),
+    (|h, x| h.shared = x, &[1.0]),
     (|h, x| h.person.hour.strength = x, &[20.0, 80.0, 10.0, 160.0]),
     (|h, x| h.person.fine.strength = x, &[40.0, 160.0, 20.0, ENDLESS]),
     (|h, x| h.person.weekend.strength = x, &[10.0, 150.0, 3.0]),
@@ -74,7 +94,11 @@ pub(super) const SEARCH: &[(Knob, &[f32])] = &[
 impl Hyper {
     /// Whether the classes are fitted the same way.
     pub(super) fn same_classes(&self, other: &Self) -> bool {
-        let part = |h: &Self| (h.classes, h.class, h.half_life.to_bits());
-        part(self) == part(other)
+        (self.classes, self.class, self.memory()) == (other.classes, other.class, other.memory())
+    }
+
+    /// What an observation counts for.
+    pub(super) fn memory(&self) -> Memory {
+        Memory { half_life: self.half_life, signs: self.signs, shared: self.shared }
     }
 }

@@ -197,7 +197,7 @@ mod tests {
     fn person(hours: &[u8]) -> Reading {
         let signs = hours.iter().map(|hour| Sign { hour: *hour, days: 0.0 }).collect();
         let sight = Sight { watches: Vec::new(), signs, receipts: Receipts::Silent };
-        Reading::new(&sight, &Fading::default(), 1e9, |_| 1.0)
+        Reading::new(&sight, &Fading::default(), Hyper::default().memory(), |_| 1.0)
     }
 
     #[test]

@@ -52,9 +52,18 @@ pub(super) struct Level {
 }
 
 impl Level {
-    /// Posterior mean after `reads` where a person of level 1 was expected to read `exposure`.
-    fn meet(self, reads: f32, exposure: f32) -> f32 {
-        ((self.shape + f64::from(reads)) / (self.shape / self.mean + f64::from(exposure))) as f32
+    /// Posterior mean of a person of whom, at level 1, so many reads were expected. Silence is
+    /// either disinterest, or receipts that are off: the levels of both are weighed by how probable
+    /// they make it (a gamma-Poisson with no events).
+    fn meet(self, reading: &Reading, expected: f32) -> f32 {
+        let (reads, rate) = (f64::from(reading.reads), self.shape / self.mean);
+        let mean = |expected: f64| (self.shape + reads) / (rate + expected);
+        let Some(silence) = reading.silence else { return mean(f64::from(expected)) as f32 };
+        let [on, off] = [silence.if_on, silence.if_off].map(|times| f64::from(times * expected));
+        let chance = |expected: f64| (rate / (rate + expected)).powf(self.shape);
+        let share = f64::from(silence.off);
+        let (on_weight, off_weight) = ((1.0 - share) * chance(on), share * chance(off));
+        ((on_weight * mean(on) + off_weight * mean(off)) / (on_weight + off_weight)) as f32
     }
 
     /// What the level adds to a log-likelihood.
@@ -177,7 +186,7 @@ impl Chronotypes {
                     }
                 }
             }
-            let level = self.stored.level.meet(reading.reads, expected.iter().sum());
+            let level = self.stored.level.meet(reading, expected.iter().sum());
             for (expected, mass) in expected.iter_mut().zip(&self.tables[class].mass) {
                 // the signs' own level is such that as many are expected as there were
                 *expected = level * *expected + reading.signs * mass;
@@ -218,7 +227,7 @@ impl Chronotypes {
         normalize(&mut week);
         normalize(&mut plain);
         let expected = |week: &Week| week.iter().zip(&reading.exposure).map(|(w, e)| w * e).sum();
-        let level = self.stored.level.meet(reading.reads, expected(&week));
+        let level = self.stored.level.meet(reading, expected(&week));
         self.refiner.refine(&mut week, &watch(level), &REST);
         if (self.stored.sharpness - 1.0).abs() > f32::EPSILON {
             for rate in &mut week {
@@ -226,7 +235,7 @@ impl Chronotypes {
             }
             normalize(&mut week);
         }
-        let level = self.stored.level.meet(reading.reads, expected(&week));
+        let level = self.stored.level.meet(reading, expected(&week));
         Habit { week, plain, level, share: met.share }
     }
 }
@@ -283,6 +292,25 @@ mod tests {
             let error = (f64::from(ln(x)) - f64::from(x).ln()).abs();
             assert!(error < 1e-6 * f64::from(x).ln().abs().max(1.0), "{x}: {error}");
         }
+    }
+
+    #[test]
+    fn silence_that_receipts_may_explain_says_less_of_the_level() {
+        let level = Level { shape: 1.5, mean: 0.07 };
+        let sight = super::super::reading::Sight {
+            watches: Vec::new(),
+            signs: Vec::new(),
+            receipts: super::super::reading::Receipts::Silent,
+        };
+        let memory = Hyper::default().memory();
+        let plain = Reading::new(&sight, &Default::default(), memory, |_| 1.0);
+        let silent = |off: f32| {
+            let silence = super::super::reading::Silence { off, if_on: 1.0, if_off: 0.05 };
+            level.meet(&Reading { silence: Some(silence), ..plain.clone() }, 60.0)
+        };
+        assert!((silent(0.0) - level.meet(&plain, 60.0)).abs() < 1e-6);
+        assert!(silent(0.15) > 1.3 * silent(0.0) && silent(1.0) > 2.5 * silent(0.0));
+        assert!(silent(1.0) < 0.07);
     }
 
     #[test]

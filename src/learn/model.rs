@@ -198,7 +198,7 @@ impl Model {
         let sight = self.sight(subject, Span { from: 0, until: seconds(as_of) });
         let prior = self.prior(subject);
         let Known { reading, habit, tastes: OwnTastes(own) } =
-            self.parts.meet(&sight, self.hyper.half_life, &prior);
+            self.parts.meet(&sight, self.hyper.memory(), &prior);
         let mut certainty = [self.hyper.person.hour.strength / 24.0; 24];
         for (hour, observed) in reading.observed.iter().enumerate() {
             certainty[hour % 24] += observed;
@@ -287,21 +287,23 @@ impl Model {
     }
 
     /// Meets everybody in the sample: learns the shares of the chronotypes in each segment, and
-    /// names each chronotype after the weeks that its people turn out to lead.
+    /// names each chronotype after its own week and those of the people who are clearly of it.
     pub(super) fn segment(&mut self, sample: &[Cut<'_>], threads: usize) {
+        const CLEAR: f32 = 0.5;
+        const OWN: f32 = 5.0;
         const PEOPLE_MIN: f64 = 20.0;
         const PSEUDO: f64 = 20.0;
         let all = self.parts.chronotypes.share().to_vec();
         let habits = map(sample, threads, |cut| {
             let sight = self.sight(&cut.subject, cut.span());
-            let habit = self.parts.meet(&sight, self.hyper.half_life, &all).habit;
+            let habit = self.parts.meet(&sight, self.hyper.memory(), &all).habit;
             (habit.share, habit.week)
         });
         let mut weeks: Vec<Week> =
-            (0..all.len()).map(|c| *self.parts.chronotypes.week(c)).collect();
+            (0..all.len()).map(|c| self.parts.chronotypes.week(c).map(|rate| OWN * rate)).collect();
         let mut segments: BTreeMap<String, (f64, Vec<f64>)> = BTreeMap::new();
         for (cut, (share, week)) in sample.iter().zip(&habits) {
-            for (total, share) in weeks.iter_mut().zip(share) {
+            for (total, share) in weeks.iter_mut().zip(share).filter(|(_, s)| **s >= CLEAR) {
                 total.iter_mut().zip(week).for_each(|(total, rate)| *total += share * rate);
             }
             for key in cut.subject.segments() {
@@ -348,6 +350,8 @@ impl Model {
                 decay: self.parts.fading.decay.iter().copied().take(AGE_MAX).collect(),
                 contents: self.order().iter().map(|i| (list[*i].clone(), figures(*i))).collect(),
                 delays: self.responses.delays(),
+                utility: self.responses.utility(),
+                utility_opt_out: self.responses.utility_opt_out(),
                 read: self.read.clone(),
                 answers,
                 opt_out,

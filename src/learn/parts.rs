@@ -7,7 +7,7 @@ use super::FitError;
 use super::Settings;
 use super::decay::AgeTable;
 use super::fit::group;
-use super::hyper::Hyper;
+use super::hyper::{Hyper, Memory};
 use super::maximize::{Fitting, expectation_maximization};
 use super::mixture::{Chronotypes, Habit};
 use super::parallel::{in_chunks, map};
@@ -74,7 +74,7 @@ impl Parts {
         loop {
             let people: Vec<(&Sight, &OwnTastes)> = sights.iter().zip(&own).collect();
             let readings = map(&people, threads, |(sight, own)| {
-                Reading::new(sight, &fading, hyper.half_life, |content| own.factor(content))
+                Reading::new(sight, &fading, hyper.memory(), |content| own.factor(content))
             });
             let start = group(&profiles(&readings), hyper.classes, seed)?;
             let em_rounds = if round == rounds { settings.rounds } else { settings.rounds / 3 };
@@ -110,10 +110,10 @@ impl Parts {
 
     /// What is known of a person: a first look with everybody's tastes, then, where there were
     /// messages, a second with the person's own.
-    pub(super) fn meet(&self, sight: &Sight, half_life: f32, prior: &[f64]) -> Known {
+    pub(super) fn meet(&self, sight: &Sight, memory: Memory, prior: &[f64]) -> Known {
         let look = |tastes: &OwnTastes| {
             let factor = |content| tastes.factor(content);
-            let reading = Reading::new(sight, &self.fading, half_life, factor);
+            let reading = Reading::new(sight, &self.fading, memory, factor);
             let habit = self.chronotypes.habit(&reading, prior);
             (reading, habit)
         };
@@ -221,6 +221,7 @@ fn silence(sights: &[Sight]) -> Fading {
         let share_off = off / (off + on_acted);
         let acts = (off + on_acted) / (on + off + silent);
         let silent_share = silent / (on + off + silent);
+        fading.off = share_off;
         fading.silent_off = (share_off * (1.0 - acts) / silent_share).clamp(0.0, 1.0);
     }
     fading

@@ -8,6 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::evidence::{Answer, Evidence, Sent};
+use super::hyper::Memory;
 use super::local::{Offsets, week_hour};
 use super::shape::Week;
 use crate::model::preference::WEEK_HOURS;
@@ -49,7 +50,9 @@ pub(super) enum Receipts {
 /// One delivered message as evidence of habit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Watch {
-    /// The hour of the week in which the watch began.
+    /// Local hours from the epoch in which the watch began.
+    pub(super) begin: i32,
+    /// The hour of the week of that.
     pub(super) start: u8,
     /// Hours from there to the event, or to the end of the watch.
     pub(super) hours: u8,
@@ -138,6 +141,7 @@ impl Sight {
             let end = read.seen.map_or(span.until, |seen| sent.at + seen.max(read.delivered));
             let hours = (offsets.hour(end) - begin).max(0);
             watches.push(Watch {
+                begin: begin as i32,
                 start: week_hour(begin) as u8,
                 hours: hours.min(AGE_MAX as i64) as u8,
                 seen: read.seen.is_some() && hours < AGE_MAX as i64,
@@ -175,14 +179,27 @@ pub(super) struct Fading {
     pub(super) unread: Vec<f32>,
     /// Share of reads that are followed by a click or reply.
     pub(super) acted: f32,
-    /// Probability that a silent person's receipts are off.
+    /// Share of people whose receipts are off.
+    pub(super) off: f32,
+    /// Share of them among silent people.
     pub(super) silent_off: f32,
+}
+
+/// What a person's silence may mean.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Silence {
+    /// Share of people whose receipts are off.
+    pub(super) off: f32,
+    /// What was exposed where receipts are on, in multiples of the mean exposure.
+    pub(super) if_on: f32,
+    /// What was exposed where they are off, and only answers could be seen.
+    pub(super) if_off: f32,
 }
 
 impl Default for Fading {
     fn default() -> Self {
         let decay = (0..AGE_MAX).map(|age| (-(age as f32) / 12.0).exp()).collect();
-        Self { decay, unread: vec![1.0; AGE_MAX], acted: 1.0, silent_off: 0.0 }
+        Self { decay, unread: vec![1.0; AGE_MAX], acted: 1.0, off: 0.0, silent_off: 0.0 }
     }
 }
 
@@ -227,16 +244,18 @@ pub(super) struct Reading {
     pub(super) signs: f32,
     /// Whether what was observed may be late: answers in place of reads.
     pub(super) late: bool,
+    /// Of a person of whom nothing came back.
+    pub(super) silence: Option<Silence>,
     /// Effective number of observations: messages watched and signs.
     pub(super) evidence: f32,
 }
 
 impl Reading {
-    /// `taste` gives the relative hazard of a content; `half_life` is in days.
+    /// `taste` gives the relative hazard of a content.
     pub(super) fn new(
         sight: &Sight,
         fading: &Fading,
-        half_life: f32,
+        memory: Memory,
         taste: impl Fn(Option<u16>) -> f32,
     ) -> Self {
         let mut reading = Self {
@@ -245,34 +264,104 @@ impl Reading {
             reads: 0.0,
             signs: 0.0,
             late: sight.receipts == Receipts::Off,
+            silence: None,
             evidence: 0.0,
         };
-        let recency = |days: f32| (-days / half_life).exp2();
+        let recency = |days: f32| (-days / memory.half_life).exp2();
+        let (mut if_on, mut if_off) = (0.0, 0.0);
         let mut risk = [0.0; AGE_MAX];
+        let waiting = if memory.shared > 0.0 { waiting(&sight.watches) } else { Vec::new() };
         // hours past the end of the week are laid behind it, and wrapped once at the end
         let mut run = [0.0f32; WEEK_HOURS + AGE_MAX];
-        for watch in &sight.watches {
+        for (index, watch) in sight.watches.iter().enumerate() {
             let weight = recency(watch.days);
+            let mut read = weight;
             let length = fading.risk(watch, sight.receipts, &mut risk);
+            if let Some(waiting) = waiting.get(index) {
+                let share = |n: u8| f32::from(n).powf(-memory.shared);
+                risk.iter_mut().zip(waiting).for_each(|(risk, n)| *risk *= share(*n));
+                if watch.seen {
+                    read *= share(waiting[usize::from(watch.hours)]);
+                }
+            }
             let (scale, start) = (weight * taste(watch.content), usize::from(watch.start));
             for (total, risk) in run[start..start + length].iter_mut().zip(&risk) {
                 *total += scale * risk;
             }
+            if sight.receipts == Receipts::Silent {
+                for (decay, unread) in fading.decay.iter().zip(&fading.unread).take(length) {
+                    if_on += scale * decay;
+                    if_off += scale * decay * fading.acted * unread;
+                }
+            }
             reading.evidence += weight;
             if watch.seen {
-                reading.observed[(start + usize::from(watch.hours)) % WEEK_HOURS] += weight;
-                reading.reads += weight;
+                reading.observed[(start + usize::from(watch.hours)) % WEEK_HOURS] += read;
+                reading.reads += read;
             }
         }
         for (hour, exposure) in run.into_iter().enumerate() {
             reading.exposure[hour % WEEK_HOURS] += exposure;
         }
+        let total: f32 = reading.exposure.iter().sum();
+        if sight.receipts == Receipts::Silent && total > 0.0 {
+            let (if_on, if_off) = (if_on / total, if_off / total);
+            reading.silence = Some(Silence { off: fading.off, if_on, if_off });
+        }
         for sign in &sight.signs {
-            let weight = recency(sign.days);
+            let weight = memory.signs * recency(sign.days);
             reading.observed[usize::from(sign.hour)] += weight;
             reading.signs += weight;
             reading.evidence += weight;
         }
         reading
+    }
+}
+
+/// For each watch, how many messages waited in each of its hours, itself among them.
+fn waiting(watches: &[Watch]) -> Vec<[u8; AGE_MAX]> {
+    let last = |watch: &Watch| watch.begin + i32::from(watch.hours) - i32::from(!watch.seen);
+    let mut waiting = vec![[1; AGE_MAX]; watches.len()];
+    let mut count = |one: usize, from: i32, to: i32| {
+        for hour in from..=to {
+            let n: &mut u8 = &mut waiting[one][(hour - watches[one].begin) as usize];
+            *n = n.saturating_add(1);
+        }
+    };
+    for (index, watch) in watches.iter().enumerate() {
+        // watches begin about in order; deliveries that were days late are not looked for
+        let near = watches[..index].iter().enumerate().rev();
+        for (other, earlier) in near.take_while(|(_, w)| w.begin + AGE_MAX as i32 > watch.begin) {
+            let (from, to) = (watch.begin.max(earlier.begin), last(watch).min(last(earlier)));
+            count(index, from, to);
+            count(other, from, to);
+        }
+    }
+    waiting
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn watch(begin: i32, hours: u8, seen: bool) -> Watch {
+        let start = begin.rem_euclid(168) as u8;
+        Watch { begin, start, hours, seen, acted: false, content: None, days: 0.0 }
+    }
+
+    #[test]
+    fn hours_in_which_two_messages_wait_can_count_once() {
+        let watches = [watch(100, 5, true), watch(103, 2, true), watch(400, 3, false)];
+        let counted = waiting(&watches);
+        assert_eq!(counted[0][..7], [1, 1, 1, 2, 2, 2, 1]);
+        assert_eq!(counted[1][..4], [2, 2, 2, 1]);
+        assert_eq!(counted[2][..4], [1, 1, 1, 1]);
+        let sight = Sight { watches: watches.to_vec(), signs: vec![], receipts: Receipts::On };
+        let read = |shared: f32| {
+            let memory = Memory { half_life: 1e9, signs: 1.0, shared };
+            Reading::new(&sight, &Fading::default(), memory, |_| 1.0)
+        };
+        assert!((read(0.0).reads - 2.0).abs() < 1e-6 && (read(1.0).reads - 1.0).abs() < 1e-6);
+        assert!(read(1.0).exposure.iter().sum::<f32>() < read(0.0).exposure.iter().sum::<f32>());
     }
 }

@@ -334,6 +334,16 @@ impl Responses {
         (self.stacks[3].content_weight() * effect) as f32
     }
 
+    /// What a message that is no marketing adds to the log-odds of each answer.
+    pub(super) fn utility(&self) -> Answers<f32> {
+        let added = |goal: usize| -self.stacks[goal].marketing_weight() as f32;
+        Answers { click: added(0), reply: added(1), convert: added(2) }
+    }
+
+    pub(super) fn utility_opt_out(&self) -> f32 {
+        -self.stacks[3].marketing_weight() as f32
+    }
+
     pub(super) fn delays(&self) -> Answers<Vec<f32>> {
         let [click, reply, convert] = self.delays.clone();
         Answers { click, reply, convert }

@@ -36,10 +36,20 @@ impl Split {
         Self { older, newer, contents: model.contents.list().len() }
     }
 
+    /// Whether there is anything by which two settings could be told apart: what a sign counts for
+    /// is relative to messages, and only messages wait together.
+    fn tells(&self, one: &Hyper, other: &Hyper) -> bool {
+        let any = |of: fn(&Sight) -> bool| self.older.iter().any(of);
+        let messages = any(|sight| sight.watches.len() > 1);
+        let alike = |a: f32, b: f32| a.to_bits() == b.to_bits();
+        (alike(one.signs, other.signs) || messages && any(|sight| !sight.signs.is_empty()))
+            && (alike(one.shared, other.shared) || messages)
+    }
+
     fn scores(&self, parts: &Parts, hyper: &Hyper, settings: &Settings) -> Vec<Score> {
         let pairs: Vec<(&Sight, &Sight)> = self.older.iter().zip(&self.newer).collect();
         map(&pairs, settings.threads, |(older, newer)| {
-            let known = parts.meet(older, hyper.half_life, parts.chronotypes.share());
+            let known = parts.meet(older, hyper.memory(), parts.chronotypes.share());
             score(&known.habit, newer, &parts.fading, |content| known.tastes.factor(content))
         })
     }
@@ -63,7 +73,7 @@ impl Split {
             for value in *values {
                 let mut next = hyper;
                 knob(&mut next, *value);
-                if next == hyper {
+                if next == hyper || !self.tells(&next, &hyper) {
                     continue;
                 }
                 let next_parts = if next.same_classes(&hyper) {

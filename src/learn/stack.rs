@@ -61,6 +61,11 @@ impl Stack {
         self.weights[1]
     }
 
+    /// What marketing adds to the log-odds.
+    pub(super) fn marketing_weight(&self) -> f64 {
+        self.weights[4]
+    }
+
     pub(super) fn is_finite(&self) -> bool {
         let points = self.calibration.0.iter().flat_map(|(x, y)| [*x, *y]);
         self.weights.iter().chain([&self.intercept]).all(|w| w.is_finite())

@@ -6,6 +6,7 @@
 pub mod campaign;
 pub mod consent;
 pub mod content;
+mod curve;
 pub mod delivery;
 pub mod frequency;
 pub mod ids;

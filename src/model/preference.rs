@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use rand::Rng;
 
-use super::content::{Content, Goal};
+use super::content::{Category, Content, Goal};
+pub use super::curve::Curve;
 use super::saturate::at_least_one;
 
 /// Hours of the local week; hour 0 is Monday 00:00–01:00 on the person's own clock.
@@ -34,6 +35,10 @@ pub struct Population {
     pub answers: Answers<Curve>,
     /// From computed to calibrated chance of an opt-out.
     pub opt_out: Curve,
+    /// Added to the log-odds of each answer where a message is no marketing.
+    pub utility: Answers<f32>,
+    /// Added to the log-odds of an opt-out where a message is no marketing.
+    pub utility_opt_out: f32,
     /// Names of the chronotypes.
     pub chronotypes: Vec<String>,
 }
@@ -75,27 +80,6 @@ impl<T> Answers<T> {
             Goal::Reply => Some(&self.reply),
             Goal::Convert => Some(&self.convert),
         }
-    }
-}
-
-/// A non-decreasing function given by points, straight between them; no points: the identity.
-#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct Curve(pub Vec<(f32, f32)>);
-
-impl Curve {
-    /// Its value; beyond the ends it goes on as a constant ratio to its argument.
-    pub fn at(&self, x: f32) -> f32 {
-        let (Some(first), Some(last)) = (self.0.first(), self.0.last()) else { return x };
-        let y = if x <= first.0 {
-            first.1 * x / first.0
-        } else if x >= last.0 {
-            last.1 + (1.0 - last.1) * (x - last.0) / (1.0 - last.0).max(f32::EPSILON)
-        } else {
-            let next = self.0.partition_point(|(at, _)| *at <= x);
-            let ((x0, y0), (x1, y1)) = (self.0[next - 1], self.0[next]);
-            y0 + (y1 - y0) * (x - x0) / (x1 - x0)
-        };
-        y.clamp(0.0, 1.0)
     }
 }
 
@@ -219,6 +203,19 @@ impl Preference {
         let mean =
             tastes.iter().map(|(taste, _)| chance(*taste)).sum::<f32>() / tastes.len() as f32;
         chance(taste) / mean.max(f32::MIN_POSITIVE)
+    }
+
+    /// What the person does with messages of a category; without this, marketing is meant.
+    #[must_use]
+    pub fn in_category(mut self, category: Category) -> Self {
+        if category == Category::Utility {
+            let added = self.population.utility;
+            self.person.answers.click += added.click;
+            self.person.answers.reply += added.reply;
+            self.person.answers.convert += added.convert;
+            self.person.opt_out += self.population.utility_opt_out;
+        }
+        self
     }
 
     /// Posterior mean of the chance that `goal` is reached within `within`, of a message with this
@@ -484,14 +481,5 @@ mod tests {
             (0..4000).map(|_| f64::from(person.draw(&mut random).person.level)).collect();
         let mean = draws.iter().sum::<f64>() / 4000.0;
         assert!((mean - 0.1).abs() < 0.004, "{mean}");
-    }
-
-    #[test]
-    fn a_curve_is_followed_between_its_points() {
-        let curve = Curve(vec![(0.1, 0.2), (0.3, 0.4)]);
-        assert!((curve.at(0.2) - 0.3).abs() < 1e-6 && (curve.at(0.05) - 0.1).abs() < 1e-6);
-        assert!(
-            (curve.at(1.0) - 1.0).abs() < 1e-6 && (Curve::default().at(0.7) - 0.7).abs() < 1e-9
-        );
     }
 }

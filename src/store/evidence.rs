@@ -103,7 +103,7 @@ impl Tx {
         .doing("add contents")
     }
 
-    /// Writes people's packed evidence.
+    /// Writes people's packed evidence; whoever was forgotten meanwhile is left out.
     pub async fn put_evidence(&mut self, rows: &[(RecipientId, &[u8])]) -> Result<(), StoreError> {
         for chunk in rows.chunks(ROWS_PER_STATEMENT) {
             within!(self, |db| {
@@ -112,7 +112,19 @@ impl Tx {
                     row.push_bind(id.0).push_bind(*packed);
                 });
                 query.push(" ON CONFLICT (recipient) DO UPDATE SET packed = excluded.packed");
-                query.build().execute(db).await.map(drop)
+                query.build().execute(&mut *db).await.doing("write evidence")?;
+                let mut query = QueryBuilder::new("DELETE FROM evidence WHERE recipient IN (");
+                let mut list = query.separated(", ");
+                for (id, _) in chunk {
+                    list.push_bind(id.0);
+                }
+                query.push(") AND recipient NOT IN (SELECT id FROM recipient WHERE id IN (");
+                let mut list = query.separated(", ");
+                for (id, _) in chunk {
+                    list.push_bind(id.0);
+                }
+                query.push("))");
+                query.build().execute(&mut *db).await.map(drop)
             })
             .doing("write evidence")?;
         }

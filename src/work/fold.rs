@@ -20,7 +20,7 @@ use crate::model::time::Instant;
 use crate::store::{ObservedRow, Second, Store, StoreError};
 
 /// What clocks may differ by and transactions may take.
-const OVERLAP: TimeDelta = TimeDelta::minutes(1);
+const OVERLAP: TimeDelta = TimeDelta::minutes(5);
 /// The name of the mark of progress.
 const FOLDED: &str = "evidence_folded";
 /// Observations that are held before they are folded.

@@ -10,6 +10,7 @@ use std::collections::{HashMap, HashSet};
 use tokio::sync::mpsc;
 
 use super::Ctx;
+use crate::clock::Clock;
 use crate::files::{
     Activity, ActivityRow, FileError, HistoryFile, Input, MessageRow, Messages, Numbered,
     RecipientRow, Recipients, RowError, Rows,
@@ -146,7 +147,7 @@ async fn run<F: Load>(
     let (sender, mut chunks) = mpsc::channel::<Parsed<F::Row>>(CHUNKS_AHEAD);
     let parser = tokio::task::spawn_blocking(move || parse::<F>(input, now, &sender));
     let mut kept = Kept { line: 1, ..Kept::default() };
-    let mut loader = Loader::open(&ctx.store, now).await.map_err(|cause| kept.stopped(cause))?;
+    let mut loader = Loader::open(ctx).await.map_err(|cause| kept.stopped(cause))?;
     let (mut imported, mut line, mut open) = (Imported::default(), 1, None);
     while let Some(chunk) = chunks.recv().await {
         line = chunk.last().map_or(line, |(line, _)| *line);
@@ -238,6 +239,9 @@ trait Load: HistoryFile {
 }
 
 struct Loader {
+    clock: Clock,
+    /// When the chunk at hand is written: learning looks for rows by the time of their writing, and
+    /// a long import must not stamp its last rows with its beginning.
     now: Instant,
     /// Absent while nobody was ever forgotten.
     forgotten: Option<Forgotten>,
@@ -246,10 +250,12 @@ struct Loader {
 }
 
 impl Loader {
-    async fn open(store: &Store, now: Instant) -> Result<Self, StoreError> {
+    async fn open(ctx: &Ctx) -> Result<Self, StoreError> {
+        let (store, clock) = (&ctx.store, ctx.clock.clone());
         let any = store.any_forgotten().await?;
         let forgotten = if any { Some(store.forgotten_key().await?) } else { None };
-        Ok(Self { now, forgotten, store: store.clone(), known: HashMap::new() })
+        let now = clock.now();
+        Ok(Self { clock, now, forgotten, store: store.clone(), known: HashMap::new() })
     }
 
     async fn load<F: Load>(
@@ -259,6 +265,7 @@ impl Loader {
         imported: &mut Imported,
     ) -> Result<(), StoreError> {
         imported.rows += chunk.len() as u64;
+        self.now = self.clock.now();
         let mut rows = Vec::with_capacity(chunk.len());
         for (line, row) in chunk {
             match row {

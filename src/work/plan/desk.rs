@@ -235,7 +235,9 @@ impl Desk {
 
     /// The habits that a campaign's plan goes by.
     fn judged(&self, campaign: &Campaign, index: usize) -> Preference {
-        let Some(judge) = &self.judge else { return self.preference(index) };
+        let Some(judge) = &self.judge else {
+            return self.preference(index).in_category(campaign.category);
+        };
         let subject = self.people.subject(index, self.config.time_zone);
         judge.preference(campaign, &self.people.recipients[index], &subject)
     }
