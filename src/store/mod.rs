@@ -21,6 +21,7 @@ mod recipients;
 mod sent;
 mod standing;
 mod taken;
+mod track;
 mod workspace;
 
 use std::collections::HashMap;
@@ -53,6 +54,7 @@ pub use observed::{ObservedRow, Second};
 pub use recipients::AddedRecipient;
 pub use standing::{ExportRow, StateCount};
 pub use taken::SlotCount;
+pub use track::Track;
 pub use workspace::Forgotten;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();

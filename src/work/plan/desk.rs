@@ -8,6 +8,7 @@ use chrono_tz::Tz;
 
 use super::PlanError;
 use super::draft::Draft;
+use super::record::Record;
 use super::taken::{self, Load, bookings, is_forbidden};
 use super::{Ctx, Extent};
 use crate::calendar::infer::{Inferred, dialling_country, infer};
@@ -54,6 +55,8 @@ pub struct Desk {
 struct Job {
     row: CampaignRow,
     extent: Extent,
+    /// How right forecasts were of campaigns with its goal.
+    record: Record,
     /// Whom to decide about, by index in `people`.
     chosen: Vec<usize>,
     again: Vec<Option<Again>>,
@@ -80,8 +83,9 @@ impl Desk {
         let mut desk = Self::empty(ctx, people).await?;
         for (row, extent, found) in known {
             let waits = taken::waits(ctx, &row.campaign).await?;
+            let record = Record::read(ctx, &row.campaign).await?;
             let job = desk.job(row, &found, extent, waits);
-            desk.jobs.push(job);
+            desk.jobs.push(Job { record, ..job });
         }
         desk.read_taken(ctx).await?;
         Ok(desk)
@@ -102,6 +106,7 @@ impl Desk {
         desk.jobs.push(Job {
             row,
             extent: Extent::Everybody,
+            record: Record::default(),
             chosen: (0..desk.people.recipients.len()).collect(),
             again: vec![None; desk.people.recipients.len()],
             booked: Vec::new(),
@@ -187,7 +192,8 @@ impl Desk {
         let mut booked = bookings(stay, self.config.slot_length, load);
         booked.extend_from_slice(&found.booked);
         drop(audience);
-        Job { row, extent, chosen, again, booked, waits }
+        let record = Record::default();
+        Job { row, extent, record, chosen, again, booked, waits }
     }
 
     /// What a message that stays is expected to bring and cost.
@@ -324,6 +330,7 @@ impl Desk {
                     row: job.row.clone(),
                     chosen: job.chosen.clone(),
                     extent: job.extent,
+                    record: job.record,
                     zones: job.chosen.iter().map(|index| self.zone(*index)).collect(),
                     plan,
                     length: self.config.slot_length,

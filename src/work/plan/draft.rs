@@ -7,12 +7,13 @@ use chrono_tz::Tz;
 use serde::Serialize;
 
 use super::Extent;
+use super::record::Record;
 use crate::calendar::zone;
 use crate::model::delivery::Delivery;
 use crate::model::ids::Name;
 use crate::model::slot::SlotLength;
 use crate::model::time::Instant;
-use crate::plan::{Plan, Range};
+use crate::plan::Plan;
 use crate::store::{CampaignRow, PlanSlotRow, StoreError};
 use crate::work::Ctx;
 
@@ -31,6 +32,8 @@ pub struct Draft {
     pub zones: Vec<Tz>,
     /// Whether it decides about everybody.
     pub extent: Extent,
+    /// How right forecasts were.
+    pub record: Record,
     /// Of its slots.
     pub length: SlotLength,
     /// Of what it spends, where prices are known.
@@ -84,9 +87,9 @@ impl Draft {
             value: certificate.value,
             bound: certificate.bound,
             gap: certificate.gap(),
-            expected: forecast.engaged.into(),
-            personalized: forecast.personalized.into(),
-            at_control_time: forecast.at_control_time.into(),
+            expected: self.record.chosen(forecast.engaged),
+            personalized: self.record.chosen(forecast.personalized),
+            at_control_time: self.record.others(forecast.at_control_time),
             replies: self.row.campaign.capacity.chats.as_ref().map(|_| forecast.replies),
             spend: self.currency.as_ref().map(|currency| Spend {
                 amount: forecast.spend,
@@ -190,12 +193,6 @@ pub struct Expected {
     pub low: f64,
     /// The upper bound.
     pub high: f64,
-}
-
-impl From<Range> for Expected {
-    fn from(range: Range) -> Self {
-        Self { mean: range.mean, low: range.low, high: range.high }
-    }
 }
 
 /// A delivery's local time, as exports show it.

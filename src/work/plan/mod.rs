@@ -4,6 +4,7 @@
 //! - [`desk`]: reads what plans are made of, and asks the planner
 //! - [`taken`]: what is taken already of slots, of people's patience and of a provider's
 //! - [`draft`]: a plan as it is stored, and in figures
+//! - `record`: how right forecasts were, for the next one
 //!
 //! One node plans at a time, by a lease. What is claimed, sent or ended is kept and counts against
 //! the limits. A plan is drafted from what is read and stored afterwards; a row that was claimed
@@ -11,6 +12,7 @@
 
 pub mod desk;
 pub mod draft;
+mod record;
 pub mod taken;
 
 use std::collections::BTreeMap;

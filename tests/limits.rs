@@ -1,0 +1,409 @@
+//! Limits end to end: from settings, campaign files and what is stored to what is planned and sent.
+
+mod planning;
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use opportune::calendar::rules::Rules;
+use opportune::clock::Clock;
+use opportune::config::{Config, EXAMPLE};
+use opportune::model::consent::{ConsentChange, ConsentEntry};
+use opportune::model::delivery::Reason;
+use opportune::model::ids::RecipientId;
+use opportune::model::recipient::{Profile, Zone};
+use opportune::provider;
+use opportune::replay::drive;
+use opportune::store::{CampaignRow, Store};
+use opportune::work::campaigns::Wish;
+use opportune::work::{Ctx, campaigns, new_node, plan};
+use planning::exact;
+use support::{Workspace, on_both};
+
+const PEOPLE: usize = 60;
+
+/// People with consent in three zones, at a virtual clock that shows 1 March 2026, 00:00 UTC.
+async fn ctx(store: Store, settings: &str) -> Ctx {
+    let config = Config::parse(&format!("{EXAMPLE}\n{settings}"), Path::new("opportune.toml"));
+    let config = config.unwrap();
+    let now: DateTime<Utc> = "2026-03-01T00:00:00Z".parse().unwrap();
+    let ctx = Ctx {
+        store,
+        clock: Clock::starting_at(now),
+        providers: Arc::new(provider::from_config(&config.providers, &config.outbound).unwrap()),
+        config: Arc::new(config),
+        rules: Arc::new(Rules::built_in()),
+        node: new_node(),
+        judge: None,
+    };
+    let zones = [chrono_tz::Tz::UTC, chrono_tz::Asia::Kolkata, chrono_tz::America::Sao_Paulo];
+    let row = |n: usize| {
+        let profile = Profile {
+            address: Some(format!("+55119{n:08}").parse().unwrap()),
+            zone: Some(Zone { tz: zones[n % zones.len()], inferred: false }),
+            ..Profile::default()
+        };
+        (format!("r{n:04}").parse().unwrap(), profile)
+    };
+    let rows: Vec<_> = (0..PEOPLE).map(row).collect();
+    let mut tx = ctx.store.begin().await.unwrap();
+    let added = tx.put_recipients(&rows).await.unwrap();
+    let entry = ConsentEntry {
+        change: ConsentChange::Granted,
+        at: now,
+        source: "test".to_owned(),
+        evidence: String::new(),
+        recorded_at: now,
+    };
+    let entries: Vec<_> = added.iter().map(|(id, _)| (*id, entry.clone())).collect();
+    tx.append_consent(&entries).await.unwrap();
+    tx.commit().await.unwrap();
+    ctx
+}
+
+async fn submit(ctx: &Ctx, name: &str, days: (u32, u32), more: &str) -> CampaignRow {
+    let source = format!(
+        "name = \"{name}\"\nprovider = \"simulated\"\n[window]\nstart = 2026-03-{:02}T08:00:00\n\
+         end = 2026-03-{:02}T20:00:00\n[[variant]]\nname = \"words\"\nmedia = \"text\"\n{more}",
+        days.0, days.1
+    );
+    campaigns::submit(ctx, &source, "test").await.unwrap();
+    ctx.store.campaign(&name.parse().unwrap()).await.unwrap().unwrap()
+}
+
+/// When each person was sent what came through.
+async fn sent(ctx: &Ctx) -> BTreeMap<RecipientId, Vec<DateTime<Utc>>> {
+    let mut all = BTreeMap::new();
+    for person in ctx.store.recipients_after(RecipientId(0), 10_000).await.unwrap() {
+        let messages = ctx.store.messages_of(person.id).await.unwrap();
+        // what the channel gave up on was not received
+        let received = messages.iter().filter(|m| m.message.response.failed_at.is_none());
+        let mut times: Vec<_> = received.map(|m| m.message.sent_at).collect();
+        times.sort();
+        all.insert(person.id, times);
+    }
+    all
+}
+
+#[tokio::test]
+async fn caps_hold_across_campaigns_that_are_submitted_one_after_another() {
+    on_both(async |store| {
+        let settings = "[frequency]\nper_day = 1\n[frequency.marketing]\nper_week = 2\n";
+        let ctx = ctx(store, settings).await;
+        submit(&ctx, "first", (2, 8), "").await;
+        drive(&ctx, "2026-03-04T00:00:00Z".parse().unwrap(), |_| {}).await.unwrap();
+        submit(&ctx, "second", (2, 8), "").await;
+        submit(&ctx, "third", (2, 8), "[frequency]\nleast_distance = \"72h\"\n").await;
+        drive(&ctx, "2026-03-10T00:00:00Z".parse().unwrap(), |_| {}).await.unwrap();
+        let all = sent(&ctx).await;
+        let close = |pair: &[DateTime<Utc>]| pair[1] - pair[0] < TimeDelta::days(1);
+        for (person, times) in &all {
+            assert!(times.len() <= 2, "{person} was written to {times:?}, more than twice a week");
+            assert!(!times.windows(2).any(close), "{person} was written to twice a day: {times:?}");
+        }
+        assert!(all.values().filter(|times| times.len() == 2).count() > PEOPLE / 2);
+        let row = ctx.store.campaign(&"third".parse().unwrap()).await.unwrap().unwrap();
+        let states = ctx.store.state_counts(row.id).await.unwrap();
+        assert!(states.iter().any(|count| count.reason == Reason::FrequencyCap), "{states:?}");
+        assert_eq!(states.iter().map(|count| count.people).sum::<u64>(), PEOPLE as u64);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_was_written_to_is_over_the_cap_until_the_span_is_over() {
+    on_both(async |store| {
+        let ctx = ctx(store, "[frequency]\nleast_distance = \"30h\"\n").await;
+        submit(&ctx, "first", (2, 2), "").await;
+        drive(&ctx, "2026-03-03T08:00:00Z".parse().unwrap(), |_| {}).await.unwrap();
+        let row = submit(&ctx, "second", (3, 9), "").await;
+        let times = sent(&ctx).await;
+        let people: Vec<RecipientId> = times.keys().copied().collect();
+        let over = plan::taken::over_cap(&ctx, (row.id, &row.campaign), &people).await.unwrap();
+        let now = ctx.clock.now();
+        for (person, times) in times {
+            let free = times.last().map(|at| *at + TimeDelta::hours(30)).filter(|at| *at > now);
+            assert_eq!(over.get(&person), free.as_ref(), "{person}");
+        }
+        assert!(!over.is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_night_s_absence_leads_to_a_new_plan_and_no_burst() {
+    on_both(async |store| {
+        let ctx = ctx(store, "").await;
+        let row = submit(&ctx, "sale", (2, 4), "[capacity]\nper_hour = 3\n").await;
+        drive(&ctx, "2026-03-02T10:00:00Z".parse().unwrap(), |_| {}).await.unwrap();
+        // nobody is at work from ten until the next morning
+        let back: DateTime<Utc> = "2026-03-03T08:00:30Z".parse().unwrap();
+        ctx.clock.advance_to(back);
+        let due = ctx.store.due_count(row.id, back).await.unwrap();
+        assert!(due > 10, "only {due} fell due meanwhile");
+        drive(&ctx, "2026-03-06T00:00:00Z".parse().unwrap(), |_| {}).await.unwrap();
+        let mut hours: BTreeMap<i64, u32> = BTreeMap::new();
+        for at in sent(&ctx).await.values().flatten() {
+            *hours.entry(at.timestamp() / 3600).or_default() += 1;
+        }
+        assert!(hours.values().all(|sum| *sum <= 3), "a burst: {hours:?}");
+        assert!(hours.values().sum::<u32>() as usize > PEOPLE * 9 / 10, "{hours:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_resumed_campaign_does_not_send_at_once_what_fell_due_while_it_stood() {
+    on_both(async |store| {
+        let ctx = ctx(store, "").await;
+        let row = submit(&ctx, "sale", (2, 4), "[capacity]\nper_hour = 3\n").await;
+        drive(&ctx, "2026-03-02T10:00:00Z".parse().unwrap(), |_| {}).await.unwrap();
+        assert!(campaigns::change(&ctx, &row, Wish::Pause, "test").await.unwrap());
+        ctx.clock.advance_to("2026-03-02T10:14:00Z".parse().unwrap());
+        drive(&ctx, "2026-03-02T15:30:00Z".parse().unwrap(), |_| {}).await.unwrap();
+        let row = ctx.store.campaign(&row.campaign.name).await.unwrap().unwrap();
+        assert!(campaigns::change(&ctx, &row, Wish::Resume, "test").await.unwrap());
+        drive(&ctx, "2026-03-06T00:00:00Z".parse().unwrap(), |_| {}).await.unwrap();
+        let mut hours: BTreeMap<i64, u32> = BTreeMap::new();
+        for at in sent(&ctx).await.values().flatten() {
+            *hours.entry(at.timestamp() / 3600).or_default() += 1;
+        }
+        assert!(hours.values().all(|sum| *sum <= 3), "a burst: {hours:?}");
+        assert!(hours.values().sum::<u32>() as usize > PEOPLE * 9 / 10, "{hours:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn campaigns_share_the_portfolio_s_moving_day_with_what_was_sent_before() {
+    on_both(async |store| {
+        let settings = "[provider.simulated.limits]\nunique_per_day = 8\n";
+        let ctx = ctx(store, settings).await;
+        submit(&ctx, "first", (2, 6), "").await;
+        drive(&ctx, "2026-03-03T12:00:00Z".parse().unwrap(), |_| {}).await.unwrap();
+        submit(&ctx, "second", (3, 9), "").await;
+        drive(&ctx, "2026-03-11T00:00:00Z".parse().unwrap(), |_| {}).await.unwrap();
+        let mut times: Vec<_> = sent(&ctx).await.into_values().flatten().collect();
+        times.sort();
+        assert!(times.len() > 40, "only {} were sent", times.len());
+        for at in &times {
+            // the hour that the last of them shares with the window's end is another's
+            let within = |other: &&DateTime<Utc>| **other - *at < TimeDelta::hours(23);
+            let count = times.iter().filter(|other| *other >= at).filter(within).count();
+            assert!(count <= 8, "{count} people in a day from {at}");
+        }
+    })
+    .await;
+}
+
+/// A workspace with people who read at hours of their own, and what was learned of them.
+fn learned() -> Workspace {
+    let workspace = Workspace::new();
+    let now = Clock::system().now();
+    let mut recipients = String::from("recipient,address,time_zone,country,opted_in_at\n");
+    let mut messages = String::from("message,recipient,media,sent_at,delivered_at,read_at\n");
+    for person in 0..90_i64 {
+        let (zone, country, dial) =
+            [("UTC", "GB", "44"), ("Asia/Kolkata", "IN", "91")][(person % 2) as usize];
+        recipients.push_str(&format!(
+            "p{person},+{dial}70{person:08},{zone},{country},2025-01-01T00:00:00Z\n"
+        ));
+        for number in 0..10_i64 {
+            let sent = now - TimeDelta::hours(60 + 31 * number + person % 7);
+            let sent = sent.format("%Y-%m-%dT%H:00:00Z").to_string();
+            let at: DateTime<Utc> = sent.parse().unwrap();
+            let wait = TimeDelta::minutes(7 + (person * 37 + number * 11) % 400);
+            let read =
+                if (person + number) % 3 == 0 { String::new() } else { (at + wait).to_rfc3339() };
+            let media = ["text", "image"][(number % 2) as usize];
+            messages
+                .push_str(&format!("m{person}-{number},p{person},{media},{sent},{sent},{read}\n"));
+        }
+    }
+    workspace.write("recipients.csv", &recipients);
+    workspace.write("messages.csv", &messages);
+    workspace.ok(&["import", "recipients", "recipients.csv"]);
+    workspace.ok(&["import", "messages", "messages.csv"]);
+    workspace.ok(&["learn"]);
+    workspace
+}
+
+/// A campaign of the next days, so that what was sent lately is near.
+fn campaign(name: &str, provider: &str, more: &str) -> String {
+    let day = |days| (Clock::system().now() + TimeDelta::days(days)).format("%Y-%m-%d").to_string();
+    format!(
+        "name = \"{name}\"\nprovider = \"{provider}\"\n[window]\nstart = {}T09:00:00\n\
+         end = {}T20:00:00\n[[variant]]\nname = \"words\"\nmedia = \"text\"\n\
+         [[variant]]\nname = \"photo\"\nmedia = \"image\"\n{more}",
+        day(2),
+        day(4)
+    )
+}
+
+fn rows(workspace: &Workspace, file: &str) -> Vec<BTreeMap<String, String>> {
+    let mut reader = csv::Reader::from_path(workspace.path(file)).unwrap();
+    reader.deserialize().map(Result::unwrap).collect()
+}
+
+#[test]
+fn an_outsider_recomputes_value_and_optimum_from_what_a_plan_writes() {
+    let workspace = learned();
+    workspace.write("c.toml", &campaign("sale", "simulated", "[capacity]\nper_hour = 1\n"));
+    workspace.ok(&["campaign", "submit", "c.toml"]);
+    let plan = workspace.json(&[
+        "plan",
+        "sale",
+        "--export",
+        "p.csv",
+        "--values",
+        "v.csv",
+        "--capacity",
+        "c.csv",
+    ]);
+    let number = |text: &String| text.parse::<f64>().unwrap();
+    let second = |text: &String| text.parse::<DateTime<Utc>>().unwrap().timestamp();
+    let mut people: BTreeMap<String, usize> = BTreeMap::new();
+    let mut values: BTreeMap<(String, String), f64> = BTreeMap::new();
+    let mut columns = Vec::new();
+    for row in rows(&workspace, "v.csv") {
+        let next = people.len();
+        let person = *people.entry(row["recipient"].clone()).or_insert(next);
+        let value = number(&row["value"]);
+        values.insert((row["recipient"].clone(), row["slot_start"].clone()), value);
+        if value > 0.0 {
+            columns.push((person, second(&row["slot_start"]), value));
+        }
+    }
+    let mut taken: BTreeMap<String, f64> = BTreeMap::new();
+    let mut value = 0.0;
+    for row in rows(&workspace, "p.csv").iter().filter(|row| row["outcome"] == "planned") {
+        *taken.entry(row["slot_start"].clone()).or_default() += 1.0;
+        let listed = values[&(row["recipient"].clone(), row["slot_start"].clone())];
+        assert!((listed - number(&row["value"])).abs() < 1e-6 * listed.abs(), "{row:?}");
+        value += listed;
+    }
+    let mut groups = Vec::new();
+    for row in rows(&workspace, "c.csv") {
+        let room = number(&row["capacity"]) - number(&row["reserved"]);
+        assert!(taken.get(&row["slot_start"]).copied().unwrap_or(0.0) <= room);
+        groups.push((vec![second(&row["slot_start"])], room));
+    }
+    let told = |key: &str| plan[key].as_f64().unwrap();
+    assert!((value - told("value")).abs() < 1e-6 * value, "{value} is told as {}", told("value"));
+    let best = exact::best_value(&columns, &groups);
+    assert!(value >= best * 0.999 && value <= best * (1.0 + 1e-6), "{value} of {best}");
+    assert!(told("bound") >= best * (1.0 - 1e-6) && told("gap") <= 1e-3, "{plan}");
+    assert!(plan["refused"]["no_capacity"].as_u64().unwrap() > 0, "capacity binds nobody");
+}
+
+#[test]
+fn a_budget_is_kept_by_the_prices_of_the_user_s_table() {
+    let workspace = learned();
+    workspace.write(
+        "prices.toml",
+        "currency = \"EUR\"\nas_of = 2026-10-01\nsource = \"our contract\"\n\
+         [[market]]\nname = \"here\"\ncountries = [\"GB\"]\nmarketing = 0.5\nutility = 0.1\n\
+         [other]\nmarketing = 0.2\nutility = 0.1\n",
+    );
+    let simulated = "kind = \"simulated\"\n";
+    let budget = |currency| format!("[budget]\namount = 7.0\ncurrency = \"{currency}\"\n");
+    workspace.write("c.toml", &campaign("sale", "simulated", &budget("EUR")));
+    // the table that comes with the program is in dollars
+    let told = workspace.fails(2, &["campaign", "check", "c.toml"]);
+    assert!(told.contains("budget.currency: EUR is not USD"), "{told}");
+    workspace.set(simulated, &format!("{simulated}prices = \"prices.toml\"\n"));
+    let checked = workspace.json(&["campaign", "check", "c.toml"]);
+    let plan = &checked["plan"];
+    let spend = plan["spend"]["amount"].as_f64().unwrap();
+    assert!(spend > 6.5 && spend <= 7.0 + 1e-9, "{plan}");
+    assert!(plan["refused"]["no_budget"].as_u64().unwrap() > 0, "{plan}");
+    let text = workspace.ok(&["campaign", "check", "c.toml"]);
+    assert!(text.contains("EUR of 7.00") && text.contains("By UTC hour"), "{text}");
+    assert_eq!(workspace.json(&["campaign", "list"]).as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn messages_of_the_past_count_against_caps_and_are_named() {
+    let workspace = learned();
+    workspace.write("c.toml", &campaign("sale", "simulated", ""));
+    let plan = workspace.json(&["campaign", "check", "c.toml"])["plan"].clone();
+    assert_eq!(plan["planned"], 90);
+    workspace.set(
+        "# Prints messages",
+        "[frequency.marketing]\nleast_distance = \"30d\"\n\n# Prints messages",
+    );
+    let plan = workspace.json(&["campaign", "check", "c.toml"])["plan"].clone();
+    assert_eq!(plan["refused"]["frequency_cap"], 90, "{plan}");
+    workspace.ok(&["campaign", "submit", "c.toml"]);
+    workspace.ok(&["plan", "sale"]);
+    let told = workspace.ok(&["explain", "sale", "p3"]);
+    assert!(told.contains("frequency_cap") && told.contains("barred"), "{told}");
+}
+
+#[test]
+fn a_workspace_s_own_rules_bind_and_are_named() {
+    let workspace = learned();
+    workspace.write(
+        "rules.toml",
+        "[[rule]]\nname = \"mornings\"\ncountries = [\"GB\"]\ncategories = [\"marketing\"]\n\
+         channels = [\"simulated\"]\nallowed = [\"Mon-Sun 09:00-10:00\"]\nsource = \"our own\"\n",
+    );
+    workspace.set("# country_rules = \"rules.toml\"", "country_rules = \"rules.toml\"");
+    workspace.write("c.toml", &campaign("sale", "simulated", ""));
+    workspace.ok(&["campaign", "submit", "c.toml"]);
+    workspace.ok(&["plan", "sale", "--export", "p.csv"]);
+    for row in rows(&workspace, "p.csv").iter().filter(|row| row["time_zone"] == "UTC") {
+        let hour = &row["local_time"][11..13];
+        assert!(row["outcome"] == "refused" || hour == "09", "{row:?}");
+    }
+    let named = (0..90).step_by(2).any(|person| {
+        let told = workspace.ok(&["explain", "sale", &format!("p{person}")]);
+        told.contains("Better, but forbidden") && told.contains("country rule mornings (our own)")
+    });
+    assert!(named, "nobody is told of the rule");
+    workspace.write("rules.toml", "[[rule]]\nname = 1\n");
+    let told = workspace.fails(2, &["status"]);
+    assert!(told.contains("country_rules") && told.contains("rules.toml"), "{told}");
+}
+
+#[test]
+fn whatsapp_carries_no_marketing_to_numbers_of_the_united_states() {
+    let workspace = Workspace::new();
+    let settings = std::fs::read_to_string(workspace.path("opportune.toml")).unwrap();
+    let secrets: String = ["token", "app_secret", "verify_token"]
+        .map(|name| format!("{name} = {{ file = \"secret\" }}\n"))
+        .concat();
+    workspace.write("secret", "hush");
+    workspace.write(
+        "opportune.toml",
+        &format!(
+            "{settings}\n[provider.wa]\nkind = \"whatsapp\"\n\
+             base_url = \"http://127.0.0.1:9/v25.0\"\nphone_number_id = \"1\"\n{secrets}"
+        ),
+    );
+    workspace.write(
+        "recipients.csv",
+        "recipient,address,time_zone,opted_in_at\n\
+         texan,+12145550123,America/Chicago,2025-01-01T00:00:00Z\n\
+         canadian,+14165550123,America/Toronto,2025-01-01T00:00:00Z\n",
+    );
+    workspace.ok(&["import", "recipients", "recipients.csv"]);
+    let day = |days| (Clock::system().now() + TimeDelta::days(days)).format("%Y-%m-%d").to_string();
+    for (category, forbidden) in [("marketing", 1), ("utility", 0)] {
+        let campaign = format!(
+            "name = \"sale\"\nprovider = \"wa\"\ncategory = \"{category}\"\n[window]\n\
+             start = {}T09:00:00\nend = {}T20:00:00\n\
+             [[variant]]\nname = \"words\"\nmedia = \"text\"\ntemplate = \"t\"\n",
+            day(2),
+            day(4)
+        );
+        workspace.write("c.toml", &campaign);
+        let plan = workspace.json(&["campaign", "check", "c.toml"])["plan"].clone();
+        assert_eq!(plan["refused"]["provider_forbids"].as_u64().unwrap_or(0), forbidden, "{plan}");
+        assert_eq!(plan["planned"].as_u64().unwrap(), 2 - forbidden, "{plan}");
+        assert_eq!(plan["spend"]["currency"], "USD");
+    }
+}
