@@ -16,7 +16,7 @@ use crate::model::delivery::{Choice, Reason};
 use crate::model::ids::RecipientId;
 use crate::model::recipient::Recipient;
 use crate::model::time::Instant;
-use crate::provider::{Parcel, Provider};
+use crate::provider::{Outcome, Parcel, Provider, Scope};
 use crate::store::{
     Attempt, CampaignRow, CampaignStatus, Claim, DeliveryRow, Settled, Stage, StoreError,
     TemplateRow, Tx,
@@ -327,6 +327,11 @@ impl Batch<'_> {
         }
         ready.parcel.at = now;
         let outcome = self.provider.deliver(&ready.parcel).await;
+        // what is true for everybody need not be heard by each of them
+        if matches!(outcome, Outcome::Later { whom: Scope::Provider, .. } | Outcome::Stopped { .. })
+        {
+            halted.store(true, Ordering::Relaxed);
+        }
         let Ready { row, choice, person, parcel, .. } = &ready;
         self.check().conclude(row, choice, &person.profile, parcel, outcome)
     }
