@@ -81,7 +81,7 @@ pub(super) fn plan(
         }
     }
     let layout = lay_out(setting, carrier, &cuts, chosen);
-    let sold = sale::hold(setting, &cuts[chosen].parts, &layout, &mut decisions);
+    let sold = sale::hold(setting, &cuts[chosen].parts, &layout, &mut decisions, earlier);
     let campaigns = (candidates.into_iter().zip(decisions).zip(sold.prices))
         .map(|((candidates, decisions), prices)| Decided { candidates, decisions, prices })
         .collect();

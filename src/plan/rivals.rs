@@ -53,6 +53,15 @@ impl Rivals {
         Self { companies, company_of, spans }
     }
 
+    /// Whether a bidder without a seat has a rival with one, to which it gave way.
+    pub(super) fn gave_way(&self, bidder: u32, seats: &[Seat]) -> bool {
+        let company = self.company_of.get(bidder as usize).filter(|company| **company != NOWHERE);
+        company.is_some_and(|company| {
+            let members = &self.companies[*company as usize].members;
+            members.iter().any(|member| seats[*member as usize].place != NOWHERE)
+        })
+    }
+
     /// Whether a bidder may take a place beside what its rivals hold.
     pub(super) fn allow(&self, bidder: u32, place: u32, seats: &[Seat]) -> bool {
         let company = self.company_of.get(bidder as usize).copied().unwrap_or(NOWHERE);

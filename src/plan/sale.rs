@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::arms::{arm_of, mix, share_of};
 use super::assign::{Assignment, assign};
 use super::candidates::{Candidates, Cell, Ground, Standing};
-use super::joint::{Decision, Pick};
+use super::joint::{Decision, Earlier, Pick};
 use super::limits::{Layout, Part};
 use super::market::{Bidder, Group, Market, NOWHERE};
 use super::parts::in_parts;
@@ -34,6 +34,7 @@ pub(super) fn hold(
     parts: &[Part<'_>],
     layout: &Layout,
     decisions: &mut [Vec<Decision>],
+    earlier: &Earlier,
 ) -> Sold {
     let mut hall = Hall::default();
     hall.market.limits.clone_from(&layout.limits);
@@ -41,9 +42,9 @@ pub(super) fn hold(
     for (campaign, part) in parts.iter().enumerate() {
         hall.admit(setting, part, layout, campaign, &mut decisions[campaign]);
     }
-    let rivals = hall.rivals(setting, parts, layout);
+    let rivals = hall.rivals(setting, parts, layout, earlier);
     let assignment = assign(&mut hall.market, &rivals, setting.threads);
-    let picks = hall.picks(setting, parts, layout, &assignment);
+    let picks = hall.picks(setting, parts, layout, &assignment, &rivals);
     let mut value = 0.0;
     for (guest, pick) in hall.guests.iter().zip(picks) {
         if let Ok(pick) = &pick {
@@ -175,7 +176,13 @@ impl Hall {
     }
 
     /// People who bid in more than one campaign, where caps bind them.
-    fn rivals(&self, setting: &Setting<'_>, parts: &[Part<'_>], layout: &Layout) -> Rivals {
+    fn rivals(
+        &self,
+        setting: &Setting<'_>,
+        parts: &[Part<'_>],
+        layout: &Layout,
+        earlier: &Earlier,
+    ) -> Rivals {
         let is_capped = |part: &Part<'_>| part.request.caps(setting).next().is_some();
         if parts.len() < 2 || !parts.iter().any(is_capped) {
             return Rivals::default();
@@ -186,7 +193,10 @@ impl Hall {
             members.entry(person.id).or_default().push(bidder as u32);
         }
         let companies = (members.into_values().filter(|members| members.len() > 1))
-            .map(|members| Company { bounds: self.bounds(setting, parts, &members), members })
+            .map(|members| Company {
+                bounds: self.bounds(setting, parts, &members, earlier),
+                members,
+            })
             .collect();
         let mut spans = vec![(0, 0); layout.places.len()];
         for (part, first) in parts.iter().zip(&layout.first) {
@@ -198,12 +208,19 @@ impl Hall {
         Rivals::of(&self.market, companies, spans)
     }
 
-    fn bounds(&self, setting: &Setting<'_>, parts: &[Part<'_>], members: &[u32]) -> Vec<Bound> {
+    fn bounds(
+        &self,
+        setting: &Setting<'_>,
+        parts: &[Part<'_>],
+        members: &[u32],
+        earlier: &Earlier,
+    ) -> Vec<Bound> {
         let request = |member: &u32| parts[self.guests[*member as usize].campaign as usize].request;
-        let person = self.guests[members[0] as usize].person as usize;
-        let taken = request(&members[0]).people[person].taken;
+        let person = &request(&members[0]).people[self.guests[members[0] as usize].person as usize];
+        let more = earlier.get(&person.id).map_or(&[][..], Vec::as_slice);
         let bound = |cap: &Cap, whose: Option<usize>| {
-            let counted = taken.iter().filter(|taken| cap.counts(taken.category));
+            let taken = person.taken.iter().chain(more);
+            let counted = taken.filter(|taken| cap.counts(taken.category));
             let counts = |member| cap.counts(Some(request(member).campaign.category));
             Bound {
                 most: cap.most as usize,
@@ -230,9 +247,10 @@ impl Hall {
         parts: &[Part<'_>],
         layout: &Layout,
         assignment: &Assignment,
+        rivals: &Rivals,
     ) -> Vec<Result<Pick, Reason>> {
         in_parts(self.guests.len(), setting.threads, |range| {
-            let pick = |index| self.pick(parts, layout, assignment, index);
+            let pick = |index| self.pick(parts, layout, assignment, rivals, index);
             range.map(pick).collect::<Vec<_>>()
         })
         .into_iter()
@@ -245,6 +263,7 @@ impl Hall {
         parts: &[Part<'_>],
         layout: &Layout,
         assignment: &Assignment,
+        rivals: &Rivals,
         index: usize,
     ) -> Result<Pick, Reason> {
         let (guest, bidder) = (&self.guests[index], &self.market.bidders[index]);
@@ -254,7 +273,11 @@ impl Hall {
         let seat = assignment.seats[index];
         if seat.place == NOWHERE {
             let priced = group.paid.is_some_and(|limit| assignment.prices[limit as usize] > 0.0);
-            return Err(if priced { Reason::NoBudget } else { Reason::NoCapacity });
+            return Err(match () {
+                () if priced => Reason::NoBudget,
+                () if rivals.gave_way(index as u32, &assignment.seats) => Reason::FrequencyCap,
+                () => Reason::NoCapacity,
+            });
         }
         let cell = group.cell_of[seat.place as usize] as usize;
         let at = bidder.values + seat.plane as usize * group.cells() + cell;

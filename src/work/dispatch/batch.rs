@@ -88,14 +88,19 @@ impl Batch<'_> {
         if opened.claimed == 0 {
             return Ok(Report::default());
         }
-        if let Err(error) = self.add_media(&mut opened.ready).await {
+        let mut done = Vec::new();
+        let prepared = async {
+            self.part_with_capped(&mut opened.ready, &mut done).await?;
+            self.add_media(&mut opened.ready).await
+        };
+        if let Err(error) = prepared.await {
             let back = |ready: &Ready| Done::plain(ready.person.id, given_back(&ready.choice));
-            let back: Vec<Done> = opened.ready.iter().map(back).collect();
-            self.settle_surely(&claim, &back).await?;
+            done.extend(opened.ready.iter().map(back));
+            self.settle_surely(&claim, &done).await?;
             return Err(error);
         }
         let more = opened.claimed == limit;
-        let done = self.call_all(&claim, opened.ready).await;
+        done.extend(self.call_all(&claim, opened.ready).await);
         let sent = self.settle_surely(&claim, &done).await?;
         Ok(Report { done: sent, more, not_before: None })
     }
@@ -264,6 +269,24 @@ impl Batch<'_> {
         for (row, _) in known.into_values().filter(|(_, changed)| *changed) {
             tx.put_template(name, &row).await?;
         }
+        Ok(())
+    }
+
+    /// Takes out those who have been written to too often meanwhile. What other campaigns have
+    /// claimed counts, and this claim is committed: of two at once at least one gives way.
+    async fn part_with_capped(
+        &self,
+        ready: &mut Vec<Ready>,
+        done: &mut Vec<Done>,
+    ) -> Result<(), StoreError> {
+        let ids: Vec<RecipientId> = ready.iter().map(|ready| ready.person.id).collect();
+        let campaign = (self.row.id, &*self.row.campaign);
+        let over = over_cap(self.ctx, campaign, &ids).await?;
+        for (id, again) in &over {
+            let settled = undecided(Reason::MovedLate, Some(*again));
+            done.push(Done::plain(*id, Settled { attempt: Attempt::NotMade, ..settled }));
+        }
+        ready.retain(|ready| !over.contains_key(&ready.person.id));
         Ok(())
     }
 

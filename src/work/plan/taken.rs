@@ -116,11 +116,11 @@ pub async fn over_cap(
     ctx: &Ctx,
     (id, campaign): (i64, &Campaign),
     people: &[RecipientId],
-) -> Result<HashMap<RecipientId, Instant>, StoreError> {
+) -> Result<BTreeMap<RecipientId, Instant>, StoreError> {
     let own = Some(campaign.category);
     let caps = ctx.config.frequency.iter().chain(&campaign.frequency);
     let caps: Vec<Cap> = caps.copied().filter(|cap| cap.counts(own)).collect();
-    let mut over = HashMap::new();
+    let mut over = BTreeMap::new();
     if caps.is_empty() {
         return Ok(over);
     }
