@@ -154,8 +154,8 @@ async fn metrics_have_the_names_and_units_of_prometheus() {
     let (status, text) = listener.call("GET", "/metrics", "", "").await;
     assert_eq!(status, 200);
     for wanted in [
-        "# TYPE opportune_provider_calls counter",
-        "# UNIT opportune_message_lateness_seconds seconds",
+        "# TYPE opportune_webhook_updates counter",
+        "# UNIT opportune_webhook_duration_seconds seconds",
         "opportune_webhook_updates_total{provider=\"shop\",result=\"unknown\"} 1",
         "opportune_webhook_duration_seconds_count 1",
         "opportune_deliveries_due{campaign=\"spring\"} 0",
@@ -178,8 +178,6 @@ async fn bodies_over_the_limit_and_wrong_signatures_are_refused() {
     let large = "x".repeat(3 * 1024 * 1024 + 1);
     assert_eq!(listener.ask(post(large.len(), &large)).await.0, 413);
     assert_eq!(listener.ask(post(2, "{}")).await.0, 401);
-    let headers = format!("GET /healthz HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "y".repeat(100_000));
-    assert!(matches!(listener.ask(headers).await.0, 431 | 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

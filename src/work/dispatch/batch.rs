@@ -16,7 +16,7 @@ use crate::model::delivery::{Choice, Reason};
 use crate::model::ids::RecipientId;
 use crate::model::recipient::Recipient;
 use crate::model::time::Instant;
-use crate::provider::{Parcel, Provider};
+use crate::provider::{Outcome, Parcel, Provider, Scope};
 use crate::store::{
     Attempt, CampaignRow, CampaignStatus, Claim, DeliveryRow, Settled, Stage, StoreError,
     TemplateRow, Tx,
@@ -129,14 +129,8 @@ impl Batch<'_> {
         }
         let ids: Vec<RecipientId> = claimed.iter().map(|row| row.delivery.recipient).collect();
         let mut people = tx.recipients(&ids).await?;
-        let capped = over_cap(self.ctx, (self.row.id, &self.row.campaign), &ids).await?;
         for row in claimed {
             let id = row.delivery.recipient;
-            if let Some(again) = capped.get(&id) {
-                let later = undecided(Reason::MovedThrottled, Some(*again));
-                opened.settled.push((id, Settled { attempt: Attempt::NotMade, ..later }));
-                continue;
-            }
             match self.look(row, people.remove(&id), paused, now) {
                 Ok(ready) => opened.ready.push(ready),
                 Err(settled) => opened.settled.push((id, settled)),
@@ -350,6 +344,11 @@ impl Batch<'_> {
         }
         ready.parcel.at = now;
         let outcome = self.provider.deliver(&ready.parcel).await;
+        // what is true for everybody need not be heard by each of them
+        if matches!(outcome, Outcome::Later { whom: Scope::Provider, .. } | Outcome::Stopped { .. })
+        {
+            halted.store(true, Ordering::Relaxed);
+        }
         let Ready { row, choice, person, parcel, .. } = &ready;
         self.check().conclude(row, choice, &person.profile, parcel, outcome)
     }

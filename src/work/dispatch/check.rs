@@ -82,7 +82,7 @@ impl Check<'_> {
         if now >= closes {
             return Err(settle_as(State::Expired, Some(Reason::WindowOver)));
         }
-        let lateness = now - choice.send_at;
+        let lateness = now - self.moment(choice);
         let late = lateness.to_std().is_ok_and(|lateness| lateness > self.ctx.config.max_lateness)
             || !self.in_its_hour(choice, now);
         let end = now + CALL_MARGIN;
@@ -91,6 +91,11 @@ impl Check<'_> {
             return Err(undecided(Reason::MovedLate, None));
         }
         Ok(())
+    }
+
+    /// The moment that lateness counts from: many short waits do not add up past its slot.
+    fn moment(self, choice: &Choice) -> Instant {
+        choice.send_at.min(choice.slot.end(self.ctx.config.slot_length))
     }
 
     /// Whether a message that leaves at `at` takes the room that was planned for it: where an hour
@@ -109,7 +114,7 @@ impl Check<'_> {
         attempt: Attempt,
     ) -> Settled {
         let zone = profile.zone.map_or(self.ctx.config.time_zone, |zone| zone.tz);
-        let lateness = (until - choice.send_at).to_std().unwrap_or_default();
+        let lateness = (until - self.moment(choice)).to_std().unwrap_or_default();
         let near = lateness <= self.ctx.config.max_lateness
             && self.in_its_hour(choice, until)
             && until < window::span(&self.campaign.window, zone).1;
