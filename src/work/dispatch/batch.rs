@@ -129,14 +129,8 @@ impl Batch<'_> {
         }
         let ids: Vec<RecipientId> = claimed.iter().map(|row| row.delivery.recipient).collect();
         let mut people = tx.recipients(&ids).await?;
-        let capped = over_cap(self.ctx, (self.row.id, &self.row.campaign), &ids).await?;
         for row in claimed {
             let id = row.delivery.recipient;
-            if let Some(again) = capped.get(&id) {
-                let later = undecided(Reason::MovedThrottled, Some(*again));
-                opened.settled.push((id, Settled { attempt: Attempt::NotMade, ..later }));
-                continue;
-            }
             match self.look(row, people.remove(&id), paused, now) {
                 Ok(ready) => opened.ready.push(ready),
                 Err(settled) => opened.settled.push((id, settled)),
