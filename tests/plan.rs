@@ -11,7 +11,7 @@ use opportune::calendar::quiet::Quiet;
 use opportune::calendar::rules::Rules;
 use opportune::calendar::window;
 use opportune::calendar::zone::local;
-use opportune::model::campaign::QuietHours;
+use opportune::model::campaign::{Campaign, QuietHours};
 use opportune::model::content::Category;
 use opportune::model::delivery::{Arm, Reason, State};
 use opportune::model::frequency::{Cap, Taken};
@@ -24,6 +24,43 @@ const EASY: Carrier<'_> =
 
 fn one(setting: &Setting<'_>, carrier: &Carrier<'_>, request: Request<'_>) -> Plan {
     plan(setting, carrier, &[request]).remove(0)
+}
+
+/// A campaign for a crowd, and what it has booked.
+struct Stage {
+    crowd: Crowd,
+    campaign: Campaign,
+    booked: Vec<Booking>,
+    reply_delay: Vec<f32>,
+}
+
+impl Stage {
+    fn of(crowd: Crowd, more: &str) -> Self {
+        let campaign = crowd.campaign(more);
+        Self { crowd, campaign, booked: Vec::new(), reply_delay: Vec::new() }
+    }
+
+    /// Calls `ask` with the request for everybody.
+    fn ask<T>(&self, ask: impl FnOnce(Request<'_>) -> T) -> T {
+        let people = self.crowd.people();
+        let preference = |person: usize| self.crowd.preference(person);
+        ask(Request {
+            campaign: &self.campaign,
+            people: &people,
+            preference: &preference,
+            booked: &self.booked,
+            reply_delay: &self.reply_delay,
+        })
+    }
+
+    /// Plans, and checks everything that must hold of any plan.
+    fn plan(&self, setting: &Setting<'_>, carrier: &Carrier<'_>) -> Plan {
+        self.ask(|request| {
+            let plan = one(setting, carrier, request);
+            check(setting, &request, &plan);
+            plan
+        })
+    }
 }
 
 fn by_slot(plan: &Plan, arm: Option<Arm>) -> BTreeMap<Slot, u32> {
@@ -45,7 +82,7 @@ fn reasons(plan: &Plan) -> BTreeMap<&'static str, usize> {
 const ARMS: &str = "[arms]\npersonalized = 0.7\nexplore = 0.1\ncontrol = 0.1\nholdout = 0.1\n";
 
 /// Checks everything that must hold of any plan.
-fn check(setting: &Setting<'_>, crowd: &Crowd, request: &Request<'_>, plan: &Plan) {
+fn check(setting: &Setting<'_>, request: &Request<'_>, plan: &Plan) {
     let campaign = request.campaign;
     assert_eq!(plan.deliveries.len(), request.people.len());
     for (person, delivery) in request.people.iter().zip(&plan.deliveries) {
@@ -70,7 +107,7 @@ fn check(setting: &Setting<'_>, crowd: &Crowd, request: &Request<'_>, plan: &Pla
         };
         let quiet = Quiet::new(setting.rules, case, campaign.quiet_hours, setting.quiet);
         assert!(quiet.forbids_span(from, to, person.zone).is_none(), "in quiet hours");
-        for cap in setting.caps {
+        for cap in setting.caps.iter().chain(&campaign.frequency) {
             let counts = |t: &&Taken| cap.counts(t.category);
             let mut times: Vec<_> = person.taken.iter().filter(counts).map(|t| t.at).collect();
             if cap.category.is_some_and(|category| category != campaign.category) {
@@ -87,7 +124,6 @@ fn check(setting: &Setting<'_>, crowd: &Crowd, request: &Request<'_>, plan: &Pla
         assert!(delivery.arm != Some(Arm::Personalized) || choice.value > 0.0);
         assert!(choice.propensity.is_none_or(|p| p > 0.0 && p <= 1.0));
         assert!(usize::from(choice.variant_index) < campaign.variants.len());
-        let _ = crowd;
     }
     let planned: u32 = by_slot(plan, None).values().sum();
     assert_eq!(planned, plan.slots.iter().map(|slot| slot.planned).sum::<u32>());
@@ -112,12 +148,11 @@ fn check(setting: &Setting<'_>, crowd: &Crowd, request: &Request<'_>, plan: &Pla
 fn no_plan_breaks_a_rule_and_the_same_input_gives_the_same_plan() {
     let rules = Rules::built_in();
     for seed in 0..24 {
-        let crowd = Crowd::mixed(400, seed);
         let per_hour = [1, 2, 4, 7, 50][seed as usize % 5];
-        let campaign = crowd.campaign(&format!(
+        let text = format!(
             "[capacity]\nper_hour = {per_hour}\n[quiet_hours]\nstart = \"21:30\"\nend = \"08:15\"\n{}",
             if seed % 3 == 0 { "" } else { ARMS }
-        ));
+        );
         let caps = [
             Cap { category: None, span: TimeDelta::hours(24), most: 1 },
             Cap { category: Some(Category::Marketing), span: TimeDelta::days(7), most: 2 },
@@ -130,26 +165,17 @@ fn no_plan_breaks_a_rule_and_the_same_input_gives_the_same_plan() {
             quiet: Some(QuietHours::parse("22:00", "07:00").unwrap()),
             ..setting(&rules)
         };
-        let people = crowd.people();
-        let booked = [Booking {
+        let mut stage = Stage::of(Crowd::mixed(400, seed), &text);
+        stage.booked = vec![Booking {
             slot: Slot::holding(at("2026-12-02T15:00:00Z"), length),
             arm: Arm::Personalized,
             messages: 1,
             replies: 0.0,
             spend: 0.0,
         }];
-        let ask = |person: usize| crowd.preference(person);
-        let request = Request {
-            campaign: &campaign,
-            people: &people,
-            preference: &ask,
-            booked: &booked,
-            reply_delay: &[],
-        };
         let carrier = Carrier { per_second: Some(0.002), unique_per_day: Some(60), ..EASY };
         let carrier = if seed % 2 == 0 { EASY } else { carrier };
-        let plan = one(&setting, &carrier, request);
-        check(&setting, &crowd, &request, &plan);
+        let plan = stage.plan(&setting, &carrier);
         if carrier.unique_per_day.is_some() {
             for first in &plan.slots {
                 let (from, day) = (first.slot.start(length), TimeDelta::hours(24));
@@ -162,7 +188,8 @@ fn no_plan_breaks_a_rule_and_the_same_input_gives_the_same_plan() {
             }
         }
         for threads in [1, 3] {
-            assert!(one(&Setting { threads, ..setting }, &carrier, request) == plan, "seed {seed}");
+            let again = stage.plan(&Setting { threads, ..setting }, &carrier);
+            assert!(again == plan, "seed {seed}");
         }
         let told = reasons(&plan);
         assert!(told.contains_key("no_consent") && told.contains_key("no_address"), "{told:?}");
@@ -172,20 +199,11 @@ fn no_plan_breaks_a_rule_and_the_same_input_gives_the_same_plan() {
 #[test]
 fn one_more_unit_of_capacity_never_lowers_the_value() {
     let rules = Rules::built_in();
-    let crowd = Crowd::mixed(600, 5);
-    let people = crowd.people();
-    let ask = |person: usize| crowd.preference(person);
     let mut last = 0.0;
     for per_hour in 1..9 {
-        let campaign = crowd.campaign(&format!("[capacity]\nper_hour = {per_hour}\n"));
-        let request = Request {
-            campaign: &campaign,
-            people: &people,
-            preference: &ask,
-            booked: &[],
-            reply_delay: &[],
-        };
-        let certificate = one(&setting(&rules), &EASY, request).certificate;
+        let text = format!("[capacity]\nper_hour = {per_hour}\n");
+        let plan = Stage::of(Crowd::mixed(600, 5), &text).plan(&setting(&rules), &EASY);
+        let certificate = plan.certificate;
         let slack = certificate.bound - certificate.value;
         assert!(
             certificate.value >= last - slack,
@@ -201,27 +219,19 @@ fn one_more_unit_of_capacity_never_lowers_the_value() {
 fn expected_replies_stay_within_what_agents_can_answer() {
     let rules = Rules::built_in();
     for (seed, agents) in [(1, 1), (2, 2), (3, 4)] {
-        let crowd = Crowd::mixed(3000, seed);
-        let people = crowd.people();
-        let ask = |person: usize| crowd.preference(person);
-        let campaign = crowd.campaign(&format!(
+        let text = format!(
             "[capacity]\nagents = {agents}\nchats_per_agent = 1\nminutes_per_chat = 20\nagent_hours = [\"Mon-Sat 09:00-18:00\"]\n"
-        ));
+        );
+        let mut stage = Stage::of(Crowd::mixed(3000, seed), &text);
         let delay = [0.75, 0.25];
-        let request = Request {
-            campaign: &campaign,
-            people: &people,
-            preference: &ask,
-            booked: &[],
-            reply_delay: &delay,
-        };
+        stage.reply_delay = delay.to_vec();
         let setting = Setting { seed, ..setting(&rules) };
-        let plan = one(&setting, &EASY, request);
-        check(&setting, &crowd, &request, &plan);
+        let plan = stage.plan(&setting, &EASY);
         let mut hours: BTreeMap<i64, f64> = BTreeMap::new();
         for (person, delivery) in plan.deliveries.iter().enumerate() {
             let Some(choice) = &delivery.choice else { continue };
-            let reply = crowd.reply(person, &campaign, usize::from(choice.variant_index));
+            let variant = usize::from(choice.variant_index);
+            let reply = stage.crowd.reply(person, &stage.campaign, variant);
             for (later, share) in delay.iter().enumerate() {
                 let hour = choice.slot.start(setting.length).timestamp() / 3600 + later as i64;
                 *hours.entry(hour).or_default() += reply * f64::from(*share);
@@ -248,19 +258,9 @@ fn expected_replies_stay_within_what_agents_can_answer() {
 #[test]
 fn the_budget_is_kept_and_goes_to_those_who_gain_most() {
     let rules = Rules::built_in();
-    let crowd = Crowd::mixed(2000, 9);
-    let people = crowd.people();
-    let ask = |person: usize| crowd.preference(person);
-    let campaign = crowd.campaign("[budget]\namount = 40\ncurrency = \"USD\"\n");
-    let request = Request {
-        campaign: &campaign,
-        people: &people,
-        preference: &ask,
-        booked: &[],
-        reply_delay: &[],
-    };
-    let plan = one(&setting(&rules), &EASY, request);
-    check(&setting(&rules), &crowd, &request, &plan);
+    let stage = Stage::of(Crowd::mixed(2000, 9), "[budget]\namount = 40\ncurrency = \"USD\"\n");
+    let plan = stage.plan(&setting(&rules), &EASY);
+    let people = stage.crowd.people();
     let planned = plan.deliveries.iter().zip(&people).filter(|(d, _)| d.choice.is_some());
     let spend: f64 = planned.map(|(_, person)| person.price).sum();
     assert!(spend <= 40.0 + 1e-9 && spend > 39.8, "{spend}");
@@ -272,19 +272,9 @@ fn the_budget_is_kept_and_goes_to_those_who_gain_most() {
 #[test]
 fn arms_keep_to_their_part_of_every_hour() {
     let rules = Rules::built_in();
-    let crowd = Crowd::mixed(4000, 3);
-    let people = crowd.people();
-    let ask = |person: usize| crowd.preference(person);
-    let campaign = crowd.campaign(&format!("[capacity]\nper_hour = 18\n{ARMS}"));
-    let request = Request {
-        campaign: &campaign,
-        people: &people,
-        preference: &ask,
-        booked: &[],
-        reply_delay: &[],
-    };
-    let plan = one(&setting(&rules), &EASY, request);
-    check(&setting(&rules), &crowd, &request, &plan);
+    let stage = Stage::of(Crowd::mixed(4000, 3), &format!("[capacity]\nper_hour = 18\n{ARMS}"));
+    let plan = stage.plan(&setting(&rules), &EASY);
+    let people = stage.crowd.people();
     for (arm, share) in [(Arm::Personalized, 0.7), (Arm::Explore, 0.1), (Arm::Control, 0.1)] {
         // holdout sends nothing and has no part
         let most = (18.0_f64 * share / 0.9).ceil() as u32;
@@ -307,17 +297,8 @@ fn arms_keep_to_their_part_of_every_hour() {
 #[test]
 fn explorers_draw_as_often_as_their_propensity_says() {
     let rules = Rules::built_in();
-    let crowd = Crowd::mixed(300, 8);
-    let people = crowd.people();
-    let ask = |person: usize| crowd.preference(person);
-    let campaign = crowd.campaign("[capacity]\nper_hour = 2\n[arms]\nexplore = 1.0\n");
-    let request = Request {
-        campaign: &campaign,
-        people: &people,
-        preference: &ask,
-        booked: &[],
-        reply_delay: &[],
-    };
+    let text = "[capacity]\nper_hour = 2\n[arms]\nexplore = 1.0\n";
+    let stage = Stage::of(Crowd::mixed(300, 8), text);
     // over many redraws 1 / propensity of what was drawn is on average the number of options open
     let runs = 60;
     let mut drawn = 0;
@@ -325,8 +306,7 @@ fn explorers_draw_as_often_as_their_propensity_says() {
     let mut options = 0.0;
     for seed in 0..runs {
         let setting = Setting { seed, ..setting(&rules) };
-        let plan = one(&setting, &EASY, request);
-        check(&setting, &crowd, &request, &plan);
+        let plan = stage.plan(&setting, &EASY);
         for delivery in plan.deliveries.iter().filter(|d| d.choice.is_some()) {
             let choice = delivery.choice.as_ref().expect("filtered");
             drawn += 1;
@@ -341,18 +321,8 @@ fn explorers_draw_as_often_as_their_propensity_says() {
 #[test]
 fn messages_are_spread_over_their_slot() {
     let rules = Rules::built_in();
-    let crowd = Crowd::mixed(3000, 2);
-    let people = crowd.people();
-    let ask = |person: usize| crowd.preference(person);
-    let campaign = crowd.campaign("[capacity]\nper_hour = 60\n");
-    let request = Request {
-        campaign: &campaign,
-        people: &people,
-        preference: &ask,
-        booked: &[],
-        reply_delay: &[],
-    };
-    let plan = one(&setting(&rules), &EASY, request);
+    let stage = Stage::of(Crowd::mixed(3000, 2), "[capacity]\nper_hour = 60\n");
+    let plan = stage.plan(&setting(&rules), &EASY);
     let mut minutes: BTreeMap<i64, u32> = BTreeMap::new();
     for choice in plan.deliveries.iter().filter_map(|d| d.choice.as_ref()) {
         *minutes.entry(choice.send_at.timestamp() / 60).or_default() += 1;
@@ -371,7 +341,8 @@ fn caps_hold_across_campaigns_planned_together_and_one_after_another() {
     for priorities in [[50, 50, 50], [70, 50, 50], [10, 20, 30]] {
         let campaigns: Vec<_> = (priorities.iter().enumerate())
             .map(|(at, priority)| {
-                let text = format!("[capacity]\nper_hour = {}\n", 3 + at);
+                let own = ["", "", "[frequency]\nleast_distance = \"60h\"\n"][at];
+                let text = format!("[capacity]\nper_hour = {}\n{own}", 3 + at);
                 let mut campaign = crowd.campaign(&text);
                 campaign.name = format!("c{at}").parse().unwrap();
                 campaign.priority = *priority;
@@ -391,7 +362,7 @@ fn caps_hold_across_campaigns_planned_together_and_one_after_another() {
         let plans = plan(&setting, &carrier, &requests);
         let mut slots: BTreeMap<Slot, u32> = BTreeMap::new();
         for (request, plan) in requests.iter().zip(&plans) {
-            check(&setting, &crowd, request, plan);
+            check(&setting, request, plan);
             by_slot(plan, None)
                 .into_iter()
                 .for_each(|(slot, n)| *slots.entry(slot).or_default() += n);
@@ -406,6 +377,14 @@ fn caps_hold_across_campaigns_planned_together_and_one_after_another() {
             let apart = |pair: &[_]| pair[1] - pair[0] >= caps[0].span;
             assert!(times.windows(2).all(apart), "{times:?}");
         }
+        // the last campaign keeps its own distance, which binds the others only from its messages
+        for person in 0..people.len() {
+            let time = |plan: &Plan| plan.deliveries[person].choice.as_ref().map(|c| c.send_at);
+            let Some(own) = time(&plans[2]) else { continue };
+            for other in plans[..2].iter().filter_map(time) {
+                assert!((own - other).abs() >= TimeDelta::hours(60), "{own} and {other}");
+            }
+        }
         let planned = |at: usize| by_slot(&plans[at], None).values().sum::<u32>();
         if priorities[2] > priorities[0] {
             assert!(planned(2) > planned(0), "higher priority plans first");
@@ -416,19 +395,8 @@ fn caps_hold_across_campaigns_planned_together_and_one_after_another() {
 #[test]
 fn people_in_half_hour_zones_and_with_changed_clocks_get_whole_slots() {
     let rules = Rules::built_in();
-    let crowd = Crowd::in_zone(200, Tz::Asia__Kolkata);
-    let people = crowd.people();
-    let ask = |person: usize| crowd.preference(person);
-    let campaign = crowd.campaign("");
-    let request = Request {
-        campaign: &campaign,
-        people: &people,
-        preference: &ask,
-        booked: &[],
-        reply_delay: &[],
-    };
-    let plan = one(&setting(&rules), &EASY, request);
-    check(&setting(&rules), &crowd, &request, &plan);
+    let stage = Stage::of(Crowd::in_zone(200, Tz::Asia__Kolkata), "");
+    let plan = stage.plan(&setting(&rules), &EASY);
     assert!(plan.deliveries.iter().any(|d| d.choice.is_some()));
 }
 
@@ -461,15 +429,13 @@ fn against_exact(shape: &Shape, seed: u64) -> (opportune::plan::Certificate, f64
     if shape.alike {
         crowd = crowd.all_alike();
     }
-    let people = crowd.people();
-    let ask = |person: usize| crowd.preference(person);
     let capacity = |most| format!("[capacity]\nper_hour = {most}\n");
-    let campaign = crowd.campaign(&shape.per_hour.map_or(String::new(), capacity));
+    let mut stage = Stage::of(crowd, &shape.per_hour.map_or(String::new(), capacity));
     let setting = Setting { seed, ..setting(&rules) };
     let first = Slot::holding(setting.now, setting.length).0;
     let full = shape.full_every.map(|every| (0..200).step_by(every)).into_iter().flatten();
     let most = shape.per_hour.unwrap_or(1);
-    let booked: Vec<Booking> = full
+    stage.booked = full
         .map(|hour| Booking {
             slot: Slot(first + hour as i64),
             arm: Arm::Personalized,
@@ -478,22 +444,16 @@ fn against_exact(shape: &Shape, seed: u64) -> (opportune::plan::Certificate, f64
             spend: 0.0,
         })
         .collect();
-    let request = Request {
-        campaign: &campaign,
-        people: &people,
-        preference: &ask,
-        booked: &booked,
-        reply_delay: &[],
-    };
     let (per_second, unique_per_day) = (shape.per_second, shape.unique_per_day);
     let carrier = Carrier { per_second, unique_per_day, ..EASY };
-    let plan = one(&setting, &carrier, request);
-    check(&setting, &crowd, &request, &plan);
+    let plan = stage.plan(&setting, &carrier);
     let mut rows = Vec::new();
-    values(&setting, &carrier, &[request], &mut |_, person, slot, value| {
-        if value > 0.0 {
-            rows.push((person, slot.0, value));
-        }
+    stage.ask(|request| {
+        values(&setting, &carrier, &[request], &mut |_, person, slot, value| {
+            if value > 0.0 {
+                rows.push((person, slot.0, value));
+            }
+        });
     });
     let mut groups: Vec<(Vec<i64>, f64)> = (plan.slots.iter())
         .filter_map(|s| Some((vec![s.slot.0], f64::from(s.capacity?.saturating_sub(s.reserved)))))
@@ -556,4 +516,5 @@ fn plans_under_the_moving_day_of_a_portfolio_come_close_to_fractions_of_people()
 fn a_large_plan_agrees_with_an_exact_solver() {
     agrees(&Shape { people: 2000, per_hour: Some(12), ..OPEN }, 1);
     agrees(&Shape { people: 2000, per_hour: Some(8), alike: true, ..OPEN }, 2);
+    agrees(&Shape { people: 2000, per_hour: Some(16), full_every: Some(3), ..OPEN }, 3);
 }
