@@ -266,7 +266,9 @@ fn shares(trials: &[Trial]) -> Shares {
     }
     for of in shares.values_mut() {
         let total: f64 = of.values().sum();
-        of.values_mut().for_each(|count| *count /= total);
+        for count in of.values_mut() {
+            *count /= total;
+        }
     }
     shares
 }
@@ -308,7 +310,7 @@ impl Judges<'_> {
             let best = open.max_by(|a, b| a.1.unwrap_or(0.0).total_cmp(&b.1.unwrap_or(0.0)));
             best.map(|(action, _)| action)
         };
-        let mut values = vec![self.value("model", trials, shares, &believed, |trial| {
+        let mut values = vec![judged("model", trials, shares, &believed, |trial| {
             chosen(&believed[&trial.person], &shares[&trial.campaign])
         })];
         for (name, rule) in &rules {
@@ -319,11 +321,11 @@ impl Judges<'_> {
                     self.beliefs(&rule.preference(&subject), shares)
                 });
             }
-            values.push(self.value(name, trials, shares, &believed, |trial| {
+            values.push(judged(name, trials, shares, &believed, |trial| {
                 chosen(&choices[&trial.person], &shares[&trial.campaign])
             }));
         }
-        values.push(self.value("one_action", trials, shares, &believed, |_| fixed));
+        values.push(judged("one_action", trials, shares, &believed, |_| fixed));
         values
     }
 
@@ -349,35 +351,35 @@ impl Judges<'_> {
         };
         actions.into_iter().map(belief).collect()
     }
+}
 
-    fn value(
-        &self,
-        policy: &'static str,
-        trials: &[Trial],
-        shares: &Shares,
-        believed: &HashMap<usize, BTreeMap<Action, f64>>,
-        choose: impl Fn(&Trial) -> Option<Action>,
-    ) -> PolicyValue {
-        let log: Vec<Logged> = trials
-            .iter()
-            .map(|trial| {
-                let choice = choose(trial);
-                let of = |action: &Action| believed[&trial.person].get(action).copied();
-                let logged = shares[&trial.campaign][&trial.action];
-                let target = f64::from(u8::from(choice == Some(trial.action)));
-                Logged {
-                    expected: of(&trial.action).unwrap_or(0.0),
-                    expected_of_target: choice.as_ref().and_then(of).unwrap_or(0.0),
-                    ..trial.logged(logged, target)
-                }
-            })
-            .collect();
-        match value(&log) {
-            Ok(value) => PolicyValue { policy, value: Some(value), refused: None },
-            Err(TooThin(overlap)) => {
-                let refused = Some(TooThin(overlap).to_string());
-                PolicyValue { policy, value: None, refused }
+/// One policy's value in the log, where it would have chosen so.
+fn judged(
+    policy: &'static str,
+    trials: &[Trial],
+    shares: &Shares,
+    believed: &HashMap<usize, BTreeMap<Action, f64>>,
+    choose: impl Fn(&Trial) -> Option<Action>,
+) -> PolicyValue {
+    let log: Vec<Logged> = trials
+        .iter()
+        .map(|trial| {
+            let choice = choose(trial);
+            let of = |action: &Action| believed[&trial.person].get(action).copied();
+            let logged = shares[&trial.campaign][&trial.action];
+            let target = f64::from(u8::from(choice == Some(trial.action)));
+            Logged {
+                expected: of(&trial.action).unwrap_or(0.0),
+                expected_of_target: choice.as_ref().and_then(of).unwrap_or(0.0),
+                ..trial.logged(logged, target)
             }
+        })
+        .collect();
+    match value(&log) {
+        Ok(value) => PolicyValue { policy, value: Some(value), refused: None },
+        Err(TooThin(overlap)) => {
+            let refused = Some(TooThin(overlap).to_string());
+            PolicyValue { policy, value: None, refused }
         }
     }
 }
