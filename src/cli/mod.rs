@@ -26,6 +26,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
+use futures_util::future::LocalBoxFuture;
 
 use crate::calendar::rules::Rules;
 use crate::clock::Clock;
@@ -108,29 +109,31 @@ pub fn parse() -> Cli {
     Cli::parse()
 }
 
-/// Runs the command.
-pub async fn run(cli: Cli) -> anyhow::Result<()> {
-    let env = Env { config: cli.config, printer: Printer::new(cli.json) };
-    match cli.verb {
-        Verb::Demo(args) => demo::run(args, &env).await,
-        Verb::Init(args) => init::run(args, &env).await,
-        Verb::Import(args) => import::run(args, &env).await,
-        Verb::Learn(args) => learn::run(args, &env).await,
-        Verb::Model(args) => learn::model(args, &env).await,
-        Verb::Evaluate(args) => evaluate::run(args, &env).await,
-        Verb::Insights => insights::run(&env).await,
-        Verb::Preferences(args) => preferences::run(args, &env).await,
-        Verb::Campaign(args) => campaign::run(args, &env).await,
-        Verb::Plan(args) => plan::run(args, &env).await,
-        Verb::Explain(args) => plan::explain(args, &env).await,
-        Verb::Daemon => daemon::run(&env).await,
-        Verb::Replay(args) => replay::run(args, &env).await,
-        Verb::Status => campaign::status(&env).await,
-        Verb::Audit(args) => audit::run(args, &env).await,
-        Verb::Token(args) => token::run(args, &env).await,
-        Verb::Consent(args) => consent::run(args, &env).await,
-        Verb::Recipient(args) => recipient::run(args, &env).await,
-    }
+/// Runs the command. Boxed, so that its machine code is made here, once, and not in each binary.
+pub fn run(cli: Cli) -> LocalBoxFuture<'static, anyhow::Result<()>> {
+    Box::pin(async move {
+        let env = Env { config: cli.config, printer: Printer::new(cli.json) };
+        match cli.verb {
+            Verb::Demo(args) => demo::run(args, &env).await,
+            Verb::Init(args) => init::run(args, &env).await,
+            Verb::Import(args) => import::run(args, &env).await,
+            Verb::Learn(args) => learn::run(args, &env).await,
+            Verb::Model(args) => learn::model(args, &env).await,
+            Verb::Evaluate(args) => evaluate::run(args, &env).await,
+            Verb::Insights => insights::run(&env).await,
+            Verb::Preferences(args) => preferences::run(args, &env).await,
+            Verb::Campaign(args) => campaign::run(args, &env).await,
+            Verb::Plan(args) => plan::run(args, &env).await,
+            Verb::Explain(args) => plan::explain(args, &env).await,
+            Verb::Daemon => daemon::run(&env).await,
+            Verb::Replay(args) => replay::run(args, &env).await,
+            Verb::Status => campaign::status(&env).await,
+            Verb::Audit(args) => audit::run(args, &env).await,
+            Verb::Token(args) => token::run(args, &env).await,
+            Verb::Consent(args) => consent::run(args, &env).await,
+            Verb::Recipient(args) => recipient::run(args, &env).await,
+        }
+    })
 }
 
 /// Starts logging on the standard error: for people, or as JSON with `OPPORTUNE_LOG_FORMAT=json`.
