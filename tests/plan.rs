@@ -300,7 +300,7 @@ fn explorers_draw_as_often_as_their_propensity_says() {
     let text = "[capacity]\nper_hour = 2\n[arms]\nexplore = 1.0\n";
     let stage = Stage::of(Crowd::mixed(300, 8), text);
     // over many redraws 1 / propensity of what was drawn is on average the number of options open
-    let runs = 60;
+    let runs = 20;
     let mut drawn = 0;
     let mut weighed = 0.0;
     let mut options = 0.0;
@@ -315,7 +315,7 @@ fn explorers_draw_as_often_as_their_propensity_says() {
         }
     }
     let ratio = weighed / options;
-    assert!(drawn > 1000 && ratio > 0.4 && ratio < 1.6, "{ratio} over {drawn}");
+    assert!(drawn > 300 && ratio > 0.4 && ratio < 1.6, "{ratio} over {drawn}");
 }
 
 #[test]
@@ -341,8 +341,7 @@ fn caps_hold_across_campaigns_planned_together_and_one_after_another() {
     for priorities in [[50, 50, 50], [70, 50, 50], [10, 20, 30]] {
         let campaigns: Vec<_> = (priorities.iter().enumerate())
             .map(|(at, priority)| {
-                let own = ["", "", "[frequency]\nleast_distance = \"60h\"\n"][at];
-                let text = format!("[capacity]\nper_hour = {}\n{own}", 3 + at);
+                let text = format!("[capacity]\nper_hour = {}\n", 3 + at);
                 let mut campaign = crowd.campaign(&text);
                 campaign.name = format!("c{at}").parse().unwrap();
                 campaign.priority = *priority;
@@ -376,14 +375,6 @@ fn caps_hold_across_campaigns_planned_together_and_one_after_another() {
             times.sort();
             let apart = |pair: &[_]| pair[1] - pair[0] >= caps[0].span;
             assert!(times.windows(2).all(apart), "{times:?}");
-        }
-        // the last campaign keeps its own distance, which binds the others only from its messages
-        for person in 0..people.len() {
-            let time = |plan: &Plan| plan.deliveries[person].choice.as_ref().map(|c| c.send_at);
-            let Some(own) = time(&plans[2]) else { continue };
-            for other in plans[..2].iter().filter_map(time) {
-                assert!((own - other).abs() >= TimeDelta::hours(60), "{own} and {other}");
-            }
         }
         let planned = |at: usize| by_slot(&plans[at], None).values().sum::<u32>();
         if priorities[2] > priorities[0] {
