@@ -52,6 +52,8 @@
 //! back enters through [`web`] or the provider itself, is parsed into updates, and
 //! [`work::receive`] writes it onto the message, where the next learning finds it.
 
+#![warn(unreachable_pub)]
+
 pub mod calendar;
 pub mod cli;
 pub mod clock;
