@@ -4,6 +4,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Timelike, Utc};
@@ -15,8 +16,10 @@ use opportune::model::delivery::{Reason, State};
 use opportune::model::ids::RecipientId;
 use opportune::model::recipient::{Profile, Zone};
 use opportune::provider;
-use opportune::replay::{demo, drive};
-use opportune::store::Store;
+use opportune::replay::policy::Policy;
+use opportune::replay::scenario::Script;
+use opportune::replay::{demo, drive, run};
+use opportune::store::{Create, Store};
 use opportune::work::{Ctx, campaigns, new_node};
 use opportune::world::spec::Spec;
 use proptest::prelude::*;
@@ -209,6 +212,89 @@ async fn the_same_seed_gives_the_same_demo() {
         told.push((serde_json::to_string(&run).unwrap(), files));
     }
     assert!(told[0] == told[1], "{}\n{}", told[0].0, told[1].0);
+}
+
+fn tomorrow(provider: &str, start: NaiveDateTime) -> String {
+    let end = start + TimeDelta::days(5);
+    format!(
+        "name = \"tomorrow\"\nprovider = \"{provider}\"\ncategory = \"marketing\"\nwithin = \"2h\"\n\
+         [window]\nstart = {}\nend = {}\n[capacity]\nper_hour = 20\n\
+         [[variant]]\nname = \"words\"\nmedia = \"text\"\n\
+         [[variant]]\nname = \"film\"\nmedia = \"video\"\nmedia_url = \"https://example.com/a.mp4\"\n",
+        start.format("%Y-%m-%dT%H:%M:%S"),
+        end.format("%Y-%m-%dT%H:%M:%S"),
+    )
+}
+
+/// A workspace with a learned past; the campaign is played to its own people, by several policies.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_campaign_can_be_played_to_ones_own_people_and_leaves_no_trace() {
+    let dir = TempDir::new().unwrap();
+    let out = dir.path().join("demo");
+    demo::run(&out, &Spec { people: 150, ..Spec::demo() }, 5, |_| {}).await.unwrap();
+    let url = format!("sqlite://{}", out.join("opportune.db").display());
+    let start = NaiveDate::from_ymd_opt(2026, 8, 3).unwrap().and_hms_opt(0, 0, 0).unwrap();
+    let ctx = ctx(Store::open(&url, Create::No).await.unwrap(), start.and_utc());
+    let before = ctx.store.campaigns().await.unwrap().len();
+    let source = tomorrow("simulated", start + TimeDelta::days(1));
+    let campaign = campaigns::check(&ctx, &source).await.unwrap();
+    let mut script = Script::tomorrow(&ctx, &[campaign], vec![source.parse().unwrap()]);
+    script.policies = vec![Policy::Random, Policy::Personalized, Policy::Oracle];
+    let mut told = Vec::new();
+    for _ in 0..2 {
+        let run = run::recalled(&ctx, &script, &[1, 2], |_, _, _| {}).await.unwrap();
+        told.push(serde_json::to_string(&run).unwrap());
+        let truth = |policy: Policy| -> f64 {
+            let of = run.outcomes.iter().filter(|outcome| outcome.policy == policy);
+            of.flat_map(|outcome| &outcome.campaigns).map(|campaign| campaign.expected).sum()
+        };
+        let [random, model, oracle] = script.policies[..] else { panic!("there are three") };
+        assert!(truth(model) > 1.1 * truth(random), "{}", told[0]);
+        assert!(truth(oracle) > truth(model), "{}", told[0]);
+        for outcome in &run.outcomes {
+            assert!(outcome.broken.is_empty(), "{:?}", outcome.broken);
+            let campaign = &outcome.campaigns[0];
+            assert_eq!(outcome.campaigns.len(), 1, "campaigns of the past are not told of");
+            assert!(campaign.sent > 100, "{campaign:?}");
+            // people answer as often as their chances say, within four standard deviations
+            let engaged = campaign.engaged as f64;
+            let deviation = (engaged - campaign.expected) / campaign.expected.sqrt();
+            assert!(deviation.abs() < 4.0, "{engaged} where {} were due", campaign.expected);
+        }
+    }
+    assert!(told[0] == told[1], "{}\n{}", told[0], told[1]);
+    assert_eq!(ctx.store.campaigns().await.unwrap().len(), before);
+
+    // the same from the command line, whose clock is the system's
+    let soon = Utc::now().date_naive().and_hms_opt(0, 0, 0).unwrap() + TimeDelta::days(2);
+    std::fs::write(out.join("tomorrow.toml"), tomorrow("simulated", soon)).unwrap();
+    let replay = |more: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_opportune"))
+            .args(["replay", "--history", "--campaign", "tomorrow.toml"])
+            .args(more)
+            .current_dir(&out)
+            .output()
+            .unwrap()
+    };
+    let shown = replay(&["--seed", "3", "--policy", "fixed", "--out", "report"]);
+    let text = String::from_utf8_lossy(&shown.stdout);
+    assert!(shown.status.success() && text.contains("fixed"), "{shown:?}");
+    assert!(out.join("report/report.html").exists());
+    let wrong = replay(&["--policy", "guess"]);
+    let said = String::from_utf8_lossy(&wrong.stderr);
+    assert_eq!(wrong.status.code(), Some(2), "{said}");
+    assert!(said.contains("median_hour"), "{said}");
+}
+
+#[tokio::test]
+async fn who_was_never_learned_of_cannot_be_recalled() {
+    let dir = TempDir::new().unwrap();
+    let url = format!("sqlite://{}", dir.path().join("new.db").display());
+    let start = NaiveDate::from_ymd_opt(2026, 8, 3).unwrap().and_hms_opt(0, 0, 0).unwrap();
+    let ctx = ctx(Store::open(&url, Create::IfMissing).await.unwrap(), start.and_utc());
+    let script = Script::tomorrow(&ctx, &[], Vec::new());
+    let refused = run::recalled(&ctx, &script, &[1], |_, _, _| {}).await.unwrap_err();
+    assert!(refused.to_string().contains("opportune learn"), "{refused}");
 }
 
 #[tokio::test]

@@ -72,7 +72,7 @@ fn the_same_seed_gives_the_same_bytes_on_both_databases_and_any_number_of_thread
         let told = std::cell::RefCell::new(&mut told);
         runtime.block_on(on_both(async |store| {
             let outcome =
-                run::one(&scenario, scenario.policies[0], 3, store, |_| {}).await.unwrap();
+                run::one(&scenario, scenario.script.policies[0], 3, store, |_| {}).await.unwrap();
             told.borrow_mut().push(bytes(&outcome));
         }));
     }
@@ -85,16 +85,16 @@ async fn faults_and_then_calm_break_no_rule() {
     let seeds: u64 = std::env::var(SOAK).ok().map_or(1, |count| count.parse().unwrap());
     let mut broken = Vec::new();
     let faulty = scenarios().into_iter().map(|path| Scenario::load(&path).unwrap());
-    let faulty = faulty.filter(|scenario| !scenario.events.is_empty());
+    let faulty = faulty.filter(|scenario| !scenario.script.events.is_empty());
     for scenario in faulty {
         for seed in 1000..1000 + seeds {
             let dir = tempfile::tempdir().unwrap();
             let url = format!("sqlite://{}", dir.path().join("replay.db").display());
             let store = Store::open(&url, Create::Scratch).await.unwrap();
-            let policy = scenario.policies[0];
+            let policy = scenario.script.policies[0];
             let outcome = run::one(&scenario, policy, seed, store, |_| {}).await.unwrap();
             broken.extend(outcome.broken.iter().map(|rule| {
-                let name = &scenario.name;
+                let name = &scenario.script.name;
                 format!("{rule}; `opportune replay scenarios/{name}.toml --seed {seed}` repeats it")
             }));
         }

@@ -1,9 +1,10 @@
-//! `replay`: scenarios on a virtual clock, with the daemon's own steps; or what other policies would
-//! have brought, by the workspace's own history.
+//! `replay`: scenarios on a virtual clock, with the daemon's own steps; a campaign to the workspace's
+//! own people before it is submitted; or what other policies would have brought, by its history.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::print::{Show, progress, table};
@@ -11,9 +12,12 @@ use super::{BadInput, Env};
 use crate::learn::offpolicy::Estimate;
 use crate::model::campaign::WITHIN_MAX;
 use crate::model::content::Goal;
+use crate::model::time::Instant;
+use crate::replay::policy::Policy;
 use crate::replay::report;
 use crate::replay::run::{self, Told};
-use crate::replay::scenario::Scenario;
+use crate::replay::scenario::{Scenario, Script};
+use crate::work::campaigns;
 use crate::work::offpolicy::{self, Findings, Question};
 
 /// Seeds that one command replays.
@@ -24,10 +28,18 @@ pub(super) struct Args {
     /// Scenario files.
     #[arg(required_unless_present = "history", value_name = "SCENARIO.toml")]
     scenarios: Vec<PathBuf>,
-    /// Ask the workspace's own history instead: what would other policies have brought, by the
-    /// messages that were sent at random with a known chance?
-    #[arg(long, conflicts_with_all = ["scenarios", "seed", "seeds", "out"])]
+    /// Take the workspace's own history instead. With --campaign: how would these campaigns go,
+    /// submitted now? Without: what would other policies have brought, by the messages that were
+    /// sent at random with a known chance?
+    #[arg(long, conflicts_with = "scenarios")]
     history: bool,
+    /// With --history: a campaign's file, to be sent on a virtual clock to the people as the model
+    /// remembers them; nothing is stored. Each seed draws another truth that the history allows.
+    #[arg(long = "campaign", value_name = "FILE", requires = "history")]
+    campaigns: Vec<PathBuf>,
+    /// With --campaign: who plans, one after another for the same people; as in scenario files.
+    #[arg(long = "policy", value_name = "POLICY", requires = "campaigns", value_parser = policy)]
+    policies: Vec<Policy>,
     /// With --history: what counts.
     #[arg(long, value_name = "GOAL", default_value = "read", requires = "history")]
     goal: Goal,
@@ -37,10 +49,10 @@ pub(super) struct Args {
     /// With --history: the share of the randomized messages that judges; the older ones teach.
     #[arg(long, value_name = "SHARE", default_value_t = 0.5, requires = "history")]
     holdout: f64,
-    /// Replay the world of this seed alone.
+    /// Replay this seed alone.
     #[arg(long, value_name = "N", conflicts_with = "seeds")]
     seed: Option<u64>,
-    /// Replay the worlds of the seeds 1 to N instead of the file's.
+    /// Replay the seeds 1 to N instead of the file's.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=SEEDS_MAX))]
     seeds: Option<u64>,
     /// Write report.html, report.json and report.csv into this folder; made when it is not there.
@@ -171,6 +183,11 @@ impl Show for ShownFindings {
     }
 }
 
+fn policy(name: &str) -> Result<Policy, String> {
+    let known = || Policy::ALL.iter().map(self::name).collect::<Vec<_>>().join(", ");
+    serde_json::from_value(name.into()).map_err(|_| format!("one of {} would be right", known()))
+}
+
 async fn history(args: &Args, env: &Env) -> anyhow::Result<()> {
     if !(args.holdout > 0.0 && args.holdout < 1.0) {
         let problem = format!("--holdout {} is not between 0 and 1", args.holdout);
@@ -189,33 +206,52 @@ async fn history(args: &Args, env: &Env) -> anyhow::Result<()> {
     env.printer.show(&ShownFindings(found?))
 }
 
-pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
-    if args.history {
-        return history(&args, env).await;
+/// What was asked for, else the script's own.
+fn seeds(args: &Args, script: &Script) -> Vec<u64> {
+    match (args.seed, args.seeds) {
+        (Some(seed), _) => vec![seed],
+        (None, Some(count)) => (1..=count).collect(),
+        (None, None) => script.seeds.clone(),
     }
-    let scenarios = args.scenarios.iter().map(|path| Scenario::load(path));
-    // all files are checked before the first takes its time
-    let scenarios: Vec<Scenario> = scenarios.collect::<Result<_, _>>()?;
+}
+
+/// Campaigns to the workspace's own people.
+async fn tomorrow(args: &Args, env: &Env) -> anyhow::Result<()> {
+    let ctx = env.ctx().await?;
+    let (mut campaigns, mut tables) = (Vec::new(), Vec::new());
+    for path in &args.campaigns {
+        let shown = || path.display().to_string();
+        let source = std::fs::read_to_string(path).with_context(shown)?;
+        campaigns.push(campaigns::check(&ctx, &source).await.with_context(shown)?);
+        tables.push(toml::from_str(&source).with_context(shown)?);
+    }
+    let mut script = Script::tomorrow(&ctx, &campaigns, tables);
+    if !args.policies.is_empty() {
+        script.policies.clone_from(&args.policies);
+    }
     let bar = progress("replaying", None);
-    let mut told = Vec::new();
-    for scenario in &scenarios {
-        let seeds = match (args.seed, args.seeds) {
-            (Some(seed), _) => vec![seed],
-            (None, Some(count)) => (1..=count).collect(),
-            (None, None) => scenario.seeds.clone(),
-        };
-        let tick = |policy, seed, at: crate::model::time::Instant| {
-            let policy = name(&policy);
-            let date = at.date_naive();
-            bar.set_message(format!("{}: {policy}, seed {seed}, {date}", scenario.name));
-            bar.tick();
-        };
-        told.push(run::all(scenario, &seeds, tick).await?);
-    }
+    let told =
+        run::recalled(&ctx, &script, &seeds(args, &script), told_by(&bar, &script.name)).await?;
     bar.finish_and_clear();
-    let repeat = told.iter().zip(&args.scenarios).find_map(|(told, path)| {
+    let files: Vec<_> =
+        args.campaigns.iter().map(|path| format!("--campaign {}", path.display())).collect();
+    finish(args, env, vec![told], &[format!("--history {}", files.join(" "))])
+}
+
+/// Shows on a bar how far a replay is.
+fn told_by(bar: &ProgressBar, name: &str) -> impl FnMut(Policy, u64, Instant) {
+    move |policy, seed, at| {
+        let (policy, date) = (self::name(&policy), at.date_naive());
+        bar.set_message(format!("{name}: {policy}, seed {seed}, {date}"));
+        bar.tick();
+    }
+}
+
+/// Shows and writes what replays told; `what` names each to the command that repeats it.
+fn finish(args: &Args, env: &Env, told: Vec<Told>, what: &[String]) -> anyhow::Result<()> {
+    let repeat = told.iter().zip(what).find_map(|(told, what)| {
         let broken = told.outcomes.iter().find(|outcome| !outcome.broken.is_empty())?;
-        Some(format!("opportune replay {} --seed {}", path.display(), broken.seed))
+        Some(format!("opportune replay {what} --seed {}", broken.seed))
     });
     if let Some(out) = &args.out {
         write_report(out, &told)?;
@@ -225,6 +261,32 @@ pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
         None => Ok(()),
         Some(command) => Err(BrokenRule(command).into()),
     }
+}
+
+pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
+    if !args.campaigns.is_empty() {
+        return tomorrow(&args, env).await;
+    }
+    if args.history {
+        if args.seed.is_some() || args.seeds.is_some() || args.out.is_some() {
+            let problem = "--seed, --seeds and --out go with scenarios or with --campaign";
+            anyhow::bail!(BadInput(problem.to_owned()));
+        }
+        return history(&args, env).await;
+    }
+    let scenarios = args.scenarios.iter().map(|path| Scenario::load(path));
+    // all files are checked before the first takes its time
+    let scenarios: Vec<Scenario> = scenarios.collect::<Result<_, _>>()?;
+    let bar = progress("replaying", None);
+    let mut told = Vec::new();
+    for scenario in &scenarios {
+        let script = &scenario.script;
+        let seeds = seeds(&args, script);
+        told.push(run::all(scenario, &seeds, told_by(&bar, &script.name)).await?);
+    }
+    bar.finish_and_clear();
+    let files: Vec<_> = args.scenarios.iter().map(|path| path.display().to_string()).collect();
+    finish(&args, env, told, &files)
 }
 
 /// Writes the page and its numbers.

@@ -12,6 +12,7 @@ pub mod frequency;
 pub mod ids;
 pub mod message;
 pub mod preference;
+mod range;
 pub mod recipient;
 mod saturate;
 pub mod slot;

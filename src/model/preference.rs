@@ -14,6 +14,7 @@ use rand::Rng;
 
 use super::content::{Category, Content, Goal};
 pub use super::curve::Curve;
+pub use super::range::Range;
 use super::saturate::at_least_one;
 
 /// Hours of the local week; hour 0 is Monday 00:00–01:00 on the person's own clock.
@@ -115,28 +116,6 @@ pub struct Preference {
     person: Person,
 }
 
-/// A figure with the ends of the interval that holds it with a probability of 90 %.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
-pub struct Range {
-    /// Posterior mean.
-    pub mean: f32,
-    /// 5 % lie below.
-    pub low: f32,
-    /// 5 % lie above.
-    pub high: f32,
-}
-
-impl Range {
-    /// Around a positive mean whose relative variance is given, log-normal.
-    fn around(mean: f32, variance: f32) -> Self {
-        const Z: f32 = 1.645;
-        let spread = variance.ln_1p();
-        let middle = mean * (-0.5 * spread).exp();
-        let factor = (Z * spread.sqrt()).exp();
-        Self { mean, low: middle / factor, high: middle * factor }
-    }
-}
-
 impl Preference {
     /// Joins a person to a population.
     pub fn new(population: Arc<Population>, person: Person) -> Self {
@@ -222,13 +201,25 @@ impl Preference {
     /// content, sent at a time drawn evenly from each hour of the local week.
     pub fn chances(&self, content: &Content, goal: Goal, within: Duration) -> [f32; WEEK_HOURS] {
         let known = self.known(content);
-        let own = self.person.answers.of(goal).zip(known.figures.answers.of(goal));
-        let answered = match (own, self.population.answers.of(goal)) {
-            (Some((own, content)), Some(curve)) => curve.at(sigmoid(own + content)),
-            _ => 1.0,
-        };
+        let answered = self.answered(&known, goal);
         let seen = self.seen(&known, goal, within);
         seen.map(|chance| answered * self.population.read.at(chance))
+    }
+
+    /// The chance that a message with this content, once it is read, is ever answered so.
+    pub fn answer_chance(&self, content: &Content, goal: Goal) -> f32 {
+        self.answered(&self.known(content), goal)
+    }
+
+    /// The share of such answers that have come so many whole hours after the reading, the first
+    /// hour's first; empty where none was ever seen, and for reading itself.
+    pub fn answer_delays(&self, goal: Goal) -> &[f32] {
+        self.population.delays.of(goal).map_or(&[], Vec::as_slice)
+    }
+
+    /// Hours after which a message is not read any more.
+    pub fn longest_hours(&self) -> usize {
+        self.population.decay.len()
     }
 
     /// The chance of a reply to this content within a day, over all hours: who answers is nearly all
@@ -313,6 +304,14 @@ impl Preference {
             *taste *= factor(spread.powi(2).exp_m1());
         }
         drawn
+    }
+
+    fn answered(&self, known: &Known, goal: Goal) -> f32 {
+        let own = self.person.answers.of(goal).zip(known.figures.answers.of(goal));
+        match (own, self.population.answers.of(goal)) {
+            (Some((own, content)), Some(curve)) => curve.at(sigmoid(own + content)),
+            _ => 1.0,
+        }
     }
 
     fn known(&self, content: &Content) -> Known {

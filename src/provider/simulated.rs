@@ -1,4 +1,5 @@
-//! A channel whose people are invented: they answer by hidden habits of the known-truth world.
+//! A channel whose people are not real: they answer by the hidden habits of a known-truth world, or
+//! as a history lets expect.
 //!
 //! Answers are a function of the seed, the person and the message, and are handed out as their
 //! times come. Those that are still to come when the process ends are lost.
@@ -13,9 +14,9 @@ use super::{Event, Incoming, Outcome, Parcel, Provider, Rejected, Update, Update
 use crate::model::ids::{MessageKey, Name, RecipientKey};
 use crate::model::message::Response;
 use crate::model::time::Instant;
-use crate::world::World;
 use crate::world::person::Sent;
 use crate::world::spec::Spec;
+use crate::world::{Crowd, World};
 
 /// How long a person remembers having been written to.
 const MEMORY: TimeDelta = TimeDelta::days(7);
@@ -23,7 +24,7 @@ const MEMORY: TimeDelta = TimeDelta::days(7);
 /// See the module.
 pub struct Simulated {
     name: Name,
-    world: Arc<World>,
+    people: Arc<dyn Crowd>,
     state: Mutex<State>,
 }
 
@@ -36,9 +37,9 @@ struct State {
 }
 
 impl Simulated {
-    /// A channel to the people of a world.
-    pub fn new(name: Name, world: Arc<World>) -> Self {
-        Self { name, world, state: Mutex::default() }
+    /// A channel to these people.
+    pub fn new(name: Name, people: Arc<dyn Crowd>) -> Self {
+        Self { name, people, state: Mutex::default() }
     }
 
     /// A channel to people like the demo's.
@@ -52,14 +53,14 @@ impl Simulated {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let recent = state.recent.entry(parcel.recipient.clone()).or_default();
         recent.retain(|at| parcel.at - *at < MEMORY);
-        let person = self.world.person_of(&parcel.recipient, parcel.zone);
-        let response = person.answer(&Sent {
+        let sent = Sent {
             key: &parcel.key,
             at: parcel.at,
             content: &parcel.content,
             category: parcel.category,
             recent,
-        });
+        };
+        let response = self.people.answer(&parcel.recipient, parcel.zone, &sent);
         recent.push(parcel.at);
         for (at, event) in events(response) {
             state.made += 1;

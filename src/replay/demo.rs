@@ -244,7 +244,8 @@ impl Stage {
         let mut providers = provider::from_config(&config.providers, &config.outbound)?;
         let name: Name = "simulated".parse()?;
         // nothing goes wrong, and every call is remembered
-        let people = Arc::new(Faulty::new(&name, world, &[], seed, &Arc::default()));
+        let people =
+            Arc::new(Faulty::new(&name, Arc::clone(world) as _, &[], seed, &Arc::default()));
         providers.insert(name, Arc::clone(&people) as Arc<dyn Provider>);
         let ctx = Ctx {
             store,
@@ -260,9 +261,9 @@ impl Stage {
 
     async fn report(&self, out: &Path, world: &World, seed: u64) -> Result<(), DemoError> {
         let calls = self.people.calls();
-        let mut outcome = outcome::of(&self.ctx, world, &calls).await?;
+        let mut outcome = outcome::of(&self.ctx, world, Instant::MIN_UTC, &calls).await?;
         outcome.seed = seed;
-        outcome.broken = check::all(&self.ctx, &calls).await?;
+        outcome.broken = check::all(&self.ctx, Instant::MIN_UTC, &calls).await?;
         let told = run::Told {
             scenario: "demo".to_owned(),
             about: "Two campaigns to invented people with habits of their own: half a year of \

@@ -1,4 +1,4 @@
-//! The provider of a replay: the world's people behind a channel that fails as the scenario says,
+//! The provider of a replay: its people behind a channel that fails as the scenario says,
 //! and that remembers every call.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use super::event::{Event, Happening};
 use crate::model::ids::{MessageKey, Name, RecipientKey};
 use crate::model::time::Instant;
 use crate::provider::{self, Outcome, Parcel, Provider, Rejected, Scope, Simulated, Update};
-use crate::world::World;
+use crate::world::Crowd;
 
 /// What a provider that is down is given before it is asked again.
 const OUTAGE_WAIT: TimeDelta = TimeDelta::minutes(1);
@@ -71,7 +71,7 @@ impl Faulty {
     /// `crash` is rung when the daemon is to die.
     pub(super) fn new(
         name: &Name,
-        world: &Arc<World>,
+        people: Arc<dyn Crowd>,
         events: &[Happening],
         seed: u64,
         crash: &Arc<Notify>,
@@ -85,7 +85,7 @@ impl Faulty {
         };
         Self {
             name: name.clone(),
-            people: Simulated::new(name.clone(), Arc::clone(world)),
+            people: Simulated::new(name.clone(), people),
             events: events.to_vec(),
             state: Mutex::new(state),
             crash: Arc::clone(crash),

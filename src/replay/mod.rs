@@ -10,7 +10,9 @@ pub mod demo;
 pub mod event;
 mod faults;
 pub mod outcome;
+mod past;
 pub mod policy;
+mod recalled;
 pub mod report;
 pub mod run;
 pub mod scenario;
@@ -25,6 +27,8 @@ use crate::work::learn::LearnError;
 use crate::work::plan::PlanError;
 use crate::work::{Ctx, Report, dispatch, plan, receive, tend};
 
+/// People who are read or written at once.
+const PEOPLE_AT_ONCE: usize = 5_000;
 /// Moments closer than this are one: what is due within them goes out together.
 const GRAIN: TimeDelta = TimeDelta::minutes(2);
 /// The clock never stands longer than this, so that answers are taken in their hour.
@@ -36,6 +40,9 @@ pub enum ReplayError {
     /// There is no room for a database.
     #[error("could not make a temporary folder for the replay")]
     Folder(#[source] std::io::Error),
+    /// There is no model that people could be recalled by.
+    #[error("nothing was learned yet, so nobody can be recalled; run `opportune learn` first")]
+    NothingLearned,
     /// A step failed.
     #[error(transparent)]
     Store(#[from] StoreError),

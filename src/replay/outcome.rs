@@ -13,7 +13,7 @@ use crate::model::time::Instant;
 use crate::store::{CampaignRow, ExportRow, StateCount};
 use crate::work::learn::{InUse, People};
 use crate::work::{Ctx, campaigns};
-use crate::world::World;
+use crate::world::Crowd;
 use crate::world::person::Sent;
 
 /// What one world under one policy brought.
@@ -115,17 +115,24 @@ pub struct Lateness {
     pub most_s: f64,
 }
 
-/// Adds up what happened.
-pub(super) async fn of(ctx: &Ctx, world: &World, calls: &[Call]) -> Result<Outcome, ReplayError> {
+/// Adds up what became of the campaigns that were submitted `since`.
+pub(super) async fn of(
+    ctx: &Ctx,
+    crowd: &dyn Crowd,
+    since: Instant,
+    calls: &[Call],
+) -> Result<Outcome, ReplayError> {
     let mut sent_to: HashMap<&RecipientKey, Vec<Instant>> = HashMap::new();
     let mut heard: HashMap<(&str, &str), &Call> = HashMap::new();
     for call in calls.iter().filter(|call| call.heard) {
         sent_to.entry(&call.recipient).or_default().push(call.at);
         heard.insert((call.campaign.as_str(), call.recipient.as_str()), call);
     }
-    let truth = Truth { world, sent_to };
+    let truth = Truth { crowd, sent_to };
     let (mut outcomes, mut by_person) = (Vec::new(), BTreeMap::new());
-    for row in ctx.store.campaigns().await? {
+    let mut rows = ctx.store.campaigns().await?;
+    rows.retain(|row| row.submitted_at >= since);
+    for row in rows {
         let people = ctx.store.export_rows(row.id, &row.campaign.name).await?;
         let mut outcome = counted(ctx, &row, &people).await?;
         let mut forecasts = Vec::new();
@@ -284,17 +291,16 @@ async fn by_local_hour(ctx: &Ctx, people: &[ExportRow]) -> Result<[u64; 24], Rep
 }
 
 struct Truth<'a> {
-    world: &'a World,
+    crowd: &'a dyn Crowd,
     sent_to: HashMap<&'a RecipientKey, Vec<Instant>>,
 }
 
 impl Truth<'_> {
-    /// The chance that the message would reach the campaign's goal, were the world run again.
+    /// The chance that the message would reach the campaign's goal, were it all played again.
     fn chance(&self, campaign: &Campaign, row: &ExportRow, call: &Call) -> f64 {
         let variant =
             campaign.variants.iter().find(|v| Some(v.name.as_str()) == row.variant.as_deref());
         let Some(variant) = variant else { return 0.0 };
-        let person = self.world.person_of(&call.recipient, call.zone);
         let sent = Sent {
             key: &call.key,
             at: call.at,
@@ -302,6 +308,6 @@ impl Truth<'_> {
             category: campaign.category,
             recent: self.sent_to.get(&call.recipient).map_or(&[], Vec::as_slice),
         };
-        person.chance(&sent, campaign.goal, campaign.within)
+        self.crowd.chance(&call.recipient, call.zone, &sent, campaign.goal, campaign.within)
     }
 }

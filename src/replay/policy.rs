@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+use super::recalled::Recalled;
 use crate::learn::{Contents, Method, Rule, Subject};
 use crate::model::campaign::Campaign;
 use crate::model::content::{Content, Goal};
@@ -12,7 +13,7 @@ use crate::model::preference::{Answers, ContentFigures, Person, Population, Pref
 use crate::model::recipient::Recipient;
 use crate::work::learn::People;
 use crate::work::{Ctx, Judge};
-use crate::world::World;
+use crate::world::{Crowd, World};
 
 /// When the fixed policy sends, unless the campaign names a control time.
 const FIXED_TIME: &str = "10:00";
@@ -106,7 +107,7 @@ impl Policy {
     pub(super) async fn judge(
         self,
         ctx: &Ctx,
-        world: &Arc<World>,
+        cast: &Cast,
     ) -> Result<Option<Arc<dyn Judge>>, crate::work::learn::LearnError> {
         let method = match self {
             Self::Population => Method::Population,
@@ -114,7 +115,7 @@ impl Policy {
             Self::ShrunkHistogram => Method::ShrunkHistogram,
             Self::HourPerWeekday => Method::HourPerWeekday,
             Self::MedianHour => Method::MedianHour,
-            Self::Oracle => return Ok(Some(Arc::new(Oracle { world: Arc::clone(world) }))),
+            Self::Oracle => return Ok(Some(cast.oracle())),
             _ => return Ok(None),
         };
         let people = People::load(ctx).await?;
@@ -127,6 +128,31 @@ impl Policy {
             (0..people.recipients.len()).map(|index| people.subject(index, zone)).collect();
         let rule = Rule::learn(method, &subjects, &contents, ctx.clock.now());
         Ok(Some(Arc::new(ByRule(rule))))
+    }
+}
+
+/// Whose people a replay is played with.
+#[derive(Clone)]
+pub(super) enum Cast {
+    /// Those of a world that a seed made.
+    Invented(Arc<World>),
+    /// Those of a real history.
+    Recalled(Arc<Recalled>),
+}
+
+impl Cast {
+    pub(super) fn crowd(&self) -> Arc<dyn Crowd> {
+        match self {
+            Self::Invented(world) => Arc::clone(world) as _,
+            Self::Recalled(people) => Arc::clone(people) as _,
+        }
+    }
+
+    fn oracle(&self) -> Arc<dyn Judge> {
+        match self {
+            Self::Invented(world) => Arc::new(Oracle { world: Arc::clone(world) }),
+            Self::Recalled(people) => Arc::clone(people) as _,
+        }
     }
 }
 

@@ -2,39 +2,36 @@
 //! daemon's own steps are run in between, until the clock has shown the scenario's end.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
+use tempfile::TempDir;
 use tokio::sync::Notify;
 
 use super::compare::{PolicyRow, compare};
 use super::event::Event;
 use super::faults::{Call, Faulty};
 use super::outcome::{self, Outcome};
-use super::policy::Policy;
-use super::scenario::{Learn, Scenario};
-use super::{ReplayError, check, drive};
-use crate::calendar::infer::infer;
-use crate::calendar::rules::Rules;
+use super::past::{self, consent};
+use super::policy::{Cast, Policy};
+use super::recalled::Recalled;
+use super::scenario::{Learn, Scenario, Script};
+use super::{PEOPLE_AT_ONCE, ReplayError, check, drive};
 use crate::clock::Clock;
-use crate::model::consent::{ConsentChange, ConsentEntry};
+use crate::model::consent::ConsentChange;
 use crate::model::ids::{Name, RecipientId};
-use crate::model::message::Message;
 use crate::model::recipient::{Profile, Zone};
 use crate::model::time::Instant;
 use crate::provider::Provider;
 use crate::store::{Create, Store};
 use crate::work::learn::Depth;
 use crate::work::{Ctx, campaigns, learn, new_node};
-use crate::world::World;
-use crate::world::history::PersonHistory;
+use crate::world::Crowd;
 
-/// People whose past is stored in one transaction.
-const PEOPLE_AT_ONCE: usize = 5_000;
 /// A daemon that died is started again after so long.
 const RESTART: TimeDelta = TimeDelta::minutes(1);
 
@@ -44,6 +41,17 @@ enum Turn {
     Learn,
     Submit(usize),
     Happen(usize),
+}
+
+impl Told {
+    fn new(script: &Script, outcomes: Vec<Outcome>) -> Self {
+        Self {
+            scenario: script.name.clone(),
+            about: script.about.clone(),
+            policies: compare(&script.policies, &outcomes),
+            outcomes,
+        }
+    }
 }
 
 /// What a whole scenario brought.
@@ -66,38 +74,35 @@ pub async fn all(
     seeds: &[u64],
     mut tick: impl FnMut(Policy, u64, Instant),
 ) -> Result<Told, ReplayError> {
+    let script = &scenario.script;
     let mut outcomes = Vec::new();
     for seed in seeds {
-        let dir = tempfile::tempdir().map_err(ReplayError::Folder)?;
-        let file = |name: &str| dir.path().join(name);
-        let open = async |path: &Path| {
-            Store::open(&format!("sqlite://{}", path.display()), Create::Scratch).await
-        };
+        let room = Room::new()?;
         // the past is the same whoever plans: it is made and learned from once
-        let past = file("past.db");
-        let store = open(&past).await?;
-        prepare(scenario, *seed, store.clone()).await?;
+        let store = room.open(PAST).await?;
+        let cast = prepare(scenario, *seed, store.clone()).await?;
         store.close().await;
-        for policy in &scenario.policies {
-            let copy = file("replay.db");
-            std::fs::copy(&past, &copy).map_err(ReplayError::Folder)?;
-            let store = open(&copy).await?;
-            let tick = |at| tick(*policy, *seed, at);
-            let mut outcome = play(scenario, *policy, *seed, store.clone(), tick).await?;
-            store.close().await;
-            if !outcomes.is_empty() {
-                // they say the same of the past, and are long
-                outcome.weeks.clear();
-            }
-            outcomes.push(outcome);
-        }
+        room.play(script, &cast, *seed, &mut outcomes, &mut tick).await?;
     }
-    Ok(Told {
-        scenario: scenario.name.clone(),
-        about: scenario.about.clone(),
-        policies: compare(&scenario.policies, &outcomes),
-        outcomes,
-    })
+    Ok(Told::new(script, outcomes))
+}
+
+/// Plays a script with the people of a workspace as its model remembers them, in copies of its
+/// database: every policy for every seed's truth about them.
+pub async fn recalled(
+    ctx: &Ctx,
+    script: &Script,
+    seeds: &[u64],
+    mut tick: impl FnMut(Policy, u64, Instant),
+) -> Result<Told, ReplayError> {
+    let mut outcomes = Vec::new();
+    let room = Room::new()?;
+    ctx.store.copy_to(&room.file(PAST)).await?;
+    for seed in seeds {
+        let cast = Cast::Recalled(Arc::new(Recalled::draw(ctx, *seed).await?));
+        room.play(script, &cast, *seed, &mut outcomes, &mut tick).await?;
+    }
+    Ok(Told::new(script, outcomes))
 }
 
 /// Replays a scenario's world of one seed under one policy, in an empty database. `tick` is told
@@ -109,72 +114,121 @@ pub async fn one(
     store: Store,
     tick: impl FnMut(Instant),
 ) -> Result<Outcome, ReplayError> {
-    prepare(scenario, seed, store.clone()).await?;
-    play(scenario, policy, seed, store, tick).await
+    let cast = prepare(scenario, seed, store.clone()).await?;
+    play(&scenario.script, policy, &cast, seed, store, tick).await
 }
 
 /// Puts a world's people and their past into an empty database, and learns from it.
-async fn prepare(scenario: &Scenario, seed: u64, store: Store) -> Result<(), ReplayError> {
-    let stage = Stage::new(scenario, Policy::Model, seed, store);
-    stage.make_history().await?;
-    if scenario.history.is_some() && scenario.learn != Learn::Never {
+async fn prepare(scenario: &Scenario, seed: u64, store: Store) -> Result<Cast, ReplayError> {
+    let script = &scenario.script;
+    let world = Arc::new(scenario.world(seed));
+    let cast = Cast::Invented(Arc::clone(&world));
+    let stage = Stage::new(script, Policy::Model, &cast, seed, store);
+    past::put(&stage.ctx, &world, scenario.history.as_ref()).await?;
+    if scenario.history.is_some() && script.learn != Learn::Never {
         stage.learn().await?;
     }
-    Ok(())
+    Ok(cast)
 }
 
-/// Plays a scenario in a database that is prepared.
+/// A folder for databases that are thrown away.
+struct Room(TempDir);
+
+const PAST: &str = "past.db";
+const PRESENT: &str = "replay.db";
+
+impl Room {
+    fn new() -> Result<Self, ReplayError> {
+        tempfile::tempdir().map(Self).map_err(ReplayError::Folder)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    async fn open(&self, name: &str) -> Result<Store, ReplayError> {
+        let url = format!("sqlite://{}", self.file(name).display());
+        Ok(Store::open(&url, Create::Scratch).await?)
+    }
+
+    /// Plays a script under each policy, each in a copy of the past.
+    async fn play(
+        &self,
+        script: &Script,
+        cast: &Cast,
+        seed: u64,
+        outcomes: &mut Vec<Outcome>,
+        tick: &mut impl FnMut(Policy, u64, Instant),
+    ) -> Result<(), ReplayError> {
+        for policy in &script.policies {
+            std::fs::copy(self.file(PAST), self.file(PRESENT)).map_err(ReplayError::Folder)?;
+            let store = self.open(PRESENT).await?;
+            let tick = |at| tick(*policy, seed, at);
+            let mut outcome = play(script, *policy, cast, seed, store.clone(), tick).await?;
+            store.close().await;
+            if !outcomes.is_empty() {
+                // they say the same of the past, and are long
+                outcome.weeks.clear();
+            }
+            outcomes.push(outcome);
+        }
+        Ok(())
+    }
+}
+
+/// Plays a script in a database that is prepared.
 async fn play(
-    scenario: &Scenario,
+    script: &Script,
     policy: Policy,
+    cast: &Cast,
     seed: u64,
     store: Store,
     mut tick: impl FnMut(Instant),
 ) -> Result<Outcome, ReplayError> {
-    let mut stage = Stage::new(scenario, policy, seed, store);
-    stage.ctx.judge = policy.judge(&stage.ctx, &stage.world).await?;
-    for (at, turn) in schedule(scenario) {
+    let mut stage = Stage::new(script, policy, cast, seed, store);
+    stage.ctx.judge = policy.judge(&stage.ctx, cast).await?;
+    for (at, turn) in schedule(script) {
         stage.drive_until(at, &mut tick).await?;
         match turn {
             Turn::Learn => {
                 stage.learn().await?;
-                stage.ctx.judge = policy.judge(&stage.ctx, &stage.world).await?;
+                stage.ctx.judge = policy.judge(&stage.ctx, cast).await?;
             }
             Turn::Submit(index) => {
-                let table = policy.campaign(&scenario.campaigns[index].1);
+                let table = policy.campaign(&script.campaigns[index].1);
                 campaigns::submit(&stage.ctx, &table.to_string(), "scenario").await?;
             }
             Turn::Happen(index) => stage.happen(index).await?,
         }
     }
-    stage.drive_until(scenario.end, &mut tick).await?;
+    stage.drive_until(script.end, &mut tick).await?;
     stage.outcome().await
 }
 
 /// What is done when, in order; of what comes at once, campaigns first.
-fn schedule(scenario: &Scenario) -> Vec<(Instant, Turn)> {
+fn schedule(script: &Script) -> Vec<(Instant, Turn)> {
     let mut turns: Vec<(Instant, Turn)> =
-        scenario.campaigns.iter().zip(0..).map(|((at, _), i)| (*at, Turn::Submit(i))).collect();
-    turns.extend(scenario.events.iter().zip(0..).map(|(event, i)| (event.from, Turn::Happen(i))));
-    let every = match scenario.learn {
+        script.campaigns.iter().zip(0..).map(|((at, _), i)| (*at, Turn::Submit(i))).collect();
+    turns.extend(script.events.iter().zip(0..).map(|(event, i)| (event.from, Turn::Happen(i))));
+    let every = match script.learn {
         Learn::Never | Learn::Once => None,
         Learn::Weekly => Some(TimeDelta::days(7)),
         Learn::Nightly => Some(TimeDelta::days(1)),
     };
     if let Some(every) = every {
-        let nights = std::iter::successors(Some(scenario.start + every), |at| Some(*at + every));
-        turns.extend(nights.take_while(|at| *at < scenario.end).map(|at| (at, Turn::Learn)));
+        let nights = std::iter::successors(Some(script.start + every), |at| Some(*at + every));
+        turns.extend(nights.take_while(|at| *at < script.end).map(|at| (at, Turn::Learn)));
     }
-    turns.retain(|(at, _)| *at < scenario.end);
+    turns.retain(|(at, _)| *at < script.end);
     turns.sort_by_key(|(at, _)| *at);
     turns
 }
 
 struct Stage<'s> {
-    scenario: &'s Scenario,
+    script: &'s Script,
     policy: Policy,
     seed: u64,
-    world: Arc<World>,
+    crowd: Arc<dyn Crowd>,
     ctx: Ctx,
     channels: BTreeMap<Name, Arc<Faulty>>,
     crash: Arc<Notify>,
@@ -182,78 +236,29 @@ struct Stage<'s> {
 }
 
 impl<'s> Stage<'s> {
-    fn new(scenario: &'s Scenario, policy: Policy, seed: u64, store: Store) -> Self {
-        let world = Arc::new(scenario.world(seed));
+    fn new(script: &'s Script, policy: Policy, cast: &Cast, seed: u64, store: Store) -> Self {
+        let crowd = cast.crowd();
         let crash = Arc::new(Notify::new());
         let mut chance = ChaCha8Rng::seed_from_u64(seed);
         let mut channel = |name: &Name| {
-            let seed = chance.r#gen();
-            Arc::new(Faulty::new(name, &world, &scenario.events, seed, &crash))
+            let (crowd, seed) = (Arc::clone(&crowd), chance.r#gen());
+            Arc::new(Faulty::new(name, crowd, &script.events, seed, &crash))
         };
         let channels: BTreeMap<Name, Arc<Faulty>> =
-            scenario.config.providers.keys().map(|name| (name.clone(), channel(name))).collect();
+            script.config.providers.keys().map(|name| (name.clone(), channel(name))).collect();
         let providers = channels
             .iter()
             .map(|(name, channel)| (name.clone(), Arc::clone(channel) as Arc<dyn Provider>));
         let ctx = Ctx {
             store,
-            clock: Clock::starting_at(scenario.start),
-            config: Arc::new(scenario.config.clone()),
-            rules: Arc::new(Rules::built_in()),
+            clock: Clock::starting_at(script.start),
+            config: Arc::new(script.config.clone()),
+            rules: Arc::clone(&script.rules),
             providers: Arc::new(providers.collect()),
             node: new_node(),
             judge: None,
         };
-        Self { scenario, policy, seed, world, ctx, channels, crash, chance }
-    }
-
-    /// Stores the world's people and their past, as the imports of the three files would.
-    async fn make_history(&self) -> Result<(), ReplayError> {
-        let standard = crate::world::logging::Logging::demo(self.scenario.start);
-        let logging = self.scenario.history.as_ref().unwrap_or(&standard);
-        let mut people = self.world.history(logging);
-        loop {
-            let chunk: Vec<PersonHistory> = people.by_ref().take(PEOPLE_AT_ONCE).collect();
-            if chunk.is_empty() {
-                return Ok(());
-            }
-            self.store_people(chunk).await?;
-        }
-    }
-
-    async fn store_people(&self, people: Vec<PersonHistory>) -> Result<(), ReplayError> {
-        let now = self.ctx.clock.now();
-        let mut tx = self.ctx.store.begin().await?;
-        let profile = |person: &PersonHistory| {
-            let mut profile = person.recipient.profile.clone();
-            if profile.zone.is_none() {
-                let place = infer(profile.country.as_ref(), profile.address.as_ref());
-                profile.zone = place.map(|place| Zone { tz: place.tz, inferred: true });
-            }
-            (person.recipient.key.clone(), profile)
-        };
-        let profiles: Vec<_> = people.iter().map(profile).collect();
-        let added = tx.put_recipients(&profiles).await?;
-        let has_past = self.scenario.history.is_some();
-        let (mut consents, mut messages, mut activity) = (Vec::new(), Vec::new(), Vec::new());
-        for ((id, _), person) in added.into_iter().zip(people) {
-            if let Some((at, source)) = person.recipient.opted_in {
-                consents.push((id, consent(ConsentChange::Granted, at, source, now)));
-            }
-            if has_past {
-                let optout = person.messages.iter().find_map(|m| m.response.opted_out_at);
-                let withdrawn = |at| consent(ConsentChange::Withdrawn, at, "message", now);
-                consents.extend(optout.map(|at| (id, withdrawn(at))));
-                let of_person = |message: Message| (id, message);
-                messages.extend(person.messages.into_iter().map(of_person));
-                let sign = |(at, kind): (Instant, &'static str)| (id, at, kind.to_owned());
-                activity.extend(person.activity.into_iter().map(sign));
-            }
-        }
-        tx.append_consent(&consents).await?;
-        tx.add_messages(&messages, now).await?;
-        tx.add_activity(&activity, now).await?;
-        Ok(tx.commit().await?)
+        Self { script, policy, seed, crowd, ctx, channels, crash, chance }
     }
 
     async fn learn(&self) -> Result<(), ReplayError> {
@@ -284,7 +289,7 @@ impl<'s> Stage<'s> {
 
     /// What an event does to people and to the daemon; what it does to calls, the channel does.
     async fn happen(&mut self, index: usize) -> Result<(), ReplayError> {
-        let happening = &self.scenario.events[index];
+        let happening = &self.script.events[index];
         match happening.what {
             Event::Asleep => self.ctx.clock.advance_to(happening.until),
             Event::OptOuts { share } => {
@@ -329,15 +334,11 @@ impl<'s> Stage<'s> {
 
     async fn outcome(self) -> Result<Outcome, ReplayError> {
         let calls: Vec<Call> = self.channels.values().flat_map(|channel| channel.calls()).collect();
-        let mut outcome = outcome::of(&self.ctx, &self.world, &calls).await?;
+        let since = self.script.start;
+        let mut outcome = outcome::of(&self.ctx, &*self.crowd, since, &calls).await?;
         outcome.policy = self.policy;
         outcome.seed = self.seed;
-        outcome.broken = check::all(&self.ctx, &calls).await?;
+        outcome.broken = check::all(&self.ctx, since, &calls).await?;
         Ok(outcome)
     }
-}
-
-fn consent(change: ConsentChange, at: Instant, source: &str, now: Instant) -> ConsentEntry {
-    let (source, evidence) = (source.to_owned(), String::new());
-    ConsentEntry { change, at, source, evidence, recorded_at: now }
 }

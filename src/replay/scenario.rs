@@ -2,6 +2,7 @@
 //! takes, then what is checked.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta};
 use serde::{Deserialize, Serialize};
@@ -9,11 +10,14 @@ use toml::{Table, Value};
 
 use super::event::{Happening, RawEvent};
 use super::policy::Policy;
+use crate::calendar::rules::Rules;
 use crate::config::{Config, ConfigError};
 use crate::model::Invalid;
 use crate::model::campaign::{Campaign, CampaignError};
 use crate::model::content::Content;
 use crate::model::time::Instant;
+use crate::work::Ctx;
+use crate::work::campaigns::ends_at;
 use crate::world::World;
 use crate::world::logging::{self, Count, Logging};
 use crate::world::spec::Spec;
@@ -24,13 +28,26 @@ const DAYS_MAX: u32 = 366;
 const SEEDS_MAX: usize = 100;
 const CAMPAIGNS_MAX: usize = 100;
 const EVENTS_MAX: usize = 1000;
+/// What is sent last is answered within this, or hardly ever.
+const ANSWERS: TimeDelta = TimeDelta::days(3);
 /// Monday 1 June 2026, 00:00 UTC: a virtual clock needs a date.
 const START: i64 = 1_780_272_000;
 
 /// A checked scenario.
 #[derive(Debug, Clone)]
 pub struct Scenario {
-    /// The file's name without its ending.
+    /// What the worlds are made of.
+    pub world: Spec,
+    /// How their past came about; absent: there is none.
+    pub history: Option<Logging>,
+    /// What is played in them.
+    pub script: Script,
+}
+
+/// What is played, whoever the people are.
+#[derive(Debug, Clone)]
+pub struct Script {
+    /// What it is called.
     pub name: String,
     /// What it is about, in a sentence or two.
     pub about: String,
@@ -38,18 +55,16 @@ pub struct Scenario {
     pub start: Instant,
     /// When it stops.
     pub end: Instant,
-    /// The worlds: one a seed.
+    /// One play a seed, each with other people or another truth about them.
     pub seeds: Vec<u64>,
-    /// Who plans, each in the same worlds.
+    /// Who plans, each for the same people.
     pub policies: Vec<Policy>,
     /// When is learned.
     pub learn: Learn,
-    /// What the worlds are made of.
-    pub world: Spec,
-    /// How their past came about; absent: there is none.
-    pub history: Option<Logging>,
     /// The settings of the workspace.
     pub config: Config,
+    /// The countries' laws.
+    pub rules: Arc<Rules>,
     /// The campaigns as they are submitted, with the time of it.
     pub campaigns: Vec<(Instant, Table)>,
     /// What happens meanwhile, by its begin.
@@ -159,6 +174,30 @@ struct RawHistory {
     contents: Option<Vec<String>>,
 }
 
+impl Script {
+    /// Campaigns that are submitted to a workspace now, played until their answers are in.
+    pub fn tomorrow(ctx: &Ctx, campaigns: &[Campaign], tables: Vec<Table>) -> Self {
+        let start = ctx.clock.now();
+        let ends = campaigns.iter().map(ends_at);
+        let names: Vec<&str> = campaigns.iter().map(|campaign| campaign.name.as_str()).collect();
+        Self {
+            name: names.join(", "),
+            about: "The workspace's own people, as its model remembers them; each seed is another \
+                truth that the history leaves possible."
+                .to_owned(),
+            start,
+            end: ends.fold(start, Instant::max) + ANSWERS,
+            seeds: vec![1],
+            policies: the_model(),
+            learn: Learn::Once,
+            config: Config::clone(&ctx.config),
+            rules: Arc::clone(&ctx.rules),
+            campaigns: tables.into_iter().map(|table| (start, table)).collect(),
+            events: Vec::new(),
+        }
+    }
+}
+
 impl Scenario {
     /// Reads and checks a scenario's file.
     pub fn load(path: &Path) -> Result<Self, ScenarioError> {
@@ -256,7 +295,7 @@ impl Raw {
             .map(event)
             .collect::<Result<Vec<Happening>, ScenarioError>>()?;
         events.sort_by_key(|event| event.from);
-        Ok(Scenario {
+        let script = Script {
             name: checker
                 .path
                 .file_stem()
@@ -268,12 +307,12 @@ impl Raw {
             seeds: self.seeds,
             policies: self.policies,
             learn: self.learn,
-            world: self.world,
-            history,
             config,
+            rules: Arc::new(Rules::built_in()),
             campaigns,
             events,
-        })
+        };
+        Ok(Scenario { world: self.world, history, script })
     }
 }
 
@@ -348,11 +387,12 @@ mod tests {
     #[test]
     fn what_is_left_out_is_an_ordinary_world() {
         let scenario = parse("about = \"calm\"\ndays = 7\nCAMPAIGN").unwrap();
-        assert_eq!(scenario.name, "calm");
-        assert_eq!(scenario.policies, [Policy::Model]);
-        assert_eq!(scenario.end - scenario.start, TimeDelta::days(7));
-        assert!(scenario.history.is_none() && scenario.events.is_empty());
-        assert_eq!(scenario.campaigns[0].0, scenario.start);
+        let script = &scenario.script;
+        assert_eq!(script.name, "calm");
+        assert_eq!(script.policies, [Policy::Model]);
+        assert_eq!(script.end - script.start, TimeDelta::days(7));
+        assert!(scenario.history.is_none() && script.events.is_empty());
+        assert_eq!(script.campaigns[0].0, script.start);
     }
 
     #[test]

@@ -164,6 +164,12 @@ pub enum StoreError {
         #[source]
         cause: sqlx::Error,
     },
+    /// Only an SQLite workspace is one file.
+    #[error(
+        "a PostgreSQL database cannot be copied into a file; import the history into a workspace \
+         on SQLite and use that"
+    )]
+    NoCopy,
     /// A stored value is not what it must be.
     #[error("table {table} holds a bad row")]
     Corrupt {
@@ -298,6 +304,13 @@ impl Store {
             }
             Pool::Postgres(_) => Ok(true),
         }
+    }
+
+    /// Writes an SQLite workspace, as it is at one moment, to a file that is not there yet.
+    pub async fn copy_to(&self, path: &Path) -> Result<(), StoreError> {
+        let Pool::Sqlite(db) = &self.pool else { return Err(StoreError::NoCopy) };
+        let copy = sqlx::query("VACUUM INTO $1").bind(path.display().to_string());
+        copy.execute(db).await.map(drop).doing("copy the database")
     }
 
     /// Closes the pool after what is under way.

@@ -3,21 +3,21 @@
 
 /// A point in the tree of all draws. Each point gives one number; [`Dice::with`] leads to others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
     /// The root of a world.
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(mix(seed ^ 0x6f70_706f_7274_756e))
     }
 
     /// The point below this one that `what` names.
-    pub(super) fn with(self, what: u64) -> Self {
+    pub(crate) fn with(self, what: u64) -> Self {
         Self(mix(self.0.rotate_left(23) ^ what.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
     }
 
     /// The point below this one that a text names.
-    pub(super) fn text(self, text: &str) -> Self {
+    pub(crate) fn text(self, text: &str) -> Self {
         text.as_bytes().chunks(8).fold(self.with(text.len() as u64), |dice, chunk| {
             let mut word = [0; 8];
             word[..chunk.len()].copy_from_slice(chunk);
@@ -25,28 +25,33 @@ impl Dice {
         })
     }
 
+    /// A number to start a generator from.
+    pub(crate) fn seed(self) -> u64 {
+        self.0
+    }
+
     /// Uniform in (0, 1), the ends excluded.
-    pub(super) fn unit(self) -> f64 {
+    pub(crate) fn unit(self) -> f64 {
         ((self.0 >> 11) as f64 + 0.5) / (1u64 << 53) as f64
     }
 
     /// Uniform in (`low`, `high`).
-    pub(super) fn between(self, low: f64, high: f64) -> f64 {
+    pub(crate) fn between(self, low: f64, high: f64) -> f64 {
         low + (high - low) * self.unit()
     }
 
     /// True with a probability.
-    pub(super) fn chance(self, probability: f64) -> bool {
+    pub(crate) fn chance(self, probability: f64) -> bool {
         self.unit() < probability
     }
 
     /// One of 0 to `count` − 1, each as likely.
-    pub(super) fn below(self, count: usize) -> usize {
+    pub(crate) fn below(self, count: usize) -> usize {
         ((u128::from(self.0) * count as u128) >> 64) as usize
     }
 
     /// The index of one of `weights`, as likely as its weight.
-    pub(super) fn pick(self, weights: impl Iterator<Item = f64> + Clone) -> usize {
+    pub(crate) fn pick(self, weights: impl Iterator<Item = f64> + Clone) -> usize {
         let mut left = self.unit() * weights.clone().sum::<f64>();
         let mut last = 0;
         for (index, weight) in weights.enumerate().filter(|(_, weight)| *weight > 0.0) {
@@ -60,23 +65,23 @@ impl Dice {
     }
 
     /// Standard normal (Box and Muller 1958).
-    pub(super) fn normal(self) -> f64 {
+    pub(crate) fn normal(self) -> f64 {
         let radius = (-2.0 * self.unit().ln()).sqrt();
         radius * (std::f64::consts::TAU * self.with(1).unit()).cos()
     }
 
     /// Exponential with mean 1.
-    pub(super) fn exponential(self) -> f64 {
+    pub(crate) fn exponential(self) -> f64 {
         -self.unit().ln()
     }
 
     /// Log-normal with a median and a spread in logarithms.
-    pub(super) fn around(self, median: f64, spread: f64) -> f64 {
+    pub(crate) fn around(self, median: f64, spread: f64) -> f64 {
         median * (spread * self.normal()).exp()
     }
 
     /// Logistic with mean 0 and scale 1: quick both ways, which keeps [`super::rhythm`] exact.
-    pub(super) fn logistic(self) -> f64 {
+    pub(crate) fn logistic(self) -> f64 {
         let u = self.unit();
         (u / (1.0 - u)).ln()
     }

@@ -12,7 +12,7 @@
 //! - [`logging`] and [`history`]: how the past came about; the past, as the three files have it
 //! - [`score`]: a choice of hours and contents, measured against the truth
 
-mod dice;
+pub(crate) mod dice;
 pub mod history;
 mod local;
 pub mod logging;
@@ -23,14 +23,18 @@ mod rhythm;
 pub mod score;
 pub mod spec;
 
+use std::time::Duration;
+
 use chrono_tz::Tz;
 
 use self::dice::Dice;
-use self::person::Person;
+use self::person::{Person, Sent};
 use self::rates::Patterns;
 use self::spec::{Chronotype, Spec};
 use crate::model::Invalid;
+use crate::model::content::Goal;
 use crate::model::ids::RecipientKey;
+use crate::model::message::Response;
 use crate::model::recipient::parse_zone;
 
 /// A world: its people, their habits, and what will become of any message.
@@ -40,6 +44,40 @@ pub struct World {
     zones: Vec<(Tz, f64)>,
     patterns: Patterns,
     dice: Dice,
+}
+
+/// Everybody who may be written to, and what they would do: the invented people of a [`World`], or
+/// those of a real history as they are remembered.
+pub trait Crowd: Send + Sync {
+    /// What becomes of a message to somebody who lives in `zone`: a function of its arguments alone.
+    fn answer(&self, who: &RecipientKey, zone: Tz, sent: &Sent<'_>) -> Response;
+
+    /// The chance that a message reaches the goal within a time.
+    fn chance(
+        &self,
+        who: &RecipientKey,
+        zone: Tz,
+        sent: &Sent<'_>,
+        goal: Goal,
+        within: Duration,
+    ) -> f64;
+}
+
+impl Crowd for World {
+    fn answer(&self, who: &RecipientKey, zone: Tz, sent: &Sent<'_>) -> Response {
+        self.person_of(who, zone).answer(sent)
+    }
+
+    fn chance(
+        &self,
+        who: &RecipientKey,
+        zone: Tz,
+        sent: &Sent<'_>,
+        goal: Goal,
+        within: Duration,
+    ) -> f64 {
+        self.person_of(who, zone).chance(sent, goal, within)
+    }
 }
 
 #[derive(Clone, Copy)]

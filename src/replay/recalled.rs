@@ -1,0 +1,160 @@
+//! The workspace's own people, as the model in use remembers them: what they would do with a message.
+//!
+//! Nobody knows their habits; what is known is a distribution. Each seed draws one possible truth
+//! from it, person by person, and what differs from seed to seed is how little is known. Everything
+//! is delivered, and every reading is reported.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use chrono_tz::Tz;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use super::ReplayError;
+use crate::calendar::zone::week_hour;
+use crate::learn::Subject;
+use crate::model::campaign::Campaign;
+use crate::model::content::{Category, Content, Goal};
+use crate::model::ids::RecipientKey;
+use crate::model::message::Response;
+use crate::model::preference::Preference;
+use crate::model::recipient::Recipient;
+use crate::work::learn::{InUse, People};
+use crate::work::{Ctx, Judge};
+use crate::world::Crowd;
+use crate::world::dice::Dice;
+use crate::world::person::Sent;
+
+/// What a channel takes to deliver, in seconds, at least and at most.
+const DELIVERY: (f64, f64) = (0.5, 3.0);
+
+/// See the module.
+pub(super) struct Recalled {
+    people: HashMap<RecipientKey, Preference>,
+    dice: Dice,
+}
+
+#[derive(Clone, Copy)]
+enum Draw {
+    Person,
+    Message,
+    Delivery,
+    Read,
+    OptOut,
+    Answer,
+}
+
+impl Recalled {
+    /// One possible truth about everybody.
+    pub(super) async fn draw(ctx: &Ctx, seed: u64) -> Result<Self, ReplayError> {
+        let model = InUse::load(ctx).await?;
+        if model.version.is_none() {
+            return Err(ReplayError::NothingLearned);
+        }
+        let people = People::load(ctx).await?;
+        let dice = Dice::new(seed);
+        let one = |index: usize| {
+            let key = people.recipients[index].key.clone();
+            let chance = dice.with(Draw::Person as u64).text(key.as_str());
+            let mut random = ChaCha8Rng::seed_from_u64(chance.seed());
+            let known = model.preference(&people.subject(index, ctx.config.time_zone));
+            (key, known.draw(&mut random))
+        };
+        Ok(Self { people: (0..people.recipients.len()).map(one).collect(), dice })
+    }
+
+    fn person(&self, who: &RecipientKey, category: Category) -> Option<Preference> {
+        self.people.get(who).map(|person| person.clone().in_category(category))
+    }
+}
+
+impl Crowd for Recalled {
+    fn answer(&self, who: &RecipientKey, zone: Tz, sent: &Sent<'_>) -> Response {
+        let dice = self.dice.with(Draw::Message as u64).text(sent.key.as_str());
+        let turn = |what: Draw| dice.with(what as u64);
+        let delivered = sent.at + span(turn(Draw::Delivery).between(DELIVERY.0, DELIVERY.1));
+        let mut response = Response { delivered_at: Some(delivered), ..Response::default() };
+        let Some(person) = self.person(who, sent.category) else { return response };
+        let hour = week_hour(sent.at, zone);
+        let Some(hours) = read_after(&person, sent.content, hour, turn(Draw::Read)) else {
+            return response;
+        };
+        let read = (sent.at + span(hours * 3600.0)).max(delivered);
+        response.read_at = Some(read);
+        let answered = |goal: Goal| {
+            let dice = turn(Draw::Answer).with(goal as u64);
+            let chance = f64::from(person.answer_chance(sent.content, goal));
+            let delays = person.answer_delays(goal);
+            (!delays.is_empty() && dice.chance(chance)).then(|| read + delay(delays, dice.with(1)))
+        };
+        response.clicked_at = answered(Goal::Click);
+        response.replied_at = answered(Goal::Reply);
+        response.converted_at = answered(Goal::Convert);
+        let ever = read_within(&person, sent.content, hour, person.longest_hours());
+        let harm = f64::from(person.opt_out(sent.content)) / ever.max(f64::MIN_POSITIVE);
+        response.opted_out_at = turn(Draw::OptOut).chance(harm.min(1.0)).then_some(read);
+        response
+    }
+
+    fn chance(
+        &self,
+        who: &RecipientKey,
+        zone: Tz,
+        sent: &Sent<'_>,
+        goal: Goal,
+        within: Duration,
+    ) -> f64 {
+        self.person(who, sent.category).map_or(0.0, |person| {
+            f64::from(person.chances(sent.content, goal, within)[week_hour(sent.at, zone)])
+        })
+    }
+}
+
+impl Judge for Recalled {
+    /// The truth itself.
+    fn preference(&self, _: &Campaign, recipient: &Recipient, _: &Subject<'_>) -> Preference {
+        self.people[&recipient.key].clone()
+    }
+}
+
+fn span(seconds: f64) -> TimeDelta {
+    TimeDelta::microseconds((seconds * 1e6) as i64)
+}
+
+fn read_within(person: &Preference, content: &Content, hour: usize, hours: usize) -> f64 {
+    let within = Duration::from_hours(hours as u64);
+    f64::from(person.chances(content, Goal::Read, within)[hour])
+}
+
+/// After how many hours a message that is sent in an hour of the week is read, if ever: where the
+/// growing chance of it passes a number drawn evenly.
+fn read_after(person: &Preference, content: &Content, hour: usize, draw: Dice) -> Option<f64> {
+    let by = |hours: usize| match hours {
+        0 => 0.0,
+        _ => read_within(person, content, hour, hours),
+    };
+    let drawn = draw.unit();
+    let (mut before, mut after) = (0, person.longest_hours());
+    if drawn >= by(after) {
+        return None;
+    }
+    while after - before > 1 {
+        let middle = usize::midpoint(before, after);
+        if by(middle) > drawn {
+            after = middle;
+        } else {
+            before = middle;
+        }
+    }
+    let (low, high) = (by(before), by(after));
+    Some(before as f64 + (drawn - low) / (high - low))
+}
+
+/// Drawn by the shares that have come after so many hours.
+fn delay(come: &[f32], draw: Dice) -> TimeDelta {
+    let drawn = draw.unit() * f64::from(come.last().copied().unwrap_or(1.0));
+    let hour = come.partition_point(|share| f64::from(*share) <= drawn);
+    span((hour as f64 + draw.with(0).unit()) * 3600.0)
+}
