@@ -163,11 +163,12 @@ async fn drain(ctx: &Ctx, provider: &str, count: usize, lanes: usize) -> f64 {
     let (stopper, stop) = watch::channel(false);
     let sent = Arc::new(AtomicU64::new(0));
     let begun = Instant::now();
-    let mut running = Vec::new();
+    // dropped with this future, they end
+    let mut running = tokio::task::JoinSet::new();
     for _ in 0..lanes {
         let (ctx, stop, sent) = (ctx.clone(), stop.clone(), Arc::clone(&sent));
         let name: Name = provider.parse().unwrap();
-        running.push(tokio::spawn(async move {
+        running.spawn(async move {
             while !*stop.borrow() {
                 let report = dispatch::of_provider(&ctx, &name, &stop).await.unwrap();
                 sent.fetch_add(report.done as u64, Ordering::Relaxed);
@@ -175,7 +176,7 @@ async fn drain(ctx: &Ctx, provider: &str, count: usize, lanes: usize) -> f64 {
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
             }
-        }));
+        });
     }
     while sent.load(Ordering::Relaxed) < count as u64 {
         assert!(begun.elapsed() < Duration::from_secs(300), "it does not end");
@@ -183,9 +184,7 @@ async fn drain(ctx: &Ctx, provider: &str, count: usize, lanes: usize) -> f64 {
     }
     let rate = count as f64 / begun.elapsed().as_secs_f64();
     stopper.send_replace(true);
-    for lane in running {
-        lane.await.unwrap();
-    }
+    running.join_all().await;
     rate
 }
 

@@ -6,7 +6,8 @@
 //! dies leaves at most the [`HORIZON`] unused.
 //!
 //! The rate is a schedule (GCRA, ITU-T I.371): each message gets a moment of its own, and is called
-//! at it or within [`LATE_MAX`] after it, or given back. Moments lie a little further apart than
+//! at it or within [`LATE_MAX`] after it, or given back. Moments are taken last, when nothing but
+//! the call is left to do: a slow claim would miss them. Moments lie a little further apart than
 //! the rate asks, which makes up for that lateness: no second ever sees more calls than its rate.
 //! The daemons' clocks must agree to within a few milliseconds of each other.
 
@@ -52,19 +53,15 @@ pub(in crate::work) fn interval_us(per_second: u32) -> i64 {
 /// What is decided about one message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It goes at this moment.
-    At(Instant),
+    /// It goes.
+    Go,
     /// Its person, or everybody, must wait.
     NotBefore(Instant),
-    /// The second is full: the next claim takes it.
-    Back,
 }
 
 /// What the limits had left when they were locked.
 #[derive(Debug, Clone, Default)]
 struct Left {
-    /// The rate's next moment.
-    next_at: Instant,
     /// Calls of this hour, and when there will be more.
     calls: Option<(u64, Instant)>,
     /// Different people of this day, and when there will be more.
@@ -79,7 +76,6 @@ struct Left {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Taken {
     verdicts: Vec<Verdict>,
-    next_at: Instant,
     calls: u64,
     /// Changes of the people's buckets.
     people: BTreeMap<Instant, i64>,
@@ -107,7 +103,23 @@ impl Gate<'_> {
         Ok(Room::Of(most.min(room as usize)))
     }
 
-    /// Decides about messages to `people`, in their order, and takes what they use. People with an
+    /// Gives up to `count` messages their moments, in order: as many as the number's rate has in
+    /// the time up to the [`HORIZON`].
+    pub(super) async fn moments(&self, count: usize) -> Result<Vec<Instant>, StoreError> {
+        let Some(rate) = self.config.limits.per_second.filter(|_| count > 0) else {
+            return Ok(vec![self.ctx.clock.now(); count]);
+        };
+        let number = number_account(self.provider);
+        let mut tx = self.ctx.store.begin().await?;
+        let next_at = tx.lock_account(&number).await?;
+        // the clock is read under the lock, so that what others took lies in the past
+        let (moments, next_at) = schedule(rate, next_at, self.ctx.clock.now(), count);
+        tx.set_rate_next_at(&number, next_at).await?;
+        tx.commit().await?;
+        Ok(moments)
+    }
+
+    /// Decides about messages to `people`, in their order, and takes what they use but the rate. People with an
     /// open service window are in `windows`.
     pub(super) async fn admit(
         &self,
@@ -117,12 +129,12 @@ impl Gate<'_> {
     ) -> Result<Vec<Verdict>, StoreError> {
         let limits = self.config.limits;
         if limits == Limits::default() {
-            return Ok(vec![Verdict::At(self.ctx.clock.now()); people.len()]);
+            return Ok(vec![Verdict::Go; people.len()]);
         }
         let number = number_account(self.provider);
         let portfolio = format!("portfolio:{}", self.config.portfolio);
-        let next_at = tx.lock_account(&number).await?;
-        let mut left = Left { next_at, windows, ..Left::default() };
+        tx.lock_account(&number).await?;
+        let mut left = Left { windows, ..Left::default() };
         let told = if limits.unique_per_day.is_some() {
             tx.lock_account(&portfolio).await?;
             tx.mark(&told_limit_mark(&self.config.portfolio)).await?
@@ -149,9 +161,6 @@ impl Gate<'_> {
             left.contacts = tx.contacts(&portfolio, people).await?;
         }
         let taken = take(limits, left, people, now);
-        if limits.per_second.is_some() {
-            tx.set_rate_next_at(&number, taken.next_at).await?;
-        }
         if limits.calls_per_hour.is_some() && taken.calls > 0 {
             let bucket = now.duration_trunc(CALLS_BUCKET).unwrap_or(now);
             tx.use_quota(&number, bucket, taken.calls as i64).await?;
@@ -173,21 +182,30 @@ pub(super) enum Room {
     After(Instant),
 }
 
+/// Moments of `rate` messages a second from where the schedule stands, up to the [`HORIZON`]; and
+/// where it stands then.
+fn schedule(rate: u32, next_at: Instant, now: Instant, count: usize) -> (Vec<Instant>, Instant) {
+    let interval = TimeDelta::microseconds(interval_us(rate));
+    let mut next_at = next_at.max(now);
+    let mut moments = Vec::new();
+    while moments.len() < count && next_at < now + HORIZON {
+        moments.push(next_at);
+        next_at += interval;
+    }
+    (moments, next_at)
+}
+
 /// Decides about messages to `people` in their order. A person who must wait uses nothing, so that
 /// nobody else is slower for it.
 fn take(limits: Limits, left: Left, people: &[RecipientId], now: Instant) -> Taken {
-    let Left { next_at, mut calls, people: mut people_left, mut contacts, windows } = left;
-    let interval = limits.per_second.map(|rate| TimeDelta::microseconds(interval_us(rate)));
+    let Left { mut calls, people: mut people_left, mut contacts, windows } = left;
     let bucket = now.duration_trunc(PEOPLE_BUCKET).unwrap_or(now);
     let still_counted = now - DAY - PEOPLE_BUCKET;
-    let mut taken = Taken { next_at: next_at.max(now), ..Taken::default() };
+    // a call comes at its moment, which is not known yet
+    let last = if limits.per_second.is_some() { now + HORIZON } else { now };
+    let mut taken = Taken::default();
     let mut changed = Vec::new();
     for person in people {
-        let at = if interval.is_some() { taken.next_at } else { now };
-        if at >= now + HORIZON {
-            taken.verdicts.push(Verdict::Back);
-            continue;
-        }
         if let Some((0, more_at)) = calls {
             taken.verdicts.push(Verdict::NotBefore(more_at));
             continue;
@@ -197,11 +215,11 @@ fn take(limits: Limits, left: Left, people: &[RecipientId], now: Instant) -> Tak
         if let Some(pair) = limits.pair {
             let each = TimeDelta::seconds(i64::from(pair.seconds));
             let borrowed = each * (pair.burst.max(1) - 1) as i32;
-            if pair_until - borrowed > at {
+            if pair_until - borrowed > now {
                 taken.verdicts.push(Verdict::NotBefore(pair_until - borrowed));
                 continue;
             }
-            pair_until = pair_until.max(at) + each;
+            pair_until = pair_until.max(last) + each;
         }
         let counted = contact.map(|contact| contact.counted_at).filter(|at| *at > still_counted);
         let mut counted_at = contact.map_or(Instant::UNIX_EPOCH, |contact| contact.counted_at);
@@ -227,8 +245,7 @@ fn take(limits: Limits, left: Left, people: &[RecipientId], now: Instant) -> Tak
             contacts.insert(*person, Contact { counted_at, pair_until });
             changed.push(*person);
         }
-        taken.verdicts.push(Verdict::At(at));
-        taken.next_at += interval.unwrap_or_default();
+        taken.verdicts.push(Verdict::Go);
     }
     taken.people.retain(|_, change| *change != 0);
     changed.sort_unstable();
@@ -252,24 +269,13 @@ mod tests {
 
     #[test]
     fn no_second_sees_more_than_the_rate_and_nothing_is_promised_far_ahead() {
-        let limits = Limits { per_second: Some(80), ..Limits::default() };
-        let taken = take(limits, Left::default(), &ids(0..200), start());
-        let moments: Vec<Instant> = taken
-            .verdicts
-            .iter()
-            .filter_map(|v| match v {
-                Verdict::At(at) => Some(*at),
-                _ => None,
-            })
-            .collect();
+        let (moments, next_at) = schedule(80, Instant::UNIX_EPOCH, start(), 200);
         assert!((75..=80).contains(&moments.len()), "{}", moments.len());
         assert!(moments.iter().all(|at| *at < start() + HORIZON));
-        assert!(taken.verdicts[moments.len()..].iter().all(|v| *v == Verdict::Back));
         // the next daemon goes on where this one ended
-        let left = Left { next_at: taken.next_at, ..Left::default() };
-        let next = take(limits, left, &ids(200..400), start() + TimeDelta::milliseconds(500));
-        let Verdict::At(first) = next.verdicts[0] else { panic!() };
-        assert!(first > *moments.last().unwrap());
+        let (next, _) = schedule(80, next_at, start() + TimeDelta::milliseconds(500), 200);
+        assert!(next[0] > *moments.last().unwrap() && next[0] - moments[78] < HORIZON / 50);
+        assert_eq!(schedule(80, next_at, start(), 3).0.len(), 0, "the second is full");
     }
 
     #[test]
@@ -279,7 +285,7 @@ mod tests {
         let mut people = vec![RecipientId(1); 50];
         people.push(RecipientId(2));
         let taken = take(limits, Left::default(), &people, start());
-        let at = |verdict: &Verdict| matches!(verdict, Verdict::At(_));
+        let at = |verdict: &Verdict| *verdict == Verdict::Go;
         assert_eq!(taken.verdicts.iter().filter(|v| at(v)).count(), 46);
         assert!(at(&taken.verdicts[44]) && at(&taken.verdicts[50]));
         assert_eq!(taken.verdicts[45], Verdict::NotBefore(start() + TimeDelta::seconds(6)));
@@ -305,8 +311,7 @@ mod tests {
         };
         let people: Vec<_> = [1, 1, 2, 5, 3, 4].map(RecipientId).to_vec();
         let taken = take(limits, left, &people, start());
-        let admitted: Vec<bool> =
-            taken.verdicts.iter().map(|v| matches!(v, Verdict::At(_))).collect();
+        let admitted: Vec<bool> = taken.verdicts.iter().map(|v| *v == Verdict::Go).collect();
         assert_eq!(admitted, [true, true, true, false, true, true]);
         assert_eq!(taken.verdicts[3], Verdict::NotBefore(more_at));
         // one moved from the older bucket, two are new

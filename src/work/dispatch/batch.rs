@@ -91,7 +91,8 @@ impl Batch<'_> {
         let mut done = Vec::new();
         let prepared = async {
             self.part_with_capped(&mut opened.ready, &mut done).await?;
-            self.add_media(&mut opened.ready).await
+            self.add_media(&mut opened.ready).await?;
+            self.pace(&mut opened.ready, &mut done).await
         };
         if let Err(error) = prepared.await {
             let back = |ready: &Ready| Done::plain(ready.person.id, given_back(&ready.choice));
@@ -185,14 +186,12 @@ impl Batch<'_> {
         let ids: Vec<RecipientId> = opened.ready.iter().map(|ready| ready.person.id).collect();
         let verdicts = self.gate().admit(tx, &ids, windows).await?;
         let ready = std::mem::take(&mut opened.ready);
-        for (mut ready, verdict) in ready.into_iter().zip(verdicts) {
+        for (ready, verdict) in ready.into_iter().zip(verdicts) {
             let settled = match verdict {
-                Verdict::At(at) => {
-                    ready.at = at;
+                Verdict::Go => {
                     opened.ready.push(ready);
                     continue;
                 }
-                Verdict::Back => given_back(&ready.choice),
                 Verdict::NotBefore(until) => {
                     let profile = &ready.person.profile;
                     self.check().put_off(profile, &ready.choice, until, Attempt::NotMade)
@@ -299,6 +298,15 @@ impl Batch<'_> {
             let url = ready.parcel.media_url.as_ref();
             ready.parcel.media_handle = url.and_then(|url| handles.get(url).cloned());
         }
+        Ok(())
+    }
+
+    /// Gives each message its moment; what the second does not hold, the next claim takes.
+    async fn pace(&self, ready: &mut Vec<Ready>, done: &mut Vec<Done>) -> Result<(), StoreError> {
+        let moments = self.gate().moments(ready.len()).await?;
+        let back = ready.drain(moments.len()..);
+        done.extend(back.map(|ready| Done::plain(ready.person.id, given_back(&ready.choice))));
+        ready.iter_mut().zip(moments).for_each(|(ready, at)| ready.at = at);
         Ok(())
     }
 
