@@ -51,7 +51,7 @@ impl Default for Hyper {
                 weekend: hold(50.0, 0.0),
                 day: hold(100.0, 0.0),
                 part: hold(40.0, 0.7),
-                cell: hold(400.0, 0.7),
+                cell: hold(1600.0, 0.7),
             },
         }
     }
@@ -75,6 +75,7 @@ pub(super) type Knob = fn(&mut Hyper, f32);
 pub(super) const ERRORS: f64 = 1.0;
 
 /// What the search tries, in this order; each value is tried in place of the best so far.
+/// Days come before the weekend: while days are free, they stand in for it.
 pub(super) const SEARCH: &[(Knob, &[f32])] = &[
     (|h, x| h.classes = x as usize, &[6.0, 24.0]),
     (|h, x| h.half_life = x, &[1000.0, 500.0, 250.0]),
@@ -82,13 +83,13 @@ pub(super) const SEARCH: &[(Knob, &[f32])] = &[
     (|h, x| h.shared = x, &[1.0]),
     (|h, x| h.person.hour.strength = x, &[20.0, 80.0, 10.0, 160.0]),
     (|h, x| h.person.fine.strength = x, &[40.0, 160.0, 20.0, ENDLESS]),
-    (|h, x| h.person.weekend.strength = x, &[10.0, 150.0, 3.0]),
     (|h, x| h.person.day.strength = x, &[150.0, 500.0, 15.0]),
+    (|h, x| h.person.weekend.strength = x, &[10.0, 150.0, 3.0]),
     (|h, x| h.person.part.strength = x, &[40.0, 400.0, 15.0]),
     (|h, x| h.person.cell.strength = x, &[300.0, 100.0]),
     (|h, x| h.person.hour.bandwidth = x, &[1.5, 0.7]),
     (|h, x| h.sharpness = x, &[0.9, 0.8, 1.1]),
-    (|h, x| h.class.cell.strength = x, &[100.0, 1600.0]),
+    (|h, x| h.class.cell.strength = x, &[400.0, 100.0, ENDLESS]),
 ];
 
 impl Hyper {

@@ -2,7 +2,7 @@
 //! then weeks refined from the population's.
 
 use super::hyper::Hyper;
-use super::mixture::{Chronotypes, Level, Met};
+use super::mixture::{Chronotypes, Level, Met, OwnLevel};
 use super::parallel::in_chunks;
 use super::reading::Reading;
 use super::shape::{Counts, Refiner, Strengths, WHOLE, Week};
@@ -49,8 +49,9 @@ pub(super) fn expectation_maximization(
     for (reading, class) in readings.iter().zip(start) {
         let mut share = vec![0.0; classes];
         share[*class] = 1.0;
-        let met = Met { share, level: vec![level.mean as f32; classes] };
-        sums.add(reading, &met, &fitting);
+        let mean = level.mean as f32;
+        let met = Met { share, level: vec![OwnLevel { mean, log: mean.ln() }; classes] };
+        sums.add(reading, &met, level, &fitting);
     }
     let mut mixture = sums.maximize(&base, level, &fitting);
     for _ in 0..fitting.rounds {
@@ -58,7 +59,7 @@ pub(super) fn expectation_maximization(
         let parts = in_chunks(readings, fitting.threads, |chunk| {
             let mut sums = Sums::new(classes);
             for reading in chunk {
-                sums.add(reading, &mixture.meet(reading, &prior), &fitting);
+                sums.add(reading, &mixture.meet(reading, &prior), mixture.level(), &fitting);
             }
             sums
         });
@@ -124,17 +125,18 @@ impl Sums {
         }
     }
 
-    fn add(&mut self, reading: &Reading, met: &Met, fitting: &Fitting) {
+    fn add(&mut self, reading: &Reading, met: &Met, before: Level, fitting: &Fitting) {
         const UNLIKELY: f32 = 1e-4;
-        let mut mean = 0.0;
+        let (mut mean, mut log) = (0.0, 0.0);
         for (class, share) in met.share.iter().copied().enumerate() {
             self.share[class] += f64::from(share);
-            mean += f64::from(share * met.level[class]);
+            mean += f64::from(share * met.level[class].mean);
+            log += f64::from(share * met.level[class].log);
             if share >= UNLIKELY {
                 self.counts[class].add(
                     reading,
                     share,
-                    met.level[class],
+                    met.level[class].mean,
                     fitting.hyper.person.hour.strength,
                 );
             }
@@ -142,9 +144,7 @@ impl Sums {
         if reading.evidence > reading.signs {
             self.people += 1.0;
             self.level += mean;
-            // E[ln L] of a gamma posterior lies below the logarithm of its mean by about 1/2n
-            let n = 1.0 + f64::from(reading.reads);
-            self.log_level += mean.ln() - 0.5 / n - 1.0 / (12.0 * n * n);
+            self.log_level += log - before.below(reading.reads);
         }
     }
 

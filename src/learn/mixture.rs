@@ -51,19 +51,43 @@ pub(super) struct Level {
     pub(super) mean: f64,
 }
 
+/// What is known of one person's level.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OwnLevel {
+    /// Posterior mean.
+    pub(super) mean: f32,
+    /// Logarithm of the mean; of a silent person, the mean of the logarithms under both meanings of
+    /// silence.
+    pub(super) log: f32,
+}
+
 impl Level {
-    /// Posterior mean of a person of whom, at level 1, so many reads were expected. Silence is
-    /// either disinterest, or receipts that are off: the levels of both are weighed by how probable
-    /// they make it (a gamma-Poisson with no events).
-    fn meet(self, reading: &Reading, expected: f32) -> f32 {
+    /// The level of a person of whom, at level 1, so many reads were expected. Silence is either
+    /// disinterest, or receipts that are off: the levels of both are weighed by how probable they
+    /// make it (a gamma-Poisson with no events).
+    fn meet(self, reading: &Reading, expected: f32) -> OwnLevel {
         let (reads, rate) = (f64::from(reading.reads), self.shape / self.mean);
         let mean = |expected: f64| (self.shape + reads) / (rate + expected);
-        let Some(silence) = reading.silence else { return mean(f64::from(expected)) as f32 };
+        let Some(silence) = reading.silence else {
+            let mean = mean(f64::from(expected)) as f32;
+            return OwnLevel { mean, log: mean.ln() };
+        };
         let [on, off] = [silence.if_on, silence.if_off].map(|times| f64::from(times * expected));
         let chance = |expected: f64| (rate / (rate + expected)).powf(self.shape);
         let share = f64::from(silence.off);
         let (on_weight, off_weight) = ((1.0 - share) * chance(on), share * chance(off));
-        ((on_weight * mean(on) + off_weight * mean(off)) / (on_weight + off_weight)) as f32
+        let weighed = |on: f64, off: f64| {
+            ((on_weight * on + off_weight * off) / (on_weight + off_weight)) as f32
+        };
+        let [on, off] = [on, off].map(mean);
+        OwnLevel { mean: weighed(on, off), log: weighed(on.ln(), off.ln()) }
+    }
+
+    /// By how much `E[ln L]` of a person with so many reads lies below `ln E[L]`: the posterior is a
+    /// gamma distribution.
+    pub(super) fn below(self, reads: f32) -> f64 {
+        let shape = self.shape + f64::from(reads);
+        shape.ln() - digamma(shape)
     }
 
     /// What the level adds to a log-likelihood.
@@ -77,7 +101,7 @@ impl Level {
 #[derive(Debug, Clone)]
 pub(super) struct Met {
     pub(super) share: Vec<f32>,
-    pub(super) level: Vec<f32>,
+    pub(super) level: Vec<OwnLevel>,
 }
 
 impl Table {
@@ -189,11 +213,12 @@ impl Chronotypes {
             let level = self.stored.level.meet(reading, expected.iter().sum());
             for (expected, mass) in expected.iter_mut().zip(&self.tables[class].mass) {
                 // the signs' own level is such that as many are expected as there were
-                *expected = level * *expected + reading.signs * mass;
+                *expected = level.mean * *expected + reading.signs * mass;
             }
             let fit = self.tables[class].likelihood(&events, &observed, &expected);
             levels.push(level);
-            likelihood.push(prior.ln() + fit + self.stored.level.likelihood(reading.reads, level));
+            likelihood
+                .push(prior.ln() + fit + self.stored.level.likelihood(reading.reads, level.mean));
         }
         let top = likelihood.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let total: f64 = likelihood.iter().map(|l| (l - top).exp()).sum();
@@ -216,7 +241,7 @@ impl Chronotypes {
         };
         let (mut week, mut plain) = ([0.0; WEEK_HOURS], [0.0; WEEK_HOURS]);
         for class in 0..self.len() {
-            let (share, level) = (met.share[class], met.level[class]);
+            let (share, level) = (met.share[class], met.level[class].mean);
             if share >= UNLIKELY {
                 let mut own = *self.week(class);
                 plain.iter_mut().zip(own).for_each(|(plain, own)| *plain += share * level * own);
@@ -227,7 +252,7 @@ impl Chronotypes {
         normalize(&mut week);
         normalize(&mut plain);
         let expected = |week: &Week| week.iter().zip(&reading.exposure).map(|(w, e)| w * e).sum();
-        let level = self.stored.level.meet(reading, expected(&week));
+        let level = self.stored.level.meet(reading, expected(&week)).mean;
         self.refiner.refine(&mut week, &watch(level), &REST);
         if (self.stored.sharpness - 1.0).abs() > f32::EPSILON {
             for rate in &mut week {
@@ -235,7 +260,7 @@ impl Chronotypes {
             }
             normalize(&mut week);
         }
-        let level = self.stored.level.meet(reading, expected(&week));
+        let level = self.stored.level.meet(reading, expected(&week)).mean;
         Habit { week, plain, level, share: met.share }
     }
 }
@@ -253,6 +278,17 @@ impl From<Chronotypes> for Stored {
     fn from(chronotypes: Chronotypes) -> Self {
         chronotypes.stored
     }
+}
+
+/// Derivative of `ln Γ`: the recurrence up to 8, then the asymptotic series.
+fn digamma(x: f64) -> f64 {
+    let (mut x, mut sum) = (x, 0.0);
+    while x < 8.0 {
+        sum -= 1.0 / x;
+        x += 1.0;
+    }
+    let square = 1.0 / (x * x);
+    sum + x.ln() - 0.5 / x - square * (1.0 / 12.0 - square * (1.0 / 120.0 - square / 252.0))
 }
 
 /// Natural logarithm of a positive, normal number to 1e-6 relative, in a form that compilers put
@@ -306,9 +342,9 @@ mod tests {
         let plain = Reading::new(&sight, &Default::default(), memory, |_| 1.0);
         let silent = |off: f32| {
             let silence = super::super::reading::Silence { off, if_on: 1.0, if_off: 0.05 };
-            level.meet(&Reading { silence: Some(silence), ..plain.clone() }, 60.0)
+            level.meet(&Reading { silence: Some(silence), ..plain.clone() }, 60.0).mean
         };
-        assert!((silent(0.0) - level.meet(&plain, 60.0)).abs() < 1e-6);
+        assert!((silent(0.0) - level.meet(&plain, 60.0).mean).abs() < 1e-6);
         assert!(silent(0.15) > 1.3 * silent(0.0) && silent(1.0) > 2.5 * silent(0.0));
         assert!(silent(1.0) < 0.07);
     }
@@ -321,6 +357,10 @@ mod tests {
                 (ln_gamma(f64::from(n)) - factorial.ln()).abs() < 1e-8 * factorial.ln().max(1.0)
             );
             factorial *= f64::from(n);
+        }
+        for x in [0.3, 1.0, 2.5, 7.9, 30.0] {
+            let slope = (ln_gamma(x + 1e-4) - ln_gamma(x - 1e-4)) / 2e-4;
+            assert!((digamma(x) - slope).abs() < 1e-6, "{x}");
         }
         assert!((ln_gamma(0.5) - std::f64::consts::PI.sqrt().ln()).abs() < 1e-8);
     }

@@ -340,7 +340,7 @@ impl Model {
     fn population(&self) -> Arc<Population> {
         let build = || {
             let figures = |index: usize| ContentFigures {
-                taste: self.parts.tastes.mean[index].exp() as f32,
+                taste: self.parts.tastes.usual(index) as f32,
                 answers: self.responses.content_answers(index),
                 opt_out: self.responses.content_opt_out(index),
             };

@@ -38,8 +38,8 @@ pub(super) struct OwnTastes(pub(super) Vec<(f32, f32)>);
 
 impl OwnTastes {
     fn of(tastes: &Tastes, tried: &[Tried]) -> Self {
-        let everybody = |mean: &f64| (mean.exp() as f32, tastes.spread as f32);
-        let mut own: Vec<(f32, f32)> = tastes.mean.iter().map(everybody).collect();
+        let everybody = |content| (tastes.usual(content) as f32, tastes.spread as f32);
+        let mut own: Vec<(f32, f32)> = (0..tastes.mean.len()).map(everybody).collect();
         if !tried.is_empty() {
             for taste in tastes.of(tried) {
                 own[usize::from(taste.content)] = (taste.mean as f32, taste.spread as f32);

@@ -75,6 +75,11 @@ impl Tastes {
         Self { mean: vec![0.0; contents], spread: SPREAD_FIRST, levels }
     }
 
+    /// Mean of `m` among people of whom it is not known: that of the log-normal distribution.
+    pub(super) fn usual(&self, content: usize) -> f64 {
+        (self.mean[content] + 0.5 * self.spread * self.spread).exp()
+    }
+
     /// Fits means and spread by expectation–maximization, from where they are.
     pub(super) fn refit(&mut self, people: &[Vec<Tried>], threads: usize) {
         let normal = normal();
