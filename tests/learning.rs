@@ -119,7 +119,7 @@ fn farthest(a: &BTreeMap<RecipientId, Vec<f64>>, b: &BTreeMap<RecipientId, Vec<f
 async fn a_full_relearning_at_the_same_settings_comes_to_the_same_also_after_late_reads() {
     let dir = TempDir::new().unwrap();
     let ctx = sqlite(&dir).await;
-    let past = history(&ctx, 150, 30).await;
+    let past = history(&ctx, 80, 30).await;
     // two thirds of the reads are not known when their messages are
     let mut early = past.messages.clone();
     for (_, message) in early.iter_mut().enumerate().filter(|(i, _)| i % 3 > 0).map(|(_, m)| m) {
@@ -150,7 +150,7 @@ async fn a_full_relearning_at_the_same_settings_comes_to_the_same_also_after_lat
     // and so does a workspace that is given everything at once
     let elsewhere = TempDir::new().unwrap();
     let other = self::sqlite(&elsewhere).await;
-    let same = history(&other, 150, 30).await;
+    let same = history(&other, 80, 30).await;
     add(&other, &same.messages).await;
     let mut tx = other.store.begin().await.unwrap();
     tx.add_activity(&same.signs, other.clock.now()).await.unwrap();
@@ -263,7 +263,7 @@ fn ctx_contents(model: &InUse, people: &People, ctx: &Ctx) -> usize {
 async fn a_fit_that_diverges_says_so_and_leaves_the_last_good_version_in_use() {
     let dir = TempDir::new().unwrap();
     let ctx = sqlite(&dir).await;
-    let past = history(&ctx, 150, 40).await;
+    let past = history(&ctx, 80, 40).await;
     add(&ctx, &past.messages).await;
     learn(&ctx, Depth::Fit).await;
     let good = knowledge(&ctx).await;
@@ -301,7 +301,7 @@ async fn a_fit_that_diverges_says_so_and_leaves_the_last_good_version_in_use() {
 async fn whoever_writes_while_everything_is_learned_anew_is_not_held_up() {
     let dir = TempDir::new().unwrap();
     let ctx = sqlite(&dir).await;
-    let past = history(&ctx, 300, 30).await;
+    let past = history(&ctx, 160, 30).await;
     add(&ctx, &past.messages).await;
     let learner = ctx.clone();
     let learning =

@@ -266,7 +266,8 @@ async fn a_campaign_can_be_played_to_ones_own_people_and_leaves_no_trace() {
     assert_eq!(ctx.store.campaigns().await.unwrap().len(), before);
 
     // the same from the command line, whose clock is the system's
-    let soon = Utc::now().date_naive().and_hms_opt(0, 0, 0).unwrap() + TimeDelta::days(2);
+    let soon =
+        Clock::system().now().date_naive().and_hms_opt(0, 0, 0).unwrap() + TimeDelta::days(2);
     std::fs::write(out.join("tomorrow.toml"), tomorrow("simulated", soon)).unwrap();
     let replay = |more: &[&str]| {
         Command::new(env!("CARGO_BIN_EXE_opportune"))

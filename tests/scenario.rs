@@ -2,9 +2,9 @@
 
 mod support;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 
 use opportune::replay::outcome::Outcome;
 use opportune::replay::run;
@@ -32,29 +32,43 @@ fn scenarios() -> Vec<PathBuf> {
     found
 }
 
+/// Replays a scenario from the command line; what it told, if that is not what is expected.
+fn surprise(path: &Path) -> Option<String> {
+    let run = Command::new(env!("CARGO_BIN_EXE_opportune"))
+        .arg("replay")
+        .arg(path)
+        .env("OPPORTUNE_LOG", "error")
+        .output()
+        .unwrap();
+    let told = String::from_utf8(run.stdout).unwrap();
+    let errors = String::from_utf8_lossy(&run.stderr).into_owned();
+    assert!(run.status.success(), "{}: {errors}\n{told}", path.display());
+    let expected = path.with_extension("expected");
+    if std::env::var_os(UPDATE).is_some() {
+        std::fs::write(&expected, &told).unwrap();
+        return None;
+    }
+    let same = std::fs::read_to_string(&expected).unwrap_or_default() == told;
+    (!same).then(|| format!("{}\n{told}", path.display()))
+}
+
 #[test]
 fn every_scenario_ends_as_expected() {
-    let mut wrong = BTreeMap::new();
-    for path in scenarios() {
-        let run = Command::new(env!("CARGO_BIN_EXE_opportune"))
-            .arg("replay")
-            .arg(&path)
-            .env("OPPORTUNE_LOG", "error")
-            .output()
-            .unwrap();
-        let told = String::from_utf8(run.stdout).unwrap();
-        let errors = String::from_utf8_lossy(&run.stderr).into_owned();
-        assert!(run.status.success(), "{}: {errors}\n{told}", path.display());
-        let expected = path.with_extension("expected");
-        if std::env::var_os(UPDATE).is_some() {
-            std::fs::write(&expected, &told).unwrap();
-        } else if std::fs::read_to_string(&expected).unwrap_or_default() != told {
-            wrong.insert(path, told);
+    let paths = Mutex::new(scenarios().into_iter());
+    let next = || paths.lock().unwrap().next();
+    let surprises = || {
+        let mut told = Vec::new();
+        while let Some(path) = next() {
+            told.extend(surprise(&path));
         }
-    }
-    let told: Vec<String> =
-        wrong.iter().map(|(p, told)| format!("{}\n{told}", p.display())).collect();
-    assert!(wrong.is_empty(), "set {UPDATE}=1 if this is right:\n{}", told.join("\n"));
+        told
+    };
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let told: Vec<String> = std::thread::scope(|scope| {
+        let running: Vec<_> = (0..workers).map(|_| scope.spawn(surprises)).collect();
+        running.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    });
+    assert!(told.is_empty(), "set {UPDATE}=1 if this is right:\n{}", told.join("\n"));
 }
 
 fn bytes(outcome: &Outcome) -> String {
