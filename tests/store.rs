@@ -466,3 +466,33 @@ async fn a_missing_database_says_how_to_make_one() {
     assert!(error.to_string().contains("opportune init"), "{error}");
     assert!(!dir.path().join("none.db").exists());
 }
+
+/// Of the two, only SQLite's is a file.
+#[tokio::test]
+async fn a_workspace_is_copied_whole_or_refused() {
+    let copied = std::cell::Cell::new(0);
+    on_both(async |store| {
+        people(&store, 3).await;
+        let dir = tempfile::TempDir::new().unwrap();
+        let path = dir.path().join("copy.db");
+        match store.copy_to(&path).await {
+            Ok(()) => {
+                let url = format!("sqlite://{}", path.display());
+                let copy = Store::open(&url, Create::No).await.unwrap();
+                let everybody = copy.recipients_after(RecipientId(0), 10).await.unwrap();
+                assert_eq!(everybody.len(), 3);
+                people(&copy, 5).await;
+                let here = store.recipients_after(RecipientId(0), 10).await.unwrap();
+                assert_eq!(here.len(), 3, "what is done to a copy is not done here");
+                assert!(store.copy_to(&path).await.is_err(), "nothing is overwritten");
+                copied.set(copied.get() + 1);
+            }
+            Err(error) => {
+                assert!(matches!(error, StoreError::NoCopy), "{error:?}");
+                assert!(!path.exists());
+            }
+        }
+    })
+    .await;
+    assert_eq!(copied.get(), 1);
+}
