@@ -214,10 +214,10 @@ async fn the_same_seed_gives_the_same_demo() {
     assert!(told[0] == told[1], "{}\n{}", told[0].0, told[1].0);
 }
 
-fn tomorrow(provider: &str, start: NaiveDateTime) -> String {
+fn tomorrow(start: NaiveDateTime) -> String {
     let end = start + TimeDelta::days(5);
     format!(
-        "name = \"tomorrow\"\nprovider = \"{provider}\"\ncategory = \"marketing\"\nwithin = \"2h\"\n\
+        "name = \"tomorrow\"\nprovider = \"simulated\"\ncategory = \"marketing\"\nwithin = \"2h\"\n\
          [window]\nstart = {}\nend = {}\n[capacity]\nper_hour = 20\n\
          [[variant]]\nname = \"words\"\nmedia = \"text\"\n\
          [[variant]]\nname = \"film\"\nmedia = \"video\"\nmedia_url = \"https://example.com/a.mp4\"\n",
@@ -236,9 +236,9 @@ async fn a_campaign_can_be_played_to_ones_own_people_and_leaves_no_trace() {
     let start = NaiveDate::from_ymd_opt(2026, 8, 3).unwrap().and_hms_opt(0, 0, 0).unwrap();
     let ctx = ctx(Store::open(&url, Create::No).await.unwrap(), start.and_utc());
     let before = ctx.store.campaigns().await.unwrap().len();
-    let source = tomorrow("simulated", start + TimeDelta::days(1));
+    let source = tomorrow(start + TimeDelta::days(1));
     let campaign = campaigns::check(&ctx, &source).await.unwrap();
-    let mut script = Script::tomorrow(&ctx, &[campaign], vec![source.parse().unwrap()]);
+    let mut script = Script::tomorrow(&ctx, vec![(campaign, source.parse().unwrap())]);
     script.policies = vec![Policy::Random, Policy::Personalized, Policy::Oracle];
     let mut told = Vec::new();
     for _ in 0..2 {
@@ -268,7 +268,7 @@ async fn a_campaign_can_be_played_to_ones_own_people_and_leaves_no_trace() {
     // the same from the command line, whose clock is the system's
     let soon =
         Clock::system().now().date_naive().and_hms_opt(0, 0, 0).unwrap() + TimeDelta::days(2);
-    std::fs::write(out.join("tomorrow.toml"), tomorrow("simulated", soon)).unwrap();
+    std::fs::write(out.join("tomorrow.toml"), tomorrow(soon)).unwrap();
     let replay = |more: &[&str]| {
         Command::new(env!("CARGO_BIN_EXE_opportune"))
             .args(["replay", "--history", "--campaign", "tomorrow.toml"])
@@ -285,6 +285,10 @@ async fn a_campaign_can_be_played_to_ones_own_people_and_leaves_no_trace() {
     let said = String::from_utf8_lossy(&wrong.stderr);
     assert_eq!(wrong.status.code(), Some(2), "{said}");
     assert!(said.contains("median_hour"), "{said}");
+    let absent = replay(&["--campaign", "nowhere.toml"]);
+    let said = String::from_utf8_lossy(&absent.stderr);
+    assert_eq!(absent.status.code(), Some(2), "{said}");
+    assert!(said.contains("nowhere.toml"), "{said}");
 }
 
 #[tokio::test]
@@ -293,7 +297,7 @@ async fn who_was_never_learned_of_cannot_be_recalled() {
     let url = format!("sqlite://{}", dir.path().join("new.db").display());
     let start = NaiveDate::from_ymd_opt(2026, 8, 3).unwrap().and_hms_opt(0, 0, 0).unwrap();
     let ctx = ctx(Store::open(&url, Create::IfMissing).await.unwrap(), start.and_utc());
-    let script = Script::tomorrow(&ctx, &[], Vec::new());
+    let script = Script::tomorrow(&ctx, Vec::new());
     let refused = run::recalled(&ctx, &script, &[1], |_, _, _| {}).await.unwrap_err();
     assert!(refused.to_string().contains("opportune learn"), "{refused}");
 }

@@ -245,7 +245,7 @@ pub(super) async fn status(env: &Env) -> anyhow::Result<()> {
     env.printer.show(&Standings(found.campaigns))
 }
 
-fn read(file: &PathBuf) -> anyhow::Result<String> {
+pub(super) fn read(file: &PathBuf) -> anyhow::Result<String> {
     let text = if file.as_os_str() == "-" {
         std::io::read_to_string(std::io::stdin())
     } else {

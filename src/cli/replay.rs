@@ -7,6 +7,7 @@ use anyhow::Context;
 use indicatif::ProgressBar;
 use serde::Serialize;
 
+use super::campaign::read;
 use super::print::{Show, progress, table};
 use super::{BadInput, Env};
 use crate::learn::offpolicy::Estimate;
@@ -218,14 +219,14 @@ fn seeds(args: &Args, script: &Script) -> Vec<u64> {
 /// Campaigns to the workspace's own people.
 async fn tomorrow(args: &Args, env: &Env) -> anyhow::Result<()> {
     let ctx = env.ctx().await?;
-    let (mut campaigns, mut tables) = (Vec::new(), Vec::new());
+    let mut campaigns = Vec::new();
     for path in &args.campaigns {
+        let source = read(path)?;
         let shown = || path.display().to_string();
-        let source = std::fs::read_to_string(path).with_context(shown)?;
-        campaigns.push(campaigns::check(&ctx, &source).await.with_context(shown)?);
-        tables.push(toml::from_str(&source).with_context(shown)?);
+        let campaign = campaigns::check(&ctx, &source).await.with_context(shown)?;
+        campaigns.push((campaign, toml::from_str(&source).with_context(shown)?));
     }
-    let mut script = Script::tomorrow(&ctx, &campaigns, tables);
+    let mut script = Script::tomorrow(&ctx, campaigns);
     if !args.policies.is_empty() {
         script.policies.clone_from(&args.policies);
     }

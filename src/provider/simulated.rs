@@ -16,7 +16,7 @@ use crate::model::message::Response;
 use crate::model::time::Instant;
 use crate::world::person::Sent;
 use crate::world::spec::Spec;
-use crate::world::{Crowd, World};
+use crate::world::{Crowd, Whom, World};
 
 /// How long a person remembers having been written to.
 const MEMORY: TimeDelta = TimeDelta::days(7);
@@ -60,7 +60,8 @@ impl Simulated {
             category: parcel.category,
             recent,
         };
-        let response = self.people.answer(&parcel.recipient, parcel.zone, &sent);
+        let response =
+            self.people.answer(Whom { key: &parcel.recipient, zone: parcel.zone }, &sent);
         recent.push(parcel.at);
         for (at, event) in events(response) {
             state.made += 1;

@@ -13,8 +13,8 @@ use crate::model::time::Instant;
 use crate::store::{CampaignRow, ExportRow, StateCount};
 use crate::work::learn::{InUse, People};
 use crate::work::{Ctx, campaigns};
-use crate::world::Crowd;
 use crate::world::person::Sent;
+use crate::world::{Crowd, Whom};
 
 /// What one world under one policy brought.
 #[derive(Debug, Clone, Serialize)]
@@ -308,6 +308,7 @@ impl Truth<'_> {
             category: campaign.category,
             recent: self.sent_to.get(&call.recipient).map_or(&[], Vec::as_slice),
         };
-        self.crowd.chance(&call.recipient, call.zone, &sent, campaign.goal, campaign.within)
+        let whom = Whom { key: &call.recipient, zone: call.zone };
+        self.crowd.chance(whom, &sent, campaign.goal, campaign.within)
     }
 }

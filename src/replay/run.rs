@@ -18,7 +18,7 @@ use super::faults::{Call, Faulty};
 use super::outcome::{self, Outcome};
 use super::past::{self, consent};
 use super::policy::{Cast, Policy};
-use super::recalled::Recalled;
+use super::recalled::Memory;
 use super::scenario::{Learn, Scenario, Script};
 use super::{PEOPLE_AT_ONCE, ReplayError, check, drive};
 use crate::clock::Clock;
@@ -43,17 +43,6 @@ enum Turn {
     Happen(usize),
 }
 
-impl Told {
-    fn new(script: &Script, outcomes: Vec<Outcome>) -> Self {
-        Self {
-            scenario: script.name.clone(),
-            about: script.about.clone(),
-            policies: compare(&script.policies, &outcomes),
-            outcomes,
-        }
-    }
-}
-
 /// What a whole scenario brought.
 #[derive(Debug, Clone, Serialize)]
 pub struct Told {
@@ -65,6 +54,17 @@ pub struct Told {
     pub policies: Vec<PolicyRow>,
     /// Each world under each policy.
     pub outcomes: Vec<Outcome>,
+}
+
+impl Told {
+    fn new(script: &Script, outcomes: Vec<Outcome>) -> Self {
+        Self {
+            scenario: script.name.clone(),
+            about: script.about.clone(),
+            policies: compare(&script.policies, &outcomes),
+            outcomes,
+        }
+    }
 }
 
 /// Replays a scenario: every policy in the world of every seed, each in a database of its own.
@@ -98,8 +98,12 @@ pub async fn recalled(
     let mut outcomes = Vec::new();
     let room = Room::new()?;
     ctx.store.copy_to(&room.file(PAST)).await?;
+    // read from the copy: people may come and go meanwhile
+    let store = room.open(PAST).await?;
+    let memory = Memory::load(&Ctx { store: store.clone(), ..ctx.clone() }).await?;
+    store.close().await;
     for seed in seeds {
-        let cast = Cast::Recalled(Arc::new(Recalled::draw(ctx, *seed).await?));
+        let cast = Cast::Recalled(Arc::new(memory.draw(*seed)));
         room.play(script, &cast, *seed, &mut outcomes, &mut tick).await?;
     }
     Ok(Told::new(script, outcomes))

@@ -176,10 +176,10 @@ struct RawHistory {
 
 impl Script {
     /// Campaigns that are submitted to a workspace now, played until their answers are in.
-    pub fn tomorrow(ctx: &Ctx, campaigns: &[Campaign], tables: Vec<Table>) -> Self {
+    pub fn tomorrow(ctx: &Ctx, campaigns: Vec<(Campaign, Table)>) -> Self {
         let start = ctx.clock.now();
-        let ends = campaigns.iter().map(ends_at);
-        let names: Vec<&str> = campaigns.iter().map(|campaign| campaign.name.as_str()).collect();
+        let ends = campaigns.iter().map(|(campaign, _)| ends_at(campaign));
+        let names: Vec<&str> = campaigns.iter().map(|(one, _)| one.name.as_str()).collect();
         Self {
             name: names.join(", "),
             about: "The workspace's own people, as its model remembers them; each seed is another \
@@ -192,7 +192,7 @@ impl Script {
             learn: Learn::Once,
             config: Config::clone(&ctx.config),
             rules: Arc::clone(&ctx.rules),
-            campaigns: tables.into_iter().map(|table| (start, table)).collect(),
+            campaigns: campaigns.into_iter().map(|(_, table)| (start, table)).collect(),
             events: Vec::new(),
         }
     }

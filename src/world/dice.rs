@@ -46,12 +46,12 @@ impl Dice {
     }
 
     /// One of 0 to `count` − 1, each as likely.
-    pub(crate) fn below(self, count: usize) -> usize {
+    pub(super) fn below(self, count: usize) -> usize {
         ((u128::from(self.0) * count as u128) >> 64) as usize
     }
 
     /// The index of one of `weights`, as likely as its weight.
-    pub(crate) fn pick(self, weights: impl Iterator<Item = f64> + Clone) -> usize {
+    pub(super) fn pick(self, weights: impl Iterator<Item = f64> + Clone) -> usize {
         let mut left = self.unit() * weights.clone().sum::<f64>();
         let mut last = 0;
         for (index, weight) in weights.enumerate().filter(|(_, weight)| *weight > 0.0) {
@@ -65,23 +65,23 @@ impl Dice {
     }
 
     /// Standard normal (Box and Muller 1958).
-    pub(crate) fn normal(self) -> f64 {
+    pub(super) fn normal(self) -> f64 {
         let radius = (-2.0 * self.unit().ln()).sqrt();
         radius * (std::f64::consts::TAU * self.with(1).unit()).cos()
     }
 
     /// Exponential with mean 1.
-    pub(crate) fn exponential(self) -> f64 {
+    pub(super) fn exponential(self) -> f64 {
         -self.unit().ln()
     }
 
     /// Log-normal with a median and a spread in logarithms.
-    pub(crate) fn around(self, median: f64, spread: f64) -> f64 {
+    pub(super) fn around(self, median: f64, spread: f64) -> f64 {
         median * (spread * self.normal()).exp()
     }
 
     /// Logistic with mean 0 and scale 1: quick both ways, which keeps [`super::rhythm`] exact.
-    pub(crate) fn logistic(self) -> f64 {
+    pub(super) fn logistic(self) -> f64 {
         let u = self.unit();
         (u / (1.0 - u)).ln()
     }

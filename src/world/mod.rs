@@ -46,37 +46,32 @@ pub struct World {
     dice: Dice,
 }
 
+/// Somebody who is written to.
+#[derive(Debug, Clone, Copy)]
+pub struct Whom<'k> {
+    /// The recipient's id.
+    pub key: &'k RecipientKey,
+    /// Whose clock the person lives by.
+    pub zone: Tz,
+}
+
 /// Everybody who may be written to, and what they would do: the invented people of a [`World`], or
 /// those of a real history as they are remembered.
 pub trait Crowd: Send + Sync {
-    /// What becomes of a message to somebody who lives in `zone`: a function of its arguments alone.
-    fn answer(&self, who: &RecipientKey, zone: Tz, sent: &Sent<'_>) -> Response;
+    /// What becomes of a message: a function of its arguments alone.
+    fn answer(&self, whom: Whom<'_>, sent: &Sent<'_>) -> Response;
 
     /// The chance that a message reaches the goal within a time.
-    fn chance(
-        &self,
-        who: &RecipientKey,
-        zone: Tz,
-        sent: &Sent<'_>,
-        goal: Goal,
-        within: Duration,
-    ) -> f64;
+    fn chance(&self, whom: Whom<'_>, sent: &Sent<'_>, goal: Goal, within: Duration) -> f64;
 }
 
 impl Crowd for World {
-    fn answer(&self, who: &RecipientKey, zone: Tz, sent: &Sent<'_>) -> Response {
-        self.person_of(who, zone).answer(sent)
+    fn answer(&self, whom: Whom<'_>, sent: &Sent<'_>) -> Response {
+        self.person_of(whom.key, whom.zone).answer(sent)
     }
 
-    fn chance(
-        &self,
-        who: &RecipientKey,
-        zone: Tz,
-        sent: &Sent<'_>,
-        goal: Goal,
-        within: Duration,
-    ) -> f64 {
-        self.person_of(who, zone).chance(sent, goal, within)
+    fn chance(&self, whom: Whom<'_>, sent: &Sent<'_>, goal: Goal, within: Duration) -> f64 {
+        self.person_of(whom.key, whom.zone).chance(sent, goal, within)
     }
 }
 
