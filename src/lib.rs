@@ -19,11 +19,13 @@
 //! | [`web`]      | the daemon's listener                                                         |
 //! | [`replay`]   | the same steps on a virtual clock                                             |
 //! | [`daemon`]   | bells, signals and the loops                                                  |
+//! | [`report`]   | what replays and evaluations found, as pages and tables of numbers            |
+//! | [`demo`]     | the main job, end to end, in a small invented world                           |
 //! | [`cli`]      | a file a verb; the only standard output                                       |
 //!
-//! Dependencies point one way: `cli → daemon, replay → web → work → learn, plan, store, provider,
-//! files → clock, config, world → calendar → model`. A room may use what stands to its right;
-//! rooms between two arrows do not see each other.
+//! Dependencies point one way: `cli → daemon, demo → report → replay → web → work → learn, plan,
+//! store, provider, files → clock, config, world → calendar → model`. A room may use what stands to
+//! its right; rooms between two arrows do not see each other.
 //!
 //! # Invariants
 //!
@@ -53,18 +55,50 @@
 //! [`work::receive`] writes it onto the message, where the next learning finds it.
 
 #![warn(unreachable_pub)]
+// the tests beside the code, which unwrap and print, are held to the plain lints
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::pedantic,
+        clippy::allow_attributes,
+        clippy::unwrap_used,
+        clippy::print_stdout,
+        clippy::dbg_macro,
+        clippy::todo
+    )
+)]
+// numbers of messages and hours fit every type they are cast to; a cast that could lose is checked
+// where it stands; texts for people are short, and a write! that cannot fail would need an expect
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_possible_wrap,
+    clippy::module_name_repetitions,
+    clippy::missing_panics_doc,
+    clippy::missing_errors_doc,
+    clippy::must_use_candidate,
+    clippy::too_many_lines,
+    clippy::similar_names,
+    clippy::many_single_char_names,
+    clippy::struct_field_names,
+    clippy::format_push_string,
+    clippy::format_collect
+)]
 
 pub mod calendar;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod daemon;
+pub mod demo;
 pub mod files;
 pub mod learn;
 pub mod model;
 pub mod plan;
 pub mod provider;
 pub mod replay;
+pub mod report;
 pub mod store;
 pub mod web;
 pub mod work;

@@ -22,7 +22,7 @@ use opportune::work::{Ctx, new_node};
 use opportune::world::World;
 use opportune::world::logging::{Count, Logging};
 use opportune::world::spec::Spec;
-use support::{Workspace, on_both};
+use support::{Workspace, browse, on_both};
 use tempfile::TempDir;
 
 const PRESENT: &str = "2026-06-01T00:00:00Z";
@@ -411,6 +411,21 @@ fn workspace() -> Workspace {
     workspace
 }
 
+/// The page, and the same figures in its tables of numbers.
+fn reported(evaluation: &serde_json::Value, report: &Path) {
+    let shown = browse(&report.join("report.html"), &["--dump-dom"]);
+    let dom = String::from_utf8_lossy(&shown.stdout);
+    assert!(dom.contains("<h1>Foretelling your own history</h1>"), "{dom}");
+    assert!(dom.matches("<svg").count() == 3 && dom.contains("the median-hour rule"), "{dom}");
+    let json = std::fs::read_to_string(report.join("report.json")).unwrap();
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap(), *evaluation);
+    let mut table = csv::Reader::from_path(report.join("report.csv")).unwrap();
+    let rows: Vec<csv::StringRecord> = table.records().map(Result::unwrap).collect();
+    let row = rows.iter().find(|row| &row[0] == "messages" && &row[2] == "who_gain").unwrap();
+    let gain = evaluation["messages"]["who_gain"]["value"].as_f64().unwrap();
+    assert!((row[3].parse::<f64>().unwrap() - gain).abs() < 1e-12, "{row:?}");
+}
+
 #[test]
 fn everything_that_was_learned_can_be_looked_at() {
     let workspace = workspace();
@@ -438,8 +453,9 @@ fn everything_that_was_learned_can_be_looked_at() {
     let gain = |what: &str| evaluation["messages"][what]["value"].as_f64().unwrap();
     let parts = gain("who_gain") + gain("when_gain");
     assert!((parts - (gain("population_loss") - gain("loss"))).abs() < 1e-9, "the parts add up");
-    let text = workspace.ok(&["evaluate"]);
+    let text = workspace.ok(&["evaluate", "--out", "report"]);
     assert!(text.contains("the median-hour rule") && text.contains("Timing alone"), "{text}");
+    reported(&evaluation, &workspace.path("report"));
     workspace.fails(2, &["evaluate", "--holdout", "1.5"]);
     assert!(workspace.json(&["model", "list"]).as_array().unwrap().is_empty(), "it taught nothing");
 

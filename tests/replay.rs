@@ -3,7 +3,7 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
@@ -11,6 +11,8 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Timelike, Utc};
 use opportune::calendar::rules::Rules;
 use opportune::clock::Clock;
 use opportune::config::{Config, EXAMPLE};
+use opportune::demo;
+use opportune::learn::offpolicy::{Logged, TooThin, logged_value, value};
 use opportune::model::consent::{ConsentChange, ConsentEntry};
 use opportune::model::delivery::{Reason, State};
 use opportune::model::ids::RecipientId;
@@ -18,7 +20,7 @@ use opportune::model::recipient::{Profile, Zone};
 use opportune::provider;
 use opportune::replay::policy::Policy;
 use opportune::replay::scenario::Script;
-use opportune::replay::{demo, drive, run};
+use opportune::replay::{drive, run};
 use opportune::store::{Create, Store};
 use opportune::work::{Ctx, campaigns, new_node};
 use opportune::world::spec::Spec;
@@ -309,4 +311,68 @@ async fn the_demo_replaces_nothing_that_it_did_not_make() {
     let refused = demo::run(dir.path(), &small(), 5, |_| {}).await.unwrap_err();
     assert!(refused.to_string().contains("--out"), "{refused}");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+/// Names the folder `obd` of the Open Bandit sample, where Python's own `obp` is not to be found.
+const OPEN_BANDIT: &str = "OPEN_BANDIT";
+
+/// The sample of Saito et al. (Open Bandit Dataset and Pipeline, 2020), which `obp` brings along.
+fn open_bandit() -> Option<PathBuf> {
+    if let Some(folder) = std::env::var_os(OPEN_BANDIT) {
+        return Some(folder.into());
+    }
+    let find =
+        "import importlib.util as u; print(u.find_spec('obp').submodule_search_locations[0])";
+    let found = Command::new("python3").args(["-c", find]).output().ok()?;
+    let package = String::from_utf8(found.stdout).ok()?;
+    found.status.success().then(|| Path::new(package.trim()).join("dataset/obd"))
+}
+
+/// A policy's log of the sample, and what the uniform policy would have done in its place.
+fn bandit_log(file: &Path, items: f64) -> Vec<Logged> {
+    let mut rows = csv::Reader::from_path(file).unwrap();
+    let names = rows.headers().unwrap().clone();
+    let column = |name: &str| names.iter().position(|other| other == name).unwrap();
+    let (chance, click) = (column("propensity_score"), column("click"));
+    let mut log: Vec<Logged> = (rows.records().enumerate())
+        .map(|(person, row)| {
+            let number = |column: usize| row.as_ref().unwrap()[column].parse().unwrap();
+            let (logged, reward) = (number(chance), number(click));
+            let (person, target) = (person as u64, 1.0 / items);
+            Logged { person, logged, target, reward, expected: 0.0, expected_of_target: 0.0 }
+        })
+        .collect();
+    let mean = logged_value(&log).value;
+    log.iter_mut().for_each(|row| (row.expected, row.expected_of_target) = (mean, mean));
+    log
+}
+
+/// What the uniform policy brings is foretold from another policy's log, and known from its own.
+#[test]
+fn estimates_agree_with_open_bandit_where_it_is_there() {
+    let Some(folder) = open_bandit() else {
+        eprintln!("skipped: no Open Bandit sample; {OPEN_BANDIT} can name its folder obd");
+        return;
+    };
+    let log = |policy: &str, campaign: &str, items| {
+        let file = folder.join(policy).join(campaign).join(campaign).with_extension("csv");
+        bandit_log(&file, items)
+    };
+    // as `obp` 0.4.1 itself has them, its model being the log's mean
+    for (campaign, items, told) in [
+        ("all", 80.0, [0.002_359_640, 0.002_333_714, 0.002_312_981]),
+        ("men", 34.0, [0.003_008_626, 0.003_189_423, 0.003_399_762]),
+    ] {
+        let foretold = value(&log("bts", campaign, items)).unwrap();
+        let truth = logged_value(&log("random", campaign, items));
+        let ours = [foretold.ips, foretold.snips, foretold.doubly_robust];
+        for (ours, theirs) in ours.into_iter().zip(told) {
+            assert!((ours.value - theirs).abs() < 1e-9, "{campaign}: {ours:?}, not {theirs}");
+            let apart = ours.low > truth.high || truth.low > ours.high;
+            assert!(!apart, "{campaign}: {ours:?}, {truth:?}");
+        }
+    }
+    // one row of this log weighs as much as all others together
+    let TooThin(overlap) = value(&log("bts", "women", 46.0)).unwrap_err();
+    assert!(overlap.effective < 3.0, "{overlap:?}");
 }

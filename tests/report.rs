@@ -1,8 +1,11 @@
 //! The report of a replay in a real browser.
 
-use std::path::Path;
-use std::process::{Command, Output};
+mod support;
 
+use std::path::Path;
+use std::process::Command;
+
+use support::browse;
 use tempfile::TempDir;
 
 fn replay(scenario: &str, out: &Path) {
@@ -14,17 +17,6 @@ fn replay(scenario: &str, out: &Path) {
         .output()
         .unwrap();
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
-}
-
-fn browse(page: &Path, args: &[&str]) -> Output {
-    // its sandbox needs rights that a container does not have
-    Command::new("chromium")
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--window-size=1100,2000"])
-        .args(["--enable-logging=stderr"])
-        .args(args)
-        .arg(format!("file://{}", page.display()))
-        .output()
-        .expect("chromium runs; install Debian's package chromium")
 }
 
 #[test]

@@ -27,6 +27,14 @@ const ROOMS: &[(&str, &[&str])] = &[
             "world",
         ],
     ),
+    ("report", &["learn", "replay", "store"]),
+    (
+        "demo",
+        &[
+            "model", "calendar", "clock", "config", "files", "provider", "replay", "report",
+            "store", "work", "world",
+        ],
+    ),
 ];
 
 /// What may be named in one room alone.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::print::{Show, note, progress};
 use super::{Env, insights};
-use crate::replay::demo::{self, Told};
+use crate::demo::{self, Told};
 use crate::world::spec::Spec;
 
 #[derive(clap::Args)]

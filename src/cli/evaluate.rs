@@ -1,11 +1,14 @@
 //! `evaluate`: how well the model foretells the user's own history, beside the naive methods.
 
+use std::path::PathBuf;
+
 use super::learn::learning_bar;
 use super::print::{Show, table};
 use super::{BadInput, Env};
+use crate::learn::Evaluation;
 use crate::learn::contest::{HistoryRow, PresenceContest};
 use crate::learn::trials::Messages;
-use crate::learn::{Estimate, Evaluation};
+use crate::report;
 use crate::work::evaluate;
 
 #[derive(clap::Args)]
@@ -13,6 +16,9 @@ pub(super) struct Args {
     /// The newer share of each person's history that is foretold.
     #[arg(long, default_value_t = 0.3, value_name = "SHARE")]
     holdout: f64,
+    /// Write report.html, report.json and report.csv into this folder; made when it is not there.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
 }
 
 /// Outside these, one of the two parts teaches or judges nothing.
@@ -28,7 +34,11 @@ pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
     let (bar, tick) = learning_bar("evaluating");
     let evaluation = evaluate::run(&ctx, args.holdout, tick).await;
     bar.finish_and_clear();
-    env.printer.show(&evaluation?)
+    let evaluation = evaluation?;
+    if let Some(out) = &args.out {
+        report::of_evaluation(&evaluation).write(out)?;
+    }
+    env.printer.show(&evaluation)
 }
 
 impl Show for Evaluation {
@@ -68,14 +78,14 @@ fn when_seen(contest: &PresenceContest) -> String {
     for row in &contest.methods {
         shown.add_row([
             row.method.words().to_owned(),
-            row.hour_loss.map_or_else(|| "–".to_owned(), |loss| ranged(loss, 1.0, 3)),
-            row.cell_loss.map_or_else(|| "–".to_owned(), |loss| ranged(loss, 1.0, 3)),
-            ranged(row.top_1, 100.0, 1),
-            ranged(row.top_3, 100.0, 1),
+            row.hour_loss.map_or_else(|| "–".to_owned(), |loss| loss.text(1.0, 3)),
+            row.cell_loss.map_or_else(|| "–".to_owned(), |loss| loss.text(1.0, 3)),
+            row.top_1.text(100.0, 1),
+            row.top_3.text(100.0, 1),
             row.calibration_error.map_or_else(|| "–".to_owned(), |error| format!("{error:.4}")),
             match (row.model_gain, row.model_top_3_gain) {
-                (Some(gain), _) => format!("{} nats", ranged(gain, 1.0, 3)),
-                (None, Some(gain)) => format!("{} points of top 3", ranged(gain, 100.0, 1)),
+                (Some(gain), _) => format!("{} nats", gain.text(1.0, 3)),
+                (None, Some(gain)) => format!("{} points of top 3", gain.text(100.0, 1)),
                 (None, None) => String::new(),
             },
         ]);
@@ -101,15 +111,15 @@ fn when_read(messages: &Messages) -> String {
         ("the person's own share (who, not when)", messages.person_loss),
         ("everybody's share", messages.population_loss),
     ] {
-        shown.add_row([name.to_owned(), ranged(loss, 1.0, 4)]);
+        shown.add_row([name.to_owned(), loss.text(1.0, 4)]);
     }
     text.push_str(&format!(
         "{shown}\n\nOf the model's gain on everybody's share, knowing who it is brings {}, timing and \
          content bring {} nats a message; on the person's own share it gains {}.\nCalibration error \
          {:.4}; of tenths of the messages, chance and share read:",
-        ranged(messages.who_gain, 1.0, 4),
-        ranged(messages.when_gain, 1.0, 4),
-        ranged(messages.model_gain, 1.0, 4),
+        messages.who_gain.text(1.0, 4),
+        messages.when_gain.text(1.0, 4),
+        messages.model_gain.text(1.0, 4),
         messages.calibration_error
     ));
     for (chance, read) in &messages.reliability {
@@ -121,8 +131,8 @@ fn when_read(messages: &Messages) -> String {
         for row in &messages.timing {
             shown.add_row([
                 row.method.words().to_owned(),
-                ranged(row.order, 100.0, 1),
-                row.model_gain.map_or_else(String::new, |gain| ranged(gain, 100.0, 1)),
+                row.order.text(100.0, 1),
+                row.model_gain.map_or_else(String::new, |gain| gain.text(100.0, 1)),
             ]);
         }
         text.push_str(&format!(
@@ -144,13 +154,7 @@ fn by_history(rival: &str, rows: &[HistoryRow]) -> String {
         let from = row.from;
         let known =
             row.to.map_or_else(|| format!("{from} or more"), |to| format!("{from} to {to}"));
-        shown.add_row([known, row.people.to_string(), ranged(row.gain, 1.0, 3)]);
+        shown.add_row([known, row.people.to_string(), row.gain.text(1.0, 3)]);
     }
     format!("\nOn {rival}, by amount of history:\n\n{shown}\n")
-}
-
-/// `2.213 (2.190 to 2.236)`.
-fn ranged(figure: Estimate, scale: f64, digits: usize) -> String {
-    let [value, low, high] = [figure.value, figure.low, figure.high].map(|x| scale * x);
-    format!("{value:.digits$} ({low:.digits$} to {high:.digits$})")
 }

@@ -1,7 +1,7 @@
 //! `replay`: scenarios on a virtual clock, with the daemon's own steps; a campaign to the workspace's
 //! own people before it is submitted; or what other policies would have brought, by its history.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context;
 use indicatif::ProgressBar;
@@ -15,9 +15,9 @@ use crate::model::campaign::WITHIN_MAX;
 use crate::model::content::Goal;
 use crate::model::time::Instant;
 use crate::replay::policy::Policy;
-use crate::replay::report;
 use crate::replay::run::{self, Told};
 use crate::replay::scenario::{Scenario, Script};
+use crate::report;
 use crate::work::campaigns;
 use crate::work::offpolicy::{self, Findings, Question};
 
@@ -255,7 +255,7 @@ fn finish(args: &Args, env: &Env, told: Vec<Told>, what: &[String]) -> anyhow::R
         Some(format!("opportune replay {what} --seed {}", broken.seed))
     });
     if let Some(out) = &args.out {
-        write_report(out, &told)?;
+        report::of_replays(&told).write(out)?;
     }
     env.printer.show(&Shown(told))?;
     match repeat {
@@ -288,23 +288,6 @@ pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
     bar.finish_and_clear();
     let files: Vec<_> = args.scenarios.iter().map(|path| path.display().to_string()).collect();
     finish(&args, env, told, &files)
-}
-
-/// Writes the page and its numbers.
-pub(super) fn write_report(out: &Path, told: &[Told]) -> anyhow::Result<()> {
-    let failed = |path: &Path| format!("could not write {}", path.display());
-    std::fs::create_dir_all(out).with_context(|| failed(out))?;
-    let write = |name: &str, text: String| {
-        let path = out.join(name);
-        std::fs::write(&path, text).with_context(|| failed(&path))
-    };
-    write("report.html", report::html(told))?;
-    write("report.json", serde_json::to_string_pretty(told)?)?;
-    let mut table = csv::Writer::from_writer(Vec::new());
-    for row in report::figures(told) {
-        table.serialize(row)?;
-    }
-    write("report.csv", String::from_utf8(table.into_inner()?)?)
 }
 
 /// What must hold did not.

@@ -42,6 +42,12 @@ impl Estimate {
         Self { value: p, low: middle - half, high: middle + half }
     }
 
+    /// For people, multiplied by a scale: `2.213 (2.190 to 2.236)`.
+    pub fn text(&self, scale: f64, digits: usize) -> String {
+        let [value, low, high] = [self.value, self.low, self.high].map(|x| scale * x);
+        format!("{value:.digits$} ({low:.digits$} to {high:.digits$})")
+    }
+
     /// Whether the interval holds 0.
     pub(super) fn is_unsure(&self) -> bool {
         self.low <= 0.0 && 0.0 <= self.high

@@ -22,7 +22,7 @@ const TOLD_MAX: usize = 20;
 const AFTER: TimeDelta = TimeDelta::days(1);
 
 /// What was broken: empty when all is well.
-pub(super) async fn all(
+pub(crate) async fn all(
     ctx: &Ctx,
     since: Instant,
     calls: &[Call],

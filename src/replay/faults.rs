@@ -22,7 +22,7 @@ const OUTAGE_WAIT: TimeDelta = TimeDelta::minutes(1);
 
 /// A call, as the provider heard it.
 #[derive(Debug, Clone)]
-pub(super) struct Call {
+pub(crate) struct Call {
     pub(super) key: MessageKey,
     pub(super) recipient: RecipientKey,
     pub(super) campaign: Name,
@@ -34,7 +34,7 @@ pub(super) struct Call {
 }
 
 /// See the module.
-pub(super) struct Faulty {
+pub(crate) struct Faulty {
     name: Name,
     people: Simulated,
     events: Vec<Happening>,
@@ -69,7 +69,7 @@ enum Fate {
 
 impl Faulty {
     /// `crash` is rung when the daemon is to die.
-    pub(super) fn new(
+    pub(crate) fn new(
         name: &Name,
         people: Arc<dyn Crowd>,
         events: &[Happening],
@@ -93,7 +93,7 @@ impl Faulty {
     }
 
     /// Every call so far, in order.
-    pub(super) fn calls(&self) -> Vec<Call> {
+    pub(crate) fn calls(&self) -> Vec<Call> {
         self.state().calls.clone()
     }
 

@@ -4,16 +4,14 @@
 //! and runs the steps one after another, on one thread of control. *Invariant:* what a replay does,
 //! the daemon would do.
 
-mod check;
+pub(crate) mod check;
 pub mod compare;
-pub mod demo;
 pub mod event;
-mod faults;
+pub(crate) mod faults;
 pub mod outcome;
 mod past;
 pub mod policy;
 mod recalled;
-pub mod report;
 pub mod run;
 pub mod scenario;
 

@@ -116,7 +116,7 @@ pub struct Lateness {
 }
 
 /// Adds up what became of the campaigns that were submitted `since`.
-pub(super) async fn of(
+pub(crate) async fn of(
     ctx: &Ctx,
     crowd: &dyn Crowd,
     since: Instant,

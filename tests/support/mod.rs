@@ -230,3 +230,15 @@ pub fn pretend_newer(url: &str) {
     };
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }
+
+/// A page in a headless browser.
+pub fn browse(page: &Path, args: &[&str]) -> Output {
+    // its sandbox needs rights that a container does not have
+    Command::new("chromium")
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--window-size=1100,2000"])
+        .args(["--enable-logging=stderr"])
+        .args(args)
+        .arg(format!("file://{}", page.display()))
+        .output()
+        .expect("chromium runs; install Debian's package chromium")
+}

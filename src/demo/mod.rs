@@ -7,8 +7,6 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta};
 use serde::Serialize;
 
-use super::faults::Faulty;
-use super::{ReplayError, check, drive, outcome, report, run};
 use crate::calendar::rules::Rules;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, EXAMPLE};
@@ -20,6 +18,9 @@ use crate::model::Invalid;
 use crate::model::ids::Name;
 use crate::model::time::Instant;
 use crate::provider::{self, Provider};
+use crate::replay::faults::Faulty;
+use crate::replay::{ReplayError, check, drive, outcome, run};
+use crate::report;
 use crate::store::{Create, Store, StoreError};
 use crate::work::campaigns::{self, Results, SubmitError};
 use crate::work::import::{self, ImportError, Imported, Strictness};
@@ -272,7 +273,7 @@ impl Stage {
             policies: Vec::new(),
             outcomes: vec![outcome],
         };
-        write(&out.join(REPORT), &report::html(&[told]))
+        write(&out.join(REPORT), &report::of_replays(&[told]).html)
     }
 }
 
