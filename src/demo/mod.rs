@@ -262,9 +262,10 @@ impl Stage {
 
     async fn report(&self, out: &Path, world: &World, seed: u64) -> Result<(), DemoError> {
         let calls = self.people.calls();
-        let mut outcome = outcome::of(&self.ctx, world, Instant::MIN_UTC, &calls).await?;
+        let played = outcome::played(&self.ctx, Instant::MIN_UTC).await?;
+        let mut outcome = outcome::of(&self.ctx, world, &played, &calls).await?;
         outcome.seed = seed;
-        outcome.broken = check::all(&self.ctx, Instant::MIN_UTC, &calls).await?;
+        outcome.broken = check::all(&self.ctx, &played, &calls).await?;
         let told = run::Told {
             scenario: "demo".to_owned(),
             about: "Two campaigns to invented people with habits of their own: half a year of \

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use chrono::{TimeDelta, Timelike};
 
-use super::ReplayError;
 use super::faults::Call;
+use super::outcome::Played;
+use super::{ReplayError, everybody};
 use crate::model::campaign::{Campaign, CampaignQuiet, QuietHours};
 use crate::model::consent::ConsentChange;
 use crate::model::content::Category;
@@ -24,20 +25,17 @@ const AFTER: TimeDelta = TimeDelta::days(1);
 /// What was broken: empty when all is well.
 pub(crate) async fn all(
     ctx: &Ctx,
-    since: Instant,
+    played: &[Played],
     calls: &[Call],
 ) -> Result<Vec<String>, ReplayError> {
     let mut broken = Vec::new();
     twice(calls, &mut broken);
-    let rows = ctx.store.campaigns().await?;
-    frequencies(ctx, &rows, calls, &mut broken);
-    // of what was submitted earlier, a part was sent before the replay
-    for row in rows.into_iter().filter(|row| row.submitted_at >= since) {
-        let name = &row.campaign.name;
-        let own: Vec<&Call> = calls.iter().filter(|call| call.campaign == *name).collect();
-        let people = ctx.store.export_rows(row.id, name).await?;
+    frequencies(ctx, &ctx.store.campaigns().await?, calls, &mut broken);
+    for (row, people) in played {
+        let of_it = |call: &&Call| call.campaign == row.campaign.name;
+        let own: Vec<&Call> = calls.iter().filter(of_it).collect();
         hours(ctx, &row.campaign, &own, &mut broken);
-        states(ctx, &row, &people, &own, &mut broken);
+        states(ctx, row, people, &own, &mut broken);
     }
     portfolios(ctx, calls, &mut broken);
     consents(ctx, calls, &mut broken).await?;
@@ -203,16 +201,15 @@ async fn consents(ctx: &Ctx, calls: &[Call], broken: &mut Vec<String>) -> Result
             *latest = call;
         }
     }
-    for (key, call) in last {
-        let Some(recipient) = ctx.store.recipient(key).await? else { continue };
-        if recipient.consented {
-            continue;
-        }
+    // only who has none now can have been written to without it
+    for recipient in everybody(ctx).await?.iter().filter(|recipient| !recipient.consented) {
+        let Some(call) = last.get(&recipient.key) else { continue };
         let ledger = ctx.store.ledger(recipient.id).await?;
         let ended = ledger.iter().filter(|entry| entry.change == ConsentChange::Withdrawn);
         if let Some(ended) = ended.map(|entry| entry.recorded_at).max()
             && call.at > ended
         {
+            let key = &recipient.key;
             broken.push(format!("{key} was written to at {}, without consent", call.at));
         }
     }

@@ -18,6 +18,9 @@ pub mod scenario;
 use chrono::TimeDelta;
 use tokio::sync::watch;
 
+use crate::model::ids::RecipientId;
+use crate::model::recipient::Recipient;
+use crate::model::slot::{Slot, SlotLength};
 use crate::model::time::Instant;
 use crate::store::{CampaignStatus, StoreError};
 use crate::work::campaigns::SubmitError;
@@ -80,14 +83,51 @@ pub async fn drive(
         if now >= until {
             return Ok(());
         }
-        let mut next = now + STRIDE;
+        let mut due = None;
         for row in ctx.store.campaigns().await? {
-            if row.status == CampaignStatus::Active
-                && let Some(due) = ctx.store.next_due(row.id).await?
-            {
-                next = next.min(due);
+            if row.status == CampaignStatus::Active {
+                due = due.into_iter().chain(ctx.store.next_due(row.id).await?).min();
             }
         }
-        ctx.clock.advance_to(next.max(now + GRAIN).min(until));
+        ctx.clock.advance_to(next_moment(now, due, ctx.config.slot_length).min(until));
+    }
+}
+
+/// All people, in the order of their numbers.
+async fn everybody(ctx: &Ctx) -> Result<Vec<Recipient>, StoreError> {
+    let mut people = Vec::new();
+    loop {
+        let after = people.last().map_or(RecipientId(0), |last: &Recipient| last.id);
+        let page = ctx.store.recipients_after(after, PEOPLE_AT_ONCE).await?;
+        if page.is_empty() {
+            return Ok(people);
+        }
+        people.extend(page);
+    }
+}
+
+/// When the clock stops next, where the next message is due at `due`. What is due in a slot goes
+/// out in it: the clock does not step over its last moment.
+fn next_moment(now: Instant, due: Option<Instant>, slot: SlotLength) -> Instant {
+    let next = due.map_or(now + STRIDE, |due| due.min(now + STRIDE)).max(now + GRAIN);
+    let last = Slot::holding(now, slot).end(slot) - TimeDelta::microseconds(1);
+    if now < last && due.is_some_and(|due| due <= last) { next.min(last) } else { next }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_goes_to_what_is_due_and_no_slot_is_stepped_over() {
+        let at = |text: &str| format!("2026-06-02T{text}Z").parse::<Instant>().unwrap();
+        let next = |now, due| next_moment(at(now), due, SlotLength::HOUR);
+        assert_eq!(next("10:00:00", None), at("11:00:00"));
+        assert_eq!(next("10:00:00", Some(at("10:20:00"))), at("10:20:00"));
+        // what is due in the same two minutes goes out together
+        assert_eq!(next("10:20:00", Some(at("10:20:05"))), at("10:22:00"));
+        assert_eq!(next("10:59:00", Some(at("10:59:30"))), at("10:59:59.999999"));
+        assert_eq!(next("10:59:59.999999", Some(at("10:59:59.999999"))), at("11:01:59.999999"));
+        assert_eq!(next("10:59:00", Some(at("11:00:10"))), at("11:01:00"));
     }
 }

@@ -2,13 +2,16 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use chrono::Timelike;
+use chrono_tz::Tz;
 use serde::Serialize;
 
-use super::ReplayError;
 use super::faults::Call;
 use super::policy::Policy;
+use super::{ReplayError, everybody};
 use crate::model::campaign::Campaign;
 use crate::model::ids::RecipientKey;
+use crate::model::recipient::Recipient;
 use crate::model::time::Instant;
 use crate::store::{CampaignRow, ExportRow, StateCount};
 use crate::work::learn::{InUse, People};
@@ -115,11 +118,26 @@ pub struct Lateness {
     pub most_s: f64,
 }
 
-/// Adds up what became of the campaigns that were submitted `since`.
+/// A campaign that was played, and everybody in it.
+pub(crate) type Played = (CampaignRow, Vec<ExportRow>);
+
+/// Everybody of the campaigns that were submitted `since`: of earlier ones, a part was sent before.
+pub(crate) async fn played(ctx: &Ctx, since: Instant) -> Result<Vec<Played>, ReplayError> {
+    let mut played = Vec::new();
+    for row in ctx.store.campaigns().await? {
+        if row.submitted_at >= since {
+            let people = ctx.store.export_rows(row.id, &row.campaign.name).await?;
+            played.push((row, people));
+        }
+    }
+    Ok(played)
+}
+
+/// Adds up what became of campaigns.
 pub(crate) async fn of(
     ctx: &Ctx,
     crowd: &dyn Crowd,
-    since: Instant,
+    played: &[Played],
     calls: &[Call],
 ) -> Result<Outcome, ReplayError> {
     let mut sent_to: HashMap<&RecipientKey, Vec<Instant>> = HashMap::new();
@@ -130,13 +148,13 @@ pub(crate) async fn of(
     }
     let truth = Truth { crowd, sent_to };
     let (mut outcomes, mut by_person) = (Vec::new(), BTreeMap::new());
-    let mut rows = ctx.store.campaigns().await?;
-    rows.retain(|row| row.submitted_at >= since);
-    for row in rows {
-        let people = ctx.store.export_rows(row.id, &row.campaign.name).await?;
-        let mut outcome = counted(ctx, &row, &people).await?;
+    let clock = |r: &Recipient| r.profile.zone.map_or(ctx.config.time_zone, |zone| zone.tz);
+    let zones = everybody(ctx).await?.iter().map(|r| (r.id.0, clock(r))).collect();
+    for (row, people) in played {
+        let mut outcome = counted(ctx, row, people).await?;
+        outcome.by_local_hour = by_local_hour(&zones, people);
         let mut forecasts = Vec::new();
-        for person in &people {
+        for person in people {
             let sum = by_person.entry(person.key.clone()).or_insert(0.0);
             let Some(call) = heard.get(&(row.campaign.name.as_str(), person.key.as_str())) else {
                 continue;
@@ -182,7 +200,7 @@ async fn counted(
         replies_per_agent_hour: replies(&row.campaign, people),
         gap: plan.and_then(|plan| plan.get("gap")?.as_f64()),
         states: results.states,
-        by_local_hour: by_local_hour(ctx, people).await?,
+        by_local_hour: [0; 24],
         calibration: Vec::new(),
         load: load(ctx, row).await?,
     })
@@ -269,25 +287,15 @@ fn replies(campaign: &Campaign, people: &[ExportRow]) -> Option<f64> {
     Some(f64::from(most) / f64::from(chats.agents.max(1)))
 }
 
-async fn by_local_hour(ctx: &Ctx, people: &[ExportRow]) -> Result<[u64; 24], ReplayError> {
-    use chrono::Timelike;
+fn by_local_hour(zones: &HashMap<i64, Tz>, people: &[ExportRow]) -> [u64; 24] {
     let mut hours = [0; 24];
-    let mut zones = HashMap::new();
-    let mut after = crate::model::ids::RecipientId(0);
-    loop {
-        let page = ctx.store.recipients_after(after, 10_000).await?;
-        let Some(last) = page.last() else { break };
-        after = last.id;
-        let zone = |r: &crate::model::recipient::Recipient| r.profile.zone.map(|zone| zone.tz);
-        zones.extend(page.iter().map(|r| (r.id.0, zone(r).unwrap_or(ctx.config.time_zone))));
-    }
     for person in people {
         let at = person.sent_at.and_then(chrono::DateTime::from_timestamp_micros);
         if let (Some(at), Some(zone)) = (at, zones.get(&person.recipient)) {
             hours[at.with_timezone(zone).hour() as usize] += 1;
         }
     }
-    Ok(hours)
+    hours
 }
 
 struct Truth<'a> {

@@ -20,7 +20,7 @@ use super::past::{self, consent};
 use super::policy::{Cast, Policy};
 use super::recalled::Memory;
 use super::scenario::{Learn, Scenario, Script};
-use super::{PEOPLE_AT_ONCE, ReplayError, check, drive};
+use super::{ReplayError, check, drive, everybody};
 use crate::clock::Clock;
 use crate::model::consent::ConsentChange;
 use crate::model::ids::{Name, RecipientId};
@@ -325,24 +325,18 @@ impl<'s> Stage<'s> {
 
     /// A share of everybody, at random.
     async fn draw(&mut self, share: f64) -> Result<Vec<RecipientId>, ReplayError> {
-        let mut drawn = Vec::new();
-        let mut after = RecipientId(0);
-        loop {
-            let page = self.ctx.store.recipients_after(after, PEOPLE_AT_ONCE).await?;
-            let Some(last) = page.last() else { return Ok(drawn) };
-            after = last.id;
-            let hit = |_: &_| self.chance.r#gen::<f64>() < share;
-            drawn.extend(page.iter().map(|recipient| recipient.id).filter(hit));
-        }
+        let people = everybody(&self.ctx).await?;
+        let ids = people.iter().map(|recipient| recipient.id);
+        Ok(ids.filter(|_| self.chance.r#gen::<f64>() < share).collect())
     }
 
     async fn outcome(self) -> Result<Outcome, ReplayError> {
         let calls: Vec<Call> = self.channels.values().flat_map(|channel| channel.calls()).collect();
-        let since = self.script.start;
-        let mut outcome = outcome::of(&self.ctx, &*self.crowd, since, &calls).await?;
+        let played = outcome::played(&self.ctx, self.script.start).await?;
+        let mut outcome = outcome::of(&self.ctx, &*self.crowd, &played, &calls).await?;
         outcome.policy = self.policy;
         outcome.seed = self.seed;
-        outcome.broken = check::all(&self.ctx, since, &calls).await?;
+        outcome.broken = check::all(&self.ctx, &played, &calls).await?;
         Ok(outcome)
     }
 }

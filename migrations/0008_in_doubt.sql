@@ -1,0 +1,6 @@
+-- SQLite takes a partial index only where a query repeats its words: who is in doubt was looked for
+-- among all of a campaign.
+DROP INDEX delivery_doubtful;
+CREATE INDEX delivery_in_doubt ON delivery (campaign, changed_at) WHERE state = 'in_doubt';
+DROP INDEX delivery_claimed;
+CREATE INDEX delivery_claimed ON delivery (lease_until) WHERE state = 'claimed';
