@@ -256,6 +256,18 @@ fn expected_replies_stay_within_what_agents_can_answer() {
 }
 
 #[test]
+fn bounded_replies_leave_no_more_than_a_thousandth_of_the_value_unproven() {
+    let rules = Rules::built_in();
+    // messages and replies both bind: a third of the hours, and most of the agents' time
+    let text =
+        "[capacity]\nper_hour = 72\nagents = 5\nchats_per_agent = 1\nminutes_per_chat = 60\n";
+    let stage = Stage::of(Crowd::mixed(10_000, 7), text);
+    let plan = stage.plan(&setting(&rules), &EASY);
+    assert!(plan.certificate.gap() < 1e-3, "gap {}", plan.certificate.gap());
+    assert!(plan.slots.iter().filter(|slot| slot.price > 0.0).count() > 30);
+}
+
+#[test]
 fn the_budget_is_kept_and_goes_to_those_who_gain_most() {
     let rules = Rules::built_in();
     let stage = Stage::of(Crowd::mixed(2000, 9), "[budget]\namount = 40\ncurrency = \"USD\"\n");

@@ -1,20 +1,20 @@
-//! The assignment: prices, then repair, then a certificate.
+//! The assignment: prices, then seats for those between several, then a certificate.
+//!
+//! Where every limit counts the messages of one place, chains seat everybody optimally. Limits over
+//! several places are balanced first; where replies or money are bounded the balance is all.
 //!
 //! *Invariant:* no limit is exceeded, and the value never exceeds the bound.
 
-use super::chains;
-use super::market::{Market, NOWHERE, Seat, UNIT};
+use super::market::{Market, NOWHERE, Seat};
 use super::parts::in_parts;
 use super::posted::Posted;
-use super::prices::{self, Found};
+use super::prices;
 use super::repair::{self, Seating};
 use super::rivals::Rivals;
+use super::{balance, chains};
 
 /// Moves are looked up at first within so many widths of what the prices are sure of.
 const DEPTH: f64 = 16.0;
-
-/// What running sums may lack of a whole number by rounding.
-const ROUNDING: f64 = 1e-3;
 /// How often room that a move leaves is given away in turn.
 const FILLS_MAX: usize = 3;
 
@@ -30,67 +30,32 @@ pub(super) struct Assignment {
 }
 
 /// Assigns seats, the same on any number of threads.
-pub(super) fn assign(market: &mut Market, rivals: &Rivals, threads: usize) -> Assignment {
+pub(super) fn assign(market: &Market, rivals: &Rivals, threads: usize) -> Assignment {
     let found = prices::find(market, threads);
-    let depth = found.width * DEPTH;
     let posted = Posted::new(market, &found.prices);
-    let mut seats = wishes(market, &posted, threads);
-    if market.covers().iter().any(|places| places.len() > 1) {
-        seats = by_place(market, &found, seats, depth, threads);
+    let mut seating = Seating::new(market, rivals, wishes(market, &posted, threads));
+    let mut candidates = Vec::new();
+    if !market.has_limit_each() {
+        balance::settle(&mut seating, &posted, &found, threads);
     }
-    let market = &*market;
-    let mut seating = Seating::new(market, rivals, seats);
-    let messages = chains::settle(&mut seating, &posted, depth, threads);
+    if !market.has_loads() {
+        let messages = chains::settle(&mut seating, &posted, found.width * DEPTH, threads);
+        candidates.push(in_accord(market, found.prices.clone(), &messages));
+    }
+    candidates.push(found.prices);
     rivals.part(&mut seating, &posted);
     repair::keep_loads(&mut seating, &posted);
     for _ in 0..FILLS_MAX {
-        if !repair::fill(&mut seating, &found.prices, &messages, threads) {
+        if !repair::fill(&mut seating, threads) {
             break;
         }
     }
-    let settled = in_accord(market, found.prices.clone(), &messages);
-    certify(seating, vec![found.prices, settled], threads)
-}
-
-/// Seats under a limit for each place alone, which chains settle exactly: the messages that prices
-/// bring there, rounded to whole ones.
-///
-/// Running sums are rounded, place after place in the order of time: between two of them lies then
-/// no more than a limit over a span of time allows, if it allows the unrounded.
-fn by_place(
-    market: &mut Market,
-    found: &Found,
-    seats: Vec<Seat>,
-    depth: f64,
-    threads: usize,
-) -> Vec<Seat> {
-    let mut order: Vec<usize> = (0..market.places.len()).collect();
-    order.sort_by_key(|place| (market.places[*place].begins, *place));
-    let (mut sum, mut whole) = (0.5, 0_i64);
-    let mut rooms = vec![0; market.places.len()];
-    for place in order {
-        sum += found.messages[place];
-        let next = (sum + ROUNDING).floor() as i64;
-        (rooms[place], whole) = (next - whole, next);
-    }
-    let posted = Posted::new(market, &found.prices);
-    let first = market.limits.len() as u32;
-    let counted: Vec<Vec<u32>> = (market.places.iter_mut().zip(first..))
-        .map(|(place, own)| std::mem::replace(&mut place.counted, vec![own]))
-        .collect();
-    market.limits.extend(rooms.iter().map(|room| room * UNIT));
-    let none = Rivals::default();
-    let mut seating = Seating::new(market, &none, seats);
-    chains::settle(&mut seating, &posted, depth, threads);
-    let seats = seating.seats;
-    market.limits.truncate(first as usize);
-    market.places.iter_mut().zip(counted).for_each(|(place, counted)| place.counted = counted);
-    seats
+    certify(seating, candidates, threads)
 }
 
 /// What everybody would take at posted prices.
 fn wishes(market: &Market, posted: &Posted, threads: usize) -> Vec<Seat> {
-    let seat = |b| posted.best_two(market, b)[0].seat;
+    let seat = |b| posted.best(market, b).seat;
     let take = |range| market.bidders[range as std::ops::Range<usize>].iter().map(seat).collect();
     in_parts::<Vec<Seat>>(market.bidders.len(), threads, take).concat()
 }
@@ -135,7 +100,7 @@ fn certify(seating: Seating<'_>, candidates: Vec<Vec<f64>>, threads: usize) -> A
 mod tests {
     use rand::{Rng, SeedableRng};
 
-    use super::super::market::{Bidder, Group, Place};
+    use super::super::market::{Bidder, Group, Place, UNIT};
     use super::*;
 
     /// Bidders with levels and tastes of their own for places of two groups; each place has room for
@@ -175,8 +140,8 @@ mod tests {
     #[test]
     fn places_with_limits_of_their_own_are_filled_optimally() {
         for (seed, room) in [(1, 0.3), (2, 0.9), (3, 1.1), (4, 3.0), (5, 0.02)] {
-            let mut market = market(1500, 48, room, seed);
-            let found = assign(&mut market, &Rivals::default(), 2);
+            let market = market(1500, 48, room, seed);
+            let found = assign(&market, &Rivals::default(), 2);
             let value = value(&market, &found);
             let missing = found.bound - value;
             assert!(
@@ -189,9 +154,9 @@ mod tests {
 
     #[test]
     fn any_number_of_threads_assigns_the_same() {
-        let one = assign(&mut market(9000, 24, 0.7, 9), &Rivals::default(), 1);
+        let one = assign(&market(9000, 24, 0.7, 9), &Rivals::default(), 1);
         for threads in [2, 3, 7] {
-            let same = assign(&mut market(9000, 24, 0.7, 9), &Rivals::default(), threads);
+            let same = assign(&market(9000, 24, 0.7, 9), &Rivals::default(), threads);
             assert!(one.seats == same.seats && one.prices == same.prices);
             assert_eq!(one.bound.to_bits(), same.bound.to_bits());
         }
@@ -199,9 +164,9 @@ mod tests {
 
     #[test]
     fn without_room_or_bidders_nothing_is_assigned() {
-        let none = assign(&mut market(50, 4, 0.0, 1), &Rivals::default(), 2);
+        let none = assign(&market(50, 4, 0.0, 1), &Rivals::default(), 2);
         assert!(none.seats.iter().all(|seat| *seat == Seat::REFUSED));
         assert!(none.bound < 1e-3, "{}", none.bound);
-        assert!(assign(&mut Market::default(), &Rivals::default(), 2).seats.is_empty());
+        assert!(assign(&Market::default(), &Rivals::default(), 2).seats.is_empty());
     }
 }

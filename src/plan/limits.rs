@@ -70,9 +70,7 @@ pub(super) fn lay_out(
     for part in &cuts[mine].parts {
         layout.first.push(layout.places.len() as u32);
         let count = part.candidates.slots.len();
-        let begins = |slot: &Slot| slot.start(setting.length).timestamp();
-        let place = |slot| Place { begins: begins(slot), ..Place::default() };
-        layout.places.extend(part.candidates.slots.iter().map(place));
+        layout.places.extend((0..count).map(|_| Place::default()));
         layout.open.extend((0..count).map(|_| true));
         layout.hourly(setting, part);
         layout.chats(setting, part);

@@ -13,6 +13,9 @@ pub(super) const NOWHERE: u32 = u32::MAX;
 /// Loads are whole millionths, so that their sums do not depend on the order of adding.
 pub(super) const UNIT: i64 = 1_000_000;
 
+/// Cells of a group are padded to a multiple of so many, which are searched at once.
+pub(super) const LANES: usize = 16;
+
 /// Rounds a load up to whole millionths.
 pub(super) fn load(amount: f64) -> i64 {
     (amount * UNIT as f64).ceil() as i64
@@ -25,8 +28,6 @@ pub(super) struct Place {
     pub(super) counted: Vec<u32>,
     /// Limits on replies, and the share of a bidder's expected reply that falls on each.
     pub(super) answered: Vec<(u32, f32)>,
-    /// When it begins, seconds; only the order counts.
-    pub(super) begins: i64,
 }
 
 /// Bidders of one campaign, arm, zone and country: the same places, the same cells.
@@ -54,10 +55,12 @@ impl Group {
             group.places.extend(cell);
             group.starts.push(group.places.len() as u32);
         }
+        let end = group.places.len() as u32;
+        group.starts.resize(cells.len().next_multiple_of(LANES) + 1, end);
         group
     }
 
-    /// How many cells there are.
+    /// How many cells there are, those without places at the end included.
     pub(super) fn cells(&self) -> usize {
         self.starts.len() - 1
     }
@@ -80,6 +83,13 @@ pub(super) struct Bidder {
     pub(super) tie: u32,
     /// Its own forbidden spans, a range of `Market::bans`.
     pub(super) bans: (u32, u32),
+}
+
+impl Bidder {
+    /// Whether its own rules forbid it places whose cell it values.
+    pub(super) fn is_banned(&self) -> bool {
+        self.bans.0 != self.bans.1
+    }
 }
 
 /// Everything that competes, and for what.
@@ -141,6 +151,18 @@ impl Market {
             return f32::NEG_INFINITY;
         }
         self.values[bidder.values + seat.plane as usize * group.cells() + cell as usize]
+    }
+
+    /// Whether no limit counts the messages of several places, or anything but messages.
+    pub(super) fn has_limit_each(&self) -> bool {
+        !self.has_loads() && self.covers().iter().all(|places| places.len() < 2)
+    }
+
+    /// Whether replies or money are bounded.
+    pub(super) fn has_loads(&self) -> bool {
+        let mut places = self.places.iter();
+        self.groups.iter().any(|group| group.paid.is_some())
+            || places.any(|place| !place.answered.is_empty())
     }
 
     /// The places that use up each limit by the message.

@@ -9,7 +9,7 @@
 //! - `limits`: campaign, provider, agents and budget as limits on slots
 //! - `worth`: what a slot and a variant are worth to a person
 //! - `joint`: campaigns that are planned together, arm by arm
-//! - `sale`: the personalized arm as a market; `market`, `prices`, `chains`,
+//! - `sale`: the personalized arm as a market; `market`, `prices`, `balance`, `chains`,
 //!   `rivals`, `repair`, `assign`: its solution
 //! - [`outcome`]: the plan, its certificate and forecast; [`mod@explain`]: one person's part of it
 //!
@@ -19,6 +19,7 @@
 
 mod arms;
 mod assign;
+mod balance;
 mod candidates;
 mod chains;
 mod curve;

@@ -1,13 +1,10 @@
 //! Posted prices: what each bidder would take at them. The one hot loop of a plan.
+//!
+//! A bidder's values lie in rows, one a variant, a number a cell. Prices are laid out alike, in
+//! *layers*: the first holds the cheapest place of each cell, the next the second cheapest, and so
+//! on. What is worth most is then the largest number of a difference of rows.
 
-use std::ops::Range;
-
-use super::market::{Bidder, Group, Market, NOWHERE, Seat};
-
-/// The widest row of cells that the quick search takes.
-const QUICK_CELLS_MAX: usize = 1024;
-/// Cells that the quick search compares at once.
-const LANES: usize = 16;
+use super::market::{Bidder, Group, LANES, Market, NOWHERE, Seat};
 
 /// A seat and what it is worth to a bidder after prices.
 #[derive(Debug, Clone, Copy)]
@@ -19,7 +16,6 @@ pub(super) struct Offer {
 }
 
 impl Offer {
-    const NONE: Self = Self { seat: Seat::REFUSED, net: f32::NEG_INFINITY };
     const REFUSED: Self = Self { seat: Seat::REFUSED, net: 0.0 };
 }
 
@@ -37,21 +33,32 @@ pub(super) struct Posted {
     /// Price of a message at each place.
     pub(super) message: Vec<f32>,
     /// Price of a reply to a message at each place.
-    pub(super) reply: Vec<f32>,
+    reply: Vec<f32>,
     groups: Vec<PostedGroup>,
 }
 
 struct PostedGroup {
     /// Price of money.
     money: f32,
-    /// Whether any place has a price on replies.
-    replies: bool,
-    /// The price of the cheapest place of each cell.
-    cheapest: Vec<f32>,
-    /// Places of each cell, cheapest first; laid out as in the group.
-    sorted: Vec<u32>,
-    /// How many places of each cell are as cheap as the cheapest.
-    equal: Vec<u32>,
+    /// Whether the cheapest place of each cell is the best for everybody who may take it.
+    first_is_best: bool,
+    layers: Vec<Layer>,
+}
+
+/// A place of each cell.
+struct Layer {
+    places: Vec<u32>,
+    /// Price of a message; infinite where there is no place.
+    message: Vec<[f32; LANES]>,
+    /// Price of a reply.
+    reply: Vec<[f32; LANES]>,
+}
+
+/// One variant's row of a bidder, and what it pays.
+struct Row<'a> {
+    values: &'a [[f32; LANES]],
+    reply: f32,
+    due: f32,
 }
 
 impl Posted {
@@ -60,11 +67,6 @@ impl Posted {
         let message: Vec<f32> = (market.places.iter())
             .map(|place| place.counted.iter().map(|l| prices[*l as usize]).sum::<f64>() as f32)
             .collect();
-        Self::with_messages(market, prices, message)
-    }
-
-    /// Posts prices of limits, but takes the price of a message at each place as given.
-    pub(super) fn with_messages(market: &Market, prices: &[f64], message: Vec<f32>) -> Self {
         let reply: Vec<f32> = (market.places.iter())
             .map(|place| {
                 let of = |(l, share): &(u32, f32)| prices[*l as usize] * f64::from(*share);
@@ -80,9 +82,14 @@ impl Posted {
         Self { message, reply, groups }
     }
 
-    /// The price of money for a bidder's group.
-    pub(super) fn money(&self, bidder: &Bidder) -> f32 {
-        self.groups[bidder.group as usize].money
+    /// Everything is free where `open` says so, and nothing can be had elsewhere.
+    pub(super) fn free(market: &Market, open: impl Fn(u32) -> bool) -> Self {
+        let price = |place| if open(place) { 0.0 } else { f32::INFINITY };
+        let message: Vec<f32> = (0..market.places.len() as u32).map(price).collect();
+        let reply = vec![0.0; market.places.len()];
+        let group = |group| PostedGroup::new(group, 0.0, &message, &reply);
+        let groups = market.groups.iter().map(group).collect();
+        Self { message, reply, groups }
     }
 
     /// What a seat is worth to a bidder after prices.
@@ -91,13 +98,13 @@ impl Posted {
             return 0.0;
         }
         let (at, reply) = (seat.place as usize, market.reply(bidder, seat.plane));
-        let price = self.message[at] + reply * self.reply[at] + bidder.cost * self.money(bidder);
-        market.value(bidder, seat) - price
+        let due = bidder.cost * self.groups[bidder.group as usize].money;
+        market.value(bidder, seat) - self.message[at] - reply * self.reply[at] - due
     }
 
     /// The best a bidder can do at one place.
     pub(super) fn best_at(&self, market: &Market, bidder: &Bidder, place: u32) -> Offer {
-        let mut best = Offer::NONE;
+        let mut best = Offer { seat: Seat::REFUSED, net: f32::NEG_INFINITY };
         for plane in 0..bidder.planes {
             let seat = Seat { place, plane };
             let net = self.net(market, bidder, seat);
@@ -108,29 +115,38 @@ impl Posted {
         best
     }
 
-    /// The two best offers to a bidder, being refused among them; equal ones by its tie.
-    pub(super) fn best_two(&self, market: &Market, bidder: &Bidder) -> [Offer; 2] {
-        let group = &market.groups[bidder.group as usize];
-        let posted = &self.groups[bidder.group as usize];
-        let mut best = [Offer::NONE; 2];
-        let due = bidder.cost * posted.money;
-        if self.is_quick(market, bidder) {
-            let values = &market.values[bidder.values..bidder.values + group.cells()];
-            for (cell, net) in two_largest(values, &posted.cheapest) {
-                if net > f32::NEG_INFINITY && posted.equal[cell] > 0 {
-                    let start = group.starts[cell] as usize;
-                    let turn = bidder.tie as usize % posted.equal[cell] as usize;
-                    let seat = Seat { place: posted.sorted[start + turn], plane: 0 };
-                    insert(&mut best, Offer { seat, net: net - due });
-                }
+    /// The best offer to a bidder, being refused among them; of places that are worth the same one
+    /// by its tie.
+    pub(super) fn best(&self, market: &Market, bidder: &Bidder) -> Offer {
+        let mut best = Offer::REFUSED;
+        let layers = &self.groups[bidder.group as usize].layers;
+        for plane in 0..bidder.planes {
+            let row = self.row(market, bidder, plane);
+            for turn in 0..layers.len() {
+                let layer = &layers[(bidder.tie as usize + turn) % layers.len()];
+                row.above(layer, best.net, |cell, net| {
+                    let place = layer.places[cell];
+                    if market.may_take(bidder, place) {
+                        best = Offer { seat: Seat { place, plane }, net };
+                    }
+                    best.net
+                });
             }
-            if let Some(offer) = posted.next_in_cell(group, values, best[0], self) {
-                insert(&mut best, Offer { net: offer.net - due, ..offer });
-            }
-        } else {
-            self.search(market, bidder, due, &mut best);
         }
-        insert(&mut best, Offer::REFUSED);
+        best
+    }
+
+    /// What the best offer is worth.
+    pub(super) fn best_net(&self, market: &Market, bidder: &Bidder) -> f32 {
+        if bidder.is_banned() {
+            return self.best(market, bidder).net;
+        }
+        let layers = self.groups[bidder.group as usize].best_layers();
+        let mut best = 0.0_f32;
+        for plane in 0..bidder.planes {
+            let row = self.row(market, bidder, plane);
+            best = layers.iter().fold(best, |best, layer| best.max(row.largest(layer)));
+        }
         best
     }
 
@@ -143,228 +159,185 @@ impl Posted {
         within: Within,
         out: &mut Vec<Offer>,
     ) -> f32 {
-        let group = &market.groups[bidder.group as usize];
-        let posted = &self.groups[bidder.group as usize];
-        let due = bidder.cost * posted.money;
-        let mut peaks = [f32::NEG_INFINITY; QUICK_CELLS_MAX / LANES];
-        let quick = self.is_quick(market, bidder);
-        if quick {
-            peaks = peaks_of(&market.values[bidder.values..][..group.cells()], &posted.cheapest);
-        }
         let (best, least) = match within {
             Within::Reach(least) => (f32::NEG_INFINITY, least),
             Within::OfBest(reach) => {
-                let best = if quick {
-                    peaks.iter().fold(f32::NEG_INFINITY, |a, b| a.max(*b)).max(due) - due
-                } else {
-                    self.best_two(market, bidder)[0].net
-                };
+                let best = self.best_net(market, bidder);
                 (best, best - reach)
             }
         };
         out.clear();
         out.extend((least <= 0.0).then_some(Offer::REFUSED));
+        let below = least.max(f32::MIN).next_down();
         for plane in 0..bidder.planes {
-            for chunk in 0..group.cells().div_ceil(LANES) {
-                let peak = peaks.get(chunk).filter(|_| quick);
-                if peak.is_some_and(|peak| peak - due < least) {
-                    continue;
+            let row = self.row(market, bidder, plane);
+            for layer in &self.groups[bidder.group as usize].layers {
+                let found = row.above(layer, below, |cell, net| {
+                    let place = layer.places[cell];
+                    if market.may_take(bidder, place) {
+                        out.push(Offer { seat: Seat { place, plane }, net });
+                    }
+                    below
+                });
+                if !found && self.groups[bidder.group as usize].first_is_best {
+                    break;
                 }
-                let cells = chunk * LANES..((chunk + 1) * LANES).min(group.cells());
-                self.near_in(market, bidder, plane, cells, least, out);
             }
         }
         best
     }
 
-    /// Good offers in a span of cells.
-    fn near_in(
-        &self,
-        market: &Market,
-        bidder: &Bidder,
-        plane: u32,
-        cells: Range<usize>,
-        least: f32,
-        out: &mut Vec<Offer>,
-    ) {
-        let group = &market.groups[bidder.group as usize];
-        let posted = &self.groups[bidder.group as usize];
-        let banned = bidder.bans.0 != bidder.bans.1;
-        let due = bidder.cost * posted.money;
-        let first = bidder.values + plane as usize * group.cells();
-        let reply = market.reply(bidder, plane);
-        for cell in cells {
-            let value = market.values[first + cell];
-            // a price on replies only takes more
-            if value - posted.cheapest[cell] - due < least {
+    fn row<'a>(&self, market: &'a Market, bidder: &Bidder, plane: u32) -> Row<'a> {
+        let cells = market.groups[bidder.group as usize].cells();
+        let first = bidder.values + plane as usize * cells;
+        Row {
+            values: market.values[first..first + cells].as_chunks().0,
+            reply: market.reply(bidder, plane),
+            due: bidder.cost * self.groups[bidder.group as usize].money,
+        }
+    }
+}
+
+impl Row<'_> {
+    /// Values less prices in a run of cells.
+    fn nets(&self, layer: &Layer, run: usize) -> [f32; LANES] {
+        let (values, message) = (&self.values[run], &layer.message[run]);
+        let Some(reply) = layer.reply.get(run) else {
+            return std::array::from_fn(|lane| values[lane] - message[lane] - self.due);
+        };
+        std::array::from_fn(|at| values[at] - message[at] - self.reply * reply[at] - self.due)
+    }
+
+    /// The largest.
+    fn largest(&self, layer: &Layer) -> f32 {
+        let mut largest = [f32::NEG_INFINITY; LANES];
+        for run in 0..self.values.len() {
+            let nets = self.nets(layer, run);
+            largest =
+                std::array::from_fn(
+                    |at| if nets[at] > largest[at] { nets[at] } else { largest[at] },
+                );
+        }
+        largest.into_iter().fold(f32::NEG_INFINITY, f32::max)
+    }
+
+    /// Calls `each` with every cell and number above `least`, which each call sets anew; whether
+    /// there was any.
+    fn above(&self, layer: &Layer, least: f32, mut each: impl FnMut(usize, f32) -> f32) -> bool {
+        let mut least = least;
+        let mut any = false;
+        for run in 0..self.values.len() {
+            let nets = self.nets(layer, run);
+            let count = nets.iter().map(|net| u32::from(*net > least)).sum::<u32>();
+            if count == 0 {
                 continue;
             }
-            let places = group.starts[cell] as usize..group.starts[cell + 1] as usize;
-            for &place in &posted.sorted[places] {
-                let at = place as usize;
-                let net = value - self.message[at] - reply * self.reply[at] - due;
-                if net >= least && (!banned || market.may_take(bidder, place)) {
-                    out.push(Offer { seat: Seat { place, plane }, net });
+            any = true;
+            for (lane, net) in nets.into_iter().enumerate() {
+                if net > least {
+                    least = each(run * LANES + lane, net);
                 }
             }
         }
-    }
-
-    /// Whether the cheapest place of each cell is all that counts.
-    fn is_quick(&self, market: &Market, bidder: &Bidder) -> bool {
-        bidder.planes == 1
-            && !self.groups[bidder.group as usize].replies
-            && bidder.bans.0 == bidder.bans.1
-            && market.groups[bidder.group as usize].cells() <= QUICK_CELLS_MAX
-    }
-
-    /// Looks at every place of every cell.
-    fn search(&self, market: &Market, bidder: &Bidder, due: f32, best: &mut [Offer; 2]) {
-        let group = &market.groups[bidder.group as usize];
-        let sorted = &self.groups[bidder.group as usize].sorted;
-        let banned = bidder.bans.0 != bidder.bans.1;
-        for plane in 0..bidder.planes {
-            let first = bidder.values + plane as usize * group.cells();
-            let reply = market.reply(bidder, plane);
-            for (cell, value) in market.values[first..first + group.cells()].iter().enumerate() {
-                let (from, to) = (group.starts[cell] as usize, group.starts[cell + 1] as usize);
-                let hopeless = *value == f32::NEG_INFINITY || *value - due <= best[1].net;
-                if hopeless || from == to {
-                    continue;
-                }
-                let turn = bidder.tie as usize % (to - from);
-                for offset in 0..to - from {
-                    let place = sorted[from + (offset + turn) % (to - from)];
-                    let at = place as usize;
-                    let net = value - self.message[at] - reply * self.reply[at] - due;
-                    if net > best[1].net && (!banned || market.may_take(bidder, place)) {
-                        insert(best, Offer { seat: Seat { place, plane }, net });
-                    }
-                }
-            }
-        }
+        any
     }
 }
 
 impl PostedGroup {
     fn new(group: &Group, money: f32, message: &[f32], reply: &[f32]) -> Self {
         let mut sorted = group.places.clone();
-        let mut cheapest = Vec::with_capacity(group.cells());
-        let mut equal = Vec::with_capacity(group.cells());
-        for cell in 0..group.cells() {
-            let places = &mut sorted[group.starts[cell] as usize..group.starts[cell + 1] as usize];
-            places.sort_by(|a, b| {
-                message[*a as usize].total_cmp(&message[*b as usize]).then_with(|| a.cmp(b))
-            });
-            // a cell without places is never cheap enough
-            let least = places.first().map_or(f32::INFINITY, |place| message[*place as usize]);
-            cheapest.push(least);
-            equal.push(places.iter().take_while(|p| message[**p as usize] <= least).count() as u32);
+        let cell = |cell: usize| group.starts[cell] as usize..group.starts[cell + 1] as usize;
+        for places in (0..group.cells()).map(cell) {
+            let key = |place: &u32| (message[*place as usize], *place);
+            sorted[places].sort_by(|a, b| key(a).partial_cmp(&key(b)).expect("prices are numbers"));
         }
         let replies = group.places.iter().any(|place| reply[*place as usize] > 0.0);
-        Self { money, replies, cheapest, sorted, equal }
+        let depth = (0..group.cells()).map(|at| cell(at).len()).max().unwrap_or(0);
+        let layer = |depth: usize| {
+            let place = |at: usize| sorted[cell(at)].get(depth).copied().unwrap_or(NOWHERE);
+            let places: Vec<u32> = (0..group.cells()).map(place).collect();
+            let lay = |prices: &[f32], none: f32| -> Vec<[f32; LANES]> {
+                let price = |place: &u32| prices.get(*place as usize).copied().unwrap_or(none);
+                let row: Vec<f32> = places.iter().map(price).collect();
+                row.as_chunks().0.to_vec()
+            };
+            let message = lay(message, f32::INFINITY);
+            let reply = if replies { lay(reply, 0.0) } else { Vec::new() };
+            Layer { places, message, reply }
+        };
+        Self { money, first_is_best: !replies, layers: (0..depth).map(layer).collect() }
     }
 
-    /// The next cheapest place in the cell of the best offer, where places have prices at all.
-    fn next_in_cell(
-        &self,
-        group: &Group,
-        values: &[f32],
-        best: Offer,
-        posted: &Posted,
-    ) -> Option<Offer> {
-        let cell = *group.cell_of.get(best.seat.place as usize)? as usize;
-        let (from, to) = (group.starts[cell] as usize, group.starts[cell + 1] as usize);
-        if to - from < 2 || self.cheapest[cell] <= 0.0 {
-            return None;
-        }
-        let place = *self.sorted[from..to].iter().find(|place| **place != best.seat.place)?;
-        let net = values[cell] - posted.message[place as usize];
-        Some(Offer { seat: Seat { place, plane: 0 }, net })
+    /// The layers that hold the best place of each cell.
+    fn best_layers(&self) -> &[Layer] {
+        let count = if self.first_is_best { 1 } else { self.layers.len() };
+        &self.layers[..count.min(self.layers.len())]
     }
-}
-
-fn insert(best: &mut [Offer; 2], offer: Offer) {
-    if offer.net > best[0].net {
-        *best = [offer, best[0]];
-    } else if offer.net > best[1].net {
-        best[1] = offer;
-    }
-}
-
-/// The largest difference in each run of cells.
-fn peaks_of(values: &[f32], prices: &[f32]) -> [f32; QUICK_CELLS_MAX / LANES] {
-    let mut peaks = [f32::NEG_INFINITY; QUICK_CELLS_MAX / LANES];
-    let lanes = values.chunks(LANES).zip(prices.chunks(LANES));
-    for (peak, (values, prices)) in peaks.iter_mut().zip(lanes) {
-        let nets = values.iter().zip(prices).map(|(value, price)| value - price);
-        *peak = nets.fold(f32::NEG_INFINITY, |a, b| if b > a { b } else { a });
-    }
-    peaks
-}
-
-/// The two largest differences and their indices; first among equals.
-fn two_largest(values: &[f32], prices: &[f32]) -> [(usize, f32); 2] {
-    const NONE: f32 = f32::NEG_INFINITY;
-    let peaks = peaks_of(values, prices);
-    let count = values.len().div_ceil(LANES);
-    let mut best = [(0, NONE); 2];
-    let look = |chunk: usize, best: &mut [(usize, f32); 2], except: usize| {
-        let from = chunk * LANES;
-        let to = (from + LANES).min(values.len());
-        for index in (from..to).filter(|index| *index != except) {
-            let net = values[index] - prices[index];
-            if net > best[0].1 {
-                *best = [(index, net), best[0]];
-            } else if net > best[1].1 {
-                best[1] = (index, net);
-            }
-        }
-    };
-    let largest = |skip: usize| {
-        let mut top = (usize::MAX, NONE);
-        for (chunk, peak) in peaks[..count].iter().enumerate() {
-            if chunk != skip && *peak > top.1 {
-                top = (chunk, *peak);
-            }
-        }
-        top
-    };
-    let first = largest(usize::MAX);
-    if first.0 != usize::MAX {
-        look(first.0, &mut best, usize::MAX);
-        let second = largest(first.0);
-        if second.1 > best[1].1 {
-            let except = best[0].0;
-            look(second.0, &mut best, except);
-        }
-    }
-    best
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::market::Place;
     use super::*;
 
-    #[test]
-    fn the_quick_search_finds_what_a_slow_one_finds() {
-        let mut state = 7_u32;
+    /// A group with up to three places a cell, one bidder with two variants, and prices.
+    fn scene(cells: u32, seed: u32) -> (Market, Vec<f64>) {
+        let mut state = seed;
         let mut draw = || {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             (state >> 8) as f32 / (1 << 24) as f32
         };
-        for cells in [1, 2, 15, 16, 17, 168, 1024] {
-            for _ in 0..50 {
-                let values: Vec<f32> = (0..cells).map(|_| draw()).collect();
-                let prices: Vec<f32> = (0..cells).map(|_| draw() * 0.3).collect();
-                let mut nets: Vec<f32> = values.iter().zip(&prices).map(|(v, p)| v - p).collect();
-                nets.sort_by(|a, b| b.total_cmp(a));
-                let found = two_largest(&values, &prices);
-                let second = nets.get(1).copied().unwrap_or(f32::NEG_INFINITY);
-                let bits = |net: f32| net.to_bits();
-                assert_eq!(bits(found[0].1), bits(nets[0]));
-                assert_eq!(bits(found[1].1), bits(second));
-                assert!(cells < 2 || found[0].0 != found[1].0);
+        let mut market = Market::default();
+        let mut lists = Vec::new();
+        for cell in 0..cells {
+            let first = market.places.len() as u32;
+            let places: Vec<u32> = (first..=first + cell % 3).collect();
+            for place in &places {
+                let answered = if seed % 2 == 0 { vec![(1, 0.1 * draw())] } else { vec![] };
+                market.limits.push(0);
+                market.places.push(Place { counted: vec![*place], answered });
+            }
+            lists.push(places);
+        }
+        market.limits.extend([0, 0]);
+        market.groups.push(Group::new(&lists, market.places.len(), None));
+        let padded = market.groups[0].cells();
+        market.values = (0..2 * padded).map(|_| draw() - 0.2).collect();
+        market.replies = vec![draw(), draw()];
+        let (group, planes, values, replies) = (0, 2, 0, Some(0));
+        let bans = (0, u32::from(seed % 3 == 0));
+        market.bans.push(0..cells / 2);
+        let tie = seed;
+        market.bidders.push(Bidder { group, planes, values, replies, cost: 0.1, tie, bans });
+        let prices = market.limits.iter().map(|_| f64::from(draw()) * 0.3).collect();
+        (market, prices)
+    }
+
+    #[test]
+    fn the_quick_search_finds_what_a_slow_one_finds() {
+        for (index, cells) in [1, 2, 15, 16, 17, 168, 1030].into_iter().enumerate() {
+            for seed in 0..30 {
+                let (market, prices) = scene(cells, seed * 7 + index as u32);
+                let bidder = &market.bidders[0];
+                let posted = Posted::new(&market, &prices);
+                let seats = (0..market.places.len() as u32)
+                    .flat_map(|place| (0..2).map(move |plane| Seat { place, plane }))
+                    .chain([Seat::REFUSED]);
+                let slow: Vec<(Seat, f32)> =
+                    seats.map(|seat| (seat, posted.net(&market, bidder, seat))).collect();
+                let best = slow.iter().map(|(_, net)| *net).fold(f32::MIN, f32::max);
+                let found = posted.best(&market, bidder);
+                assert_eq!(found.net.to_bits(), best.to_bits());
+                assert_eq!(posted.net(&market, bidder, found.seat).to_bits(), best.to_bits());
+                let mut near = Vec::new();
+                let told = posted.near(&market, bidder, Within::OfBest(0.2), &mut near);
+                assert_eq!(told.to_bits(), best.to_bits());
+                let good = slow.iter().filter(|(_, net)| *net >= best - 0.2);
+                let mut good: Vec<Seat> = good.map(|(seat, _)| *seat).collect();
+                let mut found: Vec<Seat> = near.iter().map(|offer| offer.seat).collect();
+                good.sort_by_key(|seat| (seat.place, seat.plane));
+                found.sort_by_key(|seat| (seat.place, seat.plane));
+                assert_eq!(found, good);
             }
         }
     }

@@ -13,13 +13,13 @@ use super::curve::{Curve, DENSE_MAX, curve};
 use super::market::{Bidder, Market, UNIT};
 use super::parts::in_parts;
 use super::posted::Posted;
-use super::scan::{SHARE, Scan, WORTH};
+use super::scan::{FINE, Scan};
 
 /// The first sample; each next one is [`SAMPLE_GROWTH`] times larger.
 const SAMPLE_FIRST: usize = 1024;
 const SAMPLE_GROWTH: usize = 8;
 /// Steps on the first sample, on a later one, and on everybody.
-const STEPS: [usize; 3] = [70, 24, 12];
+const STEPS: [usize; 3] = [70, 24, 24];
 /// Near-ties wanted for each limit with a price, so that the curvature is not all noise.
 const TIES_PER_LIMIT: usize = 12;
 /// Steps that lower the bound by less than this share of it are not worth another.
@@ -34,6 +34,9 @@ const IDLE_MAX: usize = 2;
 const SHARP: f64 = 1e-5;
 /// Bounds of the trust in the model, in widths a step.
 const TRUST: (f64, f64) = (1e-4, 4.0);
+/// How much farther a price may go after each step that did not reach far enough, and at most.
+const LONGER: f64 = 4.0;
+const LONGEST: f64 = 64.0;
 /// What prices of a sample are wrong by, in widths that it ended with.
 const WIDER: f32 = 8.0;
 /// The least curvature of a limit, as a share of the mean.
@@ -43,10 +46,10 @@ const SWEEPS: usize = 60;
 /// The bound that prices give: no plan is worth more.
 pub(super) fn bound(market: &Market, posted: &Posted, prices: &[f64], threads: usize) -> f64 {
     let parts = in_parts(market.bidders.len(), threads, |range| {
-        let worth = |bidder: &Bidder| f64::from(posted.best_two(market, bidder)[0].net);
-        market.bidders[range].iter().map(|b| (worth(b) * WORTH) as i64 + 1).sum::<i64>()
+        let worth = |bidder: &Bidder| f64::from(posted.best_net(market, bidder));
+        market.bidders[range].iter().map(|b| (worth(b) * FINE) as i64 + 1).sum::<i64>()
     });
-    parts.iter().sum::<i64>() as f64 / WORTH + rent(&market.limits, prices, 1.0)
+    parts.iter().sum::<i64>() as f64 / FINE + rent(&market.limits, prices, 1.0)
 }
 
 fn rent(limits: &[i64], prices: &[f64], scale: f64) -> f64 {
@@ -59,9 +62,8 @@ pub(super) struct Found {
     pub(super) prices: Vec<f64>,
     /// How close they are, in worth.
     pub(super) width: f64,
-    /// Messages at each place when bidders are shared out among what is nearly best for them: close
-    /// to what an optimal plan sends there.
-    pub(super) messages: Vec<f64>,
+    /// How far each limit's price moves where a message's moves by one.
+    pub(super) reach: Vec<f64>,
 }
 
 /// Finds them.
@@ -80,14 +82,13 @@ pub(super) fn find(market: &Market, threads: usize) -> Found {
         steps = STEPS[1];
     }
     search.descend(None, if steps == STEPS[0] { steps } else { STEPS[2] });
-    Found { prices: search.prices, width: f64::from(search.width), messages: search.messages }
+    Found { prices: search.prices, width: f64::from(search.width), reach: search.reach }
 }
 
 struct Search<'a> {
     market: &'a Market,
     threads: usize,
     prices: Vec<f64>,
-    messages: Vec<f64>,
     /// Width of near-ties, in worth.
     width: f32,
     widest: f32,
@@ -95,6 +96,8 @@ struct Search<'a> {
     trust: f64,
     /// By how much each limit's price may move where a message's moves by one.
     reach: Vec<f64>,
+    /// By how much farther a price may go that went as far as it could.
+    stride: Vec<f64>,
 }
 
 /// The bound around the present prices, as a quadratic in the limits that matter.
@@ -104,7 +107,6 @@ struct Model {
     slope: Vec<f64>,
     curve: Curve,
     ties: usize,
-    messages: Vec<f64>,
 }
 
 impl<'a> Search<'a> {
@@ -115,11 +117,11 @@ impl<'a> Search<'a> {
             market,
             threads,
             prices: vec![0.0; market.limits.len()],
-            messages: Vec::new(),
             width: widest,
             widest,
             trust: 1.0,
             reach: reach(market),
+            stride: vec![1.0; market.limits.len()],
         }
     }
 
@@ -136,31 +138,43 @@ impl<'a> Search<'a> {
                 break;
             }
             let wanted = (TIES_PER_LIMIT * model.active.len()).min(count / 10).max(32);
-            let (tried, strained) = self.step(&model);
+            let (tried, far) = self.step(&model);
+            let strained = far.len() * 3 > model.active.len();
             let narrow = settled && !strained && model.ties > wanted;
-            let next_width = if narrow { self.width * 0.5 } else { self.width };
+            let widen = strained && self.trust >= TRUST.1;
+            let next_width = match () {
+                () if narrow => self.width * 0.5,
+                () if widen => (self.width * 2.0).min(self.widest),
+                () => self.width,
+            };
             let (value, next) = self.model(sample, scale, next_width, &tried);
             let gain = model.value - value;
             let small = gain.abs() < PROGRESS_MIN * value.abs();
             // what rounding off adds to the bound is then no more than what is asked for
             let sharp = f64::from(next_width) * next.ties as f64 <= SHARP * value.abs();
-            idle = if small && (sharp || !narrow) { idle + 1 } else { 0 };
+            idle = if small && (sharp || !(narrow || widen)) { idle + 1 } else { 0 };
             // single precision does not tell less from nothing
-            if gain >= -NOISE * value.abs() {
+            let lost = if narrow { PROGRESS_MIN } else { NOISE };
+            if gain >= -lost * value.abs() {
                 settled = gain < SETTLED * value.abs();
                 self.prices = tried;
                 self.trust = (self.trust * 1.6).min(TRUST.1);
+                self.shorten(0.5);
+                for limit in far {
+                    let stride = &mut self.stride[limit as usize];
+                    *stride = (*stride * LONGER).min(LONGEST);
+                }
                 self.width = next_width;
                 model = next;
             } else {
                 self.trust *= 0.35;
+                self.shorten(0.25);
                 idle += usize::from(self.trust < TRUST.0);
             }
             if idle >= IDLE_MAX {
                 break;
             }
         }
-        self.messages = model.messages;
     }
 
     /// The bound at `prices` rounded at the present width, and a model of it at the next width.
@@ -181,14 +195,18 @@ impl<'a> Search<'a> {
         let mut scan = parts.next().expect("there is at least one part");
         parts.for_each(|part| scan.join(part));
         let rent = rent(&market.limits, prices, scale);
-        let value = scan.rounded[0] as f64 / WORTH + rent;
-        let at_next = scan.rounded[1] as f64 / WORTH + rent;
+        let value = scan.rounded[0] as f64 / FINE + rent;
+        let at_next = scan.rounded[1] as f64 / FINE + rent;
         (value, Model::new(market, &scan, prices, scale, at_next, next))
     }
 
+    fn shorten(&mut self, share: f64) {
+        self.stride.iter_mut().for_each(|stride| *stride = (*stride * share).max(1.0));
+    }
+
     /// Newton's step by coordinate descent on the model, within prices above zero and within reach
-    /// of where the model can be trusted; whether that held back most of it.
-    fn step(&self, model: &Model) -> (Vec<f64>, bool) {
+    /// of where the model can be trusted; and the limits that this held back.
+    fn step(&self, model: &Model) -> (Vec<f64>, Vec<u32>) {
         let n = model.active.len();
         let mut change = vec![0.0_f64; n];
         let mut slope = model.slope.clone();
@@ -198,8 +216,10 @@ impl<'a> Search<'a> {
         };
         let mean = (0..n).map(diagonal).sum::<f64>() / n as f64;
         let floor = (mean * FLOOR).max(f64::MIN_POSITIVE);
-        let reach =
-            |i: usize| self.trust * f64::from(self.width) * self.reach[model.active[i] as usize];
+        let reach = |i: usize| {
+            let limit = model.active[i] as usize;
+            self.trust * f64::from(self.width) * self.reach[limit] * self.stride[limit]
+        };
         for _ in 0..SWEEPS {
             let mut moved = 0.0_f64;
             for i in 0..n {
@@ -223,13 +243,14 @@ impl<'a> Search<'a> {
                 break;
             }
         }
-        let strained = (0..n).filter(|i| change[*i].abs() >= reach(*i)).count() * 3 > n;
+        let far = (0..n).filter(|i| change[*i].abs() >= reach(*i));
+        let far: Vec<u32> = far.map(|i| model.active[i]).collect();
         let mut prices = self.prices.clone();
         for (limit, change) in model.active.iter().zip(&change) {
             let price = &mut prices[*limit as usize];
             *price = (*price + change).max(0.0);
         }
-        (prices, strained)
+        (prices, far)
     }
 }
 
@@ -277,7 +298,6 @@ impl Model {
         let active: Vec<u32> = (0..market.limits.len() as u32).filter(matters).collect();
         let slope = active.iter().map(|limit| spare[*limit as usize]).collect();
         let curve = curve(market, &scan.ties, &active, f64::from(width));
-        let messages = scan.messages.iter().map(|sum| *sum as f64 / SHARE).collect();
-        Self { value, active, slope, curve, ties: scan.ties.len(), messages }
+        Self { value, active, slope, curve, ties: scan.ties.len() }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::cmp::Reverse;
 
-use super::market::{Market, Place, Seat, UNIT};
+use super::market::{Market, Seat, UNIT};
 use super::order::Key;
 use super::parts::in_parts;
 use super::posted::{Posted, Within};
@@ -83,8 +83,8 @@ impl<'a> Seating<'a> {
     }
 }
 
-/// Brings limits on replies and spend back to their capacity: those leave first who give up least
-/// for what they free.
+/// Brings limits that are exceeded back to their capacity, the last resort: those leave first who
+/// gain least by their seat for what they free.
 pub(super) fn keep_loads(seating: &mut Seating<'_>, posted: &Posted) {
     let market = seating.market;
     for limit in 0..market.limits.len() as u32 {
@@ -97,11 +97,8 @@ pub(super) fn keep_loads(seating: &mut Seating<'_>, posted: &Posted) {
             let seat = seating.seats[index];
             market.uses(bidder, seat, |l, load| freed += if l == limit { load } else { 0 });
             if freed > 0 {
-                let [first, second] = posted.best_two(market, bidder);
-                let next = if first.seat == seat { second } else { first };
-                let here = posted.best_at(market, bidder, seat.place).net;
-                let regret = f64::from(here - next.net.max(0.0)) / freed as f64;
-                leavers.push((Key::from(regret), bidder.tie, index as u32));
+                let gain = f64::from(posted.net(market, bidder, seat)) / freed as f64;
+                leavers.push((Key::from(gain), bidder.tie, index as u32));
             }
         }
         leavers.sort_unstable();
@@ -115,36 +112,23 @@ pub(super) fn keep_loads(seating: &mut Seating<'_>, posted: &Posted) {
     }
 }
 
-/// Gives what room is left to those who gain most by it after prices; returns whether any was given.
-pub(super) fn fill(
-    seating: &mut Seating<'_>,
-    prices: &[f64],
-    messages: &[f64],
-    threads: usize,
-) -> bool {
+/// Gives what room is left to those who gain most by it; returns whether any was given.
+pub(super) fn fill(seating: &mut Seating<'_>, threads: usize) -> bool {
     let market = seating.market;
     let has_room = |l: u32, load: i64| seating.used[l as usize] + load <= market.limits[l as usize];
-    let place = |(place, price): (&Place, &f64)| {
-        let counted = place.counted.iter().all(|limit| has_room(*limit, UNIT));
-        let answered = place.answered.iter().all(|(limit, _)| has_room(*limit, LOAD_LEAST));
-        if counted && answered { *price as f32 } else { f32::INFINITY }
-    };
-    let open = market.places.iter().zip(messages).map(place).collect();
-    let posted = Posted::with_messages(market, prices, open);
+    let free = Posted::free(market, |place| {
+        let place = &market.places[place as usize];
+        place.counted.iter().all(|limit| has_room(*limit, UNIT))
+            && place.answered.iter().all(|(limit, _)| has_room(*limit, LOAD_LEAST))
+    });
     let seats = &seating.seats;
     let mut wishes: Vec<(Reverse<Key>, u32, u32)> =
         in_parts(market.bidders.len(), threads, |range| {
             let wish = |index: usize| {
-                let (bidder, seat) = (&market.bidders[index], seats[index]);
-                let best = posted
-                    .best_two(market, bidder)
-                    .into_iter()
-                    .find(|offer| market.value(bidder, offer.seat) > market.value(bidder, seat))?;
-                let now =
-                    if seat == Seat::REFUSED { 0.0 } else { posted.net(market, bidder, seat) };
-                // where its own place is full it has no price there to compare with
-                let gain = if now.is_finite() { best.net - now } else { 0.0 };
-                Some((Reverse(Key::from(f64::from(gain))), bidder.tie, index as u32))
+                let bidder = &market.bidders[index];
+                let gain = free.best_net(market, bidder) - market.value(bidder, seats[index]);
+                let key = Reverse(Key::from(f64::from(gain)));
+                (gain > 0.0).then_some((key, bidder.tie, index as u32))
             };
             range.filter_map(wish).collect::<Vec<_>>()
         })
@@ -155,11 +139,9 @@ pub(super) fn fill(
     for (_, _, bidder) in wishes {
         let who = &market.bidders[bidder as usize];
         let now = market.value(who, seating.seats[bidder as usize]);
-        posted.near(market, who, Within::OfBest(f32::MAX), &mut near);
+        free.near(market, who, Within::Reach(now.next_up()), &mut near);
         near.sort_by_key(|offer| Reverse(Key::from(f64::from(offer.net))));
-        let better = near.iter().take(TRIED_MAX).find(|offer| {
-            market.value(who, offer.seat) > now && seating.has_room(bidder, offer.seat)
-        });
+        let better = near.iter().take(TRIED_MAX).find(|offer| seating.has_room(bidder, offer.seat));
         if let Some(offer) = better {
             given = true;
             seating.put(bidder, offer.seat);

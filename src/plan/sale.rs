@@ -7,7 +7,7 @@ use super::assign::{Assignment, assign};
 use super::candidates::{Candidates, Cell, Ground, Standing};
 use super::joint::{Decision, Earlier, Pick};
 use super::limits::{Layout, Part};
-use super::market::{Bidder, Group, Market, NOWHERE};
+use super::market::{Bidder, Group, LANES, Market, NOWHERE};
 use super::parts::in_parts;
 use super::request::Setting;
 use super::rivals::{Bound, Company, Rivals};
@@ -43,7 +43,7 @@ pub(super) fn hold(
         hall.admit(setting, part, layout, campaign, &mut decisions[campaign]);
     }
     let rivals = hall.rivals(setting, parts, layout, earlier);
-    let assignment = assign(&mut hall.market, &rivals, setting.threads);
+    let assignment = assign(&hall.market, &rivals, setting.threads);
     let picks = hall.picks(setting, parts, layout, &assignment, &rivals);
     let mut value = 0.0;
     for (guest, pick) in hall.guests.iter().zip(picks) {
@@ -317,7 +317,7 @@ impl Hall {
         ground: &Ground,
         chosen: u32,
     ) -> Option<(u32, f64)> {
-        let cells = ground.cells.len();
+        let cells = self.market.groups[bidder.group as usize].cells();
         let mut best: Option<(u32, f32)> = None;
         for (cell, slots) in ground.cells.iter().enumerate() {
             let planes = (0..bidder.planes as usize)
@@ -370,6 +370,10 @@ impl Asked {
                 market.values.push(stored);
                 self.hall.variants.push(variant as u8);
             }
+            // as a group pads its cells
+            let padded = values + (plane + 1) * ground.cells.len().next_multiple_of(LANES);
+            market.values.resize(padded, f32::NEG_INFINITY);
+            self.hall.variants.resize(padded, 0);
         }
         if !positive {
             market.values.truncate(values);

@@ -7,10 +7,8 @@ use super::posted::{Offer, Posted, Within};
 const NEAR: f32 = 12.0;
 /// Nor do smaller shares curve the bound.
 const SHARE_LEAST: f64 = 0.003;
-/// Worths are summed as whole multiples of 2⁻³², loads of 2⁻²⁰.
-pub(super) const WORTH: f64 = (1_u64 << 32) as f64;
-/// See [`WORTH`].
-pub(super) const SHARE: f64 = (1_u64 << 20) as f64;
+/// Worths and loads are summed as whole multiples of 2⁻³².
+pub(super) const FINE: f64 = (1_u64 << 32) as f64;
 
 /// A bidder between seats: its share of each.
 pub(super) struct Tie {
@@ -23,9 +21,8 @@ pub(super) struct Tie {
 pub(super) struct Scan {
     /// Bound rounded off at the width of the last model, and at the new one.
     pub(super) rounded: [i64; 2],
-    /// Shares of messages and of replies at each place, and of money on each limit, all in multiples
-    /// of 2⁻²⁰.
-    pub(super) messages: Vec<i64>,
+    /// Shares of messages and of replies at each place, and of money on each limit.
+    messages: Vec<i64>,
     replies: Vec<i64>,
     money: Vec<i64>,
     /// Bidders between seats.
@@ -52,14 +49,14 @@ impl Scan {
         let reach = NEAR * widths[0].max(widths[1]);
         let best = posted.near(market, bidder, Within::OfBest(reach), &mut near);
         if let [only] = near[..] {
-            let worth = (f64::from(best) * WORTH) as i64;
+            let worth = (f64::from(best) * FINE) as i64;
             self.rounded.iter_mut().for_each(|sum| *sum += worth);
             self.take(market, bidder, only.seat, 1.0);
         } else {
             let weight = |offer: &Offer, width: f32| f64::from(((offer.net - best) / width).exp());
             let sums = widths.map(|width| near.iter().map(|o| weight(o, width)).sum::<f64>());
             for ((rounded, sum), width) in self.rounded.iter_mut().zip(sums).zip(widths) {
-                *rounded += ((f64::from(best) + f64::from(width) * sum.ln()) * WORTH) as i64;
+                *rounded += ((f64::from(best) + f64::from(width) * sum.ln()) * FINE) as i64;
             }
             let mut shares: Vec<(Seat, f64)> =
                 near.iter().map(|o| (o.seat, weight(o, widths[1]) / sums[1])).collect();
@@ -79,12 +76,12 @@ impl Scan {
             return;
         }
         let at = seat.place as usize;
-        self.messages[at] += (share * SHARE) as i64;
+        self.messages[at] += (share * FINE) as i64;
         if let Some(sum) = self.replies.get_mut(at) {
-            *sum += (share * f64::from(market.reply(bidder, seat.plane)) * SHARE) as i64;
+            *sum += (share * f64::from(market.reply(bidder, seat.plane)) * FINE) as i64;
         }
         if let Some(limit) = market.groups[bidder.group as usize].paid {
-            self.money[limit as usize] += (share * f64::from(bidder.cost) * SHARE) as i64;
+            self.money[limit as usize] += (share * f64::from(bidder.cost) * FINE) as i64;
         }
     }
 
@@ -103,13 +100,13 @@ impl Scan {
 
     /// What is used of each limit, in whole units.
     pub(super) fn used(&self, market: &Market) -> Vec<f64> {
-        let mut used: Vec<f64> = self.money.iter().map(|sum| *sum as f64 / SHARE).collect();
+        let mut used: Vec<f64> = self.money.iter().map(|sum| *sum as f64 / FINE).collect();
         for (index, place) in market.places.iter().enumerate() {
-            let messages = self.messages[index] as f64 / SHARE;
+            let messages = self.messages[index] as f64 / FINE;
             place.counted.iter().for_each(|limit| used[*limit as usize] += messages);
             if let Some(replies) = self.replies.get(index) {
                 for (limit, share) in &place.answered {
-                    used[*limit as usize] += *replies as f64 / SHARE * f64::from(*share);
+                    used[*limit as usize] += *replies as f64 / FINE * f64::from(*share);
                 }
             }
         }
