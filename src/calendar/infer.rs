@@ -125,6 +125,8 @@ fn user_id_country(text: &str) -> Option<Country> {
     /// Shorter tails are words rather than ids.
     const TAIL_MIN: usize = 10;
     let (country, tail) = text.split_once('.')?;
+    // the id of a person with several portfolios that belong together
+    let tail = tail.strip_prefix("ENT.").unwrap_or(tail);
     let is_id = tail.len() >= TAIL_MIN
         && tail.bytes().all(|b| b.is_ascii_alphanumeric())
         && tail.bytes().any(|b| b.is_ascii_digit());

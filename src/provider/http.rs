@@ -256,6 +256,6 @@ impl IncomingUpdate {
                 ));
             }
         };
-        Ok(Update { of, event, at })
+        Ok(Update { of, event, at, names: Vec::new() })
     }
 }

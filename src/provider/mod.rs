@@ -156,13 +156,15 @@ pub enum Incoming {
     Written(Box<Written>),
     /// A person no longer wants marketing of this channel, or wants it again.
     Wish {
-        /// Who.
-        from: Address,
+        /// Who, by every name that was told.
+        from: Vec<Address>,
         /// Again, or no longer.
         wants: bool,
         /// When.
         at: Instant,
     },
+    /// A person has a new number, or a new id.
+    Moved(Move),
     /// A template can or cannot be sent.
     Template {
         /// Its name.
@@ -187,13 +189,24 @@ pub enum Incoming {
     },
 }
 
+/// A person's new number or id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Move {
+    /// The old names, the number first.
+    pub was: Vec<Address>,
+    /// The new ones: the first is where to write to. Not empty.
+    pub now: Vec<Address>,
+    /// When.
+    pub at: Instant,
+}
+
 /// What a person wrote.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Written {
     /// How the provider calls it.
     pub id: ProviderMessage,
-    /// Who.
-    pub from: Address,
+    /// Who, by every name that was told: the number first, then ids of the channel's own.
+    pub from: Vec<Address>,
     /// The message of ours that it answers.
     pub answers: Option<ProviderMessage>,
     /// A button of ours was used, which is a click as well as a reply.
@@ -217,6 +230,9 @@ pub struct Update {
     pub event: Event,
     /// When it happened.
     pub at: Instant,
+    /// Ids by which the channel calls the person; not kept with what came early.
+    #[serde(skip)]
+    pub names: Vec<Address>,
 }
 
 /// How an update names its message.

@@ -67,7 +67,7 @@ impl Simulated {
             state.made += 1;
             let number = state.made;
             let of = UpdateOf::Ours(parcel.key.clone());
-            state.coming.insert((at, number), Update { of, event, at });
+            state.coming.insert((at, number), Update { of, event, at, names: Vec::new() });
         }
     }
 }

@@ -199,7 +199,8 @@ impl Provider for Faulty {
             // the answer of the provider is no news any more; its people's are
             drop(self.people.deliver(&Parcel { at, ..parcel.clone() }));
             let of = provider::UpdateOf::Ours(parcel.key);
-            updates.push(Update { of, event: provider::Event::Accepted, at });
+            let event = provider::Event::Accepted;
+            updates.push(Update { of, event, at, names: Vec::new() });
         }
         for update in self.people.collect(now) {
             let mut twice = false;

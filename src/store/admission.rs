@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use sqlx::QueryBuilder;
 
+use super::bulk::{Column, Rows, Sql, numbers, one_of};
 use super::{Doing, Inner, ROWS_PER_STATEMENT, Store, StoreError, Tx, instant, micros, on, within};
 use crate::model::ids::{Name, RecipientId};
 use crate::model::time::Instant;
@@ -44,6 +45,23 @@ const USED: &str = "SELECT CAST(COALESCE(SUM(used), 0) AS BIGINT), COALESCE(MIN(
 
 const USE_QUOTA: &str = "INSERT INTO quota (account, bucket, used) VALUES ($1, $2, $3)
     ON CONFLICT (account, bucket) DO UPDATE SET used = quota.used + excluded.used";
+
+const CONTACTS: Sql = one_of!(
+    "SELECT recipient, counted_at, pair_until FROM contact WHERE account = $1 AND recipient",
+    "$2",
+    ""
+);
+
+const PUT_CONTACTS: &str = "INSERT INTO contact (account, recipient, counted_at, pair_until)";
+
+const OVER_CONTACTS: &str = " ON CONFLICT (account, recipient) DO UPDATE
+    SET counted_at = excluded.counted_at, pair_until = excluded.pair_until";
+
+const OPEN: Sql = one_of!(
+    "SELECT recipient FROM service_window WHERE provider = $1 AND open_until > $2 AND recipient",
+    "$3",
+    ""
+);
 
 impl Store {
     /// The moment from which an account's rate has room, as it stands; nothing is locked.
@@ -144,30 +162,19 @@ impl Tx {
         account: &str,
         people: &[RecipientId],
     ) -> Result<HashMap<RecipientId, Contact>, StoreError> {
-        let mut found = HashMap::with_capacity(people.len());
-        for chunk in people.chunks(ROWS_PER_STATEMENT) {
-            let rows: Vec<(i64, i64, i64)> = within!(self, |db| {
-                let mut query = QueryBuilder::new(
-                    "SELECT recipient, counted_at, pair_until FROM contact WHERE account = ",
-                );
-                query.push_bind(account).push(" AND recipient IN (");
-                let mut list = query.separated(", ");
-                for id in chunk {
-                    list.push_bind(id.0);
-                }
-                query.push(")");
-                query.build_query_as().fetch_all(db).await
-            })
-            .doing("read who was written to")?;
-            for (id, counted_at, pair_until) in rows {
-                let contact = Contact {
-                    counted_at: instant("contact", counted_at)?,
-                    pair_until: instant("contact", pair_until)?,
-                };
-                found.insert(RecipientId(id), contact);
-            }
-        }
-        Ok(found)
+        let sql = self.text(CONTACTS);
+        let rows: Vec<(i64, i64, i64)> = within!(self, |db| sqlx::query_as(sql)
+            .bind(account)
+            .bind(numbers(people))
+            .fetch_all(db)
+            .await)
+        .doing("read who was written to")?;
+        let contact = |(id, counted_at, pair_until): (i64, i64, i64)| {
+            let counted_at = instant("contact", counted_at)?;
+            let pair_until = instant("contact", pair_until)?;
+            Ok((RecipientId(id), Contact { counted_at, pair_until }))
+        };
+        rows.into_iter().map(contact).collect()
     }
 
     /// Keeps what is known of people for an account's limits; people must differ.
@@ -177,22 +184,20 @@ impl Tx {
         contacts: &[(RecipientId, Contact)],
     ) -> Result<(), StoreError> {
         for chunk in contacts.chunks(ROWS_PER_STATEMENT) {
-            within!(self, |db| {
-                let mut query = QueryBuilder::new(
-                    "INSERT INTO contact (account, recipient, counted_at, pair_until) ",
-                );
-                query.push_values(chunk, |mut row, (id, contact)| {
-                    row.push_bind(account)
-                        .push_bind(id.0)
-                        .push_bind(micros(contact.counted_at))
-                        .push_bind(micros(contact.pair_until));
-                });
-                query.push(
-                    " ON CONFLICT (account, recipient) DO UPDATE
-                        SET counted_at = excluded.counted_at, pair_until = excluded.pair_until",
-                );
-                query.build().execute(db).await.map(drop)
-            })
+            let number = |of: &dyn Fn(&(RecipientId, Contact)) -> i64| {
+                Column::Number(chunk.iter().map(|row| Some(of(row))).collect())
+            };
+            let columns = vec![
+                Column::Text(vec![Some(account); chunk.len()]),
+                number(&|(id, _)| id.0),
+                number(&|(_, contact)| micros(contact.counted_at)),
+                number(&|(_, contact)| micros(contact.pair_until)),
+            ];
+            within!(self, |db| Rows::insert(PUT_CONTACTS, columns, OVER_CONTACTS)
+                .build()
+                .execute(db)
+                .await
+                .map(drop))
             .doing("note who is written to")?;
         }
         Ok(())
@@ -217,24 +222,15 @@ impl Tx {
         people: &[RecipientId],
         now: Instant,
     ) -> Result<HashSet<RecipientId>, StoreError> {
-        let mut found = HashSet::new();
-        for chunk in people.chunks(ROWS_PER_STATEMENT) {
-            let ids: Vec<i64> = within!(self, |db| {
-                let mut query =
-                    QueryBuilder::new("SELECT recipient FROM service_window WHERE open_until > ");
-                query.push_bind(micros(now)).push(" AND provider = ");
-                query.push_bind(provider.as_str()).push(" AND recipient IN (");
-                let mut list = query.separated(", ");
-                for id in chunk {
-                    list.push_bind(id.0);
-                }
-                query.push(")");
-                query.build_query_scalar().fetch_all(db).await
-            })
-            .doing("read open service windows")?;
-            found.extend(ids.into_iter().map(RecipientId));
-        }
-        Ok(found)
+        let sql = self.text(OPEN);
+        let ids: Vec<i64> = within!(self, |db| sqlx::query_scalar(sql)
+            .bind(provider.as_str())
+            .bind(micros(now))
+            .bind(numbers(people))
+            .fetch_all(db)
+            .await)
+        .doing("read open service windows")?;
+        Ok(ids.into_iter().map(RecipientId).collect())
     }
 
     /// Opens service windows, each until the later of what is stored and what is given.

@@ -4,8 +4,9 @@ use std::sync::{Arc, PoisonError};
 
 use sqlx::{FromRow, QueryBuilder};
 
+use super::bulk::{List, Sql, one_of};
 use super::{
-    Doing, ROWS_PER_STATEMENT, Store, StoreError, Tx, instant, micros, on, parsed, within,
+    Doing, ROWS_PER_STATEMENT, Store, StoreError, Tx, instant, micros, on, parsed, run, within,
 };
 use crate::model::Invalid;
 use crate::model::campaign::Campaign;
@@ -211,18 +212,10 @@ impl Tx {
         from: &[CampaignStatus],
         to: CampaignStatus,
     ) -> Result<bool, StoreError> {
-        let changed = within!(self, |db| {
-            let mut query = QueryBuilder::new("UPDATE campaign SET status = ");
-            query.push_bind(to.as_str()).push(" WHERE id = ").push_bind(id);
-            query.push(" AND status IN (");
-            let mut list = query.separated(", ");
-            for status in from {
-                list.push_bind(status.as_str());
-            }
-            query.push(")");
-            query.build().execute(db).await.map(|done| done.rows_affected())
-        })
-        .doing("change a campaign's status")?;
+        const SQL: Sql =
+            one_of!("UPDATE campaign SET status = $2 WHERE id = $1 AND status", "$3", "");
+        let (sql, from) = (self.text(SQL), List(from.iter().map(|s| s.as_str()).collect()));
+        let changed = run!(self, sql, id, to.as_str(), from).doing("change a campaign's status")?;
         Ok(changed > 0)
     }
 

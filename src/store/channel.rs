@@ -6,7 +6,6 @@ use sqlx::{FromRow, QueryBuilder};
 use super::{Doing, Store, StoreError, Tx, instant, micros, on, parsed, within};
 use crate::model::content::word_type;
 use crate::model::ids::{Name, RecipientId};
-use crate::model::recipient::Address;
 use crate::model::time::Instant;
 
 word_type! {
@@ -271,58 +270,6 @@ impl Tx {
         const SQL: &str = "DELETE FROM provider_alert WHERE provider = $1";
         within!(self, |db| sqlx::query(SQL).bind(provider.as_str()).execute(db).await.map(drop))
             .doing("clear alerts")
-    }
-
-    /// Keeps other names by which a channel calls people.
-    pub async fn put_aliases(
-        &mut self,
-        provider: &Name,
-        aliases: &[(Address, RecipientId)],
-    ) -> Result<(), StoreError> {
-        if aliases.is_empty() {
-            return Ok(());
-        }
-        within!(self, |db| {
-            let mut query = QueryBuilder::new("INSERT INTO alias (provider, alias, recipient) ");
-            query.push_values(aliases, |mut row, (alias, id)| {
-                row.push_bind(provider.as_str()).push_bind(alias.as_str()).push_bind(id.0);
-            });
-            query.push(
-                " ON CONFLICT (provider, alias) DO UPDATE SET recipient = excluded.recipient",
-            );
-            query.build().execute(db).await.map(drop)
-        })
-        .doing("note what people are called")
-    }
-
-    /// Who has an address, by import or by a channel's word; several may share one.
-    pub async fn people_at(
-        &mut self,
-        provider: &Name,
-        addresses: &[&str],
-    ) -> Result<Vec<(String, RecipientId)>, StoreError> {
-        let mut found = Vec::new();
-        for chunk in addresses.chunks(super::ROWS_PER_STATEMENT) {
-            let rows: Vec<(String, i64)> = within!(self, |db| {
-                let mut query =
-                    QueryBuilder::new("SELECT address, id FROM recipient WHERE address IN (");
-                let mut list = query.separated(", ");
-                for address in chunk {
-                    list.push_bind(*address);
-                }
-                query.push(") UNION SELECT alias, recipient FROM alias WHERE provider = ");
-                query.push_bind(provider.as_str()).push(" AND alias IN (");
-                let mut list = query.separated(", ");
-                for address in chunk {
-                    list.push_bind(*address);
-                }
-                query.push(") ORDER BY 1, 2");
-                query.build_query_as().fetch_all(db).await
-            })
-            .doing("look up addresses")?;
-            found.extend(rows.into_iter().map(|(address, id)| (address, RecipientId(id))));
-        }
-        Ok(found)
     }
 
     /// Keeps what came back before the call that it answers was settled.

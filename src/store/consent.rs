@@ -2,8 +2,9 @@
 
 use sqlx::{FromRow, QueryBuilder};
 
+use super::bulk::{List, Sql, one_of};
 use super::{
-    Doing, ROWS_PER_STATEMENT, Store, StoreError, Tx, instant, micros, on, parsed, within,
+    Doing, ROWS_PER_STATEMENT, Store, StoreError, Tx, instant, micros, on, parsed, run, within,
 };
 use crate::model::consent::ConsentEntry;
 use crate::model::ids::RecipientId;
@@ -36,10 +37,14 @@ const LEDGER: &str = "SELECT change, at, source, evidence, recorded_at FROM cons
     WHERE recipient = $1 ORDER BY at, change, source";
 
 // of two entries of one moment the withdrawal counts: it sorts last
-const REFRESH: &str = "UPDATE recipient SET consented = (
+const REFRESH: Sql = one_of!(
+    "UPDATE recipient SET consented = (
         SELECT change = 'granted' FROM consent WHERE consent.recipient = recipient.id
         ORDER BY at DESC, change DESC LIMIT 1)
-    WHERE id IN (";
+    WHERE id",
+    "$1",
+    ""
+);
 
 /// What was erased of a person, in rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
@@ -88,7 +93,7 @@ impl Tx {
         &mut self,
         entries: &[(RecipientId, ConsentEntry)],
     ) -> Result<u64, StoreError> {
-        let mut new = 0;
+        let (mut new, refresh) = (0, self.text(REFRESH));
         for chunk in entries.chunks(ROWS_PER_STATEMENT) {
             new += within!(self, |db| {
                 let mut query = QueryBuilder::new(
@@ -106,16 +111,8 @@ impl Tx {
                 query.build().execute(db).await.map(|done| done.rows_affected())
             })
             .doing("append to the consent ledger")?;
-            within!(self, |db| {
-                let mut query = QueryBuilder::new(REFRESH);
-                let mut list = query.separated(", ");
-                for (recipient, _) in chunk {
-                    list.push_bind(recipient.0);
-                }
-                query.push(")");
-                query.build().execute(db).await.map(drop)
-            })
-            .doing("note who has consent")?;
+            let people = List(chunk.iter().map(|(recipient, _)| recipient.0).collect());
+            run!(self, refresh, people).doing("note who has consent")?;
         }
         Ok(new)
     }
@@ -142,6 +139,7 @@ impl Tx {
             channel: erase!("DELETE FROM contact WHERE recipient = $1")
                 + erase!("DELETE FROM service_window WHERE recipient = $1")
                 + erase!("DELETE FROM alias WHERE recipient = $1")
+                + erase!("DELETE FROM former_address WHERE recipient = $1")
                 + erase!("DELETE FROM inbound WHERE recipient = $1"),
             evidence: erase!("DELETE FROM evidence WHERE recipient = $1"),
             activities: erase!("DELETE FROM activity WHERE recipient = $1"),

@@ -2,8 +2,9 @@
 
 use sqlx::{FromRow, QueryBuilder};
 
+use super::bulk::{Sql, numbers, one_of};
 use super::{
-    Doing, Inner, ROWS_PER_STATEMENT, Store, StoreError, Tx, instant, micros, on, parsed, within,
+    Doing, ROWS_PER_STATEMENT, Store, StoreError, Tx, instant, micros, on, parsed, run, within,
 };
 use crate::model::delivery::{Arm, Choice, Delivery, Reason, State};
 use crate::model::ids::RecipientId;
@@ -120,43 +121,71 @@ impl Row {
     }
 }
 
-const OF_CAMPAIGN: &str =
-    "SELECT recipient, state, reason, arm, variant, variant_index, slot_start,
-        send_at, value, chance, runner_up_slot, runner_up_value, propensity, not_before, attempts,
-        changed_at
-    FROM delivery WHERE campaign = $1 ORDER BY recipient";
+macro_rules! columns {
+    () => {
+        "recipient, state, reason, arm, variant, variant_index, slot_start, send_at, value, chance,
+        runner_up_slot, runner_up_value, propensity, not_before, attempts, changed_at"
+    };
+}
 
-const UNDECIDED: &str = "SELECT recipient, state, reason, arm, variant, variant_index, slot_start,
-        send_at, value, chance, runner_up_slot, runner_up_value, propensity, not_before, attempts,
-        changed_at
-    FROM delivery WHERE campaign = $1 AND state = 'planned' AND send_at IS NULL
-    ORDER BY recipient";
+macro_rules! select {
+    ($end:literal) => {
+        concat!("SELECT ", columns!(), " FROM delivery WHERE campaign = $1 ", $end)
+    };
+}
 
-const ONE: &str = "SELECT recipient, state, reason, arm, variant, variant_index, slot_start,
-        send_at, value, chance, runner_up_slot, runner_up_value, propensity, not_before, attempts,
-        changed_at
-    FROM delivery WHERE campaign = $1 AND recipient = $2";
+const OF_CAMPAIGN: &str = select!("ORDER BY recipient");
 
-/// The text of the claim; PostgreSQL adds that rows which others are claiming are passed over.
-/// Materialized, since a subquery that is run twice would claim twice its limit.
+const UNDECIDED: &str = select!("AND state = 'planned' AND send_at IS NULL ORDER BY recipient");
+
+const ONE: &str = select!("AND recipient = $2");
+
+/// The text of the claim, by what a dialect calls the place of a row; PostgreSQL passes over rows
+/// that others are claiming. Materialized, since a subquery that is run twice would claim twice its
+/// limit.
 macro_rules! claim_sql {
-    ($suffix:literal) => {
+    ($place:literal, $suffix:literal) => {
         concat!(
-            "WITH due AS MATERIALIZED (
-                SELECT recipient AS due_recipient FROM delivery
+            "WITH due AS MATERIALIZED (SELECT ",
+            $place,
+            " AS place FROM delivery
                 WHERE campaign = $1 AND state = 'planned' AND send_at <= $5
                 ORDER BY send_at LIMIT $2",
             $suffix,
             ")
              UPDATE delivery SET state = 'claimed', lease = $3, lease_until = $4,
                 attempts = attempts + 1, changed_at = $5
-             FROM due WHERE campaign = $1 AND recipient = due_recipient AND state = 'planned'
-             RETURNING recipient, state, reason, arm, variant, variant_index, slot_start, send_at,
-                value, chance, runner_up_slot, runner_up_value, propensity, not_before, attempts,
-                changed_at"
+             FROM due WHERE delivery.",
+            $place,
+            " = place RETURNING ",
+            columns!()
         )
     };
 }
+
+const CLAIM: Sql = [claim_sql!("rowid", ""), claim_sql!("ctid", " FOR UPDATE SKIP LOCKED")];
+
+/// The text of a settlement of those whom a condition holds for; see [`Settled`].
+macro_rules! settle_sql {
+    ($condition:literal) => {
+        one_of!(
+            concat!(
+                "UPDATE delivery SET state = $3, not_before = $4, changed_at = $5,
+                    reason = COALESCE($6, reason), attempts = attempts - $7,
+                    send_at = CASE WHEN $3 = 'planned' THEN $8 ELSE send_at END
+                 WHERE campaign = $1 AND ",
+                $condition,
+                " AND recipient"
+            ),
+            "$9",
+            " RETURNING recipient"
+        )
+    };
+}
+
+const SETTLE: Sql = settle_sql!("lease = $2 AND state IN ('claimed', 'in_doubt')");
+
+const RESOLVE: Sql = settle_sql!("state = $2");
 
 const RESCUE: &str = "UPDATE delivery SET state = 'in_doubt', reason = 'node_lost', changed_at = $1
     WHERE state = 'claimed' AND lease_until <= $1";
@@ -289,10 +318,7 @@ impl Tx {
         limit: usize,
         length: SlotLength,
     ) -> Result<Vec<DeliveryRow>, StoreError> {
-        let sql = match &self.inner {
-            Inner::Sqlite(_) => claim_sql!(""),
-            Inner::Postgres(_) => claim_sql!(" FOR UPDATE SKIP LOCKED"),
-        };
+        let sql = self.text(CLAIM);
         let mut rows: Vec<Row> = within!(self, |db| sqlx::query_as(sql)
             .bind(campaign)
             .bind(limit as i64)
@@ -316,47 +342,57 @@ impl Tx {
         recipients: &[RecipientId],
         now: Instant,
     ) -> Result<Vec<RecipientId>, StoreError> {
-        let mut done = Vec::with_capacity(recipients.len());
-        for chunk in recipients.chunks(ROWS_PER_STATEMENT) {
-            let ids: Vec<i64> = within!(self, |db| {
-                let mut query = QueryBuilder::new("UPDATE delivery SET state = ");
-                query.push_bind(settled.state.as_str()).push(", not_before = ");
-                query.push_bind(settled.not_before.map(micros)).push(", changed_at = ");
-                query.push_bind(micros(now));
-                if let Some(reason) = settled.reason {
-                    query.push(", reason = ").push_bind(reason.as_str());
-                }
-                if settled.attempt == Attempt::NotMade {
-                    query.push(", attempts = attempts - 1");
-                }
-                if settled.state == State::Planned {
-                    query.push(", send_at = ").push_bind(settled.again_at.map(micros));
-                }
-                query.push(" WHERE campaign = ").push_bind(campaign);
-                query.push(" AND lease = ").push_bind(&claim.lease);
-                query.push(" AND state IN ('claimed', 'in_doubt') AND recipient IN (");
-                let mut list = query.separated(", ");
-                for id in chunk {
-                    list.push_bind(id.0);
-                }
-                query.push(") RETURNING recipient");
-                query.build_query_scalar().fetch_all(db).await
-            })
-            .doing("settle deliveries")?;
-            done.extend(ids.into_iter().map(RecipientId));
-        }
+        self.settle_alike(SETTLE, (campaign, &claim.lease), settled, recipients, now)
+            .await
+            .doing("settle deliveries")
+    }
+
+    /// Settles, by the word of the provider, what still is in the state `from`; returns how many.
+    pub async fn resolve(
+        &mut self,
+        campaign: i64,
+        from: State,
+        settled: Settled,
+        recipients: &[RecipientId],
+        now: Instant,
+    ) -> Result<u64, StoreError> {
+        // a try that led to a provider's word was made
+        assert_eq!(settled.attempt, Attempt::Made);
+        self.settle_alike(RESOLVE, (campaign, from.as_str()), settled, recipients, now)
+            .await
+            .doing("settle by the provider's word")
+            .map(|done| done.len() as u64)
+    }
+
+    async fn settle_alike(
+        &mut self,
+        sql: Sql,
+        (campaign, of): (i64, &str),
+        settled: Settled,
+        recipients: &[RecipientId],
+        now: Instant,
+    ) -> Result<Vec<RecipientId>, sqlx::Error> {
+        let sql = self.text(sql);
+        let ids: Vec<i64> = within!(self, |db| sqlx::query_scalar(sql)
+            .bind(campaign)
+            .bind(of)
+            .bind(settled.state.as_str())
+            .bind(settled.not_before.map(micros))
+            .bind(micros(now))
+            .bind(settled.reason.map(Reason::as_str))
+            .bind(i64::from(settled.attempt == Attempt::NotMade))
+            .bind(settled.again_at.map(micros))
+            .bind(numbers(recipients))
+            .fetch_all(db)
+            .await)?;
+        let mut done: Vec<_> = ids.into_iter().map(RecipientId).collect();
         done.sort_unstable();
         Ok(done)
     }
 
     /// Declares those in doubt whose claim has run out; returns how many.
     pub async fn rescue(&mut self, now: Instant) -> Result<u64, StoreError> {
-        within!(self, |db| sqlx::query(RESCUE)
-            .bind(micros(now))
-            .execute(db)
-            .await
-            .map(|done| done.rows_affected()))
-        .doing("find lost claims")
+        run!(self, RESCUE, micros(now)).doing("find lost claims")
     }
 
     /// Gives up those that have been in doubt since `before`; returns how many.
@@ -366,14 +402,7 @@ impl Tx {
         before: Instant,
         now: Instant,
     ) -> Result<u64, StoreError> {
-        within!(self, |db| sqlx::query(GIVE_UP)
-            .bind(campaign)
-            .bind(micros(now))
-            .bind(micros(before))
-            .execute(db)
-            .await
-            .map(|done| done.rows_affected()))
-        .doing("give up what is in doubt")
+        run!(self, GIVE_UP, campaign, micros(now), micros(before)).doing("give up what is in doubt")
     }
 
     /// Ends everybody who is still only planned; returns how many.
@@ -384,14 +413,7 @@ impl Tx {
         reason: Reason,
         now: Instant,
     ) -> Result<u64, StoreError> {
-        within!(self, |db| sqlx::query(END_PLANNED)
-            .bind(campaign)
-            .bind(state.as_str())
-            .bind(reason.as_str())
-            .bind(micros(now))
-            .execute(db)
-            .await
-            .map(|done| done.rows_affected()))
-        .doing("end planned deliveries")
+        run!(self, END_PLANNED, campaign, state.as_str(), reason.as_str(), micros(now))
+            .doing("end planned deliveries")
     }
 }

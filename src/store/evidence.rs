@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use futures_util::TryStreamExt;
 use sqlx::QueryBuilder;
 
-use super::{Doing, ROWS_PER_STATEMENT, Store, StoreError, Tx, on, parsed, within};
+use super::bulk::{List, Sql, numbers, one_of};
+use super::{Doing, ROWS_PER_STATEMENT, Store, StoreError, Tx, on, parsed, run, within};
 use crate::model::content::{Content, Style};
 use crate::model::ids::RecipientId;
 
@@ -17,6 +18,13 @@ pub enum Whose {
     /// Of those whose ledger says yes.
     Consented,
 }
+
+const LEFT_OUT: Sql = one_of!(
+    "DELETE FROM evidence WHERE NOT EXISTS
+        (SELECT 1 FROM recipient WHERE recipient.id = evidence.recipient) AND recipient",
+    "$1",
+    ""
+);
 
 impl Store {
     /// The known contents by their numbers, which are dense from 0.
@@ -61,23 +69,13 @@ impl Store {
         &self,
         recipients: &[RecipientId],
     ) -> Result<HashMap<RecipientId, Vec<u8>>, StoreError> {
-        let mut found = HashMap::with_capacity(recipients.len());
-        for chunk in recipients.chunks(ROWS_PER_STATEMENT) {
-            let rows: Vec<(i64, Vec<u8>)> = on!(self, |db| {
-                let mut query = QueryBuilder::new(
-                    "SELECT recipient, packed FROM evidence WHERE recipient IN (",
-                );
-                let mut list = query.separated(", ");
-                for id in chunk {
-                    list.push_bind(id.0);
-                }
-                query.push(")");
-                query.build_query_as().fetch_all(db).await
-            })
-            .doing("read evidence")?;
-            found.extend(rows.into_iter().map(|(id, packed)| (RecipientId(id), packed)));
-        }
-        Ok(found)
+        const SQL: Sql =
+            one_of!("SELECT recipient, packed FROM evidence WHERE recipient", "$1", "");
+        let sql = self.text(SQL);
+        let rows: Vec<(i64, Vec<u8>)> =
+            on!(self, |db| sqlx::query_as(sql).bind(numbers(recipients)).fetch_all(db).await)
+                .doing("read evidence")?;
+        Ok(rows.into_iter().map(|(id, packed)| (RecipientId(id), packed)).collect())
     }
 }
 
@@ -105,6 +103,7 @@ impl Tx {
 
     /// Writes people's packed evidence; whoever was forgotten meanwhile is left out.
     pub async fn put_evidence(&mut self, rows: &[(RecipientId, &[u8])]) -> Result<(), StoreError> {
+        let left_out = self.text(LEFT_OUT);
         for chunk in rows.chunks(ROWS_PER_STATEMENT) {
             within!(self, |db| {
                 let mut query = QueryBuilder::new("INSERT INTO evidence (recipient, packed) ");
@@ -112,21 +111,11 @@ impl Tx {
                     row.push_bind(id.0).push_bind(*packed);
                 });
                 query.push(" ON CONFLICT (recipient) DO UPDATE SET packed = excluded.packed");
-                query.build().execute(&mut *db).await.doing("write evidence")?;
-                let mut query = QueryBuilder::new("DELETE FROM evidence WHERE recipient IN (");
-                let mut list = query.separated(", ");
-                for (id, _) in chunk {
-                    list.push_bind(id.0);
-                }
-                query.push(") AND recipient NOT IN (SELECT id FROM recipient WHERE id IN (");
-                let mut list = query.separated(", ");
-                for (id, _) in chunk {
-                    list.push_bind(id.0);
-                }
-                query.push("))");
-                query.build().execute(&mut *db).await.map(drop)
+                query.build().execute(db).await.map(drop)
             })
             .doing("write evidence")?;
+            let ids = List(chunk.iter().map(|(id, _)| id.0).collect());
+            run!(self, left_out, ids).doing("write evidence")?;
         }
         Ok(())
     }

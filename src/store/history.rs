@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use futures_util::{TryStreamExt, future};
 use sqlx::{FromRow, QueryBuilder};
 
+use super::bulk::{List, Sql, one_of};
 use super::{
-    Doing, Inner, ROWS_PER_STATEMENT, Store, StoreError, Tx, instant, micros, on, parsed, within,
+    Doing, ROWS_PER_STATEMENT, Store, StoreError, Tx, instant, micros, on, parsed, within,
 };
 use crate::model::content::{Category, Media, Style};
 use crate::model::ids::{MessageKey, ProviderMessage, RecipientId};
@@ -127,6 +128,20 @@ macro_rules! select {
     };
 }
 
+/// They are read to be written again, and in one order by everybody.
+macro_rules! to_change {
+    ($column:literal) => {
+        [
+            one_of!(select!($column), "$1", " ORDER BY key")[0],
+            one_of!(select!($column), "$1", " ORDER BY key FOR UPDATE")[1],
+        ]
+    };
+}
+
+const BY_KEY: Sql = to_change!("WHERE key");
+
+const BY_PROVIDER: Sql = to_change!("WHERE provider_message");
+
 const RANDOMIZED: &str = select!("WHERE propensity IS NOT NULL");
 
 const OF_RECIPIENT: &str = select!("WHERE recipient = $1 ORDER BY sent_at, key");
@@ -236,7 +251,7 @@ impl Tx {
         &mut self,
         keys: &[&str],
     ) -> Result<HashMap<MessageKey, MessageRow>, StoreError> {
-        let rows = self.messages_where("key", keys).await?;
+        let rows = self.messages_where(BY_KEY, keys).await?;
         Ok(rows.into_iter().map(|row| (row.message.key.clone(), row)).collect())
     }
 
@@ -245,38 +260,20 @@ impl Tx {
         &mut self,
         ids: &[&str],
     ) -> Result<HashMap<ProviderMessage, MessageRow>, StoreError> {
-        let rows = self.messages_where("provider_message", ids).await?;
+        let rows = self.messages_where(BY_PROVIDER, ids).await?;
         Ok(rows.into_iter().filter_map(|row| Some((row.provider_message.clone()?, row))).collect())
     }
 
     async fn messages_where(
         &mut self,
-        column: &'static str,
+        sql: Sql,
         values: &[&str],
     ) -> Result<Vec<MessageRow>, StoreError> {
-        // they are read to be written again, and in one order by everybody
-        let lock = match &self.inner {
-            Inner::Sqlite(_) => ") ORDER BY key",
-            Inner::Postgres(_) => ") ORDER BY key FOR UPDATE",
-        };
-        let mut found = Vec::with_capacity(values.len());
-        for chunk in values.chunks(ROWS_PER_STATEMENT) {
-            let rows: Vec<Row> = within!(self, |db| {
-                let mut query = QueryBuilder::new(select!("WHERE "));
-                query.push(column).push(" IN (");
-                let mut list = query.separated(", ");
-                for value in chunk {
-                    list.push_bind(*value);
-                }
-                query.push(lock);
-                query.build_query_as().fetch_all(db).await
-            })
-            .doing("look up messages")?;
-            for row in rows {
-                found.push(row.try_into()?);
-            }
-        }
-        Ok(found)
+        let (sql, values) = (self.text(sql), List(values.to_vec()));
+        let rows: Vec<Row> =
+            within!(self, |db| sqlx::query_as(sql).bind(values).fetch_all(db).await)
+                .doing("look up messages")?;
+        rows.into_iter().map(TryInto::try_into).collect()
     }
 
     /// Writes messages as they are given, over what was stored under their keys.

@@ -8,6 +8,7 @@
 
 mod admission;
 mod audit;
+mod bulk;
 mod campaigns;
 mod channel;
 mod consent;
@@ -15,6 +16,7 @@ mod deliveries;
 mod evidence;
 mod history;
 mod models;
+mod names;
 mod observed;
 mod pauses;
 mod recipients;
@@ -51,6 +53,7 @@ pub use deliveries::{Attempt, Claim, DeliveryRow, Settled};
 pub use evidence::Whose;
 pub use history::{AddedMessages, MessageRow};
 pub use models::ModelRow;
+pub use names::Names;
 pub use observed::{ObservedRow, Second};
 pub use recipients::AddedRecipient;
 pub use resolve::Known;
@@ -119,7 +122,17 @@ macro_rules! within {
         }
     };
 }
-pub(in crate::store) use {on, within};
+/// Runs a statement with its parameters within a [`Tx`]; how many rows it touched.
+macro_rules! run {
+    ($tx:expr, $sql:expr $(, $value:expr)*) => {
+        $crate::store::within!($tx, |db| sqlx::query($sql)
+            $(.bind($value))*
+            .execute(db)
+            .await
+            .map(|done| done.rows_affected()))
+    };
+}
+pub(in crate::store) use {on, run, within};
 
 /// Why the store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]

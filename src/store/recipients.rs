@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use sqlx::{FromRow, QueryBuilder};
 
+use super::bulk::{List, Sql, numbers, one_of};
 use super::{Doing, ROWS_PER_STATEMENT, Store, StoreError, Tx, json, on, parsed, to_json, within};
 use crate::model::ids::{RecipientId, RecipientKey};
 use crate::model::recipient::{Address, Country, Profile, Recipient, Zone, parse_zone};
@@ -59,7 +60,7 @@ impl TryFrom<RecipientRow> for Recipient {
 }
 
 macro_rules! select {
-    ($end:literal) => {
+    ($end:expr) => {
         concat!(
             "SELECT id, key, address, time_zone, zone_inferred, locale, country, tags, attributes,
             consented FROM recipient ",
@@ -71,6 +72,10 @@ macro_rules! select {
 const AFTER: &str = select!("WHERE id > $1 ORDER BY id LIMIT $2");
 
 const BY_KEY: &str = select!("WHERE key = $1");
+
+const BY_KEYS: Sql = one_of!(select!("WHERE key"), "$1", "");
+
+const BY_NUMBER: Sql = one_of!(select!("WHERE id"), "$1", "");
 
 const PUT: &str = "INSERT INTO recipient (id, key, address, time_zone, zone_inferred, locale,
     country, tags, attributes, consented) ";
@@ -129,23 +134,11 @@ impl Tx {
         &mut self,
         ids: &[RecipientId],
     ) -> Result<HashMap<RecipientId, Recipient>, StoreError> {
-        let mut found = HashMap::with_capacity(ids.len());
-        for chunk in ids.chunks(ROWS_PER_STATEMENT) {
-            let rows: Vec<RecipientRow> = within!(self, |db| {
-                let mut query = QueryBuilder::new(select!("WHERE id IN ("));
-                let mut list = query.separated(", ");
-                for id in chunk {
-                    list.push_bind(id.0);
-                }
-                query.push(")");
-                query.build_query_as().fetch_all(db).await
-            })
-            .doing("read recipients")?;
-            for row in rows {
-                found.insert(RecipientId(row.id), row.try_into()?);
-            }
-        }
-        Ok(found)
+        let sql = self.text(BY_NUMBER);
+        let rows: Vec<RecipientRow> =
+            within!(self, |db| sqlx::query_as(sql).bind(numbers(ids)).fetch_all(db).await)
+                .doing("read recipients")?;
+        rows.into_iter().map(|row| Ok((RecipientId(row.id), row.try_into()?))).collect()
     }
 
     /// The numbers of those recipients among `keys` that are known.
@@ -153,24 +146,14 @@ impl Tx {
         &mut self,
         keys: impl Iterator<Item = &'k RecipientKey>,
     ) -> Result<HashMap<RecipientKey, RecipientId>, StoreError> {
-        let keys: Vec<&RecipientKey> = keys.collect();
-        let mut found = HashMap::with_capacity(keys.len());
-        for chunk in keys.chunks(ROWS_PER_STATEMENT) {
-            let rows: Vec<(i64, String)> = within!(self, |db| {
-                let mut query = QueryBuilder::new("SELECT id, key FROM recipient WHERE key IN (");
-                let mut list = query.separated(", ");
-                for key in chunk {
-                    list.push_bind(key.as_str());
-                }
-                query.push(")");
-                query.build_query_as().fetch_all(db).await
-            })
-            .doing("look up recipients")?;
-            for (id, key) in rows {
-                found.insert(parsed("recipient", &key)?, RecipientId(id));
-            }
-        }
-        Ok(found)
+        const SQL: Sql = one_of!("SELECT id, key FROM recipient WHERE key", "$1", "");
+        let (sql, keys) = (self.text(SQL), List(keys.map(RecipientKey::as_str).collect()));
+        let rows: Vec<(i64, String)> =
+            within!(self, |db| sqlx::query_as(sql).bind(keys).fetch_all(db).await)
+                .doing("look up recipients")?;
+        rows.into_iter()
+            .map(|(id, key)| Ok((parsed("recipient", &key)?, RecipientId(id))))
+            .collect()
     }
 
     /// Adds recipients or updates their profiles. What a file leaves empty stays as it was.
@@ -180,6 +163,13 @@ impl Tx {
         given: &[(RecipientKey, Profile)],
     ) -> Result<Vec<(RecipientId, AddedRecipient)>, StoreError> {
         let known = self.profiles(given.iter().map(|(key, _)| key)).await?;
+        // a file that is older than a person's move changes nothing about it
+        let moves = |(key, profile): &(RecipientKey, Profile)| {
+            let (id, stored) = known.get(key)?;
+            (profile.address.is_some() && profile.address != stored.address).then_some(*id)
+        };
+        let moving: Vec<RecipientId> = given.iter().filter_map(moves).collect();
+        let former = self.former_addresses(&moving).await?;
         let new = given.iter().filter(|(key, _)| !known.contains_key(key)).count();
         let mut next = self.take_numbers("recipient", new).await?;
         let mut outcome = Vec::with_capacity(given.len());
@@ -191,7 +181,9 @@ impl Tx {
                     (RecipientId(next - 1), AddedRecipient::New, profile.clone())
                 }
                 Some((id, stored)) => {
-                    let merged = updated(stored, profile);
+                    let address = profile.address.clone();
+                    let left = address.is_some_and(|at| former.contains(&(*id, at)));
+                    let merged = updated(stored, profile, left);
                     let same = merged == *stored;
                     let became = if same { AddedRecipient::Same } else { AddedRecipient::Updated };
                     (*id, became, merged)
@@ -229,39 +221,29 @@ impl Tx {
         &mut self,
         keys: impl Iterator<Item = &'k RecipientKey>,
     ) -> Result<BTreeMap<RecipientKey, (RecipientId, Profile)>, StoreError> {
-        let keys: Vec<&RecipientKey> = keys.collect();
-        let mut found = BTreeMap::new();
-        for chunk in keys.chunks(ROWS_PER_STATEMENT) {
-            let rows: Vec<RecipientRow> = within!(self, |db| {
-                let mut query = QueryBuilder::new(select!("WHERE key IN ("));
-                let mut list = query.separated(", ");
-                for key in chunk {
-                    list.push_bind(key.as_str());
-                }
-                query.push(")");
-                query.build_query_as().fetch_all(db).await
-            })
-            .doing("look up recipients")?;
-            for row in rows {
-                let recipient = Recipient::try_from(row)?;
-                found.insert(recipient.key, (recipient.id, recipient.profile));
-            }
-        }
-        Ok(found)
+        let (sql, keys) = (self.text(BY_KEYS), List(keys.map(RecipientKey::as_str).collect()));
+        let rows: Vec<RecipientRow> =
+            within!(self, |db| sqlx::query_as(sql).bind(keys).fetch_all(db).await)
+                .doing("look up recipients")?;
+        let known = |row| {
+            let recipient = Recipient::try_from(row)?;
+            Ok((recipient.key, (recipient.id, recipient.profile)))
+        };
+        rows.into_iter().map(known).collect()
     }
 }
 
 /// The stored profile with everything that was given put over it. An inferred zone never replaces
-/// one that was given.
-fn updated(stored: &Profile, given: &Profile) -> Profile {
+/// one that was given. An address that was left does not come back, nor what it tells of the zone.
+fn updated(stored: &Profile, given: &Profile, left: bool) -> Profile {
     let zone = match (stored.zone, given.zone) {
-        (Some(stored), Some(given)) if given.inferred && !stored.inferred => Some(stored),
+        (Some(stored), Some(given)) if given.inferred && (left || !stored.inferred) => Some(stored),
         (stored, given) => given.or(stored),
     };
     let mut attributes = stored.attributes.clone();
     attributes.extend(given.attributes.clone());
     Profile {
-        address: given.address.clone().or_else(|| stored.address.clone()),
+        address: given.address.clone().filter(|_| !left).or_else(|| stored.address.clone()),
         zone,
         locale: given.locale.clone().or_else(|| stored.locale.clone()),
         country: given.country.clone().or_else(|| stored.country.clone()),

@@ -1,8 +1,7 @@
 //! Deliveries by the word of others than who claimed them: the provider's, or a rule that changed.
 
-use sqlx::QueryBuilder;
-
-use super::{Doing, ROWS_PER_STATEMENT, Settled, StoreError, Tx, micros, parsed, within};
+use super::bulk::{Sql, numbers, one_of};
+use super::{Doing, StoreError, Tx, micros, parsed, run, within};
 use crate::model::delivery::State;
 use crate::model::ids::RecipientId;
 use crate::model::time::Instant;
@@ -20,6 +19,14 @@ pub struct Known {
     pub attempts: u32,
 }
 
+const KNOWN: Sql = one_of!(
+    "SELECT recipient, state, attempts FROM delivery
+        WHERE state IN ('claimed', 'in_doubt', 'in_doubt_expired', 'held', 'sent')
+        AND campaign = $1 AND recipient",
+    "$2",
+    ""
+);
+
 const RETRY: &str = "UPDATE delivery SET state = 'planned', send_at = NULL,
     reason = 'moved_late', not_before = NULL, changed_at = $2
     WHERE campaign = $1 AND state = 'in_doubt' AND changed_at <= $3";
@@ -35,66 +42,18 @@ impl Tx {
         campaign: i64,
         recipients: &[RecipientId],
     ) -> Result<Vec<Known>, StoreError> {
-        let mut found = Vec::new();
-        for chunk in recipients.chunks(ROWS_PER_STATEMENT) {
-            let rows: Vec<(i64, String, i64)> = within!(self, |db| {
-                let mut query = QueryBuilder::new(
-                    "SELECT recipient, state, attempts FROM delivery
-                        WHERE state IN
-                        ('claimed', 'in_doubt', 'in_doubt_expired', 'held', 'sent') AND campaign = ",
-                );
-                query.push_bind(campaign).push(" AND recipient IN (");
-                let mut list = query.separated(", ");
-                for id in chunk {
-                    list.push_bind(id.0);
-                }
-                query.push(")");
-                query.build_query_as().fetch_all(db).await
-            })
-            .doing("look for doubts")?;
-            for (recipient, state, attempts) in rows {
-                let (state, attempts) = (parsed(TABLE, &state)?, attempts as u32);
-                found.push(Known { recipient: RecipientId(recipient), state, attempts });
-            }
-        }
-        Ok(found)
-    }
-
-    /// Settles, by the word of the provider, what still is in the state `from`.
-    pub async fn resolve(
-        &mut self,
-        campaign: i64,
-        from: State,
-        settled: Settled,
-        recipients: &[RecipientId],
-        now: Instant,
-    ) -> Result<u64, StoreError> {
-        let mut changed = 0;
-        for chunk in recipients.chunks(ROWS_PER_STATEMENT) {
-            changed += within!(self, |db| {
-                let mut query = QueryBuilder::new("UPDATE delivery SET state = ");
-                query.push_bind(settled.state.as_str()).push(", not_before = ");
-                query.push_bind(settled.not_before.map(micros)).push(", changed_at = ");
-                query.push_bind(micros(now));
-                if let Some(reason) = settled.reason {
-                    query.push(", reason = ").push_bind(reason.as_str());
-                }
-                if settled.state == State::Planned {
-                    query.push(", send_at = ").push_bind(settled.again_at.map(micros));
-                }
-                query.push(" WHERE campaign = ").push_bind(campaign);
-                query.push(" AND state = ").push_bind(from.as_str());
-                query.push(" AND recipient IN (");
-                let mut list = query.separated(", ");
-                for id in chunk {
-                    list.push_bind(id.0);
-                }
-                query.push(")");
-                query.build().execute(db).await.map(|done| done.rows_affected())
-            })
-            .doing("settle by the provider's word")?;
-        }
-        Ok(changed)
+        let sql = self.text(KNOWN);
+        let rows: Vec<(i64, String, i64)> = within!(self, |db| sqlx::query_as(sql)
+            .bind(campaign)
+            .bind(numbers(recipients))
+            .fetch_all(db)
+            .await)
+        .doing("look for doubts")?;
+        let known = |(recipient, state, attempts): (i64, String, i64)| {
+            let (state, attempts) = (parsed(TABLE, &state)?, attempts as u32);
+            Ok(Known { recipient: RecipientId(recipient), state, attempts })
+        };
+        rows.into_iter().map(known).collect()
     }
 
     /// Has those who are planned with a variant decided about anew; returns how many.
@@ -104,14 +63,8 @@ impl Tx {
         variant_index: usize,
         now: Instant,
     ) -> Result<u64, StoreError> {
-        within!(self, |db| sqlx::query(REOPEN)
-            .bind(campaign)
-            .bind(variant_index as i64)
-            .bind(micros(now))
-            .execute(db)
-            .await
-            .map(|done| done.rows_affected()))
-        .doing("have a variant's people decided about anew")
+        run!(self, REOPEN, campaign, variant_index as i64, micros(now))
+            .doing("have a variant's people decided about anew")
     }
 
     /// Has utility messages that were in doubt since `before` decided about anew; returns how many.
@@ -121,13 +74,6 @@ impl Tx {
         before: Instant,
         now: Instant,
     ) -> Result<u64, StoreError> {
-        within!(self, |db| sqlx::query(RETRY)
-            .bind(campaign)
-            .bind(micros(now))
-            .bind(micros(before))
-            .execute(db)
-            .await
-            .map(|done| done.rows_affected()))
-        .doing("try again what is in doubt")
+        run!(self, RETRY, campaign, micros(now), micros(before)).doing("try again what is in doubt")
     }
 }

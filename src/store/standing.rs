@@ -1,7 +1,8 @@
 //! How campaigns stand: people counted by state, and listed with what came back.
 
-use sqlx::{FromRow, QueryBuilder};
+use sqlx::FromRow;
 
+use super::bulk::{List, Sql, one_of};
 use super::{Doing, Store, StoreError, instant, micros, on, parsed};
 use crate::model::delivery::{Reason, State};
 use crate::model::ids::Name;
@@ -122,17 +123,18 @@ impl Store {
         variant_index: usize,
         states: &[State],
     ) -> Result<u64, StoreError> {
-        let count: i64 = on!(self, |db| {
-            let mut query = QueryBuilder::new("SELECT COUNT(*) FROM delivery WHERE campaign = ");
-            query.push_bind(campaign).push(" AND variant_index = ");
-            query.push_bind(variant_index as i64).push(" AND state IN (");
-            let mut list = query.separated(", ");
-            for state in states {
-                list.push_bind(state.as_str());
-            }
-            query.push(")");
-            query.build_query_scalar().fetch_one(db).await
-        })
+        const SQL: Sql = one_of!(
+            "SELECT COUNT(*) FROM delivery WHERE campaign = $1 AND variant_index = $2 AND state",
+            "$3",
+            ""
+        );
+        let (sql, states) = (self.text(SQL), List(states.iter().map(|s| s.as_str()).collect()));
+        let count: i64 = on!(self, |db| sqlx::query_scalar(sql)
+            .bind(campaign)
+            .bind(variant_index as i64)
+            .bind(states)
+            .fetch_one(db)
+            .await)
         .doing("count a variant's people")?;
         Ok(count as u64)
     }

@@ -1,10 +1,9 @@
 //! What is taken already: of slots, of people's patience, of a provider's.
 
-use sqlx::{FromRow, QueryBuilder};
+use sqlx::FromRow;
 
-use super::{
-    Doing, ROWS_PER_STATEMENT, Store, StoreError, Tx, instant, micros, on, parsed, within,
-};
+use super::bulk::{Sql, numbers, one_of};
+use super::{Doing, Store, StoreError, Tx, instant, micros, on, parsed, within};
 use crate::model::delivery::{Arm, Reason};
 use crate::model::frequency::Taken;
 use crate::model::ids::{Name, RecipientId};
@@ -33,6 +32,21 @@ const SLOTS: &str = "SELECT (CASE WHEN state = 'sent' THEN changed_at ELSE send_
 /// Messages are written when they are sent or later, so that the index on that time finds them.
 const SENT: &str = "SELECT recipient, sent_at, category FROM message
     WHERE changed_at >= $1 AND sent_at >= $1 AND failed_at IS NULL";
+
+const SENT_TO: Sql = one_of!(
+    "SELECT recipient, sent_at, category FROM message
+        WHERE failed_at IS NULL AND sent_at >= $1 AND recipient",
+    "$2",
+    ""
+);
+
+const UNDER_WAY: Sql = one_of!(
+    "SELECT recipient, changed_at FROM delivery
+        WHERE state IN ('claimed', 'in_doubt', 'in_doubt_expired') AND campaign <> $1
+        AND changed_at >= $2 AND recipient",
+    "$3",
+    ""
+);
 
 /// What is not a message yet, or may have become one without our knowing.
 const TO_COME: &str = "SELECT recipient, send_at FROM delivery
@@ -153,45 +167,27 @@ impl Store {
         recipients: &[RecipientId],
         since: Instant,
     ) -> Result<Vec<(RecipientId, Taken)>, StoreError> {
-        let mut taken = Vec::new();
-        for chunk in recipients.chunks(ROWS_PER_STATEMENT) {
-            let sent: Vec<SentRow> = on!(self, |db| {
-                let mut query = QueryBuilder::new(
-                    "SELECT recipient, sent_at, category FROM message
-                        WHERE failed_at IS NULL AND sent_at >= ",
-                );
-                query.push_bind(micros(since)).push(" AND recipient IN (");
-                let mut list = query.separated(", ");
-                for id in chunk {
-                    list.push_bind(id.0);
-                }
-                query.push(")");
-                query.build_query_as().fetch_all(db).await
-            })
-            .doing("read who was written to")?;
-            let under_way: Vec<(i64, i64)> = on!(self, |db| {
-                let mut query = QueryBuilder::new(
-                    "SELECT recipient, changed_at FROM delivery
-                        WHERE state IN ('claimed', 'in_doubt', 'in_doubt_expired')
-                        AND campaign <> ",
-                );
-                query.push_bind(campaign).push(" AND changed_at >= ").push_bind(micros(since));
-                query.push(" AND recipient IN (");
-                let mut list = query.separated(", ");
-                for id in chunk {
-                    list.push_bind(id.0);
-                }
-                query.push(")");
-                query.build_query_as().fetch_all(db).await
-            })
-            .doing("read who is being written to")?;
-            for row in sent {
-                taken.push(row.into_model()?);
-            }
-            for (id, at) in under_way {
-                let at = instant("delivery", at)?;
-                taken.push((RecipientId(id), Taken { at, category: None }));
-            }
+        let (sent, under_way) = (self.text(SENT_TO), self.text(UNDER_WAY));
+        let sent: Vec<SentRow> = on!(self, |db| sqlx::query_as(sent)
+            .bind(micros(since))
+            .bind(numbers(recipients))
+            .fetch_all(db)
+            .await)
+        .doing("read who was written to")?;
+        let under_way: Vec<(i64, i64)> = on!(self, |db| sqlx::query_as(under_way)
+            .bind(campaign)
+            .bind(micros(since))
+            .bind(numbers(recipients))
+            .fetch_all(db)
+            .await)
+        .doing("read who is being written to")?;
+        let mut taken = Vec::with_capacity(sent.len() + under_way.len());
+        for row in sent {
+            taken.push(row.into_model()?);
+        }
+        for (id, at) in under_way {
+            let at = instant("delivery", at)?;
+            taken.push((RecipientId(id), Taken { at, category: None }));
         }
         Ok(taken)
     }

@@ -2,14 +2,13 @@
 
 use std::collections::HashSet;
 
+use super::bulk::{List, Sql, one_of};
+use super::{Doing, Store, StoreError, Tx, micros, on, within};
+use crate::model::ids::NodeId;
+use crate::model::time::Instant;
 use hmac::{Hmac, KeyInit, Mac};
 use rand::RngCore;
 use sha2::Sha256;
-use sqlx::QueryBuilder;
-
-use super::{Doing, ROWS_PER_STATEMENT, Store, StoreError, Tx, micros, on, within};
-use crate::model::ids::NodeId;
-use crate::model::time::Instant;
 
 const TAKE_NUMBERS: &str = "INSERT INTO counter (noun, next) VALUES ($1, $2 + 1)
     ON CONFLICT (noun) DO UPDATE SET next = counter.next + $2 RETURNING next";
@@ -71,21 +70,12 @@ impl Store {
 
     /// Which of the hashes belong to forgotten people.
     pub async fn which_forgotten(&self, hashes: &[String]) -> Result<HashSet<String>, StoreError> {
-        let mut found = HashSet::new();
-        for chunk in hashes.chunks(ROWS_PER_STATEMENT) {
-            let rows: Vec<String> = on!(self, |db| {
-                let mut query = QueryBuilder::new("SELECT hash FROM forgotten WHERE hash IN (");
-                let mut list = query.separated(", ");
-                for hash in chunk {
-                    list.push_bind(hash);
-                }
-                query.push(")");
-                query.build_query_scalar().fetch_all(db).await
-            })
-            .doing("look up forgotten people")?;
-            found.extend(rows);
-        }
-        Ok(found)
+        const SQL: Sql = one_of!("SELECT hash FROM forgotten WHERE hash", "$1", "");
+        let (sql, hashes) = (self.text(SQL), List(hashes.iter().map(String::as_str).collect()));
+        let rows: Vec<String> =
+            on!(self, |db| sqlx::query_scalar(sql).bind(hashes).fetch_all(db).await)
+                .doing("look up forgotten people")?;
+        Ok(rows.into_iter().collect())
     }
 
     /// Whether anybody was ever forgotten; lets an import skip the hashing.

@@ -10,7 +10,7 @@ use crate::model::ids::RecipientKey;
 use crate::model::message::Message;
 use crate::model::recipient::{Profile, Recipient};
 use crate::model::time::Instant;
-use crate::store::{ForgottenCounts, StoreError};
+use crate::store::{ForgottenCounts, Names, StoreError};
 
 /// Appends to a person's ledger. Granting lets a forgotten person in again, as a new one, and
 /// knows one who was never imported. False when a withdrawal names nobody.
@@ -50,6 +50,8 @@ pub struct Stored {
     profile: Profile,
     /// The ledger.
     consent: Vec<ConsentEntry>,
+    /// What else channels call the person, and addresses that were left.
+    names: Names,
     /// Every message.
     messages: Vec<Message>,
     /// Every other sign of presence.
@@ -90,10 +92,12 @@ pub async fn stored(ctx: &Ctx, recipient: Recipient) -> Result<Stored, StoreErro
         });
     }
     let messages = ctx.store.messages_of(id).await?;
+    let names = ctx.store.names(id).await?;
     Ok(Stored {
         recipient: key,
         consented,
         profile,
+        names,
         consent: ctx.store.ledger(id).await?,
         messages: messages.into_iter().map(|row| row.message).collect(),
         activity: ctx.store.activity_of(id).await?,
@@ -114,6 +118,8 @@ pub async fn forget(
     if let Some(address) = &recipient.profile.address {
         hashes.push(hasher.hash("address", address.as_str()));
     }
+    let left = ctx.store.names(recipient.id).await?.former_addresses;
+    hashes.extend(left.iter().map(|address| hasher.hash("address", address)));
     let mut tx = ctx.store.begin().await?;
     let counts = tx.forget(recipient.id, &hashes, ctx.clock.now()).await?;
     tx.commit().await?;

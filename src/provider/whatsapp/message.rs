@@ -21,17 +21,18 @@ pub(super) fn parse_callback_data(text: &str) -> Option<(MessageKey, u32)> {
     Some((key.parse().ok()?, attempt.parse().ok()?))
 }
 
-/// The body of the call; `None` for a parcel without template that may not go free-form.
+/// The body of the call, to a number or to a business-scoped user id; `None` for a parcel without template that may not go free-form.
 pub(super) fn body(parcel: &Parcel) -> Option<Value> {
     let content = if parcel.free_form { free_form(parcel) } else { None };
     let (kind, content) = match content {
         Some(content) => content,
         None => ("template", template(parcel)?),
     };
+    let whom = if parcel.address.phone_digits().is_some() { "to" } else { "recipient" };
     Some(json!({
         "messaging_product": "whatsapp",
         "recipient_type": "individual",
-        "to": parcel.address.as_str(),
+        whom: parcel.address.as_str(),
         "type": kind,
         "biz_opaque_callback_data": callback_data(&parcel.key, parcel.attempt),
         kind: content,

@@ -50,6 +50,7 @@ struct Taken {
 #[derive(Deserialize)]
 struct Contact {
     wa_id: Option<String>,
+    user_id: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -190,9 +191,10 @@ impl Taken {
         {
             return Outcome::Held { id };
         }
-        let wa_id = self.contacts.into_iter().next().and_then(|contact| contact.wa_id);
-        let alias = wa_id.and_then(|wa_id| webhook::address(&wa_id));
-        Outcome::Accepted { id, alias: alias.filter(|alias| *alias != parcel.address) }
+        let contact = self.contacts.into_iter().next();
+        let names = contact.map(|contact| [contact.wa_id, contact.user_id]).unwrap_or_default();
+        let mut names = names.iter().flatten().filter_map(|name| webhook::address(name));
+        Outcome::Accepted { id, alias: names.find(|name| *name != parcel.address) }
     }
 }
 

@@ -12,7 +12,7 @@ use super::message::parse_callback_data;
 use crate::model::recipient::Address;
 use crate::model::time::Instant;
 use crate::provider::stop_words::is_stop;
-use crate::provider::{Event, Incoming, Rejected, Update, UpdateOf, Written};
+use crate::provider::{Event, Incoming, Move, Rejected, Update, UpdateOf, Written};
 
 /// The most updates in one post, as the vendor promises.
 const UPDATES_MAX: usize = 1000;
@@ -45,6 +45,8 @@ struct Status {
     status: String,
     timestamp: Seconds,
     biz_opaque_callback_data: Option<String>,
+    recipient_user_id: Option<String>,
+    recipient_parent_user_id: Option<String>,
     #[serde(default)]
     errors: Vec<StatusError>,
 }
@@ -75,7 +77,11 @@ impl TryFrom<Value> for Seconds {
 #[derive(Deserialize)]
 struct Message {
     from: Option<String>,
-    /// The person's id within the business's portfolio, where the number is not told.
+    /// The person's id within the business's portfolio, which is told where the number may not be;
+    /// and within several portfolios that belong together.
+    from_user_id: Option<String>,
+    from_parent_user_id: Option<String>,
+    /// As the vendor called it first.
     user_id: Option<String>,
     id: String,
     timestamp: Seconds,
@@ -84,7 +90,27 @@ struct Message {
     interactive: Option<Interactive>,
     reaction: Option<Reaction>,
     context: Option<Context>,
-    system: Option<Value>,
+    system: Option<System>,
+}
+
+/// News of a person's account.
+#[derive(Deserialize)]
+struct System {
+    #[serde(rename = "type", default)]
+    kind: String,
+    wa_id: Option<String>,
+    user_id: Option<String>,
+    parent_user_id: Option<String>,
+    previous_user_id: Option<String>,
+    previous_parent_user_id: Option<String>,
+}
+
+/// Who a post is about, beside the items that name them.
+#[derive(Deserialize)]
+struct Contact {
+    wa_id: Option<String>,
+    user_id: Option<String>,
+    parent_user_id: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -125,6 +151,7 @@ struct Context {
 struct Preference {
     wa_id: Option<String>,
     user_id: Option<String>,
+    parent_user_id: Option<String>,
     category: Option<String>,
     value: String,
     timestamp: Seconds,
@@ -153,6 +180,11 @@ pub(super) fn read(body: &[u8], number: &str) -> Result<Vec<Incoming>, Rejected>
 pub(super) fn address(id: &str) -> Option<Address> {
     let digits = id.bytes().all(|b| b.is_ascii_digit());
     if digits { format!("+{id}").parse().ok() } else { id.parse().ok() }
+}
+
+/// A person's names, in this order, without those that are not told.
+fn names<const N: usize>(told: [Option<String>; N]) -> Vec<Address> {
+    told.into_iter().flatten().filter_map(|name| address(&name)).collect()
 }
 
 struct Reader<'a> {
@@ -188,10 +220,12 @@ impl Reader<'_> {
         if told.is_some_and(|told| told != self.number) {
             return;
         }
+        let contacts = list(value, "contacts").filter_map(|raw| Contact::deserialize(raw).ok());
+        let contacts: Vec<Vec<Address>> =
+            contacts.map(|c| names([c.wa_id, c.user_id, c.parent_user_id])).collect();
         for raw in list(value, "messages") {
             if let Ok(message) = Message::deserialize(raw) {
-                let written = message.written(self.number, raw);
-                self.found.extend(written.map(Box::new).map(Incoming::Written));
+                self.found.extend(message.told(self.number, &contacts, raw));
             }
         }
     }
@@ -205,9 +239,8 @@ impl Reader<'_> {
                 "resume" if marketing => true,
                 _ => continue,
             };
-            let from = told.wa_id.or(told.user_id).and_then(|id| address(&id));
-            let wish = from.map(|from| Incoming::Wish { from, wants, at: told.timestamp.0 });
-            self.found.extend(wish);
+            let from = names([told.wa_id, told.user_id, told.parent_user_id]);
+            self.found.push(Incoming::Wish { from, wants, at: told.timestamp.0 });
         }
     }
 
@@ -304,16 +337,32 @@ impl Status {
             },
             _ => return None,
         };
-        Some(Update { of, event, at })
+        let names = names([self.recipient_user_id, self.recipient_parent_user_id]);
+        Some(Update { of, event, at, names })
     }
 }
 
 impl Message {
-    fn written(self, number: &str, raw: &Value) -> Option<Written> {
+    fn told(mut self, number: &str, contacts: &[Vec<Address>], raw: &Value) -> Option<Incoming> {
+        let ids = [self.from_user_id.take(), self.from_parent_user_id.take(), self.user_id.take()];
+        let mut from = names([self.from.take()]);
+        from.extend(names(ids));
         // news of the person's account, not a word of theirs
-        if self.system.is_some() {
-            return None;
+        if let Some(system) = self.system.take() {
+            return system.moved(from, self.timestamp.0).map(Incoming::Moved);
         }
+        for contact in contacts {
+            if contact.iter().any(|name| from.contains(name)) {
+                from.extend(contact.iter().cloned());
+            }
+        }
+        // the number first
+        from.sort_by_key(|name| name.phone_digits().is_none());
+        let written = self.written(from, number, raw);
+        written.map(Box::new).map(Incoming::Written)
+    }
+
+    fn written(self, from: Vec<Address>, number: &str, raw: &Value) -> Option<Written> {
         let choice = self.interactive.and_then(|i| i.button_reply.or(i.list_reply));
         let (payload, label) = match (self.button, choice) {
             (Some(button), _) => (button.payload, button.text),
@@ -334,7 +383,7 @@ impl Message {
         };
         Some(Written {
             id: self.id.parse().ok()?,
-            from: self.from.or(self.user_id).and_then(|id| address(&id))?,
+            from,
             answers: answered.and_then(|id| id.parse().ok()),
             by_button,
             is_reaction,
@@ -342,5 +391,19 @@ impl Message {
             at: self.timestamp.0,
             raw: json!({ "phone_number_id": number, "message": raw }).to_string(),
         })
+    }
+}
+
+impl System {
+    /// A new number brings a new id; where the number cannot be told, the id alone comes.
+    fn moved(self, from: Vec<Address>, at: Instant) -> Option<Move> {
+        let changes = ["user_changed_number", "customer_changed_number", "user_changed_user_id"];
+        if !changes.contains(&self.kind.as_str()) {
+            return None;
+        }
+        let was = from.into_iter().filter(|name| name.phone_digits().is_some());
+        let was = was.chain(names([self.previous_user_id, self.previous_parent_user_id])).collect();
+        let now = names([self.wa_id, self.user_id, self.parent_user_id]);
+        (!now.is_empty()).then_some(Move { was, now, at })
     }
 }

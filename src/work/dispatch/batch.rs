@@ -76,12 +76,8 @@ impl Batch<'_> {
         };
         let lease = TimeDelta::from_std(self.ctx.config.lease).unwrap_or_default();
         let claim = Claim {
-            lease: format!(
-                "{}/{}/{:016x}",
-                self.ctx.node,
-                now.timestamp_micros(),
-                rand::random::<u64>()
-            ),
+            // short: it is written with every row
+            lease: format!("{:016x}", rand::random::<u64>()),
             until: now + lease,
         };
         let mut opened = self.open(&claim, now, limit, &paused).await?;

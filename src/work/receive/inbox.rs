@@ -7,6 +7,7 @@ use crate::model::consent::{ConsentChange, ConsentEntry};
 use crate::model::delivery::{Reason, State, message_key};
 use crate::model::ids::{MessageKey, Name, RecipientId};
 use crate::model::message::{Message, Response};
+use crate::model::recipient::Address;
 use crate::model::time::Instant;
 use crate::provider::{Event, Never, Outcome, Update, UpdateOf};
 use crate::store::{
@@ -27,6 +28,8 @@ pub(super) struct Inbox {
     /// What the batch settles: campaign, the state that it was in, how, and who.
     settled: BTreeMap<(i64, State, Settled), BTreeSet<RecipientId>>,
     withdrawn: Vec<(RecipientId, ConsentEntry)>,
+    /// What channels call people.
+    names: BTreeMap<(Name, Address), RecipientId>,
 }
 
 impl Inbox {
@@ -52,6 +55,7 @@ impl Inbox {
             deliveries: BTreeMap::new(),
             settled: BTreeMap::new(),
             withdrawn: Vec::new(),
+            names: BTreeMap::new(),
         };
         for (key, row) in tx.messages(&ours).await? {
             inbox.messages.insert(key, (row, false));
@@ -95,6 +99,11 @@ impl Inbox {
         at: Instant,
     ) -> Result<Option<bool>, StoreError> {
         let known = self.deliveries.get(key).cloned();
+        if let Some((row, known)) = &known {
+            let provider = &row.campaign.provider;
+            let names = update.names.iter().map(|name| (provider.clone(), name.clone()));
+            self.names.extend(names.map(|name| (name, known.recipient)));
+        }
         // a word about an earlier try says nothing of the latest
         let stale = match (&update.of, &known) {
             (UpdateOf::Try(_, attempt), Some((_, known))) => *attempt != known.attempts,
@@ -240,6 +249,13 @@ impl Inbox {
         let changed: Vec<MessageRow> = changed.map(|(row, _)| row).collect();
         tx.put_messages(&changed, now).await?;
         tx.append_consent(&self.withdrawn).await?;
+        let mut by_provider: BTreeMap<Name, Vec<(Address, RecipientId)>> = BTreeMap::new();
+        for ((provider, name), person) in self.names {
+            by_provider.entry(provider).or_default().push((name, person));
+        }
+        for (provider, names) in by_provider {
+            tx.put_aliases(&provider, &names).await?;
+        }
         Ok(())
     }
 }

@@ -5,12 +5,14 @@
 //! normal. The earliest time of an event counts, and nothing is ever taken back. An update about a
 //! message whose call is not settled yet is kept, and taken up once it is.
 
+mod callers;
 mod inbox;
 
 use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
 
+use self::callers::Callers;
 use self::inbox::Inbox;
 use super::{Ctx, channel, dispatch};
 use crate::model::consent::{ConsentChange, ConsentEntry};
@@ -175,7 +177,7 @@ impl<'a> Post<'a> {
         told: Vec<Incoming>,
     ) -> Result<(), StoreError> {
         let mut updates = Vec::new();
-        let (mut written, mut wishes) = (Vec::new(), Vec::new());
+        let (mut written, mut wishes, mut moves) = (Vec::new(), Vec::new(), Vec::new());
         for told in told {
             match told {
                 Incoming::Update(update) => updates.push(update),
@@ -183,6 +185,7 @@ impl<'a> Post<'a> {
                     updates.extend(engagement(&word));
                     written.push(*word);
                 }
+                Incoming::Moved(told) => moves.push(told),
                 Incoming::Wish { from, wants, at } => wishes.push((from, wants, at)),
                 Incoming::Template { template, language, usable, reason, .. } => {
                     let known = (template.as_str(), language.as_ref());
@@ -210,17 +213,23 @@ impl<'a> Post<'a> {
         if !updates.is_empty() {
             self.updates(tx, updates).await?;
         }
+        self.moved(tx, provider, moves).await?;
         if !written.is_empty() {
             self.written(tx, provider, written).await?;
         }
-        for (from, wants, at) in wishes {
-            let people = tx.people_at(provider, &[from.as_str()]).await?;
+        if wishes.is_empty() {
+            return Ok(());
+        }
+        let names = wishes.iter().flat_map(|(from, ..)| from);
+        let mut callers = Callers::open(tx, provider, names).await?;
+        for (from, wants, at) in &wishes {
+            let people = callers.people(from);
             self.received.unknown += u64::from(people.is_empty());
-            for (_, person) in people {
-                self.wish(tx, provider, person, wants, at.min(self.now)).await?;
+            for person in people {
+                self.wish(tx, provider, person, *wants, (*at).min(self.now)).await?;
             }
         }
-        Ok(())
+        callers.close(tx, provider).await
     }
 
     /// Opens windows, notes presence and opt-outs, keeps words for an endpoint of the user's own.
@@ -230,19 +239,14 @@ impl<'a> Post<'a> {
         provider: &Name,
         written: Vec<Written>,
     ) -> Result<(), StoreError> {
-        let mut addresses: Vec<&str> = written.iter().map(|word| word.from.as_str()).collect();
-        addresses.sort_unstable();
-        addresses.dedup();
-        let people = tx.people_at(provider, &addresses).await?;
+        let names = written.iter().flat_map(|word| &word.from);
+        let mut callers = Callers::open(tx, provider, names).await?;
         let config = &self.ctx.config.providers[provider];
         let mut windows: BTreeMap<RecipientId, Instant> = BTreeMap::new();
         let (mut presence, mut withdrawn) = (Vec::new(), Vec::new());
         for word in &written {
             let at = word.at.min(self.now);
-            let of = |(address, id): &(String, RecipientId)| {
-                (address == word.from.as_str()).then_some(*id)
-            };
-            let ids: Vec<RecipientId> = people.iter().filter_map(of).collect();
+            let ids = callers.people(&word.from);
             for id in &ids {
                 if !word.is_reaction {
                     let until = windows.entry(*id).or_insert(at + WINDOW);
@@ -270,6 +274,7 @@ impl<'a> Post<'a> {
                 *counted += 1;
             }
         }
+        callers.close(tx, provider).await?;
         let windows: Vec<_> = windows.into_iter().collect();
         tx.open_service_windows(provider, &windows).await?;
         tx.add_activity(&presence, self.now).await?;
@@ -316,7 +321,10 @@ impl<'a> Post<'a> {
 /// What a word that answers a message says of it.
 fn engagement(word: &Written) -> Vec<Update> {
     let Some(answers) = &word.answers else { return Vec::new() };
-    let update = |event| Update { of: UpdateOf::Theirs(answers.clone()), event, at: word.at };
+    let update = |event| {
+        let of = UpdateOf::Theirs(answers.clone());
+        Update { of, event, at: word.at, names: Vec::new() }
+    };
     let mut updates = vec![update(Event::Replied)];
     if word.by_button {
         updates.push(update(Event::Clicked));

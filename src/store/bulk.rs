@@ -1,0 +1,140 @@
+//! Many values in one parameter and many rows in one statement, so that a statement's text does
+//! not grow with them: it is parsed and planned once. PostgreSQL takes arrays; SQLite takes a list
+//! as JSON, and rows as a parameter for each value.
+
+use serde::Serialize;
+use sqlx::encode::IsNull;
+use sqlx::error::BoxDynError;
+use sqlx::postgres::{PgArgumentBuffer, PgHasArrayType, PgTypeInfo};
+use sqlx::sqlite::{SqliteArgumentsBuffer, SqliteTypeInfo};
+use sqlx::{Encode, Postgres, QueryBuilder, Sqlite, Type};
+
+use super::{Inner, Pool, Store, Tx};
+use crate::model::ids::RecipientId;
+
+/// A statement's text: SQLite's, and PostgreSQL's.
+pub(super) type Sql = [&'static str; 2];
+
+/// A statement with one condition "is one of the list in parameter `$n`" in it.
+macro_rules! one_of {
+    ($before:expr, $parameter:literal, $after:expr) => {
+        [
+            concat!($before, " IN (SELECT value FROM json_each(", $parameter, "))", $after),
+            concat!($before, " = ANY(", $parameter, ")", $after),
+        ]
+    };
+}
+pub(super) use one_of;
+
+impl Store {
+    pub(super) fn text(&self, sql: Sql) -> &'static str {
+        match &self.pool {
+            Pool::Sqlite(_) => sql[0],
+            Pool::Postgres(_) => sql[1],
+        }
+    }
+}
+
+impl Tx {
+    pub(super) fn text(&self, sql: Sql) -> &'static str {
+        match &self.inner {
+            Inner::Sqlite(_) => sql[0],
+            Inner::Postgres(_) => sql[1],
+        }
+    }
+}
+
+/// A list in one parameter.
+#[derive(Debug, Clone)]
+pub(super) struct List<T>(pub(super) Vec<T>);
+
+/// People by their numbers.
+pub(super) fn numbers(people: &[RecipientId]) -> List<i64> {
+    List(people.iter().map(|id| id.0).collect())
+}
+
+impl<T: PgHasArrayType> Type<Postgres> for List<T> {
+    fn type_info() -> PgTypeInfo {
+        T::array_type_info()
+    }
+}
+
+impl<'q, T> Encode<'q, Postgres> for List<T>
+where
+    Vec<T>: Encode<'q, Postgres>,
+{
+    fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        self.0.encode_by_ref(buffer)
+    }
+}
+
+impl<T> Type<Sqlite> for List<T> {
+    fn type_info() -> SqliteTypeInfo {
+        <str as Type<Sqlite>>::type_info()
+    }
+}
+
+impl<T: Serialize> Encode<'_, Sqlite> for List<T> {
+    fn encode_by_ref(&self, buffer: &mut SqliteArgumentsBuffer) -> Result<IsNull, BoxDynError> {
+        Encode::<Sqlite>::encode(serde_json::to_string(&self.0)?, buffer)
+    }
+}
+
+/// One column of many rows.
+#[derive(Debug, Clone)]
+pub(super) enum Column<'v> {
+    Text(Vec<Option<&'v str>>),
+    Number(Vec<Option<i64>>),
+    Real(Vec<Option<f64>>),
+}
+
+impl Column<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Text(values) => values.len(),
+            Self::Number(values) => values.len(),
+            Self::Real(values) => values.len(),
+        }
+    }
+}
+
+/// How a dialect takes rows between `head`, an `INSERT` with its columns, and `tail`.
+pub(super) trait Rows: sqlx::Database {
+    fn insert(head: &str, columns: Vec<Column<'_>>, tail: &str) -> QueryBuilder<Self>;
+}
+
+impl Rows for Postgres {
+    fn insert(head: &str, columns: Vec<Column<'_>>, tail: &str) -> QueryBuilder<Self> {
+        let mut query = QueryBuilder::new(head);
+        query.push(" SELECT * FROM unnest(");
+        for (index, column) in columns.into_iter().enumerate() {
+            query.push(if index == 0 { "" } else { ", " });
+            match column {
+                Column::Text(values) => query.push_bind(values).push("::text[]"),
+                Column::Number(values) => query.push_bind(values).push("::bigint[]"),
+                Column::Real(values) => query.push_bind(values).push("::float8[]"),
+            };
+        }
+        query.push(")").push(tail);
+        query
+    }
+}
+
+impl Rows for Sqlite {
+    fn insert(head: &str, columns: Vec<Column<'_>>, tail: &str) -> QueryBuilder<Self> {
+        let mut query = QueryBuilder::new(head);
+        query.push(" ");
+        let count = columns.first().map_or(0, Column::len);
+        query.push_values(0..count, |mut row, index| {
+            for column in &columns {
+                match column {
+                    Column::Text(values) => row.push_bind(values[index]),
+                    Column::Number(values) => row.push_bind(values[index]),
+                    Column::Real(values) => row.push_bind(values[index]),
+                };
+            }
+        });
+        query.push(tail);
+        query
+    }
+}

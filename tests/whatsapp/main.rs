@@ -1,0 +1,14 @@
+//! The WhatsApp channel against a stand-in for the Graph API that speaks as the vendor documents
+//! it: what goes out, what each answer means, what comes back.
+
+#[path = "../support/graph.rs"]
+mod graph;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod answers;
+mod inbound;
+mod limits;
+mod outgoing;
+mod scene;
+mod statuses;
