@@ -25,7 +25,7 @@ use opportune::store::{Create, Store};
 use opportune::work::{Ctx, campaigns, new_node};
 use opportune::world::spec::Spec;
 use proptest::prelude::*;
-use support::on_both;
+use support::{Postgres, on_both};
 use tempfile::TempDir;
 
 fn ctx(store: Store, start: DateTime<Utc>) -> Ctx {
@@ -267,17 +267,27 @@ async fn a_campaign_can_be_played_to_ones_own_people_and_leaves_no_trace() {
     assert!(told[0] == told[1], "{}\n{}", told[0], told[1]);
     assert_eq!(ctx.store.campaigns().await.unwrap().len(), before);
 
-    // the same from the command line, whose clock is the system's
+    // the same from the command line, whose clock is the system's, and from the other database
+    let database = Postgres::shared().database();
+    let command = |args: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_opportune"))
+            .args(args)
+            .env("OPPORTUNE_DATABASE_URL", &database)
+            .current_dir(&out)
+            .output()
+            .unwrap()
+    };
+    for what in ["recipients", "messages", "activity"] {
+        let imported = command(&["import", what, &format!("{what}.csv")]);
+        assert!(imported.status.success(), "{imported:?}");
+    }
+    assert!(command(&["learn"]).status.success());
     let soon =
         Clock::system().now().date_naive().and_hms_opt(0, 0, 0).unwrap() + TimeDelta::days(2);
     std::fs::write(out.join("tomorrow.toml"), tomorrow(soon)).unwrap();
     let replay = |more: &[&str]| {
-        Command::new(env!("CARGO_BIN_EXE_opportune"))
-            .args(["replay", "--history", "--campaign", "tomorrow.toml"])
-            .args(more)
-            .current_dir(&out)
-            .output()
-            .unwrap()
+        let asked = ["replay", "--history", "--campaign", "tomorrow.toml"];
+        command(&[&asked, more].concat())
     };
     let shown = replay(&["--seed", "3", "--policy", "fixed", "--out", "report"]);
     let text = String::from_utf8_lossy(&shown.stdout);

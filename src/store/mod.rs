@@ -12,6 +12,7 @@ mod bulk;
 mod campaigns;
 mod channel;
 mod consent;
+mod copy;
 mod deliveries;
 mod evidence;
 mod history;
@@ -177,12 +178,6 @@ pub enum StoreError {
         #[source]
         cause: sqlx::Error,
     },
-    /// Only an SQLite workspace is one file.
-    #[error(
-        "a PostgreSQL database cannot be copied into a file; import the history into a workspace \
-         on SQLite and use that"
-    )]
-    NoCopy,
     /// A stored value is not what it must be.
     #[error("table {table} holds a bad row")]
     Corrupt {
@@ -263,7 +258,7 @@ impl Store {
                 .busy_timeout(BUSY_TIMEOUT)
                 .foreign_keys(true)
                 // deleted content is overwritten, so that a forgotten person leaves no free page
-                .pragma("secure_delete", "ON")
+                .pragma("secure_delete", if create == Create::Scratch { "OFF" } else { "ON" })
                 .pragma("cache_size", "-65536")
                 // 64 MiB of log before a checkpoint: bulk loads touch the same pages again and again
                 .pragma("wal_autocheckpoint", "16384");
@@ -317,13 +312,6 @@ impl Store {
             }
             Pool::Postgres(_) => Ok(true),
         }
-    }
-
-    /// Writes an SQLite workspace, as it is at one moment, to a file that is not there yet.
-    pub async fn copy_to(&self, path: &Path) -> Result<(), StoreError> {
-        let Pool::Sqlite(db) = &self.pool else { return Err(StoreError::NoCopy) };
-        let copy = sqlx::query("VACUUM INTO $1").bind(path.display().to_string());
-        copy.execute(db).await.map(drop).doing("copy the database")
     }
 
     /// Closes the pool after what is under way.
