@@ -294,9 +294,8 @@ impl Hall {
         let ground = &part.candidates.grounds[guest.standing.ground as usize];
         let runner_up = self.runner_up(part.candidates, guest, bidder, ground, slot);
         let moved = runner_up.is_some_and(|(_, other)| other > value * (1.0 + 1e-6));
-        let price: f64 = (layout.places[seat.place as usize].counted.iter())
-            .map(|limit| assignment.prices[*limit as usize])
-            .sum();
+        let mut price = 0.0;
+        self.market.uses(bidder, seat, |limit, _| price += assignment.prices[limit as usize]);
         let again = part.request.people[guest.person as usize].again.map(|again| again.reason);
         let by_itself = if moved { Reason::MovedByCapacity } else { Reason::BestSlot };
         let share = share_of(&part.request.campaign.arms, Arm::Personalized);
