@@ -9,15 +9,16 @@ use std::ops::Range;
 use chrono::Days;
 use chrono_tz::Tz;
 
-use super::joint::Earlier;
 use super::request::{Carrier, Person, Request, Setting};
 use crate::calendar::law::Case;
 use crate::calendar::quiet::Quiet;
 use crate::calendar::window::{allowed_slots, span};
 use crate::calendar::zone::{instant, local, week_hours};
 use crate::model::campaign::{Campaign, MissingParameter};
+use crate::model::content::Category;
 use crate::model::delivery::Reason;
 use crate::model::frequency::{Cap, Taken};
+use crate::model::ids::RecipientId;
 use crate::model::recipient::Locale;
 use crate::model::slot::{Slot, SlotLength};
 use crate::model::time::Instant;
@@ -71,6 +72,24 @@ pub(super) struct Candidates {
     pub(super) bans: Vec<Range<u32>>,
 }
 
+/// A message that another campaign of the same plan sends to a person: it goes at some time from the
+/// first instant up to the last.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sent {
+    pub(super) from: Instant,
+    pub(super) to: Instant,
+    pub(super) category: Option<Category>,
+}
+
+impl From<&Taken> for Sent {
+    fn from(taken: &Taken) -> Self {
+        Self { from: taken.at, to: taken.at, category: taken.category }
+    }
+}
+
+/// What campaigns of the same plan that were decided before send to each person.
+pub(super) type Earlier = HashMap<RecipientId, Vec<Sent>>;
+
 impl Candidates {
     /// Finds the candidates of a request.
     pub(super) fn find(
@@ -92,10 +111,31 @@ impl Candidates {
         for ((person, ground), menu) in request.people.iter().zip(ground_of).zip(menus) {
             let more = earlier.get(&person.id).map_or(&[][..], Vec::as_slice);
             let took = Took { person, more, request };
-            let standing = found.stand(setting, &took, ground, menu, &mut known);
+            let standing = menu.and_then(|menu| {
+                let menus = &mut found.menus;
+                let menu = *known.entry(menu).or_insert_with_key(|menu| {
+                    menus.push(menu.clone());
+                    menus.len() as u32 - 1
+                });
+                found.stand(setting, &took, ground, menu)
+            });
             found.standings.push(standing);
         }
         found
+    }
+
+    /// Looks again at one person, to whom other campaigns have sent more meanwhile.
+    pub(super) fn look_again(
+        &mut self,
+        setting: &Setting<'_>,
+        request: &Request<'_>,
+        index: usize,
+        more: &[Sent],
+    ) {
+        if let Ok(standing) = self.standings[index] {
+            let took = Took { person: &request.people[index], more, request };
+            self.standings[index] = self.stand(setting, &took, standing.ground, standing.menu);
+        }
     }
 
     fn stand(
@@ -103,15 +143,8 @@ impl Candidates {
         setting: &Setting<'_>,
         took: &Took<'_>,
         ground: u32,
-        menu: Result<Vec<u16>, Reason>,
-        known: &mut HashMap<Vec<u16>, u32>,
+        menu: u32,
     ) -> Result<Standing, Reason> {
-        let menu = menu?;
-        let menus = &mut self.menus;
-        let menu = *known.entry(menu).or_insert_with_key(|menu| {
-            menus.push(menu.clone());
-            menus.len() as u32 - 1
-        });
         let at = &self.grounds[ground as usize];
         if at.slots.is_empty() {
             return Err(if at.passed { Reason::WindowOver } else { Reason::NoAllowedSlot });
@@ -162,7 +195,7 @@ impl Candidates {
 struct Took<'a> {
     person: &'a Person<'a>,
     /// Besides those that the caller knows of.
-    more: &'a [Taken],
+    more: &'a [Sent],
     request: &'a Request<'a>,
 }
 
@@ -171,15 +204,15 @@ fn capped<'a>(caps: impl Iterator<Item = &'a Cap>, took: &Took<'_>) -> Vec<(Inst
     let mut spans = Vec::new();
     let own = Some(took.request.campaign.category);
     for cap in caps.filter(|cap| cap.counts(own)) {
-        let taken = took.person.taken.iter().chain(took.more);
-        let counted = taken.filter(|taken| cap.counts(taken.category));
-        let mut times: Vec<Instant> = counted.map(|taken| taken.at).collect();
+        let taken = took.person.taken.iter().map(Sent::from).chain(took.more.iter().copied());
+        let counted = taken.filter(|sent| cap.counts(sent.category));
+        let mut times: Vec<(Instant, Instant)> = counted.map(|sent| (sent.from, sent.to)).collect();
         times.sort_unstable();
         // so many together that one more within a span of them all is one too many
         for run in times.windows(cap.most as usize) {
             let (first, last) = (run[0], run[run.len() - 1]);
-            if last - first < cap.span {
-                spans.push((last - cap.span, first + cap.span));
+            if last.0 - first.1 < cap.span {
+                spans.push((last.0 - cap.span, first.1 + cap.span));
             }
         }
     }

@@ -6,8 +6,7 @@ use std::fmt;
 use chrono::NaiveDateTime;
 
 use super::arms::arm_of;
-use super::candidates::{Candidates, Cell, Standing, quiet_of};
-use super::joint::Earlier;
+use super::candidates::{Candidates, Cell, Earlier, Standing, quiet_of};
 use super::outcome::SlotLoad;
 use super::request::{Carrier, Request, Setting};
 use super::worth::Worth;

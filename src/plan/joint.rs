@@ -3,14 +3,13 @@
 use std::collections::HashMap;
 
 use super::arms::{self, Explorer, Stretch, arm_of, generator, hash, mix, share_of};
-use super::candidates::{Candidates, Standing};
+use super::candidates::{Candidates, Earlier, Sent, Standing};
 use super::limits::{Cut, Layout, Part, lay_out};
 use super::market::{UNIT, load};
 use super::request::{Carrier, Request, Setting};
 use super::sale;
 use super::worth::Worth;
 use crate::model::delivery::{Arm, Reason};
-use crate::model::frequency::Taken;
 use crate::model::ids::RecipientId;
 
 /// What was decided about one person.
@@ -52,68 +51,134 @@ pub(super) struct Joint {
     pub(super) bound: f64,
 }
 
-/// Messages to people that earlier campaigns of the same plan have taken.
-pub(super) type Earlier = HashMap<RecipientId, Vec<Taken>>;
-
-/// Plans some campaigns together.
+/// Plans some campaigns together: the arms that do not choose draw first, one after another; what
+/// they send counts against the caps of those that come after them.
 pub(super) fn plan(
     setting: &Setting<'_>,
     carrier: &Carrier<'_>,
     requests: &[&Request<'_>],
     earlier: &Earlier,
 ) -> Joint {
-    let candidates: Vec<Candidates> =
+    let mut candidates: Vec<Candidates> =
         requests.iter().map(|r| Candidates::find(setting, carrier, r, earlier)).collect();
     let mut decisions: Vec<Vec<Decision>> = (requests.iter().zip(&candidates))
         .map(|(request, candidates)| sort_out(request, candidates))
         .collect();
-    let cuts = cuts(requests, &candidates);
-    let chosen = cuts.len() - 1;
-    for mine in 0..chosen {
+    let shares = shares(requests, &candidates);
+    let is_capped = requests.len() > 1 && requests.iter().any(|r| r.caps(setting).next().is_some());
+    let mut earlier = if is_capped { earlier.clone() } else { Earlier::new() };
+    let chosen = shares.len() - 1;
+    for (mine, share) in shares[..chosen].iter().enumerate() {
+        let (at, arm) = share.arms[0];
+        let cuts = cuts(&shares, requests, &candidates);
         let layout = lay_out(setting, carrier, &cuts, mine);
-        let Part { request, candidates: of, arm } = cuts[mine].parts[0];
-        let at = candidates.iter().position(|candidates| std::ptr::eq(candidates, of));
-        let decisions = &mut decisions[at.expect("the cut is of one of the campaigns")];
+        let (request, of) = (requests[at], &candidates[at]);
         let mut draw = Draw { setting, request, candidates: of, layout };
         match arm {
-            Arm::Explore => draw.explore(decisions),
-            _ => draw.control(decisions),
+            Arm::Explore => draw.explore(&mut decisions[at]),
+            _ => draw.control(&mut decisions[at]),
+        }
+        if is_capped {
+            let sent = drawn(setting, request, of, (arm, &decisions[at]));
+            for (other, request) in requests.iter().enumerate().filter(|(other, _)| *other != at) {
+                let (candidates, decisions) = (&mut candidates[other], &mut decisions[other]);
+                make_way(setting, request, candidates, decisions, (&sent, &earlier));
+            }
+            for (id, sent) in sent {
+                earlier.entry(id).or_default().push(sent);
+            }
         }
     }
+    let cuts = cuts(&shares, requests, &candidates);
     let layout = lay_out(setting, carrier, &cuts, chosen);
-    let sold = sale::hold(setting, &cuts[chosen].parts, &layout, &mut decisions, earlier);
+    let sold = sale::hold(setting, &cuts[chosen].parts, &layout, &mut decisions, &earlier);
     let campaigns = (candidates.into_iter().zip(decisions).zip(sold.prices))
         .map(|((candidates, decisions), prices)| Decided { candidates, decisions, prices })
         .collect();
     Joint { campaigns, value: sold.value, bound: sold.bound }
 }
 
+/// What an arm has drawn, by person.
+fn drawn(
+    setting: &Setting<'_>,
+    request: &Request<'_>,
+    candidates: &Candidates,
+    (arm, decisions): (Arm, &[Decision]),
+) -> HashMap<RecipientId, Sent> {
+    let sent = |(person, decision): (&super::request::Person<'_>, &Decision)| {
+        let Decision::Planned(pick) = decision else { return None };
+        let slot = candidates.slots[pick.slot as usize];
+        let (from, to) = (slot.start(setting.length), slot.end(setting.length));
+        let category = Some(request.campaign.category);
+        (pick.arm == arm).then_some((person.id, Sent { from, to, category }))
+    };
+    request.people.iter().zip(decisions).filter_map(sent).collect()
+}
+
+/// Looks again at those of a campaign who get a message from another, and refuses whom caps leave
+/// no slot.
+fn make_way(
+    setting: &Setting<'_>,
+    request: &Request<'_>,
+    candidates: &mut Candidates,
+    decisions: &mut [Decision],
+    (sent, earlier): (&HashMap<RecipientId, Sent>, &Earlier),
+) {
+    for (index, (person, decision)) in request.people.iter().zip(decisions).enumerate() {
+        let Decision::Refused { arm: Some(_), .. } = decision else { continue };
+        let Some(sent) = sent.get(&person.id) else { continue };
+        let before = earlier.get(&person.id).into_iter().flatten();
+        let more: Vec<Sent> = before.chain([sent]).copied().collect();
+        candidates.look_again(setting, request, index, &more);
+        if let Err(reason) = candidates.standings[index] {
+            *decision = Decision::Refused { reason, arm: None };
+        }
+    }
+}
+
+/// A part of what is shared, and whose arms share it: campaigns by index.
+struct Share {
+    stretch: Stretch,
+    arms: Vec<(usize, Arm)>,
+}
+
 /// How the provider is shared: by the people who may be planned, and by the shares of the arms; last
 /// what all personalized arms have together.
-fn cuts<'a>(requests: &[&'a Request<'a>], candidates: &'a [Candidates]) -> Vec<Cut<'a>> {
+fn shares(requests: &[&Request<'_>], candidates: &[Candidates]) -> Vec<Share> {
     let people = |c: &Candidates| c.standings.iter().filter(|s| s.is_ok()).count() as f64;
     let total: f64 = candidates.iter().map(people).sum::<f64>().max(1.0);
-    let mut cuts = Vec::new();
+    let mut shares = Vec::new();
     let mut from = 0.0;
-    for (request, candidates) in requests.iter().zip(candidates) {
+    for (at, (request, candidates)) in requests.iter().zip(candidates).enumerate() {
         for arm in [Arm::Explore, Arm::Control] {
             let own = Stretch::of(&request.campaign.arms, arm).length();
             if own > 0.0 {
                 let to = (from + own * people(candidates) / total).min(1.0);
-                let parts = vec![Part { request, candidates, arm }];
-                cuts.push(Cut { stretch: Stretch { from, to }, parts });
+                shares.push(Share { stretch: Stretch { from, to }, arms: vec![(at, arm)] });
                 from = to;
             }
         }
     }
-    let part = |(request, candidates): (&&'a Request<'a>, &'a Candidates)| Part {
-        request,
-        candidates,
-        arm: Arm::Personalized,
+    let arms = (0..requests.len()).map(|at| (at, Arm::Personalized)).collect();
+    shares.push(Share { stretch: Stretch { from, to: 1.0 }, arms });
+    shares
+}
+
+/// The same with the campaigns themselves.
+fn cuts<'a>(
+    shares: &[Share],
+    requests: &[&'a Request<'a>],
+    candidates: &'a [Candidates],
+) -> Vec<Cut<'a>> {
+    let part = |(at, arm): &(usize, Arm)| {
+        let (request, candidates) = (requests[*at], &candidates[*at]);
+        Part { request, candidates, arm: *arm }
     };
-    let parts = requests.iter().zip(candidates).map(part).collect();
-    cuts.push(Cut { stretch: Stretch { from, to: 1.0 }, parts });
-    cuts
+    let cut = |share: &Share| Cut {
+        stretch: share.stretch,
+        parts: share.arms.iter().map(part).collect(),
+    };
+    shares.iter().map(cut).collect()
 }
 
 /// Refusals by rule, and the arm of everybody else; a seat comes later.

@@ -48,10 +48,8 @@ pub use request::{Again, Booking, Carrier, Person, Request, Setting};
 use std::cmp::Reverse;
 
 use crate::model::delivery::Arm;
-use crate::model::frequency::Taken;
 use crate::model::slot::Slot;
-use candidates::Candidates;
-use joint::Earlier;
+use candidates::{Candidates, Earlier, Sent};
 use worth::Worth;
 
 /// Share of replies in the first hour after a slot, the second and the third, where nothing better
@@ -104,9 +102,9 @@ fn by_priority(requests: &[Request<'_>]) -> Vec<Vec<usize>> {
 fn take_note(request: &Request<'_>, plan: &Plan, earlier: &mut Earlier) {
     for delivery in &plan.deliveries {
         if let Some(choice) = &delivery.choice {
-            let category = Some(request.campaign.category);
-            let taken = Taken { at: choice.send_at, category };
-            earlier.entry(delivery.recipient).or_default().push(taken);
+            let (at, category) = (choice.send_at, Some(request.campaign.category));
+            let sent = Sent { from: at, to: at, category };
+            earlier.entry(delivery.recipient).or_default().push(sent);
         }
     }
 }

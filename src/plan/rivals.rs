@@ -17,8 +17,8 @@ pub(super) struct Bound {
     pub(super) counts: Vec<bool>,
     /// The member whose message alone is bound by it; `None` binds every one.
     pub(super) whose: Option<usize>,
-    /// Other messages that count, seconds since the epoch.
-    pub(super) taken: Vec<i64>,
+    /// Other messages that count: from when to when they may go, seconds since the epoch.
+    pub(super) taken: Vec<(i64, i64)>,
 }
 
 /// One person's bidders.
@@ -71,7 +71,7 @@ impl Rivals {
         let Company { members, bounds } = &self.companies[company as usize];
         let own = self.spans[place as usize];
         bounds.iter().all(|bound| {
-            let mut spans: Vec<(i64, i64)> = bound.taken.iter().map(|at| (*at, *at)).collect();
+            let mut spans = bound.taken.clone();
             let mut counted = false;
             let mut bound_one = Some(own);
             for (index, (member, counts)) in members.iter().zip(&bound.counts).enumerate() {

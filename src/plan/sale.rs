@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::arms::{arm_of, mix, share_of};
 use super::assign::{Assignment, assign};
-use super::candidates::{Candidates, Cell, Ground, Standing};
-use super::joint::{Decision, Earlier, Pick};
+use super::candidates::{Candidates, Cell, Earlier, Ground, Sent, Standing};
+use super::joint::{Decision, Pick};
 use super::limits::{Layout, Part};
 use super::market::{Bidder, Group, LANES, Market, NOWHERE};
 use super::parts::in_parts;
@@ -125,8 +125,15 @@ impl Hall {
             })
             .collect();
         let keep_apart = part.request.campaign.capacity.chats.is_some();
+        // the first part takes over the others: room for all of them is never moved
+        let cells = part.candidates.grounds.iter().map(|ground| ground.cells.len());
+        let planes = part.candidates.menus.iter().map(|m| if keep_apart { m.len() } else { 1 });
+        let row = cells.max().unwrap_or(0).next_multiple_of(LANES) * planes.max().unwrap_or(0);
         let asked = in_parts(personalized.len(), setting.threads, |range| {
             let mut asked = Asked::default();
+            let people = if range.start == 0 { personalized.len() } else { range.len() };
+            asked.hall.market.values.reserve(people * row);
+            asked.hall.variants.reserve(people * row);
             for (person, standing) in &personalized[range] {
                 asked.ask(setting, part, *person, *standing, keep_apart);
             }
@@ -219,15 +226,15 @@ impl Hall {
         let person = &request(&members[0]).people[self.guests[members[0] as usize].person as usize];
         let more = earlier.get(&person.id).map_or(&[][..], Vec::as_slice);
         let bound = |cap: &Cap, whose: Option<usize>| {
-            let taken = person.taken.iter().chain(more);
-            let counted = taken.filter(|taken| cap.counts(taken.category));
+            let taken = person.taken.iter().map(Sent::from).chain(more.iter().copied());
+            let counted = taken.filter(|sent| cap.counts(sent.category));
             let counts = |member| cap.counts(Some(request(member).campaign.category));
             Bound {
                 most: cap.most as usize,
                 span: cap.span.num_seconds(),
                 counts: members.iter().map(counts).collect(),
                 whose,
-                taken: counted.map(|taken| taken.at.timestamp()).collect(),
+                taken: counted.map(|s| (s.from.timestamp(), s.to.timestamp())).collect(),
             }
         };
         let everybody_s = setting.caps.iter().map(|cap| bound(cap, None));
@@ -287,9 +294,8 @@ impl Hall {
         let ground = &part.candidates.grounds[guest.standing.ground as usize];
         let runner_up = self.runner_up(part.candidates, guest, bidder, ground, slot);
         let moved = runner_up.is_some_and(|(_, other)| other > value * (1.0 + 1e-6));
-        let price: f64 = (layout.places[seat.place as usize].counted.iter())
-            .map(|limit| assignment.prices[*limit as usize])
-            .sum();
+        let mut price = 0.0;
+        self.market.uses(bidder, seat, |limit, _| price += assignment.prices[limit as usize]);
         let again = part.request.people[guest.person as usize].again.map(|again| again.reason);
         let by_itself = if moved { Reason::MovedByCapacity } else { Reason::BestSlot };
         let share = share_of(&part.request.campaign.arms, Arm::Personalized);

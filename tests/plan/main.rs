@@ -1,0 +1,10 @@
+//! Plans keep every rule and limit, prove how good they are, and agree with an exact solver.
+
+#[path = "../planning/mod.rs"]
+mod planning;
+
+mod arms;
+mod limits;
+mod optimum;
+mod rules;
+mod stage;
