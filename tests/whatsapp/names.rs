@@ -145,8 +145,7 @@ async fn who_hides_the_number_is_known_by_the_id_that_statuses_tell() {
             .collect();
         let received = webhook(ctx, &messages("statuses", json!(told))).await;
         assert_eq!((received.applied, received.unknown), (3, 0));
-        let key =
-            |n: usize| format!("r{}", scene.graph.calls()[n].to().rsplit('0').next().unwrap());
+        let key = |n: usize| format!("r{}", &scene.graph.calls()[n].to()[13..]);
         // a word without a number
         scene.advance(TimeDelta::seconds(10));
         let at = noon() + TimeDelta::seconds(1);
