@@ -2,7 +2,8 @@
 //!
 //! Each figure stands beside a floor measured in the same run: two bare statements for a batch of
 //! 500 rows on the same server. `DISPATCH_MESSAGES` sets the count, `DISPATCH_BACKLOG` how many
-//! messages wait behind those that are due; `DISPATCH_ONLY` runs the parts whose names hold a word.
+//! messages wait behind those that are due; `DISPATCH_ONLY` runs the parts whose names hold a word;
+//! `DISPATCH_PEER` names the program of `benches/peers`, whose figure then stands beside.
 
 #[path = "../tests/support/server.rs"]
 mod server;
@@ -234,6 +235,14 @@ async fn floor(url: &str, count: usize) -> f64 {
     count as f64 / begun.elapsed().as_secs_f64()
 }
 
+/// Jobs a second of another queue on the same server.
+fn peer(program: &str, url: &str, count: usize) -> f64 {
+    let run = std::process::Command::new(program).args([url, &count.to_string()]).output();
+    let run = run.expect("DISPATCH_PEER names a program");
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    String::from_utf8_lossy(&run.stdout).trim().parse().expect("it prints its rate")
+}
+
 const BARE: &str = "[provider.p]\nkind = \"console\"\n";
 
 fn whatsapp(dir: &Path, limits: &str) -> String {
@@ -366,6 +375,13 @@ async fn main() {
     println!("floor, two bare statements a batch of 500   {floor:>9.0}/s");
     let dir = tempfile::TempDir::new().unwrap();
 
+    if let Ok(program) = std::env::var("DISPATCH_PEER") {
+        let rate = peer(&program, &bench.database().await, count);
+        let share = 100.0 * rate / floor;
+        println!(
+            "graphile_worker, batched                   {rate:>9.0}/s  {share:>5.1} % of the floor"
+        );
+    }
     if bench.wants("postgres bare") {
         let (store, url) = bench.store().await;
         fill(&store, "p", count, |_| TimeDelta::zero()).await;

@@ -138,13 +138,22 @@ pub fn run(cli: Cli) -> LocalBoxFuture<'static, anyhow::Result<()>> {
 
 /// Starts logging on the standard error: for people, or as JSON with `OPPORTUNE_LOG_FORMAT=json`.
 pub fn start_logging(_cli: &Cli) {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("OPPORTUNE_LOG")
-        .unwrap_or_else(|_| "warn,opportune=info,sqlx=error".into());
+    const DEFAULT: &str = "warn,opportune=info,sqlx=error";
+    let given = std::env::var("OPPORTUNE_LOG").ok();
+    let parsed = given.as_deref().map(tracing_subscriber::EnvFilter::try_new).transpose();
+    let wrong = parsed.as_ref().err().map(ToString::to_string);
+    let filter = parsed.ok().flatten().unwrap_or_else(|| DEFAULT.into());
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if std::env::var("OPPORTUNE_LOG_FORMAT").is_ok_and(|format| format == "json") {
         logs.json().init();
     } else {
         logs.with_target(false).init();
+    }
+    if let Some(problem) = wrong {
+        tracing::warn!(
+            problem,
+            "OPPORTUNE_LOG is no filter such as opportune=debug; it is passed over"
+        );
     }
 }
 

@@ -16,8 +16,8 @@ use tokio::sync::{Semaphore, watch};
 const CONNECTIONS_MAX: usize = 512;
 /// How long a client may take to say what it wants, and how long it may say nothing.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// The largest request line and headers.
-const HEADERS_MAX: usize = 64 * 1024;
+/// Request line and headers: looked at between reads, so that up to twice as much gets through.
+const HEADERS_MAX: usize = 32 * 1024;
 /// How long requests under way may take once the daemon stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 /// After the system could not hand over a connection, for want of open files or memory.

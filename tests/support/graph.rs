@@ -28,12 +28,17 @@ pub struct Call {
 
 impl Call {
     pub fn to(&self) -> &str {
-        self.body["to"].as_str().unwrap()
+        addressee(&self.body)
     }
 
     pub fn callback(&self) -> &str {
         self.body["biz_opaque_callback_data"].as_str().unwrap()
     }
+}
+
+/// A number, or a business-scoped user id.
+fn addressee(body: &Value) -> &str {
+    body["to"].as_str().or_else(|| body["recipient"].as_str()).unwrap()
 }
 
 /// How a message is answered.
@@ -122,7 +127,7 @@ async fn message(
 ) -> Response {
     let answer = shared.script.lock().unwrap()(&body);
     let token = headers["authorization"].to_str().unwrap().to_owned();
-    let to = body["to"].as_str().unwrap().to_owned();
+    let to = addressee(&body).to_owned();
     let _ = number;
     let taken = !matches!(answer, Answer::Code(_) | Answer::Ignored);
     let call = Call { path: uri.path().to_owned(), token, body, at: Instant::now(), taken };

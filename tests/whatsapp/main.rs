@@ -8,7 +8,9 @@ mod support;
 
 mod answers;
 mod inbound;
+mod independent;
 mod limits;
+mod names;
 mod outgoing;
 mod scene;
 mod statuses;

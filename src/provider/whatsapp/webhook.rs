@@ -45,6 +45,7 @@ struct Status {
     status: String,
     timestamp: Seconds,
     biz_opaque_callback_data: Option<String>,
+    recipient_id: Option<String>,
     recipient_user_id: Option<String>,
     recipient_parent_user_id: Option<String>,
     #[serde(default)]
@@ -187,6 +188,24 @@ fn names<const N: usize>(told: [Option<String>; N]) -> Vec<Address> {
     told.into_iter().flatten().filter_map(|name| address(&name)).collect()
 }
 
+/// The people whom a post tells beside its items.
+fn contacts(value: &Value) -> Vec<Vec<Address>> {
+    let contacts = list(value, "contacts").filter_map(|raw| Contact::deserialize(raw).ok());
+    contacts.map(|c| names([c.wa_id, c.user_id, c.parent_user_id])).collect()
+}
+
+/// A person's names with those of the contacts that share one, the number first.
+fn with_contacts(mut known: Vec<Address>, contacts: &[Vec<Address>]) -> Vec<Address> {
+    for contact in contacts {
+        if contact.iter().any(|name| known.contains(name)) {
+            let more: Vec<_> = contact.iter().filter(|n| !known.contains(n)).cloned().collect();
+            known.extend(more);
+        }
+    }
+    known.sort_by_key(|name| name.phone_digits().is_none());
+    known
+}
+
 struct Reader<'a> {
     number: &'a str,
     found: Vec<Incoming>,
@@ -210,9 +229,10 @@ impl Reader<'_> {
     }
 
     fn messages(&mut self, value: &Value) {
+        let contacts = contacts(value);
         for status in list(value, "statuses") {
             if let Ok(status) = Status::deserialize(status) {
-                self.found.extend(status.update().map(Incoming::Update));
+                self.found.extend(status.update(&contacts).map(Incoming::Update));
             }
         }
         // a webhook may be shared by several numbers; a window is open with one of them
@@ -220,9 +240,6 @@ impl Reader<'_> {
         if told.is_some_and(|told| told != self.number) {
             return;
         }
-        let contacts = list(value, "contacts").filter_map(|raw| Contact::deserialize(raw).ok());
-        let contacts: Vec<Vec<Address>> =
-            contacts.map(|c| names([c.wa_id, c.user_id, c.parent_user_id])).collect();
         for raw in list(value, "messages") {
             if let Ok(message) = Message::deserialize(raw) {
                 self.found.extend(message.told(self.number, &contacts, raw));
@@ -231,6 +248,7 @@ impl Reader<'_> {
     }
 
     fn preferences(&mut self, value: &Value) {
+        let contacts = contacts(value);
         for preference in list(value, "user_preferences") {
             let Ok(told) = Preference::deserialize(preference) else { continue };
             let marketing = told.category.is_none_or(|category| category == "marketing_messages");
@@ -240,6 +258,7 @@ impl Reader<'_> {
                 _ => continue,
             };
             let from = names([told.wa_id, told.user_id, told.parent_user_id]);
+            let from = with_contacts(from, &contacts);
             self.found.push(Incoming::Wish { from, wants, at: told.timestamp.0 });
         }
     }
@@ -316,7 +335,7 @@ fn list<'v>(value: &'v Value, key: &str) -> impl Iterator<Item = &'v Value> {
 }
 
 impl Status {
-    fn update(self) -> Option<Update> {
+    fn update(self, contacts: &[Vec<Address>]) -> Option<Update> {
         let callback = self.biz_opaque_callback_data.as_deref().and_then(parse_callback_data);
         let attempt = callback.as_ref().map_or(1, |(_, attempt)| *attempt);
         let of = match callback {
@@ -337,7 +356,10 @@ impl Status {
             },
             _ => return None,
         };
-        let names = names([self.recipient_user_id, self.recipient_parent_user_id]);
+        let told = [self.recipient_id, self.recipient_user_id, self.recipient_parent_user_id];
+        let mut names = with_contacts(names(told), contacts);
+        // the number is ours to know
+        names.retain(|name| name.phone_digits().is_none());
         Some(Update { of, event, at, names })
     }
 }
@@ -351,14 +373,7 @@ impl Message {
         if let Some(system) = self.system.take() {
             return system.moved(from, self.timestamp.0).map(Incoming::Moved);
         }
-        for contact in contacts {
-            if contact.iter().any(|name| from.contains(name)) {
-                from.extend(contact.iter().cloned());
-            }
-        }
-        // the number first
-        from.sort_by_key(|name| name.phone_digits().is_none());
-        let written = self.written(from, number, raw);
+        let written = self.written(with_contacts(from, contacts), number, raw);
         written.map(Box::new).map(Incoming::Written)
     }
 
