@@ -48,9 +48,14 @@ impl OwnTastes {
         Self(own)
     }
 
+    /// The factor of a content and its spread; 1 and 0 for what is not known.
+    pub(super) fn of_content(&self, content: Option<u16>) -> (f32, f32) {
+        content.and_then(|c| self.0.get(usize::from(c))).copied().unwrap_or((1.0, 0.0))
+    }
+
     /// The factor of a content; 1 for what is not known.
     pub(super) fn factor(&self, content: Option<u16>) -> f32 {
-        content.and_then(|c| self.0.get(usize::from(c))).map_or(1.0, |(factor, _)| *factor)
+        self.of_content(content).0
     }
 }
 
