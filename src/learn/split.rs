@@ -56,6 +56,21 @@ impl Fold {
         Ok(Fitted { parts, people })
     }
 
+    /// The same people with chronotypes of other settings; how messages fade and what is liked hardly
+    /// depends on these.
+    fn fit_classes(
+        &self,
+        fitted: &Fitted,
+        hyper: &Hyper,
+        bounds: Bounds<'_>,
+    ) -> Result<Fitted, FitError> {
+        let tastes = fitted.people.iter().map(|(_, tastes)| tastes);
+        let people: Vec<_> = self.rest.iter().zip(tastes.clone()).collect();
+        let Bounds { settings, seed } = bounds;
+        let (parts, readings) = fitted.parts.with_classes(&people, hyper, settings, seed)?;
+        Ok(Fitted { parts, people: readings.into_iter().zip(tastes.cloned()).collect() })
+    }
+
     /// Scores of everybody under settings of persons that the fit may not have known.
     fn scores(&self, fitted: &Fitted, hyper: &Hyper, threads: usize) -> Vec<Score> {
         let chronotypes = fitted.parts.chronotypes.with(hyper);
@@ -108,8 +123,14 @@ impl Split {
             && (alike(one.shared, other.shared) || messages)
     }
 
-    fn fit(&self, hyper: &Hyper, bounds: Bounds<'_>) -> Result<Vec<Fitted>, FitError> {
-        self.folds.iter().map(|fold| fold.fit(hyper, self, bounds)).collect()
+    fn fit_classes(
+        &self,
+        fitted: &[Fitted],
+        hyper: &Hyper,
+        bounds: Bounds<'_>,
+    ) -> Result<Vec<Fitted>, FitError> {
+        let folds = self.folds.iter().zip(fitted);
+        folds.map(|(fold, fitted)| fold.fit_classes(fitted, hyper, bounds)).collect()
     }
 
     fn scores(&self, fitted: &[Fitted], hyper: &Hyper, settings: &Settings) -> Vec<Score> {
@@ -130,7 +151,10 @@ impl Split {
             return Ok(hyper);
         }
         let bounds = Bounds { settings, seed };
-        let mut fitted = self.fit(&hyper, bounds)?;
+        let mut fitted = Vec::with_capacity(self.folds.len());
+        for fold in &self.folds {
+            fitted.push(fold.fit(&hyper, self, bounds)?);
+        }
         let mut best = self.scores(&fitted, &hyper, settings);
         for (step, (knob, values)) in SEARCH.iter().enumerate() {
             progress("choosing settings", 0.1 + 0.6 * step as f64 / SEARCH.len() as f64);
@@ -140,8 +164,11 @@ impl Split {
                 if next == hyper || !self.tells(&next, &hyper) {
                     continue;
                 }
-                let anew =
-                    if next.same_classes(&hyper) { None } else { Some(self.fit(&next, bounds)?) };
+                let anew = if next.same_classes(&hyper) {
+                    None
+                } else {
+                    Some(self.fit_classes(&fitted, &next, bounds)?)
+                };
                 let scores = self.scores(anew.as_ref().unwrap_or(&fitted), &next, settings);
                 if Score::better(&scores, &best, ERRORS) {
                     (hyper, best) = (next, scores);
