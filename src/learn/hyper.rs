@@ -7,7 +7,7 @@ use super::shape::{Hold, Strengths};
 /// So strong or so long that it is as if there were no end.
 pub(super) const ENDLESS: f32 = 1e9;
 
-/// What is chosen on the inner time split.
+/// What is chosen on the inner splits.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct Hyper {
     /// The most chronotypes.
@@ -43,7 +43,7 @@ impl Default for Hyper {
                 weekend: hold(40.0, 0.0),
                 day: hold(40.0, 0.0),
                 part: hold(120.0, 2.5),
-                cell: hold(ENDLESS, 2.5),
+                cell: hold(ENDLESS, 0.5),
             },
             class: Strengths {
                 hour: hold(50.0, 0.7),
@@ -51,7 +51,7 @@ impl Default for Hyper {
                 weekend: hold(50.0, 0.0),
                 day: hold(100.0, 0.0),
                 part: hold(40.0, 0.7),
-                cell: hold(1600.0, 0.7),
+                cell: hold(ENDLESS, 0.7),
             },
         }
     }
@@ -71,8 +71,9 @@ pub(super) struct Memory {
 /// Sets one of them.
 pub(super) type Knob = fn(&mut Hyper, f32);
 
-/// A step of the search is taken for a gain of so many standard errors: many are tried.
-pub(super) const ERRORS: f64 = 1.0;
+/// A step of the search is taken for a gain of so many standard errors: some thirty are tried, and
+/// at one standard error five of them would be taken by chance.
+pub(super) const ERRORS: f64 = 2.0;
 
 /// What the search tries, in this order; each value is tried in place of the best so far.
 /// Days come before the weekend: while days are free, they stand in for it.
@@ -87,9 +88,10 @@ pub(super) const SEARCH: &[(Knob, &[f32])] = &[
     (|h, x| h.person.weekend.strength = x, &[10.0, 150.0, 3.0]),
     (|h, x| h.person.part.strength = x, &[40.0, 400.0, 15.0]),
     (|h, x| h.person.cell.strength = x, &[300.0, 100.0]),
+    (|h, x| h.person.cell.bandwidth = x, &[2.5]),
     (|h, x| h.person.hour.bandwidth = x, &[1.5, 0.7]),
     (|h, x| h.sharpness = x, &[0.9, 0.8, 1.1]),
-    (|h, x| h.class.cell.strength = x, &[400.0, 100.0, ENDLESS]),
+    (|h, x| h.class.cell.strength = x, &[1600.0, 400.0]),
 ];
 
 impl Hyper {

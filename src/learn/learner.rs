@@ -1,7 +1,7 @@
 //! The night's work: from everybody's evidence to a [`Model`].
 //!
-//! A sample of people is read once and cut into an older and a newer part; hyper-parameters are
-//! those under which the older part foretells the newer best; then the model is fitted on all of it.
+//! A sample of people is read once and cut into blocks of time; hyper-parameters are those under which
+//! the rest foretells a block that was held out best; then the model is fitted on all of it.
 
 use super::model::{Data, Model, Tuned};
 use super::parallel::{in_chunks, map};
@@ -47,6 +47,23 @@ impl Cut<'_> {
     pub(super) fn end(&self) -> Instant {
         chrono::DateTime::from_timestamp(i64::from(self.until), 0)
             .expect("32 bits of seconds are an instant")
+    }
+
+    /// What was before, in and after one of so many blocks of about as many observations each.
+    pub(super) fn around(&self, block: usize, blocks: usize) -> [Span; 3] {
+        let mut times = self.subject.evidence.times(self.until);
+        times.sort_unstable();
+        let begin = |block: usize| match times.get(times.len() * block / blocks) {
+            Some(at) if block > 0 => *at,
+            Some(_) => 0,
+            None => self.until,
+        };
+        let (from, until) = (begin(block), begin(block + 1));
+        [
+            Span { from: 0, until: from },
+            Span { from, until },
+            Span { from: until, until: self.until },
+        ]
     }
 
     /// The older share of a person's observations, and the newer; an answer that came when newer

@@ -154,6 +154,8 @@ pub(super) struct Habit {
     pub(super) plain: Week,
     /// Posterior mean of the level.
     pub(super) level: f32,
+    /// Shape of the level's gamma posterior.
+    pub(super) certainty: f32,
     /// Posterior share of each class.
     pub(super) share: Vec<f32>,
 }
@@ -261,7 +263,8 @@ impl Chronotypes {
             normalize(&mut week);
         }
         let level = self.stored.level.meet(reading, expected(&week)).mean;
-        Habit { week, plain, level, share: met.share }
+        let certainty = self.stored.level.shape as f32 + reading.reads;
+        Habit { week, plain, level, certainty, share: met.share }
     }
 }
 

@@ -107,7 +107,7 @@ impl Default for Settings {
 /// Where a fit has its hyper-parameters from.
 #[derive(Debug, Clone, Copy)]
 pub enum Tuning<'m> {
-    /// They are chosen anew on the inner time split.
+    /// They are chosen anew on the inner splits.
     Choose,
     /// Those of an earlier model, whatever they are worth now: the same evidence gives the same
     /// model to the bit.

@@ -203,7 +203,6 @@ impl Model {
         for (hour, observed) in reading.observed.iter().enumerate() {
             certainty[hour % 24] += observed;
         }
-        let level = self.parts.chronotypes.level();
         let chronotype =
             (0..habit.share.len()).max_by(|a, b| habit.share[*a].total_cmp(&habit.share[*b]));
         let chronotype = chronotype.unwrap_or(0);
@@ -215,7 +214,7 @@ impl Model {
                 week: habit.week,
                 certainty,
                 level: habit.level,
-                level_certainty: level.shape as f32 + reading.reads,
+                level_certainty: habit.certainty,
                 tastes: order.iter().map(|index| own[*index]).collect(),
                 answers,
                 opt_out,

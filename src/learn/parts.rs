@@ -48,9 +48,14 @@ impl OwnTastes {
         Self(own)
     }
 
+    /// The factor of a content and its spread; 1 and 0 for what is not known.
+    pub(super) fn of_content(&self, content: Option<u16>) -> (f32, f32) {
+        content.and_then(|c| self.0.get(usize::from(c))).copied().unwrap_or((1.0, 0.0))
+    }
+
     /// The factor of a content; 1 for what is not known.
     pub(super) fn factor(&self, content: Option<u16>) -> f32 {
-        content.and_then(|c| self.0.get(usize::from(c))).map_or(1.0, |(factor, _)| *factor)
+        self.of_content(content).0
     }
 }
 
@@ -72,15 +77,10 @@ impl Parts {
         let mut own = vec![OwnTastes::default(); sights.len()];
         let mut round = 1;
         loop {
-            let people: Vec<(&Sight, &OwnTastes)> = sights.iter().zip(&own).collect();
-            let readings = map(&people, threads, |(sight, own)| {
-                Reading::new(sight, &fading, hyper.memory(), |content| own.factor(content))
-            });
-            let start = group(&profiles(&readings), hyper.classes, seed)?;
             let em_rounds = if round == rounds { settings.rounds } else { settings.rounds / 3 };
             let fitting = Fitting { hyper: *hyper, rounds: em_rounds, threads };
-            let classes = start.iter().max().map_or(1, |most| most + 1);
-            let chronotypes = expectation_maximization(&readings, &start, classes, fitting);
+            let people: Vec<(&Sight, &OwnTastes)> = sights.iter().zip(&own).collect();
+            let (readings, chronotypes) = classes(&people, &fading, fitting, seed)?;
             if messages {
                 let habits = map(&readings, threads, |r| chronotypes.habit(r, chronotypes.share()));
                 let seen: Vec<Seen<'_>> = sights
@@ -106,6 +106,21 @@ impl Parts {
             }
             round += 1;
         }
+    }
+
+    /// The same fading and tastes, with chronotypes fitted anew under other settings to people whose
+    /// own tastes are known; and how those people read then.
+    pub(super) fn with_classes(
+        &self,
+        people: &[(&Sight, &OwnTastes)],
+        hyper: &Hyper,
+        settings: &Settings,
+        seed: u64,
+    ) -> Result<(Self, Vec<Reading>), FitError> {
+        let Settings { rounds, threads, .. } = *settings;
+        let fitting = Fitting { hyper: *hyper, rounds, threads };
+        let (readings, chronotypes) = classes(people, &self.fading, fitting, seed)?;
+        Ok((Self { chronotypes, ..self.clone() }, readings))
     }
 
     /// What is known of a person: a first look with everybody's tastes, then, where there were
@@ -143,6 +158,23 @@ struct Seen<'a> {
     sight: &'a Sight,
     habit: &'a Habit,
     own: &'a OwnTastes,
+}
+
+/// Chronotypes by expectation–maximization from a start by k-means, and the readings they rest on.
+fn classes(
+    people: &[(&Sight, &OwnTastes)],
+    fading: &Fading,
+    fitting: Fitting,
+    seed: u64,
+) -> Result<(Vec<Reading>, Chronotypes), FitError> {
+    let Fitting { hyper, threads, .. } = fitting;
+    let readings = map(people, threads, |(sight, own)| {
+        Reading::new(sight, fading, hyper.memory(), |content| own.factor(content))
+    });
+    let start = group(&profiles(&readings), hyper.classes, seed)?;
+    let classes = start.iter().max().map_or(1, |most| most + 1);
+    let chronotypes = expectation_maximization(&readings, &start, classes, fitting);
+    Ok((readings, chronotypes))
 }
 
 /// Root profiles over 24 working and 24 weekend hours: rates, shrunk to the population's.

@@ -158,6 +158,31 @@ impl Sight {
         Self { watches, signs, receipts }
     }
 
+    /// What was seen before a gap and after it: the longer before or after, the longer ago.
+    pub(super) fn around(before: Self, after: Self) -> Self {
+        let Self { mut watches, mut signs, receipts } = after;
+        let days = watches.iter().map(|watch| watch.days).chain(signs.iter().map(|s| s.days));
+        let oldest = days.fold(0.0, f32::max);
+        for days in
+            watches.iter_mut().map(|w| &mut w.days).chain(signs.iter_mut().map(|s| &mut s.days))
+        {
+            *days = oldest - *days;
+        }
+        watches.splice(0..0, before.watches);
+        signs.splice(0..0, before.signs);
+        let receipts = match (before.receipts, receipts) {
+            (Receipts::On, _) | (_, Receipts::On) => Receipts::On,
+            (Receipts::Off, _) | (_, Receipts::Off) => Receipts::Off,
+            _ => Receipts::Silent,
+        };
+        Self { watches, signs, receipts }
+    }
+
+    /// Messages and signs.
+    pub(super) fn observations(&self) -> usize {
+        self.watches.len() + self.signs.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.watches.is_empty() && self.signs.is_empty()
     }
