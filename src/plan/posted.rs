@@ -293,7 +293,8 @@ mod tests {
             let first = market.places.len() as u32;
             let places: Vec<u32> = (first..=first + cell % 3).collect();
             for place in &places {
-                let answered = if seed % 2 == 0 { vec![(1, 0.1 * draw())] } else { vec![] };
+                let answered =
+                    if seed.is_multiple_of(2) { vec![(1, 0.1 * draw())] } else { vec![] };
                 market.limits.push(0);
                 market.places.push(Place { counted: vec![*place], answered });
             }
@@ -305,7 +306,7 @@ mod tests {
         market.values = (0..2 * padded).map(|_| draw() - 0.2).collect();
         market.replies = vec![draw(), draw()];
         let (group, planes, values, replies) = (0, 2, 0, Some(0));
-        let bans = (0, u32::from(seed % 3 == 0));
+        let bans = (0, u32::from(seed.is_multiple_of(3)));
         market.bans.push(0..cells / 2);
         let tie = seed;
         market.bidders.push(Bidder { group, planes, values, replies, cost: 0.1, tie, bans });

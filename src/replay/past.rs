@@ -19,21 +19,20 @@ pub(super) async fn put(
     history: Option<&Logging>,
 ) -> Result<(), ReplayError> {
     let standard = Logging::demo(ctx.clock.now());
-    let mut people = world.history(history.unwrap_or(&standard));
+    let mut people: Box<dyn Iterator<Item = PersonHistory> + Send> = match history {
+        Some(logging) => Box::new(world.history(logging)),
+        None => Box::new(world.strangers(&standard)),
+    };
     loop {
         let chunk: Vec<PersonHistory> = people.by_ref().take(PEOPLE_AT_ONCE).collect();
         if chunk.is_empty() {
             return Ok(());
         }
-        put_people(ctx, chunk, history.is_some()).await?;
+        put_people(ctx, chunk).await?;
     }
 }
 
-async fn put_people(
-    ctx: &Ctx,
-    people: Vec<PersonHistory>,
-    has_past: bool,
-) -> Result<(), ReplayError> {
+async fn put_people(ctx: &Ctx, people: Vec<PersonHistory>) -> Result<(), ReplayError> {
     let now = ctx.clock.now();
     let mut tx = ctx.store.begin().await?;
     let profile = |person: &PersonHistory| {
@@ -51,15 +50,13 @@ async fn put_people(
         if let Some((at, source)) = person.recipient.opted_in {
             consents.push((id, consent(ConsentChange::Granted, at, source, now)));
         }
-        if has_past {
-            let optout = person.messages.iter().find_map(|m| m.response.opted_out_at);
-            let withdrawn = |at| consent(ConsentChange::Withdrawn, at, "message", now);
-            consents.extend(optout.map(|at| (id, withdrawn(at))));
-            let of_person = |message: Message| (id, message);
-            messages.extend(person.messages.into_iter().map(of_person));
-            let sign = |(at, kind): (Instant, &'static str)| (id, at, kind.to_owned());
-            activity.extend(person.activity.into_iter().map(sign));
-        }
+        let optout = person.messages.iter().find_map(|m| m.response.opted_out_at);
+        let withdrawn = |at| consent(ConsentChange::Withdrawn, at, "message", now);
+        consents.extend(optout.map(|at| (id, withdrawn(at))));
+        let of_person = |message: Message| (id, message);
+        messages.extend(person.messages.into_iter().map(of_person));
+        let sign = |(at, kind): (Instant, &'static str)| (id, at, kind.to_owned());
+        activity.extend(person.activity.into_iter().map(sign));
     }
     tx.append_consent(&consents).await?;
     tx.add_messages(&messages, now).await?;

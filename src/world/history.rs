@@ -42,6 +42,14 @@ impl World {
         (0..self.size()).map(move |index| self.person(index).history(logging, index, &names))
     }
 
+    /// The same people without what they did.
+    pub fn strangers<'a>(
+        &'a self,
+        logging: &'a Logging,
+    ) -> impl Iterator<Item = PersonHistory> + 'a {
+        (0..self.size()).map(move |index| self.person(index).stranger(logging, index))
+    }
+
     /// The history of one of its people alone; the same as in the stream.
     pub fn history_of(&self, index: usize, logging: &Logging) -> PersonHistory {
         self.person(index).history(logging, index, &campaign_names(logging))
@@ -60,12 +68,24 @@ fn campaign_names(logging: &Logging) -> Vec<String> {
 }
 
 impl Person<'_> {
+    fn is_new(&self) -> bool {
+        self.draw(Draw::Recipient).chance(self.world.spec.newcomers)
+    }
+
+    fn stranger(&self, logging: &Logging, index: usize) -> PersonHistory {
+        let recipient = self.row(logging, index, self.is_new());
+        PersonHistory { recipient, messages: Vec::new(), activity: Vec::new() }
+    }
+
     fn history(&self, logging: &Logging, index: usize, campaigns: &[String]) -> PersonHistory {
-        let is_new = self.draw(Draw::Recipient).chance(self.world.spec.newcomers);
+        let stranger = self.stranger(logging, index);
+        if self.is_new() {
+            return stranger;
+        }
         PersonHistory {
-            recipient: self.row(logging, index, is_new),
-            messages: if is_new { Vec::new() } else { self.messages(logging, index, campaigns) },
-            activity: if is_new { Vec::new() } else { self.activity(logging) },
+            messages: self.messages(logging, index, campaigns),
+            activity: self.activity(logging),
+            ..stranger
         }
     }
 

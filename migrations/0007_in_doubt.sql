@@ -2,5 +2,3 @@
 -- among all of a campaign.
 DROP INDEX delivery_doubtful;
 CREATE INDEX delivery_in_doubt ON delivery (campaign, changed_at) WHERE state = 'in_doubt';
-DROP INDEX delivery_claimed;
-CREATE INDEX delivery_claimed ON delivery (lease_until) WHERE state = 'claimed';
