@@ -22,10 +22,8 @@ use opportune::calendar::rules::Rules;
 use opportune::clock::Clock;
 use opportune::config::{Config, SecretValue};
 use opportune::model::campaign::Campaign;
-use opportune::model::consent::{ConsentChange, ConsentEntry};
-use opportune::model::delivery::{Arm, Choice, Delivery, Reason, State};
 use opportune::model::ids::{Name, RecipientId};
-use opportune::model::slot::{Slot, SlotLength};
+use opportune::model::slot::SlotLength;
 use opportune::provider::{self, Incoming, Meter, Outcome, Parcel, Provider, Rejected, signature};
 use opportune::store::{Create, Store};
 use opportune::web;
@@ -123,33 +121,12 @@ async fn fill(
             })
             .collect();
         let ids = tx.put_recipients(&rows).await.unwrap();
-        let granted = ConsentEntry {
-            change: ConsentChange::Granted,
-            at: now - TimeDelta::days(9),
-            source: "form".to_owned(),
-            evidence: String::new(),
-            recorded_at: now,
-        };
+        let granted = support::granted(now - TimeDelta::days(9), now);
         let entries: Vec<_> = ids.iter().map(|(id, _)| (*id, granted.clone())).collect();
         tx.append_consent(&entries).await.unwrap();
         let delivery = |(n, id): (usize, RecipientId)| {
             let send_at = now + due(n);
-            Delivery {
-                recipient: id,
-                state: State::Planned,
-                reason: Reason::BestSlot,
-                arm: Some(Arm::Personalized),
-                choice: Some(Choice {
-                    variant: "words".parse().unwrap(),
-                    variant_index: 0,
-                    slot: Slot::holding(send_at, LENGTH),
-                    send_at,
-                    value: 0.5,
-                    chance: 0.5,
-                    runner_up: None,
-                    propensity: None,
-                }),
-            }
+            support::planned(id, "words", send_at, LENGTH)
         };
         let ids = numbers.zip(ids.into_iter().map(|(id, _)| id));
         let deliveries: Vec<_> = ids.map(delivery).collect();

@@ -21,9 +21,9 @@ use std::time::{Duration, Instant};
 use chrono::{TimeDelta, Timelike};
 use opportune::clock::Clock;
 use opportune::config::SecretValue;
-use opportune::model::delivery::{Arm, Choice, Delivery, Reason, State};
+use opportune::model::delivery::State;
 use opportune::model::ids::RecipientId;
-use opportune::model::slot::{Slot, SlotLength};
+use opportune::model::slot::SlotLength;
 use opportune::provider::signature;
 use opportune::store::{Create, Store};
 use rand::{Rng, SeedableRng};
@@ -152,13 +152,7 @@ async fn prepare(url: &str, awake: usize, asleep: usize) -> (i64, Vec<RecipientI
         .collect();
     let ids: Vec<RecipientId> =
         tx.put_recipients(&rows).await.unwrap().into_iter().map(|(id, _)| id).collect();
-    let granted = opportune::model::consent::ConsentEntry {
-        change: opportune::model::consent::ConsentChange::Granted,
-        at: now - TimeDelta::days(9),
-        source: "form".to_owned(),
-        evidence: String::new(),
-        recorded_at: now,
-    };
+    let granted = support::granted(now - TimeDelta::days(9), now);
     let entries: Vec<_> = ids.iter().map(|id| (*id, granted.clone())).collect();
     tx.append_consent(&entries).await.unwrap();
     let wall = |at: opportune::model::time::Instant| at.format("%Y-%m-%dT%H:%M:%S").to_string();
@@ -171,22 +165,8 @@ async fn prepare(url: &str, awake: usize, asleep: usize) -> (i64, Vec<RecipientI
     let campaign = opportune::model::campaign::Campaign::from_toml(&source).unwrap();
     let ends_at = now + TimeDelta::days(2);
     let id = tx.add_campaign(&campaign, &source, now, ends_at).await.unwrap().unwrap();
-    let delivery = |recipient: &RecipientId| Delivery {
-        recipient: *recipient,
-        state: State::Planned,
-        reason: Reason::BestSlot,
-        arm: Some(Arm::Personalized),
-        choice: Some(Choice {
-            variant: "words".parse().unwrap(),
-            variant_index: 0,
-            slot: Slot::holding(now, SlotLength::HOUR),
-            send_at: now,
-            value: 0.5,
-            chance: 0.5,
-            runner_up: None,
-            propensity: None,
-        }),
-    };
+    let delivery =
+        |recipient: &RecipientId| support::planned(*recipient, "words", now, SlotLength::HOUR);
     let deliveries: Vec<_> = ids.iter().map(delivery).collect();
     tx.put_decisions(id, &deliveries, SlotLength::HOUR, now).await.unwrap();
     tx.set_campaign_plan(id, now, None, "{}", &[]).await.unwrap();

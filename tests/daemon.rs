@@ -12,9 +12,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use opportune::clock::Clock;
-use opportune::model::delivery::{Arm, Choice, Delivery, Reason, State};
 use opportune::model::ids::RecipientId;
-use opportune::model::slot::{Slot, SlotLength};
+use opportune::model::slot::SlotLength;
 use opportune::store::{Create, Store};
 use support::{Postgres, Workspace, eventually, free_port};
 
@@ -176,22 +175,7 @@ fn submit_due(workspace: &Workspace, url: &str) {
         let store = Store::open(url, Create::No).await.unwrap();
         let row = store.campaign(&"spring".parse().unwrap()).await.unwrap().unwrap();
         let length = SlotLength::HOUR;
-        let due = |id: RecipientId| Delivery {
-            recipient: id,
-            state: State::Planned,
-            reason: Reason::BestSlot,
-            arm: Some(Arm::Personalized),
-            choice: Some(Choice {
-                variant: "words".parse().unwrap(),
-                variant_index: 0,
-                slot: Slot::holding(now, length),
-                send_at: now,
-                value: 0.5,
-                chance: 0.5,
-                runner_up: None,
-                propensity: None,
-            }),
-        };
+        let due = |id: RecipientId| support::planned(id, "words", now, length);
         let people = store.recipients_after(RecipientId(0), 10_000).await.unwrap();
         let deliveries: Vec<_> = people.iter().map(|person| due(person.id)).collect();
         let mut tx = store.begin().await.unwrap();

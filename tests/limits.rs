@@ -11,7 +11,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 use opportune::calendar::rules::Rules;
 use opportune::clock::Clock;
 use opportune::config::{Config, EXAMPLE};
-use opportune::model::consent::{ConsentChange, ConsentEntry};
 use opportune::model::delivery::Reason;
 use opportune::model::ids::RecipientId;
 use opportune::model::recipient::{Profile, Zone};
@@ -51,13 +50,7 @@ async fn ctx(store: Store, settings: &str) -> Ctx {
     let rows: Vec<_> = (0..PEOPLE).map(row).collect();
     let mut tx = ctx.store.begin().await.unwrap();
     let added = tx.put_recipients(&rows).await.unwrap();
-    let entry = ConsentEntry {
-        change: ConsentChange::Granted,
-        at: now,
-        source: "test".to_owned(),
-        evidence: String::new(),
-        recorded_at: now,
-    };
+    let entry = support::granted(now, now);
     let entries: Vec<_> = added.iter().map(|(id, _)| (*id, entry.clone())).collect();
     tx.append_consent(&entries).await.unwrap();
     tx.commit().await.unwrap();

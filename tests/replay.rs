@@ -13,7 +13,6 @@ use opportune::clock::Clock;
 use opportune::config::{Config, EXAMPLE};
 use opportune::demo;
 use opportune::learn::offpolicy::{Logged, TooThin, logged_value, value};
-use opportune::model::consent::{ConsentChange, ConsentEntry};
 use opportune::model::delivery::{Reason, State};
 use opportune::model::ids::RecipientId;
 use opportune::model::recipient::{Profile, Zone};
@@ -57,13 +56,7 @@ async fn people(ctx: &Ctx, zones: &[chrono_tz::Tz]) {
         .collect();
     let mut tx = ctx.store.begin().await.unwrap();
     let added = tx.put_recipients(&rows).await.unwrap();
-    let entry = ConsentEntry {
-        change: ConsentChange::Granted,
-        at: now,
-        source: "test".to_owned(),
-        evidence: String::new(),
-        recorded_at: now,
-    };
+    let entry = support::granted(now, now);
     let entries: Vec<_> = added.iter().map(|(id, _)| (*id, entry.clone())).collect();
     tx.append_consent(&entries).await.unwrap();
     tx.commit().await.unwrap();

@@ -16,11 +16,9 @@ use chrono::TimeDelta;
 use opportune::calendar::rules::Rules;
 use opportune::clock::Clock;
 use opportune::config::{Config, SecretValue};
-use opportune::model::consent::{ConsentChange, ConsentEntry};
-use opportune::model::delivery::{Arm, Choice, Delivery, Reason, State};
+use opportune::model::delivery::State;
 use opportune::model::ids::RecipientId;
 use opportune::model::recipient::Profile;
-use opportune::model::slot::Slot;
 use opportune::provider::{self, Meter, signature};
 use opportune::store::{AddedRecipient, Create, Store};
 use opportune::web;
@@ -214,31 +212,12 @@ async fn due(ctx: &Ctx, provider: &str, count: usize, ago: TimeDelta) {
     };
     let people: Vec<_> = (0..count).map(person).collect();
     let people = tx.put_recipients(&people).await.unwrap();
-    let granted = ConsentEntry {
-        change: ConsentChange::Granted,
-        at: now - TimeDelta::days(9),
-        source: "form".to_owned(),
-        evidence: String::new(),
-        recorded_at: now,
-    };
+    let granted = support::granted(now - TimeDelta::days(9), now);
     let entries: Vec<_> = people.iter().map(|(id, _)| (*id, granted.clone())).collect();
     tx.append_consent(&entries).await.unwrap();
     let send_at = now - ago;
-    let planned = |(id, _): &(RecipientId, AddedRecipient)| Delivery {
-        recipient: *id,
-        state: State::Planned,
-        reason: Reason::BestSlot,
-        arm: Some(Arm::Personalized),
-        choice: Some(Choice {
-            variant: "words".parse().unwrap(),
-            variant_index: 0,
-            slot: Slot::holding(send_at, ctx.config.slot_length),
-            send_at,
-            value: 0.5,
-            chance: 0.5,
-            runner_up: None,
-            propensity: None,
-        }),
+    let planned = |(id, _): &(RecipientId, AddedRecipient)| {
+        support::planned(*id, "words", send_at, ctx.config.slot_length)
     };
     let planned: Vec<_> = people.iter().map(planned).collect();
     tx.put_decisions(id, &planned, ctx.config.slot_length, now).await.unwrap();

@@ -8,7 +8,8 @@ use super::{BadInput, Env};
 use crate::learn::Evaluation;
 use crate::learn::contest::{HistoryRow, PresenceContest};
 use crate::learn::trials::Messages;
-use crate::report;
+use crate::report::evaluated::{self, Grid};
+use crate::report::of_evaluation;
 use crate::work::evaluate;
 
 #[derive(clap::Args)]
@@ -36,7 +37,7 @@ pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
     bar.finish_and_clear();
     let evaluation = evaluation?;
     if let Some(out) = &args.out {
-        report::of_evaluation(&evaluation).write(out)?;
+        of_evaluation(&evaluation).write(out)?;
     }
     env.printer.show(&evaluation)
 }
@@ -65,35 +66,18 @@ impl Show for Evaluation {
     }
 }
 
+fn shown(grid: &Grid) -> comfy_table::Table {
+    let mut shown = table(grid.head);
+    shown.add_rows(&grid.rows);
+    shown
+}
+
 fn when_seen(contest: &PresenceContest) -> String {
-    let mut shown = table(&[
-        "method",
-        "log-loss, 24 hours",
-        "log-loss, weekday × 4 h",
-        "top 1 %",
-        "top 3 %",
-        "calibration error",
-        "model better by",
-    ]);
-    for row in &contest.methods {
-        shown.add_row([
-            row.method.words().to_owned(),
-            row.hour_loss.map_or_else(|| "–".to_owned(), |loss| loss.text(1.0, 3)),
-            row.cell_loss.map_or_else(|| "–".to_owned(), |loss| loss.text(1.0, 3)),
-            row.top_1.text(100.0, 1),
-            row.top_3.text(100.0, 1),
-            row.calibration_error.map_or_else(|| "–".to_owned(), |error| format!("{error:.4}")),
-            match (row.model_gain, row.model_top_3_gain) {
-                (Some(gain), _) => format!("{} nats", gain.text(1.0, 3)),
-                (None, Some(gain)) => format!("{} points of top 3", gain.text(100.0, 1)),
-                (None, None) => String::new(),
-            },
-        ]);
-    }
     format!(
-        "\n# When people are next seen: {} people, {} signs of presence held out\n\n{shown}\n{}",
+        "\n# When people are next seen: {} people, {} signs of presence held out\n\n{}\n{}",
         contest.people,
         contest.events,
+        shown(&evaluated::presence(contest)),
         by_history("the population's hours", &contest.by_history)
     )
 }
@@ -105,18 +89,11 @@ fn when_read(messages: &Messages) -> String {
         messages.people,
         100.0 * messages.read
     );
-    let mut shown = table(&["chance", "log-loss a message"]);
-    for (name, loss) in [
-        ("this model's", messages.loss),
-        ("the person's own share (who, not when)", messages.person_loss),
-        ("everybody's share", messages.population_loss),
-    ] {
-        shown.add_row([name.to_owned(), loss.text(1.0, 4)]);
-    }
     text.push_str(&format!(
-        "{shown}\n\nOf the model's gain on everybody's share, knowing who it is brings {}, timing and \
+        "{}\n\nOf the model's gain on everybody's share, knowing who it is brings {}, timing and \
          content bring {} nats a message; on the person's own share it gains {}.\nCalibration error \
          {:.4}; of tenths of the messages, chance and share read:",
+        shown(&evaluated::losses(messages)),
         messages.who_gain.text(1.0, 4),
         messages.when_gain.text(1.0, 4),
         messages.model_gain.text(1.0, 4),
@@ -127,18 +104,11 @@ fn when_read(messages: &Messages) -> String {
     }
     text.push_str(" %.\n");
     if !messages.timing.is_empty() {
-        let mut shown = table(&["method", "right order %", "model better by"]);
-        for row in &messages.timing {
-            shown.add_row([
-                row.method.words().to_owned(),
-                row.order.text(100.0, 1),
-                row.model_gain.map_or_else(String::new, |gain| gain.text(100.0, 1)),
-            ]);
-        }
         text.push_str(&format!(
             "\n# Timing alone: of two messages to one person, was the one read within 2 h sent at the \
-             better hour? {} people; 50 % is chance\n\n{shown}\n",
-            messages.timing_people
+             better hour? {} people; 50 % is chance\n\n{}\n",
+            messages.timing_people,
+            shown(&evaluated::timing(messages))
         ));
     }
     text.push_str(&by_history("everybody's share", &messages.by_history));
@@ -149,12 +119,6 @@ fn by_history(rival: &str, rows: &[HistoryRow]) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    let mut shown = table(&["known before", "people", "model's gain, nats"]);
-    for row in rows {
-        let from = row.from;
-        let known =
-            row.to.map_or_else(|| format!("{from} or more"), |to| format!("{from} to {to}"));
-        shown.add_row([known, row.people.to_string(), row.gain.text(1.0, 3)]);
-    }
+    let shown = shown(&evaluated::by_history(rows));
     format!("\nOn {rival}, by amount of history:\n\n{shown}\n")
 }

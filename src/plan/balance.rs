@@ -28,7 +28,7 @@ const TURNS: i32 = 25;
 const STEEPER: f64 = 1.4;
 /// How much steeper they rise beyond a limit than they fall below.
 const RISE: f64 = 16.0;
-/// What is aimed at is less than a limit by this share of a message, since less costs less than more.
+/// What is aimed at is less than a limit by this share of a message: less costs less than more.
 const MARGIN: f64 = 0.25;
 /// The shares of the prices at which the room that is left is given away.
 const FALLING: [f64; 5] = [1.0, 0.75, 0.5, 0.25, 0.0];
@@ -86,7 +86,7 @@ impl Slope {
 
 /// Bidders with more than one seat that is nearly best, and these.
 fn choosers(market: &Market, posted: &Posted, width: f64, threads: usize) -> Vec<(u32, Vec<Seat>)> {
-    let largest = market.values.iter().copied().fold(0.0_f32, f32::max);
+    let largest = market.largest();
     let most = (market.bidders.len() as f64 * CHOOSERS_MOST) as usize;
     let enough = (CHOOSERS_PER_LIMIT * market.limits.len()).min(most);
     let mut depth = (width * DEPTH) as f32;

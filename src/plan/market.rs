@@ -126,6 +126,11 @@ impl Seat {
 }
 
 impl Market {
+    /// The most that any seat is worth to anybody.
+    pub(super) fn largest(&self) -> f32 {
+        self.values.iter().copied().fold(0.0, f32::max)
+    }
+
     /// Whether a bidder's own rules allow a place of its group.
     pub(super) fn may_take(&self, bidder: &Bidder, place: u32) -> bool {
         self.bans_of(bidder).iter().all(|ban| !ban.contains(&place))

@@ -111,7 +111,7 @@ struct Model {
 
 impl<'a> Search<'a> {
     fn new(market: &'a Market, threads: usize) -> Self {
-        let largest = market.values.iter().copied().fold(0.0_f32, f32::max);
+        let largest = market.largest();
         let widest = (largest * 0.1).max(f32::MIN_POSITIVE);
         Self {
             market,

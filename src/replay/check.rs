@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use chrono::{TimeDelta, Timelike};
 
+use super::ReplayError;
 use super::faults::Call;
 use super::outcome::Played;
-use super::{ReplayError, everybody};
 use crate::model::campaign::{Campaign, CampaignQuiet, QuietHours};
 use crate::model::consent::ConsentChange;
 use crate::model::content::Category;
@@ -202,7 +202,7 @@ async fn consents(ctx: &Ctx, calls: &[Call], broken: &mut Vec<String>) -> Result
         }
     }
     // only who has none now can have been written to without it
-    for recipient in everybody(ctx).await?.iter().filter(|recipient| !recipient.consented) {
+    for recipient in ctx.store.everybody().await?.iter().filter(|recipient| !recipient.consented) {
         let Some(call) = last.get(&recipient.key) else { continue };
         let ledger = ctx.store.ledger(recipient.id).await?;
         let ended = ledger.iter().filter(|entry| entry.change == ConsentChange::Withdrawn);

@@ -18,8 +18,6 @@ pub mod scenario;
 use chrono::TimeDelta;
 use tokio::sync::watch;
 
-use crate::model::ids::RecipientId;
-use crate::model::recipient::Recipient;
 use crate::model::slot::{Slot, SlotLength};
 use crate::model::time::Instant;
 use crate::store::{CampaignStatus, StoreError};
@@ -28,8 +26,6 @@ use crate::work::learn::LearnError;
 use crate::work::plan::PlanError;
 use crate::work::{Ctx, Report, dispatch, plan, receive, tend};
 
-/// People who are read or written at once.
-const PEOPLE_AT_ONCE: usize = 5_000;
 /// Moments closer than this are one: what is due within them goes out together.
 const GRAIN: TimeDelta = TimeDelta::minutes(2);
 /// The clock never stands longer than this, so that answers are taken in their hour.
@@ -90,19 +86,6 @@ pub async fn drive(
             }
         }
         ctx.clock.advance_to(next_moment(now, due, ctx.config.slot_length).min(until));
-    }
-}
-
-/// All people, in the order of their numbers.
-async fn everybody(ctx: &Ctx) -> Result<Vec<Recipient>, StoreError> {
-    let mut people = Vec::new();
-    loop {
-        let after = people.last().map_or(RecipientId(0), |last: &Recipient| last.id);
-        let page = ctx.store.recipients_after(after, PEOPLE_AT_ONCE).await?;
-        if page.is_empty() {
-            return Ok(people);
-        }
-        people.extend(page);
     }
 }
 

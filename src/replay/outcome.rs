@@ -6,9 +6,9 @@ use chrono::Timelike;
 use chrono_tz::Tz;
 use serde::Serialize;
 
+use super::ReplayError;
 use super::faults::Call;
 use super::policy::Policy;
-use super::{ReplayError, everybody};
 use crate::model::campaign::Campaign;
 use crate::model::ids::RecipientKey;
 use crate::model::recipient::Recipient;
@@ -149,10 +149,9 @@ pub(crate) async fn of(
     let truth = Truth { crowd, sent_to };
     let (mut outcomes, mut by_person) = (Vec::new(), BTreeMap::new());
     let clock = |r: &Recipient| r.profile.zone.map_or(ctx.config.time_zone, |zone| zone.tz);
-    let zones = everybody(ctx).await?.iter().map(|r| (r.id.0, clock(r))).collect();
+    let zones = ctx.store.everybody().await?.iter().map(|r| (r.id.0, clock(r))).collect();
     for (row, people) in played {
-        let mut outcome = counted(ctx, row, people).await?;
-        outcome.by_local_hour = by_local_hour(&zones, people);
+        let mut outcome = counted(ctx, row, people, &zones).await?;
         let mut forecasts = Vec::new();
         for person in people {
             let sum = by_person.entry(person.key.clone()).or_insert(0.0);
@@ -181,6 +180,7 @@ async fn counted(
     ctx: &Ctx,
     row: &CampaignRow,
     people: &[ExportRow],
+    zones: &HashMap<i64, Tz>,
 ) -> Result<CampaignOutcome, ReplayError> {
     let results = campaigns::results(ctx, row).await?;
     let sum = |count: fn(&campaigns::ArmResult) -> u64| results.arms.iter().map(count).sum();
@@ -200,7 +200,7 @@ async fn counted(
         replies_per_agent_hour: replies(&row.campaign, people),
         gap: plan.and_then(|plan| plan.get("gap")?.as_f64()),
         states: results.states,
-        by_local_hour: [0; 24],
+        by_local_hour: by_local_hour(zones, people),
         calibration: Vec::new(),
         load: load(ctx, row).await?,
     })

@@ -1,6 +1,6 @@
 //! What a world's people did before a replay begins, put into its database.
 
-use super::{PEOPLE_AT_ONCE, ReplayError};
+use super::ReplayError;
 use crate::calendar::infer::infer;
 use crate::model::consent::{ConsentChange, ConsentEntry};
 use crate::model::message::Message;
@@ -10,6 +10,9 @@ use crate::work::Ctx;
 use crate::world::World;
 use crate::world::history::PersonHistory;
 use crate::world::logging::Logging;
+
+/// People who are written at once.
+const PEOPLE_AT_ONCE: usize = 5_000;
 
 /// Stores a world's people and, where they have one, their past, as the imports of the three files
 /// would.

@@ -20,7 +20,7 @@ use super::past::{self, consent};
 use super::policy::{Cast, Policy};
 use super::recalled::Memory;
 use super::scenario::{Learn, Scenario, Script};
-use super::{ReplayError, check, drive, everybody};
+use super::{ReplayError, check, drive};
 use crate::clock::Clock;
 use crate::model::consent::ConsentChange;
 use crate::model::ids::{Name, RecipientId};
@@ -325,7 +325,7 @@ impl<'s> Stage<'s> {
 
     /// A share of everybody, at random.
     async fn draw(&mut self, share: f64) -> Result<Vec<RecipientId>, ReplayError> {
-        let people = everybody(&self.ctx).await?;
+        let people = self.ctx.store.everybody().await?;
         let ids = people.iter().map(|recipient| recipient.id);
         Ok(ids.filter(|_| self.chance.r#gen::<f64>() < share).collect())
     }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::pictures::{Line, forest, percent, reliability, table};
 use super::{Report, page};
 use crate::learn::contest::{HistoryRow, PresenceContest, PresenceRow};
-use crate::learn::trials::Messages;
+use crate::learn::trials::{Messages, TimingRow};
 use crate::learn::{Estimate, Evaluation};
 
 /// The report of an evaluation.
@@ -28,30 +28,86 @@ pub fn of_evaluation(evaluation: &Evaluation) -> Report {
     Report::new(page, evaluation, figures(evaluation).into_iter())
 }
 
-fn when_seen(contest: &PresenceContest) -> Markup {
-    let top_3 = |row: &PresenceRow| line(row.method.words(), row.top_3, 100.0, 1);
+/// A table, for the page or for a terminal.
+pub struct Grid {
+    /// The columns' names.
+    pub head: &'static [&'static str],
+    /// Their cells.
+    pub rows: Vec<Vec<String>>,
+}
+
+/// How well each method foretold when people were next seen.
+pub fn presence(contest: &PresenceContest) -> Grid {
+    let loss = |loss: Option<Estimate>| loss.map_or("–".to_owned(), |l| l.text(1.0, 3));
     let row = |row: &PresenceRow| {
-        let loss = |loss: Option<Estimate>| loss.map_or("–".to_owned(), |l| l.text(1.0, 3));
-        let error = |error: f64| format!("{error:.4}");
         vec![
             row.method.words().to_owned(),
             loss(row.hour_loss),
             loss(row.cell_loss),
             row.top_1.text(100.0, 1),
             row.top_3.text(100.0, 1),
-            row.calibration_error.map_or("–".to_owned(), error),
-            row.model_gain.map_or("–".to_owned(), |gain| gain.text(1.0, 3)),
+            row.calibration_error.map_or("–".to_owned(), |error| format!("{error:.4}")),
+            match (row.model_gain, row.model_top_3_gain) {
+                (Some(gain), _) => format!("{} nats", gain.text(1.0, 3)),
+                (None, Some(gain)) => format!("{} points of top 3", gain.text(100.0, 1)),
+                (None, None) => String::new(),
+            },
         ]
     };
-    let head = [
+    let head = &[
         "method",
         "log-loss, 24 hours",
         "log-loss, weekday × 4 h",
         "top 1 %",
         "top 3 %",
         "calibration error",
-        "model better by, nats",
+        "model better by",
     ];
+    Grid { head, rows: contest.methods.iter().map(row).collect() }
+}
+
+/// How well it was foretold whether messages are read.
+pub fn losses(messages: &Messages) -> Grid {
+    let rows = [
+        ("this model's", messages.loss),
+        ("the person's own share (who, not when)", messages.person_loss),
+        ("everybody's share", messages.population_loss),
+    ];
+    let row = |(name, loss): (&str, Estimate)| vec![name.to_owned(), loss.text(1.0, 4)];
+    Grid { head: &["chance", "log-loss a message"], rows: rows.into_iter().map(row).collect() }
+}
+
+/// How well each method orders the messages to one person.
+pub fn timing(messages: &Messages) -> Grid {
+    let row = |row: &TimingRow| {
+        vec![
+            row.method.words().to_owned(),
+            row.order.text(100.0, 1),
+            row.model_gain.map_or_else(String::new, |gain| gain.text(100.0, 1)),
+        ]
+    };
+    let head = &["method", "right order %", "model better by"];
+    Grid { head, rows: messages.timing.iter().map(row).collect() }
+}
+
+/// The model's gain, by how much was known of a person.
+pub fn by_history(rows: &[HistoryRow]) -> Grid {
+    let row = |row: &HistoryRow| {
+        let from = row.from;
+        let known =
+            row.to.map_or_else(|| format!("{from} or more"), |to| format!("{from} to {to}"));
+        vec![known, row.people.to_string(), row.gain.text(1.0, 3)]
+    };
+    let head = &["known before", "people", "model's gain, nats"];
+    Grid { head, rows: rows.iter().map(row).collect() }
+}
+
+fn shown(caption: &str, grid: &Grid) -> Markup {
+    table(caption, grid.head, &grid.rows)
+}
+
+fn when_seen(contest: &PresenceContest) -> Markup {
+    let top_3 = |row: &PresenceRow| line(row.method.words(), row.top_3, 100.0, 1);
     html! {
         section aria-labelledby="seen" {
             h2 id="seen" { "When people are next seen" }
@@ -60,35 +116,22 @@ fn when_seen(contest: &PresenceContest) -> Markup {
                 "Signs in the three likeliest hours of the day, per cent",
                 &contest.methods.iter().map(top_3).collect::<Vec<_>>(),
             ))
-            (table("All methods.", &head, &contest.methods.iter().map(row).collect::<Vec<_>>()))
-            (by_history("the population's hours", &contest.by_history))
+            (shown("All methods.", &presence(contest)))
+            (gains("the population's hours", &contest.by_history))
         }
     }
 }
 
 fn when_read(messages: &Messages) -> Markup {
-    let losses = [
-        ("this model's chance", messages.loss),
-        ("the person's own share (who, not when)", messages.person_loss),
-        ("everybody's share", messages.population_loss),
-    ];
-    let gains = [
+    let parts = [
         ("who it is", messages.who_gain),
         ("timing and content", messages.when_gain),
         ("all, on the person's own share", messages.model_gain),
     ];
-    let rows = |of: &[(&str, Estimate)]| -> Vec<Vec<String>> {
-        of.iter().map(|(name, figure)| vec![(*name).to_owned(), figure.text(1.0, 4)]).collect()
-    };
-    let timing: Vec<Line> =
+    let parts = parts.map(|(name, gain)| vec![name.to_owned(), gain.text(1.0, 4)]);
+    let lines: Vec<Line> =
         (messages.timing.iter()).map(|row| line(row.method.words(), row.order, 100.0, 1)).collect();
-    let timing_rows: Vec<Vec<String>> = (messages.timing.iter())
-        .map(|row| {
-            let gain = row.model_gain.map_or("–".to_owned(), |gain| gain.text(100.0, 1));
-            vec![row.method.words().to_owned(), row.order.text(100.0, 1), gain]
-        })
-        .collect();
-    let calibration: Vec<Vec<String>> = (messages.reliability.iter())
+    let tenths: Vec<Vec<String>> = (messages.reliability.iter())
         .map(|(chance, read)| vec![percent(*chance), percent(*read)])
         .collect();
     html! {
@@ -98,46 +141,31 @@ fn when_read(messages: &Messages) -> Markup {
                 (messages.messages) " messages to " (messages.people) " people held out, "
                 (percent(messages.read)) " read."
             }
-            (table("Log-loss a message, in nats.", &["chance", "log-loss"], &rows(&losses)))
-            (table("What knowledge gains, in nats a message.", &["of", "gain"], &rows(&gains)))
+            (shown("Log-loss a message, in nats.", &losses(messages)))
+            (table("What knowledge gains, in nats a message.", &["of", "gain"], &parts))
             h3 { "Calibration" }
             p { "Expected calibration error " (format!("{:.4}", messages.calibration_error)) "." }
             (reliability("Tenths of the messages: chance and share read", &messages.reliability))
-            (table("Tenths of the messages.", &["chance", "read"], &calibration))
-            @if !timing.is_empty() {
+            (table("Tenths of the messages.", &["chance", "read"], &tenths))
+            @if !messages.timing.is_empty() {
                 h3 { "Timing alone" }
                 p {
                     "Of two messages to one person, was the one that was read within 2 h sent at the \
                      better hour? " (messages.timing_people) " people; 50 % is chance."
                 }
-                (forest("Pairs in the right order, per cent", &timing))
-                (table(
-                    "Pairs in the right order.",
-                    &["method", "right order %", "model better by"],
-                    &timing_rows,
-                ))
+                (forest("Pairs in the right order, per cent", &lines))
+                (shown("Pairs in the right order.", &timing(messages)))
             }
-            (by_history("everybody's share", &messages.by_history))
+            (gains("everybody's share", &messages.by_history))
         }
     }
 }
 
-fn by_history(rival: &str, rows: &[HistoryRow]) -> Markup {
-    let row = |row: &HistoryRow| {
-        let known = match row.to {
-            None => format!("{} or more", row.from),
-            Some(to) => format!("{} to {to}", row.from),
-        };
-        vec![known, row.people.to_string(), row.gain.text(1.0, 3)]
-    };
+fn gains(rival: &str, rows: &[HistoryRow]) -> Markup {
     html! {
         @if !rows.is_empty() {
             h3 { "By amount of history" }
-            (table(
-                &format!("The model's gain on {rival}."),
-                &["known before", "people", "nats"],
-                &rows.iter().map(row).collect::<Vec<_>>(),
-            ))
+            (shown(&format!("The model's gain on {rival}."), &by_history(rows)))
         }
     }
 }

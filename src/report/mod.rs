@@ -3,7 +3,7 @@
 //! Every picture is also text: heat maps are tables, bars are lists, and whatever is drawn carries
 //! the figures it is drawn from.
 
-mod evaluated;
+pub mod evaluated;
 mod pictures;
 mod replayed;
 

@@ -49,7 +49,9 @@ impl Store {
                 std::fs::File::create_new(path)
                     .map_err(|cause| StoreError::Open { url: url.clone(), cause: cause.into() })?;
                 let copy = Self::open(&url, Create::Scratch).await?;
-                let Pool::Sqlite(file) = &copy.pool else { return Ok(()) };
+                let Pool::Sqlite(file) = &copy.pool else {
+                    unreachable!("its address is SQLite's")
+                };
                 let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
                 let carried = async { carry(&mut db.begin_with(begin).await?, file).await };
                 let carried = carried.await.doing("copy the database");

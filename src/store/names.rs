@@ -1,7 +1,7 @@
 //! What channels call people: their addresses, other names for them, and addresses that they have
 //! left.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use super::bulk::{Column, List, Rows, Sql, numbers, one_of};
 use super::{Doing, Store, StoreError, Tx, micros, on, parsed, run, within};
@@ -56,19 +56,19 @@ impl Store {
 }
 
 impl Tx {
-    /// Keeps other names by which a channel calls people; names must differ. Who had one loses it.
+    /// Keeps other names by which a channel calls people. Who had one loses it.
     pub async fn put_aliases(
         &mut self,
         provider: &Name,
-        aliases: &[(Address, RecipientId)],
+        aliases: &BTreeMap<Address, RecipientId>,
     ) -> Result<(), StoreError> {
         if aliases.is_empty() {
             return Ok(());
         }
         let columns = vec![
             Column::Text(vec![Some(provider.as_str()); aliases.len()]),
-            Column::Text(aliases.iter().map(|(alias, _)| Some(alias.as_str())).collect()),
-            Column::Number(aliases.iter().map(|(_, id)| Some(id.0)).collect()),
+            Column::Text(aliases.keys().map(|alias| Some(alias.as_str())).collect()),
+            Column::Number(aliases.values().map(|id| Some(id.0)).collect()),
         ];
         within!(self, |db| Rows::insert(PUT_ALIASES, columns, OVER_ALIASES)
             .build()

@@ -59,6 +59,9 @@ impl TryFrom<RecipientRow> for Recipient {
     }
 }
 
+/// Rows that are read at once.
+const PAGE: usize = 10_000;
+
 macro_rules! select {
     ($end:expr) => {
         concat!(
@@ -99,6 +102,19 @@ impl Store {
             .await)
         .doing("read recipients")?;
         rows.into_iter().map(Recipient::try_from).collect()
+    }
+
+    /// All recipients, in the order of their numbers.
+    pub async fn everybody(&self) -> Result<Vec<Recipient>, StoreError> {
+        let mut people: Vec<Recipient> = Vec::new();
+        loop {
+            let after = people.last().map_or(RecipientId(0), |last| last.id);
+            let page = self.recipients_after(after, PAGE).await?;
+            if page.is_empty() {
+                return Ok(people);
+            }
+            people.extend(page);
+        }
     }
 
     /// The recipient with the caller's id.

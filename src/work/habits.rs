@@ -16,9 +16,6 @@ use crate::model::recipient::Recipient;
 use crate::model::time::Instant;
 use crate::store::{ModelRow, Store, Whose};
 
-/// Recipients that are read at once.
-const PAGE: usize = 10_000;
-
 /// A person as the learner sees them; `zone` stands in where the person's is not known.
 pub fn subject<'a>(
     recipient: &'a Recipient,
@@ -65,15 +62,7 @@ pub struct People {
 impl People {
     /// Reads everybody.
     pub async fn load(ctx: &Ctx) -> Result<Self, LearnError> {
-        let mut recipients: Vec<Recipient> = Vec::new();
-        loop {
-            let after = recipients.last().map_or(RecipientId(0), |last| last.id);
-            let page = ctx.store.recipients_after(after, PAGE).await?;
-            if page.is_empty() {
-                break;
-            }
-            recipients.extend(page);
-        }
+        let recipients = ctx.store.everybody().await?;
         let mut evidence = vec![Evidence::default(); recipients.len()];
         let mut damaged = None;
         ctx.store

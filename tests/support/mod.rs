@@ -10,6 +10,11 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use opportune::model::consent::{ConsentChange, ConsentEntry};
+use opportune::model::delivery::{Arm, Choice, Delivery, Reason, State};
+use opportune::model::ids::RecipientId;
+use opportune::model::slot::{Slot, SlotLength};
+use opportune::model::time::Instant as Moment;
 use opportune::store::{Create, Store};
 use tempfile::TempDir;
 
@@ -241,4 +246,36 @@ pub fn browse(page: &Path, args: &[&str]) -> Output {
         .arg(format!("file://{}", page.display()))
         .output()
         .expect("chromium runs; install Debian's package chromium")
+}
+
+/// The entry of a person who agreed at a time, and of whom that was noted at another.
+pub fn granted(at: Moment, recorded_at: Moment) -> ConsentEntry {
+    let (source, evidence) = ("form".to_owned(), String::new());
+    ConsentEntry { change: ConsentChange::Granted, at, source, evidence, recorded_at }
+}
+
+/// A message of a campaign's first variant, planned for a moment.
+pub fn planned(
+    person: RecipientId,
+    variant: &str,
+    send_at: Moment,
+    length: SlotLength,
+) -> Delivery {
+    let choice = Choice {
+        variant: variant.parse().unwrap(),
+        variant_index: 0,
+        slot: Slot::holding(send_at, length),
+        send_at,
+        value: 0.5,
+        chance: 0.5,
+        runner_up: None,
+        propensity: None,
+    };
+    Delivery {
+        recipient: person,
+        state: State::Planned,
+        reason: Reason::BestSlot,
+        arm: Some(Arm::Personalized),
+        choice: Some(choice),
+    }
 }

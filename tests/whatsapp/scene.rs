@@ -24,8 +24,7 @@ use std::path::Path;
 use chrono::{TimeZone, Utc};
 use opportune::calendar::rules::Rules;
 use opportune::config::Config;
-use opportune::model::delivery::{Arm, Choice, Delivery};
-use opportune::model::slot::{Slot, SlotLength};
+use opportune::model::slot::SlotLength;
 use opportune::provider;
 
 pub(crate) const LENGTH: SlotLength = SlotLength::HOUR;
@@ -85,13 +84,8 @@ pub(crate) async fn people(store: &Store, count: i64) -> Vec<RecipientId> {
         .collect();
     let ids: Vec<_> =
         tx.put_recipients(&rows).await.unwrap().into_iter().map(|(id, _)| id).collect();
-    let granted = ConsentEntry {
-        change: ConsentChange::Granted,
-        at: noon() - TimeDelta::days(30),
-        source: "form".to_owned(),
-        evidence: String::new(),
-        recorded_at: noon() - TimeDelta::days(30),
-    };
+    let granted =
+        crate::support::granted(noon() - TimeDelta::days(30), noon() - TimeDelta::days(30));
     let entries: Vec<_> = ids.iter().map(|id| (*id, granted.clone())).collect();
     tx.append_consent(&entries).await.unwrap();
     tx.commit().await.unwrap();
@@ -123,21 +117,8 @@ pub(crate) async fn due(
     );
     campaigns::submit(ctx, &source, "test").await.unwrap();
     let row = ctx.store.campaign(&name(campaign)).await.unwrap().unwrap();
-    let delivery = |id: &RecipientId| Delivery {
-        recipient: *id,
-        state: State::Planned,
-        reason: Reason::BestSlot,
-        arm: Some(Arm::Personalized),
-        choice: Some(Choice {
-            variant: row.campaign.variants[0].name.clone(),
-            variant_index: 0,
-            slot: Slot::holding(now, LENGTH),
-            send_at: now,
-            value: 0.5,
-            chance: 0.5,
-            runner_up: None,
-            propensity: None,
-        }),
+    let delivery = |id: &RecipientId| {
+        crate::support::planned(*id, row.campaign.variants[0].name.as_str(), now, LENGTH)
     };
     let deliveries: Vec<_> = ids.iter().map(delivery).collect();
     let mut tx = ctx.store.begin().await.unwrap();

@@ -21,7 +21,8 @@ pub(super) fn parse_callback_data(text: &str) -> Option<(MessageKey, u32)> {
     Some((key.parse().ok()?, attempt.parse().ok()?))
 }
 
-/// The body of the call, to a number or to a business-scoped user id; `None` for a parcel without template that may not go free-form.
+/// The body of the call, to a number or to a business-scoped user id; `None` for a parcel without
+/// template that may not go free-form.
 pub(super) fn body(parcel: &Parcel) -> Option<Value> {
     let content = if parcel.free_form { free_form(parcel) } else { None };
     let (kind, content) = match content {

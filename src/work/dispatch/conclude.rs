@@ -153,7 +153,8 @@ impl Batch<'_> {
         }
         tx.put_sent(&kept, now).await?;
         let mut pauses: BTreeMap<&str, Instant> = BTreeMap::new();
-        let (mut withdrawn, mut aliases) = (Vec::new(), Vec::new());
+        let mut withdrawn = Vec::new();
+        let mut aliases: BTreeMap<Address, RecipientId> = BTreeMap::new();
         let mut parked: BTreeMap<(&str, Option<&Locale>), &str> = BTreeMap::new();
         let mut stops: BTreeMap<&str, &str> = BTreeMap::new();
         for (id, follow) in done.iter().filter_map(|d| Some((d.recipient, d.follow.as_ref()?))) {
@@ -162,7 +163,10 @@ impl Batch<'_> {
                     let end = pauses.entry(template).or_insert(*until);
                     *end = (*until).max(*end);
                 }
-                Follow::Alias(alias) => aliases.push((alias.clone(), id)),
+                Follow::Alias(alias) => {
+                    let first = aliases.entry(alias.clone()).or_insert(id);
+                    *first = id.min(*first);
+                }
                 Follow::Withdraw(entry) => withdrawn.push((id, entry.clone())),
                 Follow::Park(template, language, code) => {
                     parked.insert((template, language.as_ref()), code);
@@ -177,8 +181,6 @@ impl Batch<'_> {
         for (template, until) in pauses {
             tx.pause_provider(provider, template, until).await?;
         }
-        aliases.sort();
-        aliases.dedup_by(|one, other| one.0 == other.0);
         tx.put_aliases(provider, &aliases).await?;
         tx.append_consent(&withdrawn).await?;
         for (template, code) in parked {

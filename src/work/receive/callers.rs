@@ -45,8 +45,7 @@ impl Callers {
     }
 
     pub(super) async fn close(self, tx: &mut Tx, provider: &Name) -> Result<(), StoreError> {
-        let learned: Vec<_> = self.learned.into_iter().collect();
-        tx.put_aliases(provider, &learned).await
+        tx.put_aliases(provider, &self.learned).await
     }
 }
 
@@ -72,7 +71,6 @@ impl Post<'_> {
                 let old_ids = was.iter().filter(|name| name.phone_digits().is_none());
                 names.extend(old_ids.chain(&now).map(|name| (name.clone(), id)));
             }
-            let names: Vec<_> = names.into_iter().collect();
             tx.put_aliases(provider, &names).await?;
         }
         Ok(())

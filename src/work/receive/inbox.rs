@@ -29,7 +29,7 @@ pub(super) struct Inbox {
     settled: BTreeMap<(i64, State, Settled), BTreeSet<RecipientId>>,
     withdrawn: Vec<(RecipientId, ConsentEntry)>,
     /// What channels call people.
-    names: BTreeMap<(Name, Address), RecipientId>,
+    names: BTreeMap<Name, BTreeMap<Address, RecipientId>>,
 }
 
 impl Inbox {
@@ -99,10 +99,11 @@ impl Inbox {
         at: Instant,
     ) -> Result<Option<bool>, StoreError> {
         let known = self.deliveries.get(key).cloned();
-        if let Some((row, known)) = &known {
-            let provider = &row.campaign.provider;
-            let names = update.names.iter().map(|name| (provider.clone(), name.clone()));
-            self.names.extend(names.map(|name| (name, known.recipient)));
+        if let Some((row, known)) = &known
+            && !update.names.is_empty()
+        {
+            let names = self.names.entry(row.campaign.provider.clone()).or_default();
+            names.extend(update.names.iter().map(|name| (name.clone(), known.recipient)));
         }
         // a word about an earlier try says nothing of the latest
         let stale = match (&update.of, &known) {
@@ -249,11 +250,7 @@ impl Inbox {
         let changed: Vec<MessageRow> = changed.map(|(row, _)| row).collect();
         tx.put_messages(&changed, now).await?;
         tx.append_consent(&self.withdrawn).await?;
-        let mut by_provider: BTreeMap<Name, Vec<(Address, RecipientId)>> = BTreeMap::new();
-        for ((provider, name), person) in self.names {
-            by_provider.entry(provider).or_default().push((name, person));
-        }
-        for (provider, names) in by_provider {
+        for (provider, names) in self.names {
             tx.put_aliases(&provider, &names).await?;
         }
         Ok(())
