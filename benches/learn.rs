@@ -28,6 +28,7 @@ use opportune::world::spec::Spec;
 
 const MESSAGES: u32 = 24;
 const DIR_ROWS: usize = 20_000;
+const DAY: TimeDelta = TimeDelta::days(1);
 
 #[tokio::main]
 async fn main() {
@@ -37,18 +38,21 @@ async fn main() {
     let url = format!("sqlite://{}", database.display());
     let ctx = ctx(Store::open(&url, Create::IfMissing).await.unwrap());
     let began = Instant::now();
-    let ids = make_history(&ctx, people).await;
+    let last_day = make_history(&ctx, people).await;
+    // seconds are read again in which something was written a moment ago
+    ctx.clock.advance_to(present() + TimeDelta::hours(1));
     let size = std::fs::metadata(&database).unwrap().len() / 1_000_000;
     report(&format!(
         "{people} people, {} messages written in {}, {size} MB",
-        { u64::from(people) * u64::from(MESSAGES) },
+        u64::from(people) * u64::from(MESSAGES),
         secs(began)
     ));
     let before = memory("VmHWM");
 
     let full = timed_learning(&ctx, "everything").await;
     report(&format!("peak memory {} MB, {before} MB before", memory("VmHWM")));
-    add_a_day(&ctx, &ids).await;
+    add_a_day(&ctx, &last_day).await;
+    ctx.clock.advance_to(present() + DAY + TimeDelta::hours(1));
     let day = timed_learning(&ctx, "one more day").await;
     report(&format!("one more day costs {:.1} % of everything", 100.0 * day / full));
 
@@ -114,61 +118,41 @@ fn ctx(store: Store) -> Ctx {
     }
 }
 
-/// Puts a world's history into the store, as an import would.
-async fn make_history(ctx: &Ctx, people: u32) -> Vec<RecipientId> {
+/// Puts a world's history into the store, as an import would; returns what was sent on its last day,
+/// about a hundredth, which is not put in.
+async fn make_history(ctx: &Ctx, people: u32) -> Vec<(RecipientId, Message)> {
     let world = World::new(&Spec { people, ..Spec::friendly() }, 1).unwrap();
     let logging = Logging {
         policy: Policy::Uniform,
         messages: Count::Exact(MESSAGES),
-        ..Logging::demo(present())
+        ..Logging::demo(present() + DAY)
     };
-    let mut all = Vec::with_capacity(people as usize);
+    let mut last_day = Vec::new();
     let mut histories = world.history(&logging);
     loop {
         let chunk: Vec<_> = histories.by_ref().take(DIR_ROWS).collect();
         if chunk.is_empty() {
-            return all;
+            return last_day;
         }
         let rows: Vec<_> =
             chunk.iter().map(|h| (h.recipient.key.clone(), h.recipient.profile.clone())).collect();
         let mut tx = ctx.store.begin().await.unwrap();
         let ids: Vec<RecipientId> =
             tx.put_recipients(&rows).await.unwrap().into_iter().map(|(id, _)| id).collect();
-        let messages: Vec<(RecipientId, Message)> = chunk
+        let messages = chunk
             .into_iter()
             .zip(&ids)
-            .flat_map(|(history, id)| history.messages.into_iter().map(|message| (*id, message)))
-            .collect();
+            .flat_map(|(history, id)| history.messages.into_iter().map(|message| (*id, message)));
+        let (messages, of_last_day): (Vec<_>, Vec<_>) =
+            messages.partition(|(_, message)| message.sent_at < present());
+        last_day.extend(of_last_day);
         tx.add_messages(&messages, ctx.clock.now()).await.unwrap();
         tx.commit().await.unwrap();
-        all.extend(ids);
     }
 }
 
-/// A hundredth of the history more: a message to one in four, the next day.
-async fn add_a_day(ctx: &Ctx, ids: &[RecipientId]) {
-    ctx.clock.advance_to(present() + TimeDelta::days(1));
-    let count = ids.len() * MESSAGES as usize / 100;
-    let mut messages = Vec::with_capacity(count);
-    for (number, id) in ids.iter().step_by(ids.len() / count).enumerate() {
-        let sent_at = present() + TimeDelta::seconds(number as i64 % 50_000);
-        let mut message = Message {
-            key: format!("day-{number}").parse().unwrap(),
-            campaign: None,
-            channel: None,
-            category: None,
-            media: None,
-            style: None,
-            sent_at,
-            response: Default::default(),
-            propensity: None,
-        };
-        message.response.delivered_at = Some(sent_at + TimeDelta::seconds(3));
-        if number % 3 == 0 {
-            message.response.read_at = Some(sent_at + TimeDelta::minutes(40));
-        }
-        messages.push((*id, message));
-    }
+async fn add_a_day(ctx: &Ctx, messages: &[(RecipientId, Message)]) {
+    ctx.clock.advance_to(present() + DAY);
     for chunk in messages.chunks(DIR_ROWS) {
         let mut tx = ctx.store.begin().await.unwrap();
         tx.add_messages(chunk, ctx.clock.now()).await.unwrap();

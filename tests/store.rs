@@ -12,7 +12,7 @@ use opportune::model::recipient::{Profile, Zone};
 use opportune::model::slot::{Slot, SlotLength};
 use opportune::model::time::Instant;
 use opportune::store::{
-    AddedRecipient, Attempt, CampaignStatus, Claim, Create, Settled, Store, StoreError,
+    AddedRecipient, Attempt, CampaignStatus, Claim, Create, Due, Settled, Store, StoreError,
 };
 use support::on_both;
 
@@ -248,7 +248,7 @@ async fn a_claim_is_never_given_twice() {
                 if rows.is_empty() {
                     break;
                 }
-                taken.extend(rows.into_iter().map(|row| row.delivery.recipient));
+                taken.extend(rows.into_iter().map(|due| due.recipient));
             }
             taken
         };
@@ -271,7 +271,19 @@ async fn only_the_holder_of_a_claim_settles_it() {
         let mut tx = store.begin().await.unwrap();
         let rows = tx.claim(id, &mine, at(2), 2, LENGTH).await.unwrap();
         assert_eq!(rows.len(), 2);
-        assert_eq!(rows[0].delivery, Delivery { state: State::Claimed, ..planned(ids[0], 1) });
+        let decided = planned(ids[0], 1);
+        let choice = decided.choice.clone().unwrap();
+        let due = Due {
+            recipient: ids[0],
+            variant_index: choice.variant_index,
+            slot: choice.slot,
+            send_at: choice.send_at,
+            propensity: choice.propensity,
+            attempts: 1,
+        };
+        assert_eq!(rows[0], due);
+        let row = tx.delivery(id, ids[0], LENGTH).await.unwrap().unwrap();
+        assert_eq!(row.delivery, Delivery { state: State::Claimed, ..decided });
         assert!(tx.settle(id, &other, SENT, &ids, at(2)).await.unwrap().is_empty());
         assert_eq!(tx.settle(id, &mine, SENT, &ids[..1], at(2)).await.unwrap(), ids[..1]);
         assert!(tx.settle(id, &mine, SENT, &ids[..1], at(2)).await.unwrap().is_empty());
@@ -281,6 +293,7 @@ async fn only_the_holder_of_a_claim_settles_it() {
         let mut tx = store.begin().await.unwrap();
         assert_eq!(tx.rescue(at(2)).await.unwrap(), 0);
         assert_eq!(tx.rescue(at(3)).await.unwrap(), 1);
+        assert_eq!(tx.rescue(at(3)).await.unwrap(), 0, "it is declared once");
         assert_eq!(tx.settle(id, &mine, SENT, &ids, at(3)).await.unwrap(), ids[1..2]);
         tx.commit().await.unwrap();
         let row = store.delivery(id, ids[1], LENGTH).await.unwrap().unwrap();

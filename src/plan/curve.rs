@@ -5,6 +5,9 @@ use super::scan::Tie;
 
 /// Past so many limits with a price only the diagonal of the curvature is kept.
 pub(super) const DENSE_MAX: usize = 1200;
+/// Pairs of seats that are looked at. Past it an even sample of the bidders speaks for all: where
+/// many people are alike, each of them is between hundreds of seats, and all say the same.
+const PAIRS_MAX: usize = 30_000_000;
 
 /// Second derivatives of the bound by the active limits' prices: all, or each by its own alone.
 pub(super) enum Curve {
@@ -16,7 +19,10 @@ pub(super) enum Curve {
 pub(super) fn curve(market: &Market, ties: &[Tie], active: &[u32], width: f64) -> Curve {
     let features = Features::new(market, active);
     if active.len() <= DENSE_MAX {
-        Curve::Dense(features.dense(market, ties, active.len(), width))
+        let pairs: usize = ties.iter().map(|tie| tie.shares.len().pow(2)).sum();
+        let every = pairs / PAIRS_MAX + 1;
+        let width = width / every as f64;
+        Curve::Dense(features.dense(market, ties.iter().step_by(every), active.len(), width))
     } else {
         Curve::Diagonal(features.diagonal(market, ties, active.len(), width))
     }
@@ -78,7 +84,13 @@ impl Features {
         }
     }
 
-    fn dense(&self, market: &Market, ties: &[Tie], n: usize, width: f64) -> Vec<f64> {
+    fn dense<'t>(
+        &self,
+        market: &Market,
+        ties: impl Iterator<Item = &'t Tie>,
+        n: usize,
+        width: f64,
+    ) -> Vec<f64> {
         // too many places to pair are few limits to pair
         let direct = self.count > DENSE_MAX;
         let m = if direct { n } else { self.count };

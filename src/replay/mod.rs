@@ -30,6 +30,9 @@ use crate::work::{Ctx, Report, dispatch, plan, receive, tend};
 const GRAIN: TimeDelta = TimeDelta::minutes(2);
 /// The clock never stands longer than this, so that answers are taken in their hour.
 const STRIDE: TimeDelta = TimeDelta::hours(1);
+/// Loose ends and plans are looked at this often: what a daemon does every few seconds would be most
+/// of a replay's work.
+const ROUND: TimeDelta = TimeDelta::minutes(10);
 
 /// Why a replay ended early.
 #[derive(Debug, thiserror::Error)]
@@ -61,12 +64,16 @@ pub async fn drive(
     mut tick: impl FnMut(Instant),
 ) -> Result<(), ReplayError> {
     let (_keep, stop) = watch::channel(false);
+    let mut next_round = ctx.clock.now();
     loop {
         let now = ctx.clock.now();
         tick(now);
         receive::collect(ctx).await?;
-        tend::run(ctx).await?;
-        plan::run(ctx).await?;
+        if now >= next_round.min(until) {
+            tend::run(ctx).await?;
+            plan::run(ctx).await?;
+            next_round = now + ROUND;
+        }
         loop {
             let Report { more, not_before, .. } = dispatch::run(ctx, &stop).await?;
             // a provider's rate: time passes while its messages go out

@@ -107,7 +107,8 @@ pub struct Week {
     pub presence: Vec<f64>,
 }
 
-/// Quantiles of lateness in seconds.
+/// Quantiles of lateness in seconds; up to two minutes of it are the replay's own, whose clock does
+/// not stop more often.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct Lateness {
     /// Half are later.

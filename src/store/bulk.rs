@@ -29,7 +29,7 @@ pub(super) use one_of;
 impl Store {
     pub(super) fn text(&self, sql: Sql) -> &'static str {
         match &self.pool {
-            Pool::Sqlite(_) => sql[0],
+            Pool::Sqlite { .. } => sql[0],
             Pool::Postgres(_) => sql[1],
         }
     }

@@ -135,7 +135,10 @@ impl Tx {
             };
         }
         let counts = ForgottenCounts {
-            deliveries: erase!("DELETE FROM delivery WHERE recipient = $1"),
+            deliveries: erase!(
+                "DELETE FROM delivery
+                    WHERE campaign IN (SELECT id FROM campaign) AND recipient = $1"
+            ),
             channel: erase!("DELETE FROM contact WHERE recipient = $1")
                 + erase!("DELETE FROM service_window WHERE recipient = $1")
                 + erase!("DELETE FROM alias WHERE recipient = $1")

@@ -40,16 +40,16 @@ impl Store {
     /// Writes the workspace, as it is at one moment, to a file of SQLite that is not there yet.
     pub async fn copy_to(&self, path: &Path) -> Result<(), StoreError> {
         match &self.pool {
-            Pool::Sqlite(db) => {
+            Pool::Sqlite { read, .. } => {
                 let copy = sqlx::query("VACUUM INTO $1").bind(path.display().to_string());
-                copy.execute(db).await.map(drop).doing("copy the database")
+                copy.execute(read).await.map(drop).doing("copy the database")
             }
             Pool::Postgres(db) => {
                 let url = format!("sqlite://{}", path.display());
                 std::fs::File::create_new(path)
                     .map_err(|cause| StoreError::Open { url: url.clone(), cause: cause.into() })?;
                 let copy = Self::open(&url, Create::Scratch).await?;
-                let Pool::Sqlite(file) = &copy.pool else {
+                let Pool::Sqlite { write: file, .. } = &copy.pool else {
                     unreachable!("its address is SQLite's")
                 };
                 let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";

@@ -2,9 +2,10 @@
 
 use sqlx::{FromRow, QueryBuilder};
 
-use super::bulk::{Sql, numbers, one_of};
+use super::bulk::{List, Sql, numbers, one_of};
 use super::{
-    Doing, ROWS_PER_STATEMENT, Store, StoreError, Tx, instant, micros, on, parsed, run, within,
+    Doing, ROWS_PER_STATEMENT, Store, StoreError, Tx, instant, json, micros, on, parsed, run,
+    to_json, within,
 };
 use crate::model::delivery::{Arm, Choice, Delivery, Reason, State};
 use crate::model::ids::RecipientId;
@@ -38,6 +39,23 @@ pub struct Claim {
     pub lease: String,
     /// When others may think its holder dead.
     pub until: Instant,
+}
+
+/// A claimed delivery: what a call needs to know of it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Due {
+    /// Whom to write to.
+    pub recipient: RecipientId,
+    /// The position of what is sent among the campaign's variants.
+    pub variant_index: u16,
+    /// The slot that it takes room in.
+    pub slot: Slot,
+    /// When to send.
+    pub send_at: Instant,
+    /// The chance with which this action was drawn, where a draw decided.
+    pub propensity: Option<f64>,
+    /// How often it was tried, this time included.
+    pub attempts: u32,
 }
 
 /// How a claimed delivery is settled.
@@ -84,7 +102,30 @@ struct Row {
     changed_at: i64,
 }
 
+#[derive(FromRow)]
+struct DueRow {
+    recipient: i64,
+    variant_index: i64,
+    slot_start: i64,
+    send_at: i64,
+    propensity: Option<f64>,
+    attempts: i64,
+}
+
 const TABLE: &str = "delivery";
+
+impl DueRow {
+    fn into_model(self, length: SlotLength) -> Result<Due, StoreError> {
+        Ok(Due {
+            recipient: RecipientId(self.recipient),
+            variant_index: self.variant_index as u16,
+            slot: Slot::holding(instant(TABLE, self.slot_start)?, length),
+            send_at: instant(TABLE, self.send_at)?,
+            propensity: self.propensity,
+            attempts: self.attempts as u32,
+        })
+    }
+}
 
 impl Row {
     fn into_model(self, length: SlotLength) -> Result<DeliveryRow, StoreError> {
@@ -149,21 +190,26 @@ macro_rules! claim_sql {
             "WITH due AS MATERIALIZED (SELECT ",
             $place,
             " AS place FROM delivery
-                WHERE campaign = $1 AND state = 'planned' AND send_at <= $5
+                WHERE campaign = $1 AND state = 'planned' AND send_at <= $4
                 ORDER BY send_at LIMIT $2",
             $suffix,
             ")
-             UPDATE delivery SET state = 'claimed', lease = $3, lease_until = $4,
-                attempts = attempts + 1, changed_at = $5
+             UPDATE delivery SET state = 'claimed', lease = $3, attempts = attempts + 1,
+                changed_at = $4
              FROM due WHERE delivery.",
             $place,
-            " = place RETURNING ",
-            columns!()
+            " = place
+             RETURNING recipient, variant_index, slot_start, send_at, propensity, attempts"
         )
     };
 }
 
 const CLAIM: Sql = [claim_sql!("rowid", ""), claim_sql!("ctid", " FOR UPDATE SKIP LOCKED")];
+
+const HOLD: &str =
+    "INSERT INTO claim (lease, campaign, held_until, recipients) VALUES ($1, $2, $3, $4)";
+
+const RELEASE: &str = "DELETE FROM claim WHERE lease = $1";
 
 /// The text of a settlement of those whom a condition holds for; see [`Settled`].
 macro_rules! settle_sql {
@@ -187,8 +233,14 @@ const SETTLE: Sql = settle_sql!("lease = $2 AND state IN ('claimed', 'in_doubt')
 
 const RESOLVE: Sql = settle_sql!("state = $2");
 
-const RESCUE: &str = "UPDATE delivery SET state = 'in_doubt', reason = 'node_lost', changed_at = $1
-    WHERE state = 'claimed' AND lease_until <= $1";
+const LOST: &str = "DELETE FROM claim WHERE held_until <= $1 RETURNING lease, campaign, recipients";
+
+const RESCUE: Sql = one_of!(
+    "UPDATE delivery SET state = 'in_doubt', reason = 'node_lost', changed_at = $1
+        WHERE state = 'claimed' AND lease = $2 AND campaign = $3 AND recipient",
+    "$4",
+    ""
+);
 
 const GIVE_UP: &str = "UPDATE delivery SET state = 'in_doubt_expired',
     reason = 'never_confirmed', changed_at = $2
@@ -309,7 +361,8 @@ impl Tx {
         Ok(())
     }
 
-    /// Claims up to `limit` messages of a campaign that are due at `now`, oldest first.
+    /// Claims up to `limit` messages of a campaign that are due at `now`, oldest first. The claim
+    /// holds until it is [released](Self::release) or its time is over.
     pub async fn claim(
         &mut self,
         campaign: i64,
@@ -317,19 +370,28 @@ impl Tx {
         now: Instant,
         limit: usize,
         length: SlotLength,
-    ) -> Result<Vec<DeliveryRow>, StoreError> {
+    ) -> Result<Vec<Due>, StoreError> {
         let sql = self.text(CLAIM);
-        let mut rows: Vec<Row> = within!(self, |db| sqlx::query_as(sql)
+        let mut rows: Vec<DueRow> = within!(self, |db| sqlx::query_as(sql)
             .bind(campaign)
             .bind(limit as i64)
             .bind(&claim.lease)
-            .bind(micros(claim.until))
             .bind(micros(now))
             .fetch_all(db)
             .await)
         .doing("claim due deliveries")?;
         rows.sort_by_key(|row| (row.send_at, row.recipient));
+        if !rows.is_empty() {
+            let recipients: Vec<i64> = rows.iter().map(|row| row.recipient).collect();
+            run!(self, HOLD, &claim.lease, campaign, micros(claim.until), to_json(&recipients))
+                .doing("hold a claim")?;
+        }
         rows.into_iter().map(|row| row.into_model(length)).collect()
+    }
+
+    /// Ends a claim: everything under it is settled in this transaction, after this.
+    pub async fn release(&mut self, claim: &Claim) -> Result<(), StoreError> {
+        run!(self, RELEASE, &claim.lease).doing("end a claim").map(drop)
     }
 
     /// Settles claimed deliveries alike, where the claim still holds them, or had them fall into
@@ -392,7 +454,17 @@ impl Tx {
 
     /// Declares those in doubt whose claim has run out; returns how many.
     pub async fn rescue(&mut self, now: Instant) -> Result<u64, StoreError> {
-        run!(self, RESCUE, micros(now)).doing("find lost claims")
+        let lost: Vec<(String, i64, String)> =
+            within!(self, |db| sqlx::query_as(LOST).bind(micros(now)).fetch_all(db).await)
+                .doing("find lost claims")?;
+        let sql = self.text(RESCUE);
+        let mut rescued = 0;
+        for (lease, campaign, recipients) in lost {
+            let recipients: Vec<i64> = json("claim", &recipients)?;
+            rescued += run!(self, sql, micros(now), lease, campaign, List(recipients))
+                .doing("declare lost claims in doubt")?;
+        }
+        Ok(rescued)
     }
 
     /// Gives up those that have been in doubt since `before`; returns how many.

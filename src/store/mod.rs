@@ -50,7 +50,7 @@ pub use audit::{AuditEntry, TokenRow};
 pub use campaigns::{CampaignRow, CampaignStatus, PlanSlotRow};
 pub use channel::{Alert, InboundRow, Stage, TemplateRow};
 pub use consent::ForgottenCounts;
-pub use deliveries::{Attempt, Claim, DeliveryRow, Settled};
+pub use deliveries::{Attempt, Claim, DeliveryRow, Due, Settled};
 pub use evidence::Whose;
 pub use history::{AddedMessages, MessageRow};
 pub use models::ModelRow;
@@ -83,7 +83,12 @@ pub struct Store {
 
 #[derive(Debug, Clone)]
 enum Pool {
-    Sqlite(SqlitePool),
+    /// One connection writes: SQLite lets one at a time, which then waits its turn here and not in
+    /// SQLite's sleep, and a connection's cache of pages is void as soon as another one has written.
+    Sqlite {
+        read: SqlitePool,
+        write: SqlitePool,
+    },
     Postgres(PgPool),
 }
 
@@ -103,7 +108,7 @@ enum Inner {
 macro_rules! on {
     ($store:expr, |$db:ident| $body:expr) => {
         match &$store.pool {
-            $crate::store::Pool::Sqlite($db) => $body,
+            $crate::store::Pool::Sqlite { read: $db, .. } => $body,
             $crate::store::Pool::Postgres($db) => $body,
         }
     };
@@ -259,14 +264,16 @@ impl Store {
                 .foreign_keys(true)
                 // deleted content is overwritten, so that a forgotten person leaves no free page
                 .pragma("secure_delete", if create == Create::Scratch { "OFF" } else { "ON" })
-                .pragma("cache_size", "-65536")
+                .pragma("cache_size", if create == Create::Scratch { "-524288" } else { "-65536" })
                 // 64 MiB of log before a checkpoint: bulk loads touch the same pages again and again
                 .pragma("wal_autocheckpoint", "16384");
-            let options = SqlitePoolOptions::new()
-                .max_connections(CONNECTIONS_MAX)
-                .acquire_timeout(BUSY_TIMEOUT)
-                .connect_with(options);
-            Pool::Sqlite(options.await.map_err(failed)?)
+            let open = async |connections| {
+                let pool = SqlitePoolOptions::new()
+                    .max_connections(connections)
+                    .acquire_timeout(BUSY_TIMEOUT);
+                pool.connect_with(options.clone()).await.map_err(failed)
+            };
+            Pool::Sqlite { write: open(1).await?, read: open(CONNECTIONS_MAX).await? }
         } else {
             let options = PgConnectOptions::from_str(url).map_err(failed)?;
             let options = PgPoolOptions::new()
@@ -276,7 +283,11 @@ impl Store {
             Pool::Postgres(options.await.map_err(failed)?)
         };
         let store = Self { pool, parsed: Arc::default() };
-        on!(store, |db| MIGRATIONS.run(db).await).map_err(|cause| match cause {
+        let migrated = match &store.pool {
+            Pool::Sqlite { write, .. } => MIGRATIONS.run(write).await,
+            Pool::Postgres(db) => MIGRATIONS.run(db).await,
+        };
+        migrated.map_err(|cause| match cause {
             MigrateError::VersionMissing(version) => StoreError::Newer { version },
             cause => StoreError::Migrate { cause },
         })?;
@@ -287,7 +298,9 @@ impl Store {
     pub async fn begin(&self) -> Result<Tx, StoreError> {
         let inner = match &self.pool {
             // takes the write lock at once: a read that turns into a write could fail as busy
-            Pool::Sqlite(db) => db.begin_with("BEGIN IMMEDIATE").await.map(Inner::Sqlite),
+            Pool::Sqlite { write, .. } => {
+                write.begin_with("BEGIN IMMEDIATE").await.map(Inner::Sqlite)
+            }
             Pool::Postgres(db) => db.begin().await.map(Inner::Postgres),
         };
         Ok(Tx { inner: inner.doing("begin a transaction")? })
@@ -303,9 +316,9 @@ impl Store {
     /// PostgreSQL reuses the space by itself.
     pub async fn flush_deleted(&self) -> Result<bool, StoreError> {
         match &self.pool {
-            Pool::Sqlite(db) => {
+            Pool::Sqlite { write, .. } => {
                 let busy: i64 = sqlx::query_scalar("PRAGMA wal_checkpoint(TRUNCATE)")
-                    .fetch_one(db)
+                    .fetch_one(write)
                     .await
                     .doing("empty the write-ahead log")?;
                 Ok(busy == 0)
@@ -316,6 +329,9 @@ impl Store {
 
     /// Closes the pool after what is under way.
     pub async fn close(self) {
+        if let Pool::Sqlite { write, .. } = &self.pool {
+            write.close().await;
+        }
         on!(self, |db| db.close().await);
     }
 }
@@ -369,7 +385,10 @@ fn parsed<T: FromStr<Err = Invalid>>(table: &'static str, text: &str) -> Result<
     text.parse().map_err(|cause| StoreError::Corrupt { table, cause })
 }
 
-fn json<T: serde::de::DeserializeOwned>(table: &'static str, text: &str) -> Result<T, StoreError> {
+fn json<'t, T: serde::Deserialize<'t>>(
+    table: &'static str,
+    text: &'t str,
+) -> Result<T, StoreError> {
     serde_json::from_str(text).map_err(|error| StoreError::Corrupt {
         table,
         cause: Invalid::new("value", error, "JSON of this version"),

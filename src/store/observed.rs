@@ -1,12 +1,14 @@
 //! History as the learner reads it: no more columns than teach something, whole or by the time at
 //! which it was written.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use futures_util::TryStreamExt;
-use sqlx::FromRow;
+use serde::Deserialize;
 
-use super::{Doing, Store, StoreError, instant, micros, on, parsed};
+use super::bulk::Sql;
+use super::{Doing, Store, StoreError, instant, json, micros, on, parsed};
 use crate::model::content::{Category, Content};
 use crate::model::ids::RecipientId;
 use crate::model::message::Response;
@@ -34,14 +36,20 @@ pub struct ObservedRow {
     pub response: Response,
 }
 
-#[derive(FromRow)]
-struct Observed {
+/// A message's columns in one value: handed over one by one, they cost several times what it takes
+/// to write and read them as JSON.
+#[derive(Deserialize)]
+struct Observed<'r> {
     recipient: i64,
-    key: String,
+    #[serde(borrow)]
+    key: Cow<'r, str>,
     sent_at: i64,
-    category: Option<String>,
-    media: Option<String>,
-    style: Option<String>,
+    #[serde(borrow)]
+    category: Option<Cow<'r, str>>,
+    #[serde(borrow)]
+    media: Option<Cow<'r, str>>,
+    #[serde(borrow)]
+    style: Option<Cow<'r, str>>,
     delivered_at: Option<i64>,
     read_at: Option<i64>,
     clicked_at: Option<i64>,
@@ -51,16 +59,16 @@ struct Observed {
     failed_at: Option<i64>,
 }
 
-impl TryFrom<Observed> for ObservedRow {
+impl TryFrom<Observed<'_>> for ObservedRow {
     type Error = StoreError;
 
-    fn try_from(row: Observed) -> Result<Self, StoreError> {
+    fn try_from(row: Observed<'_>) -> Result<Self, StoreError> {
         let at = |micros: Option<i64>| micros.map(|micros| instant(TABLE, micros)).transpose();
         let media = row.media.map(|text| parsed(TABLE, &text)).transpose()?;
         let style = row.style.map(|text| parsed(TABLE, &text)).transpose()?;
         Ok(Self {
             recipient: RecipientId(row.recipient),
-            key: row.key,
+            key: row.key.into_owned(),
             sent_at: instant(TABLE, row.sent_at)?,
             category: row.category.map(|text| parsed(TABLE, &text)).transpose()?,
             content: media.map(|media| Content { media, style }),
@@ -78,13 +86,29 @@ impl TryFrom<Observed> for ObservedRow {
     }
 }
 
-const OBSERVED: &str =
-    "SELECT recipient, key, sent_at, category, media, style, delivered_at, read_at,
-    clicked_at, replied_at, converted_at, opted_out_at, failed_at FROM message";
+macro_rules! observed_sql {
+    ($array:literal, $as_text:literal, $condition:literal) => {
+        concat!(
+            "SELECT ",
+            $array,
+            "(recipient, key, sent_at, category, media, style, delivered_at, read_at, clicked_at,
+                replied_at, converted_at, opted_out_at, failed_at)",
+            $as_text,
+            " FROM message ",
+            $condition
+        )
+    };
+    ($condition:literal) => {
+        [
+            observed_sql!("json_array", "", $condition),
+            observed_sql!("json_build_array", "::text", $condition),
+        ]
+    };
+}
 
-const OBSERVED_CHANGED: &str = "SELECT recipient, key, sent_at, category, media, style,
-    delivered_at, read_at, clicked_at, replied_at, converted_at, opted_out_at, failed_at
-    FROM message WHERE changed_at >= $1 AND changed_at < $2";
+const OBSERVED: Sql = observed_sql!("");
+
+const OBSERVED_CHANGED: Sql = observed_sql!("WHERE changed_at >= $1 AND changed_at < $2");
 
 const ACTIVITY: &str = "SELECT recipient, at, kind FROM activity";
 
@@ -106,16 +130,17 @@ impl Store {
         written: Option<Range<Instant>>,
         mut take: impl FnMut(ObservedRow),
     ) -> Result<(), StoreError> {
+        let (all, changed) = (self.text(OBSERVED), self.text(OBSERVED_CHANGED));
         on!(self, |db| {
             let query = match &written {
-                None => sqlx::query_as::<_, Observed>(OBSERVED),
+                None => sqlx::query_scalar::<_, String>(all),
                 Some(span) => {
-                    sqlx::query_as(OBSERVED_CHANGED).bind(micros(span.start)).bind(micros(span.end))
+                    sqlx::query_scalar(changed).bind(micros(span.start)).bind(micros(span.end))
                 }
             };
             let mut rows = query.fetch(db);
             while let Some(row) = rows.try_next().await.doing("read messages")? {
-                take(row.try_into()?);
+                take(json::<Observed<'_>>(TABLE, &row)?.try_into()?);
             }
         });
         Ok(())

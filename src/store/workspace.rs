@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::bulk::{List, Sql, one_of};
-use super::{Doing, Store, StoreError, Tx, micros, on, within};
+use super::{Doing, Store, StoreError, Tx, micros, on, run, within};
 use crate::model::ids::NodeId;
 use crate::model::time::Instant;
 use hmac::{Hmac, KeyInit, Mac};
@@ -102,27 +102,18 @@ impl Store {
         now: Instant,
         until: Instant,
     ) -> Result<bool, StoreError> {
-        let taken = on!(self, |db| sqlx::query(TAKE_LEASE)
-            .bind(name)
-            .bind(node.as_str())
-            .bind(micros(until))
-            .bind(micros(now))
-            .execute(db)
-            .await
-            .map(|done| done.rows_affected()))
-        .doing("take a lease")?;
+        let mut tx = self.begin().await?;
+        let (node, until, now) = (node.as_str(), micros(until), micros(now));
+        let taken = run!(tx, TAKE_LEASE, name, node, until, now).doing("take a lease")?;
+        tx.commit().await?;
         Ok(taken > 0)
     }
 
     /// Gives a lease back early.
     pub async fn drop_lease(&self, name: &str, node: &NodeId) -> Result<(), StoreError> {
-        on!(self, |db| sqlx::query(DROP_LEASE)
-            .bind(name)
-            .bind(node.as_str())
-            .execute(db)
-            .await
-            .map(drop))
-        .doing("give a lease back")
+        let mut tx = self.begin().await?;
+        run!(tx, DROP_LEASE, name, node.as_str()).doing("give a lease back")?;
+        tx.commit().await
     }
 }
 

@@ -12,14 +12,13 @@ use super::admission::{Gate, LATE_MAX, Room, Verdict};
 use super::check::{Check, given_back, refused, undecided};
 use super::conclude::Done;
 use crate::config::ProviderConfig;
-use crate::model::delivery::{Choice, Reason};
+use crate::model::delivery::Reason;
 use crate::model::ids::RecipientId;
 use crate::model::recipient::Recipient;
 use crate::model::time::Instant;
 use crate::provider::{Outcome, Parcel, Provider, Scope};
 use crate::store::{
-    Attempt, CampaignRow, CampaignStatus, Claim, DeliveryRow, Settled, Stage, StoreError,
-    TemplateRow, Tx,
+    Attempt, CampaignRow, CampaignStatus, Claim, Due, Settled, Stage, StoreError, TemplateRow, Tx,
 };
 use crate::work::channel::{self, language_text};
 use crate::work::plan::taken::over_cap;
@@ -47,8 +46,7 @@ pub(super) struct Batch<'a> {
 
 /// A message that was admitted.
 struct Ready {
-    row: DeliveryRow,
-    choice: Choice,
+    due: Due,
     person: Recipient,
     parcel: Parcel,
     at: Instant,
@@ -91,7 +89,7 @@ impl Batch<'_> {
             self.pace(&mut opened.ready, &mut done).await
         };
         if let Err(error) = prepared.await {
-            let back = |ready: &Ready| Done::plain(ready.person.id, given_back(&ready.choice));
+            let back = |ready: &Ready| Done::plain(ready.person.id, given_back(ready.due));
             done.extend(opened.ready.iter().map(back));
             self.settle_surely(&claim, &done).await?;
             return Err(error);
@@ -124,11 +122,11 @@ impl Batch<'_> {
         if claimed.is_empty() {
             return Ok(opened);
         }
-        let ids: Vec<RecipientId> = claimed.iter().map(|row| row.delivery.recipient).collect();
+        let ids: Vec<RecipientId> = claimed.iter().map(|due| due.recipient).collect();
         let mut people = tx.recipients(&ids).await?;
-        for row in claimed {
-            let id = row.delivery.recipient;
-            match self.look(row, people.remove(&id), paused, now) {
+        for due in claimed {
+            let id = due.recipient;
+            match self.look(due, people.remove(&id), paused, now) {
                 Ok(ready) => opened.ready.push(ready),
                 Err(settled) => opened.settled.push((id, settled)),
             }
@@ -147,21 +145,18 @@ impl Batch<'_> {
 
     fn look(
         &self,
-        row: DeliveryRow,
+        due: Due,
         person: Option<Recipient>,
         paused: &HashSet<String>,
         now: Instant,
     ) -> Result<Ready, Settled> {
-        let Some(choice) = row.delivery.choice.clone() else {
-            return Err(undecided(Reason::MovedLate, None));
-        };
         // who is gone was forgotten a moment ago: there is nobody to send to and no row to settle
         let Some(person) = person else { return Err(refused(Reason::NoConsent)) };
-        let parcel = self.check().parcel(&person, &row, &choice, now)?;
+        let parcel = self.check().parcel(&person, due, now)?;
         if parcel.template.as_ref().is_some_and(|template| paused.contains(template)) {
             return Err(undecided(Reason::MovedThrottled, None));
         }
-        Ok(Ready { row, choice, person, parcel, at: now })
+        Ok(Ready { due, person, parcel, at: now })
     }
 
     /// Puts off what templates and limits do not let through.
@@ -190,7 +185,7 @@ impl Batch<'_> {
                 }
                 Verdict::NotBefore(until) => {
                     let profile = &ready.person.profile;
-                    self.check().put_off(profile, &ready.choice, until, Attempt::NotMade)
+                    self.check().put_off(profile, ready.due, until, Attempt::NotMade)
                 }
             };
             opened.settled.push((ready.person.id, settled));
@@ -247,7 +242,7 @@ impl Batch<'_> {
                     let wait = TimeDelta::from_std(canary.wait).unwrap_or_default();
                     let until = now + wait.max(TimeDelta::seconds(1));
                     let profile = &ready.person.profile;
-                    Some(self.check().put_off(profile, &ready.choice, until, Attempt::NotMade))
+                    Some(self.check().put_off(profile, ready.due, until, Attempt::NotMade))
                 }
             };
             match settled {
@@ -301,7 +296,7 @@ impl Batch<'_> {
     async fn pace(&self, ready: &mut Vec<Ready>, done: &mut Vec<Done>) -> Result<(), StoreError> {
         let moments = self.gate().moments(ready.len()).await?;
         let back = ready.drain(moments.len()..);
-        done.extend(back.map(|ready| Done::plain(ready.person.id, given_back(&ready.choice))));
+        done.extend(back.map(|ready| Done::plain(ready.person.id, given_back(ready.due))));
         ready.iter_mut().zip(moments).for_each(|(ready, at)| ready.at = at);
         Ok(())
     }
@@ -341,9 +336,9 @@ impl Batch<'_> {
         let missed = paced && now > ready.at + LATE_MAX;
         let stopped = *self.stop.borrow() || halted.load(Ordering::Relaxed);
         if stopped || missed || now >= claim.until {
-            return Done::plain(id, given_back(&ready.choice));
+            return Done::plain(id, given_back(ready.due));
         }
-        if let Err(settled) = self.check().timely(&ready.person.profile, &ready.choice, now) {
+        if let Err(settled) = self.check().timely(&ready.person.profile, ready.due, now) {
             return Done::plain(id, Settled { attempt: Attempt::NotMade, ..settled });
         }
         ready.parcel.at = now;
@@ -353,8 +348,7 @@ impl Batch<'_> {
         {
             halted.store(true, Ordering::Relaxed);
         }
-        let Ready { row, choice, person, parcel, .. } = &ready;
-        self.check().conclude(row, choice, &person.profile, parcel, outcome)
+        self.check().conclude(ready.due, &ready.person.profile, &ready.parcel, outcome)
     }
 
     /// Settles, and does not give up before the lease is over: what was called must be known.

@@ -6,11 +6,11 @@ use crate::calendar::quiet::Quiet;
 use crate::calendar::window;
 use crate::config::ProviderConfig;
 use crate::model::campaign::Campaign;
-use crate::model::delivery::{Choice, Reason, State, message_key};
+use crate::model::delivery::{Reason, State, message_key};
 use crate::model::recipient::{Profile, Recipient};
 use crate::model::time::Instant;
 use crate::provider::Parcel;
-use crate::store::{Attempt, DeliveryRow, Settled};
+use crate::store::{Attempt, Due, Settled};
 use crate::work::Ctx;
 use crate::work::plan::taken::is_forbidden;
 
@@ -30,8 +30,7 @@ impl Check<'_> {
     pub(super) fn parcel(
         self,
         person: &Recipient,
-        row: &DeliveryRow,
-        choice: &Choice,
+        due: Due,
         now: Instant,
     ) -> Result<Parcel, Settled> {
         let (ctx, campaign) = (self.ctx, self.campaign);
@@ -44,8 +43,8 @@ impl Check<'_> {
         if is_forbidden(self.config, campaign, &person.profile) {
             return Err(refused(Reason::ProviderForbids));
         }
-        self.timely(&person.profile, choice, now)?;
-        let variant = &campaign.variants[usize::from(choice.variant_index)];
+        self.timely(&person.profile, due, now)?;
+        let variant = &campaign.variants[usize::from(due.variant_index)];
         let Ok(rendered) = variant.render(&person.profile.attributes) else {
             return Err(refused(Reason::MissingParameter));
         };
@@ -64,27 +63,22 @@ impl Check<'_> {
             media_url: variant.media_url.clone(),
             media_handle: None,
             free_form: false,
-            attempt: row.attempts,
-            due_at: choice.send_at,
+            attempt: due.attempts,
+            due_at: due.send_at,
             at: now,
         })
     }
 
     /// Whether window, lateness and quiet hours let a message out at `now`.
-    pub(super) fn timely(
-        self,
-        profile: &Profile,
-        choice: &Choice,
-        now: Instant,
-    ) -> Result<(), Settled> {
+    pub(super) fn timely(self, profile: &Profile, due: Due, now: Instant) -> Result<(), Settled> {
         let zone = profile.zone.map_or(self.ctx.config.time_zone, |zone| zone.tz);
         let (opens, closes) = window::span(&self.campaign.window, zone);
         if now >= closes {
             return Err(settle_as(State::Expired, Some(Reason::WindowOver)));
         }
-        let lateness = now - self.moment(choice);
+        let lateness = now - self.moment(due);
         let late = lateness.to_std().is_ok_and(|lateness| lateness > self.ctx.config.max_lateness)
-            || !self.in_its_hour(choice, now);
+            || !self.in_its_hour(due, now);
         let end = now + CALL_MARGIN;
         let quiet = || quiet(self.ctx, self.campaign, self.config, profile);
         if late || now < opens || end > closes || quiet().forbids_span(now, end, zone).is_some() {
@@ -94,29 +88,29 @@ impl Check<'_> {
     }
 
     /// The moment that lateness counts from: many short waits do not add up past its slot.
-    fn moment(self, choice: &Choice) -> Instant {
-        choice.send_at.min(choice.slot.end(self.ctx.config.slot_length))
+    fn moment(self, due: Due) -> Instant {
+        due.send_at.min(due.slot.end(self.ctx.config.slot_length))
     }
 
     /// Whether a message that leaves at `at` takes the room that was planned for it: where an hour
     /// holds so many, another hour's is not to be had without a new decision.
-    fn in_its_hour(self, choice: &Choice, at: Instant) -> bool {
+    fn in_its_hour(self, due: Due, at: Instant) -> bool {
         let hour = |at: Instant| at.timestamp().div_euclid(3600);
-        self.campaign.capacity.per_hour.is_none() || hour(choice.send_at) == hour(at)
+        self.campaign.capacity.per_hour.is_none() || hour(due.send_at) == hour(at)
     }
 
     /// A short wait is waited for within the same slot's lateness; a longer one is a new decision.
     pub(super) fn put_off(
         self,
         profile: &Profile,
-        choice: &Choice,
+        due: Due,
         until: Instant,
         attempt: Attempt,
     ) -> Settled {
         let zone = profile.zone.map_or(self.ctx.config.time_zone, |zone| zone.tz);
-        let lateness = (until - self.moment(choice)).to_std().unwrap_or_default();
+        let lateness = (until - self.moment(due)).to_std().unwrap_or_default();
         let near = lateness <= self.ctx.config.max_lateness
-            && self.in_its_hour(choice, until)
+            && self.in_its_hour(due, until)
             && until < window::span(&self.campaign.window, zone).1;
         let again_at = near.then_some(until);
         Settled { again_at, attempt, ..undecided(Reason::MovedThrottled, Some(until)) }
@@ -149,9 +143,9 @@ pub(super) fn undecided(reason: Reason, not_before: Option<Instant>) -> Settled 
 }
 
 /// As if it had not been claimed.
-pub(super) fn given_back(choice: &Choice) -> Settled {
+pub(super) fn given_back(due: Due) -> Settled {
     Settled {
-        again_at: Some(choice.send_at),
+        again_at: Some(due.send_at),
         attempt: Attempt::NotMade,
         ..settle_as(State::Planned, None)
     }

@@ -7,13 +7,13 @@ use super::batch::Batch;
 use super::check::{Check, given_back, refused, settle_as, undecided};
 use crate::model::campaign::Campaign;
 use crate::model::consent::ConsentEntry;
-use crate::model::delivery::{Choice, Reason, State};
+use crate::model::delivery::{Reason, State};
 use crate::model::ids::RecipientId;
 use crate::model::message::{Message, Response};
 use crate::model::recipient::{Address, Locale, Profile};
 use crate::model::time::Instant;
 use crate::provider::{Never, Outcome, Parcel, Scope};
-use crate::store::{Attempt, Claim, DeliveryRow, MessageRow, Settled, StoreError};
+use crate::store::{Attempt, Claim, Due, MessageRow, Settled, StoreError};
 use crate::work::channel;
 
 /// Tries of one message that a provider puts off for this person.
@@ -56,16 +56,15 @@ impl Done {
 impl Check<'_> {
     pub(super) fn conclude(
         self,
-        row: &DeliveryRow,
-        choice: &Choice,
+        due: Due,
         profile: &Profile,
         parcel: &Parcel,
         outcome: Outcome,
     ) -> Done {
-        let recipient = row.delivery.recipient;
+        let recipient = due.recipient;
         let with = |settled, follow| Done { recipient, settled, sent: None, follow };
         let kept = |settled, id, alias: Option<Address>| {
-            let message = sent_message(self.campaign, parcel, choice);
+            let message = sent_message(self.campaign, parcel, due);
             let sent = Some(MessageRow { recipient, message, provider_message: id });
             Done { recipient, settled, sent, follow: alias.map(Follow::Alias) }
         };
@@ -78,7 +77,7 @@ impl Check<'_> {
             Outcome::Later { whom: Scope::Recipient, .. }
             | Outcome::NeedsTemplate
             | Outcome::StaleMedia
-                if row.attempts >= ATTEMPTS_MAX =>
+                if due.attempts >= ATTEMPTS_MAX =>
             {
                 with(settle_as(State::Failed, Some(Reason::AttemptsExhausted)), None)
             }
@@ -92,12 +91,12 @@ impl Check<'_> {
                         (Attempt::NotMade, Some(Follow::Pause(String::new(), until)))
                     }
                 };
-                with(self.put_off(profile, choice, until, attempt), follow)
+                with(self.put_off(profile, due, until, attempt), follow)
             }
             Outcome::AnotherDay { until } => {
                 let again = undecided(Reason::MovedThrottled, Some(until));
                 let last = settle_as(State::Failed, Some(Reason::AttemptsExhausted));
-                with(if row.attempts >= DAYS_MAX { last } else { again }, None)
+                with(if due.attempts >= DAYS_MAX { last } else { again }, None)
             }
             Outcome::RefusedPerson { never, code } => {
                 let source =
@@ -118,14 +117,14 @@ impl Check<'_> {
                 None => with(refused(Reason::TemplateRefused), None),
             },
             Outcome::NeedsTemplate => {
-                with(self.put_off(profile, choice, parcel.at, Attempt::Made), Some(Follow::Close))
+                with(self.put_off(profile, due, parcel.at, Attempt::Made), Some(Follow::Close))
             }
             Outcome::StaleMedia => {
                 let follow = parcel.media_url.clone().map(Follow::Forget);
-                with(self.put_off(profile, choice, parcel.at, Attempt::Made), follow)
+                with(self.put_off(profile, due, parcel.at, Attempt::Made), follow)
             }
             Outcome::Stopped { code, advice } => {
-                with(given_back(choice), Some(Follow::Stop(code, advice)))
+                with(given_back(due), Some(Follow::Stop(code, advice)))
             }
             Outcome::Failed => with(settle_as(State::Failed, Some(Reason::ProviderFailure)), None),
             Outcome::InDoubt => with(settle_as(State::InDoubt, Some(Reason::AnswerLost)), None),
@@ -145,6 +144,8 @@ impl Batch<'_> {
             sent.extend(done.sent.as_ref().map(|row| (done.recipient, row)));
         }
         let mut tx = ctx.store.begin().await?;
+        // before its messages, as who looks for lost claims does: neither waits for the other
+        tx.release(claim).await?;
         let mut kept = Vec::with_capacity(sent.len());
         for (settled, recipients) in alike {
             for id in tx.settle(self.row.id, claim, settled, &recipients, now).await? {
@@ -195,7 +196,7 @@ impl Batch<'_> {
 }
 
 /// The message as history keeps it.
-fn sent_message(campaign: &Campaign, parcel: &Parcel, choice: &Choice) -> Message {
+fn sent_message(campaign: &Campaign, parcel: &Parcel, due: Due) -> Message {
     Message {
         key: parcel.key.clone(),
         campaign: Some(campaign.name.to_string()),
@@ -205,6 +206,6 @@ fn sent_message(campaign: &Campaign, parcel: &Parcel, choice: &Choice) -> Messag
         style: parcel.content.style.clone(),
         sent_at: parcel.at,
         response: Response::default(),
-        propensity: choice.propensity,
+        propensity: due.propensity,
     }
 }

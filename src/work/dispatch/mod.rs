@@ -70,6 +70,10 @@ pub async fn of_provider(
         {
             continue;
         }
+        // a look costs less than a transaction that claims nothing
+        if ctx.store.next_due(row.id).await?.is_none_or(|due| due > ctx.clock.now()) {
+            continue;
+        }
         let batch = batch::Batch { ctx, row: &row, provider: provider.as_ref(), config, stop };
         report = report.and(batch.run().await?);
     }
