@@ -315,6 +315,55 @@ async fn headers_and_bodies_that_trickle_in_are_cut_off() {
     assert!(answer.starts_with("HTTP/1.1 200") && silent < Duration::from_secs(20), "{silent:?}");
 }
 
+/// Sends all of a large body but its end; what was answered within a while, if anything.
+async fn almost_all(port: u16) -> (tokio::net::TcpStream, String) {
+    const LARGE: usize = 3 * 1024 * 1024;
+    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let head = format!(
+        "POST /webhooks/shop HTTP/1.1\r\nhost: localhost\r\ncontent-length: {LARGE}\r\n\r\n"
+    );
+    let mut answer = vec![0; 1024];
+    let sent = async {
+        stream.write_all(head.as_bytes()).await?;
+        stream.write_all(&vec![b' '; LARGE - 1]).await
+    };
+    // who is refused may find the connection closed while it still sends
+    let _ = sent.await;
+    let read = tokio::time::timeout(Duration::from_secs(2), stream.read(&mut answer)).await;
+    let read = read.map_or(0, |read| read.unwrap_or(0));
+    answer.truncate(read);
+    (stream, String::from_utf8_lossy(&answer).into_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_that_never_end_hold_a_bounded_room_together() {
+    let listener = Listener::start().await;
+    let port = listener.port;
+    let hogs: Vec<_> = (0..40).map(|_| tokio::spawn(almost_all(port))).collect();
+    let mut kept = Vec::new();
+    for hog in hogs {
+        kept.push(hog.await.unwrap());
+    }
+    let answered = |start: &str| kept.iter().filter(|(_, told)| told.starts_with(start)).count();
+    // 64 MiB hold 21 of them; the others are asked to come again
+    let waiting = kept.iter().filter(|(_, told)| told.is_empty()).count();
+    assert!(waiting <= 21, "{waiting} bodies are held");
+    assert!(answered("HTTP/1.1 503") > 0, "nobody was sent away");
+    drop(kept);
+    // once they are gone there is room again
+    let small = "POST /webhooks/shop HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+                 x-opportune-signature: sha256=00\r\ncontent-length: 2\r\n\r\n{}";
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let answer = listener.ask(small.to_owned()).await;
+        if answer.0 == 401 {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{answer:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
 /// What this process has in memory, in kilobytes.
 fn resident_kb() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();

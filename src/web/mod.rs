@@ -13,15 +13,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant as Stopwatch};
 
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{DefaultBodyLimit, FromRef, Path, Query, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use futures_util::TryStreamExt;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::model::ids::Name;
 use crate::provider::{Meter, Rejected};
@@ -31,6 +32,8 @@ use self::metrics::{Metrics, Webhook};
 
 /// The largest webhook body: what the largest known channel posts.
 const BODY_MAX: usize = 3 * 1024 * 1024;
+/// What all bodies that are being read or worked on may hold together.
+const BODIES_MAX: usize = 64 * 1024 * 1024;
 /// Headers in which a channel may sign, in order of trial.
 const SIGNATURE_HEADERS: [&str; 2] = ["x-opportune-signature", "x-hub-signature-256"];
 /// How long readiness waits for the database.
@@ -78,7 +81,8 @@ pub async fn serve(ctx: Ctx, meter: Meter, listener: TcpListener, stop: watch::R
         .route("/metrics", get(tell_metrics))
         .route("/webhooks/{provider}", get(verify).post(webhook))
         .nest("/api/v1", api::routes(&ctx).with_state::<App>(ctx))
-        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(DefaultBodyLimit::disable())
+        .layer(middleware::from_fn_with_state(Arc::new(Semaphore::new(BODIES_MAX)), hold))
         .layer(middleware::from_fn(in_time))
         .with_state(app);
     serve::run(listener, routes, stop).await;
@@ -90,6 +94,35 @@ async fn in_time(request: Request, next: Next) -> Response {
         Ok(response) => response,
         Err(_) => (StatusCode::REQUEST_TIMEOUT, "it took too long\n").into_response(),
     }
+}
+
+/// Takes in a request's body, piece by piece as there is room for it beside all others; who sent it
+/// is not known yet. The room is free again once the request is answered.
+async fn hold(State(room): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
+    let too_large = || (StatusCode::PAYLOAD_TOO_LARGE, "the body is too large\n").into_response();
+    let (parts, body) = request.into_parts();
+    if body.size_hint().lower() > BODY_MAX as u64 {
+        return too_large();
+    }
+    let (mut taken, mut held) = (Vec::new(), Vec::new());
+    let mut pieces = body.into_data_stream();
+    loop {
+        let piece = match pieces.try_next().await {
+            Ok(Some(piece)) => piece,
+            Ok(None) => break,
+            Err(_) => return (StatusCode::BAD_REQUEST, "the body broke off\n").into_response(),
+        };
+        if taken.len() + piece.len() > BODY_MAX {
+            return too_large();
+        }
+        let Ok(permit) = room.try_acquire_many(piece.len() as u32) else {
+            return (StatusCode::SERVICE_UNAVAILABLE, "too much at once, try again\n")
+                .into_response();
+        };
+        held.push(permit);
+        taken.extend_from_slice(&piece);
+    }
+    next.run(Request::from_parts(parts, Body::from(taken))).await
 }
 
 async fn tell_metrics(State(app): State<App>) -> Response {
