@@ -1,0 +1,213 @@
+//! Deliveries: decided, claimed, settled, in doubt.
+
+use chrono::TimeDelta;
+use opportune::model::delivery::{Delivery, Reason, State};
+use opportune::model::ids::RecipientId;
+use opportune::model::slot::Slot;
+use opportune::store::{Attempt, Claim, Create, Due, Settled, Store};
+use sqlx::{PgPool, SqlitePool};
+
+use crate::support::{self, on_both};
+use crate::{LENGTH, at, campaign, people};
+
+fn planned(recipient: RecipientId, hour: i64) -> Delivery {
+    let send_at = at(hour) + TimeDelta::minutes(7);
+    let mut delivery = support::planned(recipient, "plain", send_at, LENGTH);
+    let choice = delivery.choice.as_mut().unwrap();
+    choice.chance = 0.75;
+    choice.runner_up = Some((Slot::holding(at(hour + 1), LENGTH), 0.25));
+    delivery
+}
+
+async fn plan(store: &Store, id: i64, deliveries: &[Delivery]) {
+    let mut tx = store.begin().await.unwrap();
+    tx.put_decisions(id, deliveries, LENGTH, at(0)).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+fn claim(name: &str, hour: i64) -> Claim {
+    Claim { lease: name.to_owned(), until: at(hour) }
+}
+
+const SENT: Settled = Settled {
+    state: State::Sent,
+    reason: None,
+    again_at: None,
+    not_before: None,
+    attempt: Attempt::Made,
+};
+
+#[tokio::test]
+async fn a_claim_is_never_given_twice() {
+    on_both(async |store| {
+        let ids = people(&store, 300).await;
+        let id = campaign(&store).await;
+        let deliveries: Vec<_> = ids.iter().map(|id| planned(*id, 1)).collect();
+        plan(&store, id, &deliveries).await;
+        let mut early = store.begin().await.unwrap();
+        assert!(early.claim(id, &claim("e", 9), at(1), 500, LENGTH).await.unwrap().is_empty());
+        drop(early);
+        let take = async |name: usize| {
+            let mut taken = Vec::new();
+            for round in 0.. {
+                let mut tx = store.begin().await.unwrap();
+                let claim = claim(&format!("{name}-{round}"), 9);
+                let rows = tx.claim(id, &claim, at(2), 20, LENGTH).await.unwrap();
+                tx.commit().await.unwrap();
+                if rows.is_empty() {
+                    break;
+                }
+                taken.extend(rows.into_iter().map(|due| due.recipient));
+            }
+            taken
+        };
+        let (a, b, c) = tokio::join!(take(0), take(1), take(2));
+        let mut all = [a, b, c].concat();
+        all.sort_unstable();
+        assert_eq!(all, ids);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn only_the_holder_of_a_claim_settles_it() {
+    on_both(async |store| {
+        let ids = people(&store, 3).await;
+        let id = campaign(&store).await;
+        let deliveries: Vec<_> = ids.iter().map(|id| planned(*id, 1)).collect();
+        plan(&store, id, &deliveries).await;
+        let (mine, other) = (claim("mine", 3), claim("other", 3));
+        let mut tx = store.begin().await.unwrap();
+        let rows = tx.claim(id, &mine, at(2), 2, LENGTH).await.unwrap();
+        assert_eq!(rows.len(), 2);
+        let decided = planned(ids[0], 1);
+        let choice = decided.choice.clone().unwrap();
+        let due = Due {
+            recipient: ids[0],
+            variant_index: choice.variant_index,
+            slot: choice.slot,
+            send_at: choice.send_at,
+            propensity: choice.propensity,
+            attempts: 1,
+        };
+        assert_eq!(rows[0], due);
+        let row = tx.delivery(id, ids[0], LENGTH).await.unwrap().unwrap();
+        assert_eq!(row.delivery, Delivery { state: State::Claimed, ..decided });
+        assert!(tx.settle(id, &other, SENT, &ids, at(2)).await.unwrap().is_empty());
+        assert_eq!(tx.settle(id, &mine, SENT, &ids[..1], at(2)).await.unwrap(), ids[..1]);
+        assert!(tx.settle(id, &mine, SENT, &ids[..1], at(2)).await.unwrap().is_empty());
+        tx.commit().await.unwrap();
+
+        // the second one's claim runs out: it is in doubt, and a late answer still settles it
+        let mut tx = store.begin().await.unwrap();
+        assert_eq!(tx.rescue(at(2)).await.unwrap(), 0);
+        assert_eq!(tx.rescue(at(3)).await.unwrap(), 1);
+        assert_eq!(tx.rescue(at(3)).await.unwrap(), 0, "it is declared once");
+        assert_eq!(tx.settle(id, &mine, SENT, &ids, at(3)).await.unwrap(), ids[1..2]);
+        tx.commit().await.unwrap();
+        let row = store.delivery(id, ids[1], LENGTH).await.unwrap().unwrap();
+        assert_eq!((row.delivery.state, row.attempts), (State::Sent, 1));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_doubt_ends_by_word_or_by_time() {
+    on_both(async |store| {
+        let ids = people(&store, 2).await;
+        let id = campaign(&store).await;
+        plan(&store, id, &[planned(ids[0], 1), planned(ids[1], 1)]).await;
+        let mut tx = store.begin().await.unwrap();
+        tx.claim(id, &claim("c", 3), at(2), 9, LENGTH).await.unwrap();
+        tx.rescue(at(3)).await.unwrap();
+        let word = Settled { reason: Some(Reason::Confirmed), ..SENT };
+        assert_eq!(tx.resolve(id, State::InDoubt, word, &ids[..1], at(4)).await.unwrap(), 1);
+        assert_eq!(tx.resolve(id, State::InDoubt, word, &ids[..1], at(4)).await.unwrap(), 0);
+        assert_eq!(tx.give_up(id, at(2), at(5)).await.unwrap(), 0);
+        assert_eq!(tx.give_up(id, at(3), at(5)).await.unwrap(), 1);
+        tx.commit().await.unwrap();
+        let states: Vec<_> = store
+            .deliveries(id, LENGTH)
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|row| (row.delivery.state, row.delivery.reason))
+            .collect();
+        let given_up = (State::InDoubtExpired, Reason::NeverConfirmed);
+        assert_eq!(states, [(State::Sent, Reason::Confirmed), given_up]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_new_decision_touches_only_what_is_open() {
+    on_both(async |store| {
+        let ids = people(&store, 2).await;
+        let id = campaign(&store).await;
+        plan(&store, id, &[planned(ids[0], 1), planned(ids[1], 5)]).await;
+        let mut tx = store.begin().await.unwrap();
+        tx.claim(id, &claim("c", 3), at(2), 9, LENGTH).await.unwrap();
+        tx.settle(id, &claim("c", 3), SENT, &ids, at(2)).await.unwrap();
+        tx.commit().await.unwrap();
+        let no = |id| Delivery {
+            recipient: id,
+            state: State::Refused,
+            reason: Reason::NoCapacity,
+            arm: None,
+            choice: None,
+        };
+        plan(&store, id, &[no(ids[0]), no(ids[1])]).await;
+        let counts = store.state_counts(id).await.unwrap();
+        let states: Vec<_> = counts.iter().map(|c| (c.state, c.reason, c.people)).collect();
+        assert_eq!(
+            states,
+            [(State::Refused, Reason::NoCapacity, 1), (State::Sent, Reason::BestSlot, 1)]
+        );
+        plan(&store, id, &[planned(ids[1], 6)]).await;
+        assert_eq!(store.next_due(id).await.unwrap(), Some(at(6) + TimeDelta::minutes(7)));
+        let mut tx = store.begin().await.unwrap();
+        let ended = tx.end_planned(id, State::Cancelled, Reason::CancelledByOperator, at(7)).await;
+        assert_eq!(ended.unwrap(), 1);
+        tx.commit().await.unwrap();
+    })
+    .await;
+}
+
+/// Two messages as the versions before claims had a table of their own left them, one of them
+/// claimed.
+const CLAIMED_BEFORE: &str = "
+    INSERT INTO campaign (id, name, source, provider, status, submitted_at, ends_at)
+        VALUES (1, 'spring', '', 'console', 'active', 0, 0);
+    INSERT INTO delivery (campaign, recipient, state, reason, attempts, lease, lease_until, changed_at)
+        VALUES (1, 1, 'claimed', 'best_slot', 1, 'old', 10000000, 0),
+               (1, 2, 'claimed', 'best_slot', 1, 'old', 10000000, 0),
+               (1, 3, 'planned', 'best_slot', 0, NULL, NULL, 0)";
+
+#[tokio::test]
+async fn what_an_older_version_had_claimed_is_still_held_and_then_in_doubt() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let file = format!("sqlite://{}", dir.path().join("old.db").display());
+    let postgres = support::Postgres::shared().database();
+    let mut older = sqlx::migrate!();
+    older.migrations.to_mut().retain(|migration| migration.version < 8);
+    let db = SqlitePool::connect(&format!("{file}?mode=rwc")).await.unwrap();
+    older.run(&db).await.unwrap();
+    sqlx::raw_sql(CLAIMED_BEFORE).execute(&db).await.unwrap();
+    db.close().await;
+    let db = PgPool::connect(&postgres).await.unwrap();
+    older.run(&db).await.unwrap();
+    sqlx::raw_sql(CLAIMED_BEFORE).execute(&db).await.unwrap();
+    db.close().await;
+    for url in [file, postgres] {
+        let store = Store::open(&url, Create::No).await.unwrap();
+        let second = |second| chrono::DateTime::from_timestamp(second, 0).unwrap();
+        let mut tx = store.begin().await.unwrap();
+        assert_eq!(tx.rescue(second(9)).await.unwrap(), 0);
+        assert_eq!(tx.rescue(second(10)).await.unwrap(), 2);
+        tx.commit().await.unwrap();
+        let rows = store.deliveries(1, LENGTH).await.unwrap();
+        let states: Vec<State> = rows.iter().map(|row| row.delivery.state).collect();
+        assert_eq!(states, [State::InDoubt, State::InDoubt, State::Planned]);
+        store.close().await;
+    }
+}
