@@ -9,7 +9,6 @@ use crate::learn::Evaluation;
 use crate::learn::contest::{HistoryRow, PresenceContest};
 use crate::learn::trials::Messages;
 use crate::report::evaluated::{self, Grid};
-use crate::report::of_evaluation;
 use crate::work::evaluate;
 
 #[derive(clap::Args)]
@@ -37,7 +36,7 @@ pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
     bar.finish_and_clear();
     let evaluation = evaluation?;
     if let Some(out) = &args.out {
-        of_evaluation(&evaluation).write(out)?;
+        evaluated::of_evaluation(&evaluation).write(out)?;
     }
     env.printer.show(&evaluation)
 }

@@ -12,7 +12,6 @@ use std::path::{Path, PathBuf};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde::Serialize;
 
-pub use evaluated::of_evaluation;
 pub use replayed::of_replays;
 
 const STYLE: &str = include_str!("report.css");

@@ -141,7 +141,7 @@ fn campaign_part(campaign: &CampaignOutcome) -> Markup {
             "Lateness: half of the messages within " (format!("{:.0}", campaign.lateness.median_s))
             " s of their moment, 99 % within " (format!("{:.0}", campaign.lateness.p99_s))
             " s, all within " (format!("{:.0}", campaign.lateness.most_s)) " s; up to 120 s are the "
-            "replay's own, whose clock stops every two minutes at most."
+            "replay's own, whose clock does not stop more often."
         }
     }
 }

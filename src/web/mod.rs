@@ -104,7 +104,10 @@ async fn hold(State(room): State<Arc<Semaphore>>, request: Request, next: Next) 
     if body.size_hint().lower() > BODY_MAX as u64 {
         return too_large();
     }
-    let (mut taken, mut held) = (Vec::new(), Vec::new());
+    let full =
+        || (StatusCode::SERVICE_UNAVAILABLE, "too much at once, try again\n").into_response();
+    let Ok(mut held) = room.try_acquire_many(0) else { return full() };
+    let mut taken = Vec::new();
     let mut pieces = body.into_data_stream();
     loop {
         let piece = match pieces.try_next().await {
@@ -115,11 +118,9 @@ async fn hold(State(room): State<Arc<Semaphore>>, request: Request, next: Next) 
         if taken.len() + piece.len() > BODY_MAX {
             return too_large();
         }
-        let Ok(permit) = room.try_acquire_many(piece.len() as u32) else {
-            return (StatusCode::SERVICE_UNAVAILABLE, "too much at once, try again\n")
-                .into_response();
-        };
-        held.push(permit);
+        // one permit for all: a body in tiny pieces holds no more than a body
+        let Ok(permit) = room.try_acquire_many(piece.len() as u32) else { return full() };
+        held.merge(permit);
         taken.extend_from_slice(&piece);
     }
     next.run(Request::from_parts(parts, Body::from(taken))).await
