@@ -153,6 +153,22 @@ mod tests {
     }
 
     #[test]
+    fn a_few_who_vie_for_single_seats_are_seated_optimally_too() {
+        // prices of so few are far off, so that chains have all to do
+        for seed in 0..60 {
+            let market = market(60 + seed % 90, 50, 0.7 + f64::from(seed % 9) / 4.0, seed.into());
+            let found = assign(&market, &Rivals::default(), 1);
+            let value = value(&market, &found);
+            let missing = found.bound - value;
+            assert!(
+                value > 0.0 && missing <= 1e-5 * value,
+                "seed {seed}: {value} of {}",
+                found.bound
+            );
+        }
+    }
+
+    #[test]
     fn any_number_of_threads_assigns_the_same() {
         let one = assign(&market(9000, 24, 0.7, 9), &Rivals::default(), 1);
         for threads in [2, 3, 7] {

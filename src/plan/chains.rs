@@ -102,15 +102,16 @@ impl<'s, 'a> Chains<'s, 'a> {
     /// Moves one message out of the places of a limit, at the least loss.
     fn relieve(&mut self, limit: u32, sources: &[u32], depth: f64) {
         let sink = loop {
-            let (cost, sink) = self.search_room(limit, sources, depth);
-            let end = cost + self.price[sink];
-            let shallow = |node: &usize| self.done[*node] && self.is_shallow(*node, end);
+            let sink = self.search_room(limit, sources, depth);
+            let end = self.label[sink];
+            let shallow =
+                |node: &usize| self.done[*node] && self.is_shallow(*node, end - self.label[*node]);
             let shallow: Vec<usize> = (0..self.nodes.len()).filter(shallow).collect();
             if shallow.is_empty() {
                 break sink;
             }
             for node in shallow {
-                self.deepen(node, end);
+                self.deepen(node, end - self.label[node]);
             }
         };
         let farthest = self.label[sink];
@@ -125,27 +126,17 @@ impl<'s, 'a> Chains<'s, 'a> {
         }
     }
 
-    /// The cheapest known chain from a limit's places to room: its loss and its end.
-    fn search_room(&mut self, limit: u32, sources: &[u32], depth: f64) -> (f64, usize) {
+    /// The end of the cheapest known chain from a limit's places to room. The price of that room
+    /// stays out of it: room that has a price is one that others are to fill, and a chain that went
+    /// farther for its sake than to the ground would leave moves to the ground that gain.
+    fn search_room(&mut self, limit: u32, sources: &[u32], depth: f64) -> usize {
         let least = sources.iter().map(|s| self.price[*s as usize]).fold(f64::INFINITY, f64::min);
         let starts = sources.iter().map(|s| (*s as usize, self.price[*s as usize] - least));
         let mut queue = self.start(starts.collect());
-        let rooms = (0..self.ground()).filter(|place| self.price[*place] > 0.0);
-        let bonus =
-            rooms.filter(|p| self.seating.is_idle(*p)).map(|p| self.price[p]).fold(0.0, f64::max);
-        let mut best = (f64::INFINITY, self.ground());
         while let Some(node) = self.next(&mut queue) {
-            if self.label[node] - bonus >= best.0 {
-                // no end farther on can be cheaper
-                break;
-            }
             self.done[node] = true;
             if self.is_room(node, limit) {
-                let cost = self.label[node] - self.price[node];
-                best = if cost < best.0 { (cost, node) } else { best };
-                if self.price[node] <= 0.0 {
-                    continue;
-                }
+                return node;
             }
             self.deepen_to(node, depth);
             let moves = std::mem::take(&mut self.nodes[node].moves);
@@ -154,7 +145,7 @@ impl<'s, 'a> Chains<'s, 'a> {
             });
             self.nodes[node].moves = moves;
         }
-        best
+        self.ground()
     }
 
     /// Whether a chain that relieves `limit` may end at a node.
@@ -175,13 +166,14 @@ impl<'s, 'a> Chains<'s, 'a> {
         let (cost, origin) = loop {
             let (cost, origin) = self.search_origin(place, prize, depth);
             // any node might know too little of its moves to where the chain goes
-            let shallow = |node: &usize| !self.done[*node] && self.is_shallow(*node, cost);
+            let end = |node: usize| self.label[node].min(cost);
+            let shallow = |node: &usize| self.is_shallow(*node, end(*node));
             let shallow: Vec<usize> = (0..self.nodes.len()).filter(shallow).collect();
             if shallow.is_empty() {
                 break (cost, origin);
             }
             for node in shallow {
-                self.deepen(node, cost);
+                self.deepen(node, self.label[node].min(cost));
             }
         };
         for node in 0..self.ground() {
@@ -308,10 +300,9 @@ impl<'s, 'a> Chains<'s, 'a> {
         (self.seating.seats[bidder as usize].place as usize).min(self.ground())
     }
 
-    /// Whether moves are unknown that cost less than `end`, counted from where the node is labelled.
+    /// Whether moves are unknown that cost less than `end`.
     fn is_shallow(&self, node: usize, end: f64) -> bool {
-        let label = if self.done[node] { self.label[node] } else { 0.0 };
-        self.nodes[node].depth < ALL && self.known_to(node) + label < end
+        self.nodes[node].depth < ALL && self.known_to(node) < end
     }
 
     /// Moves that cost less than this are known.
