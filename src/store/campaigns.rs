@@ -1,6 +1,7 @@
 //! What was submitted, whether it runs, and what each slot of its plan takes.
 
-use std::sync::{Arc, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sqlx::{FromRow, QueryBuilder};
 
@@ -55,6 +56,35 @@ pub struct CampaignRow {
     /// Certificate and forecast, as JSON.
     pub plan: Option<String>,
 }
+
+/// Campaigns' files do not change once they are stored; reading them again costs more than
+/// everything else that a claim does.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Files(Arc<Mutex<HashMap<i64, Arc<Campaign>>>>);
+
+impl Files {
+    fn known(&self) -> MutexGuard<'_, HashMap<i64, Arc<Campaign>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get(&self, id: i64) -> Option<Arc<Campaign>> {
+        self.known().get(&id).cloned()
+    }
+
+    fn parse(&self, id: i64, source: &str) -> Result<Arc<Campaign>, StoreError> {
+        let campaign = Campaign::from_toml(source).map_err(|error| StoreError::Corrupt {
+            table: TABLE,
+            cause: Invalid::new("source", error, "a campaign of this version"),
+        })?;
+        let campaign = Arc::new(campaign);
+        self.known().insert(id, Arc::clone(&campaign));
+        Ok(campaign)
+    }
+}
+
+const BY_NAME: &str = "SELECT id, status, submitted_at, ends_at, planned_at, model, plan
+    FROM campaign WHERE name = $1";
+const FILE: &str = "SELECT source FROM campaign WHERE id = $1";
 
 #[derive(FromRow)]
 struct Row {
@@ -117,10 +147,8 @@ impl Store {
 
     /// The campaign with the name.
     pub async fn campaign(&self, name: &Name) -> Result<Option<CampaignRow>, StoreError> {
-        const SQL: &str = "SELECT id, status, submitted_at, ends_at, planned_at, model, plan
-            FROM campaign WHERE name = $1";
         let row: Option<Row> =
-            on!(self, |db| sqlx::query_as(SQL).bind(name.as_str()).fetch_optional(db).await)
+            on!(self, |db| sqlx::query_as(BY_NAME).bind(name.as_str()).fetch_optional(db).await)
                 .doing("find a campaign")?;
         match row {
             None => Ok(None),
@@ -131,22 +159,13 @@ impl Store {
         }
     }
 
-    /// What a campaign's file says, parsed once.
     async fn file(&self, id: i64) -> Result<Arc<Campaign>, StoreError> {
-        const SQL: &str = "SELECT source FROM campaign WHERE id = $1";
-        let known = || self.parsed.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(campaign) = known().get(&id) {
-            return Ok(Arc::clone(campaign));
+        if let Some(campaign) = self.files.get(id) {
+            return Ok(campaign);
         }
-        let source: String = on!(self, |db| sqlx::query_scalar(SQL).bind(id).fetch_one(db).await)
+        let source: String = on!(self, |db| sqlx::query_scalar(FILE).bind(id).fetch_one(db).await)
             .doing("read a campaign's file")?;
-        let campaign = Campaign::from_toml(&source).map_err(|error| StoreError::Corrupt {
-            table: TABLE,
-            cause: Invalid::new("source", error, "a campaign of this version"),
-        })?;
-        let campaign = Arc::new(campaign);
-        known().insert(id, Arc::clone(&campaign));
-        Ok(campaign)
+        self.files.parse(id, &source)
     }
 
     /// Whether a campaign runs.
@@ -179,6 +198,26 @@ impl Store {
 }
 
 impl Tx {
+    /// The campaign with the name.
+    pub async fn campaign(&mut self, name: &Name) -> Result<Option<CampaignRow>, StoreError> {
+        let row: Option<Row> = within!(self, |db| sqlx::query_as(BY_NAME)
+            .bind(name.as_str())
+            .fetch_optional(db)
+            .await)
+        .doing("find a campaign")?;
+        let Some(row) = row else { return Ok(None) };
+        let campaign = match self.files.get(row.id) {
+            Some(campaign) => campaign,
+            None => {
+                let source: String =
+                    within!(self, |db| sqlx::query_scalar(FILE).bind(row.id).fetch_one(db).await)
+                        .doing("read a campaign's file")?;
+                self.files.parse(row.id, &source)?
+            }
+        };
+        row.into_model(campaign).map(Some)
+    }
+
     /// Stores a campaign; `None` when its name is taken.
     pub async fn add_campaign(
         &mut self,

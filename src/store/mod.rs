@@ -28,21 +28,19 @@ mod taken;
 mod track;
 mod workspace;
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::str::FromStr;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::DateTime;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::sqlite::SqliteSynchronous;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode};
+use sqlx::sqlite::{SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Postgres, Sqlite, Transaction};
 
+use self::campaigns::Files;
 use crate::model::Invalid;
-use crate::model::campaign::Campaign;
 use crate::model::time::Instant;
 
 pub use admission::Contact;
@@ -76,9 +74,7 @@ const CONNECTIONS_MAX: u32 = 16;
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: Pool,
-    /// Campaigns' files do not change once they are stored; reading them again costs more than
-    /// everything else that a claim does.
-    parsed: Arc<Mutex<HashMap<i64, Arc<Campaign>>>>,
+    files: Files,
 }
 
 #[derive(Debug, Clone)]
@@ -96,6 +92,7 @@ enum Pool {
 #[derive(Debug)]
 pub struct Tx {
     inner: Inner,
+    files: Files,
 }
 
 #[derive(Debug)]
@@ -252,28 +249,42 @@ impl Store {
             if create == Create::No && !Path::new(path).exists() {
                 return Err(StoreError::Absent { url: shown() });
             }
+            let scratch = create == Create::Scratch;
             let options = SqliteConnectOptions::new()
                 .filename(path)
                 .create_if_missing(create != Create::No)
-                .synchronous(match create {
-                    Create::Scratch => SqliteSynchronous::Off,
-                    Create::No | Create::IfMissing => SqliteSynchronous::Full,
-                })
-                .journal_mode(SqliteJournalMode::Wal)
                 .busy_timeout(BUSY_TIMEOUT)
-                .foreign_keys(true)
-                // deleted content is overwritten, so that a forgotten person leaves no free page
-                .pragma("secure_delete", if create == Create::Scratch { "OFF" } else { "ON" })
-                .pragma("cache_size", if create == Create::Scratch { "-524288" } else { "-65536" })
-                // 64 MiB of log before a checkpoint: bulk loads touch the same pages again and again
-                .pragma("wal_autocheckpoint", "16384");
+                .foreign_keys(true);
+            let options = if scratch {
+                // one connection owns the file: its cache is never void and nothing is kept for
+                // a crash
+                options
+                    .locking_mode(SqliteLockingMode::Exclusive)
+                    .journal_mode(SqliteJournalMode::Memory)
+                    .synchronous(SqliteSynchronous::Off)
+                    .pragma("cache_size", "-524288")
+            } else {
+                options
+                    .journal_mode(SqliteJournalMode::Wal)
+                    .synchronous(SqliteSynchronous::Full)
+                    // deleted content is overwritten, so that a forgotten person leaves no free page
+                    .pragma("secure_delete", "ON")
+                    .pragma("cache_size", "-65536")
+                    // 64 MiB of log before a checkpoint: bulk loads touch the same pages again and
+                    // again
+                    .pragma("wal_autocheckpoint", "16384")
+            };
             let open = async |connections| {
                 let pool = SqlitePoolOptions::new()
                     .max_connections(connections)
-                    .acquire_timeout(BUSY_TIMEOUT);
+                    .acquire_timeout(BUSY_TIMEOUT)
+                    // a file does not go away like a server
+                    .test_before_acquire(false);
                 pool.connect_with(options.clone()).await.map_err(failed)
             };
-            Pool::Sqlite { write: open(1).await?, read: open(CONNECTIONS_MAX).await? }
+            let write = open(1).await?;
+            let read = if scratch { write.clone() } else { open(CONNECTIONS_MAX).await? };
+            Pool::Sqlite { read, write }
         } else {
             let options = PgConnectOptions::from_str(url).map_err(failed)?;
             let options = PgPoolOptions::new()
@@ -282,7 +293,7 @@ impl Store {
                 .connect_with(options);
             Pool::Postgres(options.await.map_err(failed)?)
         };
-        let store = Self { pool, parsed: Arc::default() };
+        let store = Self { pool, files: Files::default() };
         let migrated = match &store.pool {
             Pool::Sqlite { write, .. } => MIGRATIONS.run(write).await,
             Pool::Postgres(db) => MIGRATIONS.run(db).await,
@@ -303,7 +314,7 @@ impl Store {
             }
             Pool::Postgres(db) => db.begin().await.map(Inner::Postgres),
         };
-        Ok(Tx { inner: inner.doing("begin a transaction")? })
+        Ok(Tx { inner: inner.doing("begin a transaction")?, files: self.files.clone() })
     }
 
     /// Answers when the database does.

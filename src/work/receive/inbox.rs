@@ -33,11 +33,7 @@ pub(super) struct Inbox {
 }
 
 impl Inbox {
-    pub(super) async fn open(
-        ctx: &Ctx,
-        tx: &mut Tx,
-        updates: &[Update],
-    ) -> Result<Self, StoreError> {
+    pub(super) async fn open(tx: &mut Tx, updates: &[Update]) -> Result<Self, StoreError> {
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         for update in updates {
             match &update.of {
@@ -67,7 +63,7 @@ impl Inbox {
         }
         let named: BTreeSet<&str> =
             inbox.messages.keys().map(MessageKey::as_str).chain(ours).collect();
-        inbox.deliveries = deliveries(ctx, tx, &named).await?;
+        inbox.deliveries = deliveries(tx, &named).await?;
         Ok(inbox)
     }
 
@@ -343,7 +339,6 @@ fn fill(response: &mut Response, event: Event, at: Instant) -> bool {
 
 /// Where the messages' deliveries stand.
 async fn deliveries(
-    ctx: &Ctx,
     tx: &mut Tx,
     keys: &BTreeSet<&str>,
 ) -> Result<BTreeMap<MessageKey, (Arc<CampaignRow>, Known)>, StoreError> {
@@ -357,7 +352,7 @@ async fn deliveries(
     }
     let mut found = BTreeMap::new();
     for (name, recipients) in by_campaign {
-        let Some(row) = ctx.store.campaign(&name).await? else { continue };
+        let Some(row) = tx.campaign(&name).await? else { continue };
         let row = Arc::new(row);
         for known in tx.known(row.id, &recipients).await? {
             found.insert(message_key(&name, known.recipient), (Arc::clone(&row), known));

@@ -141,7 +141,7 @@ impl<'a> Post<'a> {
     }
 
     async fn updates(&mut self, tx: &mut Tx, updates: Vec<Update>) -> Result<(), StoreError> {
-        let mut inbox = Inbox::open(self.ctx, tx, &updates).await?;
+        let mut inbox = Inbox::open(tx, &updates).await?;
         let mut early = Vec::new();
         for update in updates {
             // a channel's clock may be ahead of ours
