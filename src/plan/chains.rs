@@ -104,15 +104,15 @@ impl<'s, 'a> Chains<'s, 'a> {
         let sink = loop {
             let sink = self.search_room(limit, sources, depth);
             let end = self.label[sink];
-            let shallow =
-                |node: &usize| self.done[*node] && self.is_shallow(*node, end - self.label[*node]);
-            let shallow: Vec<usize> = (0..self.nodes.len()).filter(shallow).collect();
+            let through = |node: usize| node != sink && self.done[node];
+            let rest = |node: usize| {
+                if through(node) { end - self.label[node] } else { f64::NEG_INFINITY }
+            };
+            let shallow = self.shallow(rest);
             if shallow.is_empty() {
                 break sink;
             }
-            for node in shallow {
-                self.deepen(node, end - self.label[node]);
-            }
+            shallow.into_iter().for_each(|(node, end)| self.deepen(node, end));
         };
         let farthest = self.label[sink];
         for node in 0..self.ground() {
@@ -166,15 +166,11 @@ impl<'s, 'a> Chains<'s, 'a> {
         let (cost, origin) = loop {
             let (cost, origin) = self.search_origin(place, prize, depth);
             // any node might know too little of its moves to where the chain goes
-            let end = |node: usize| self.label[node].min(cost);
-            let shallow = |node: &usize| self.is_shallow(*node, end(*node));
-            let shallow: Vec<usize> = (0..self.nodes.len()).filter(shallow).collect();
+            let shallow = self.shallow(|node| self.label[node].min(cost));
             if shallow.is_empty() {
                 break (cost, origin);
             }
-            for node in shallow {
-                self.deepen(node, self.label[node].min(cost));
-            }
+            shallow.into_iter().for_each(|(node, end)| self.deepen(node, end));
         };
         for node in 0..self.ground() {
             let fall = (cost - self.label[node]).max(0.0).min(self.price[node]);
@@ -300,9 +296,12 @@ impl<'s, 'a> Chains<'s, 'a> {
         (self.seating.seats[bidder as usize].place as usize).min(self.ground())
     }
 
-    /// Whether moves are unknown that cost less than `end`.
-    fn is_shallow(&self, node: usize, end: f64) -> bool {
-        self.nodes[node].depth < ALL && self.known_to(node) < end
+    /// Nodes with unknown moves that cost less than `end` says, and what it says.
+    fn shallow(&self, end: impl Fn(usize) -> f64) -> Vec<(usize, f64)> {
+        let unknown = |(node, end): &(usize, f64)| {
+            self.nodes[*node].depth < ALL && self.known_to(*node) < *end
+        };
+        (0..self.nodes.len()).map(|node| (node, end(node))).filter(unknown).collect()
     }
 
     /// Moves that cost less than this are known.

@@ -88,6 +88,43 @@ enum Pool {
     Postgres(PgPool),
 }
 
+impl Pool {
+    async fn sqlite(path: &str, create: Create) -> Result<Self, sqlx::Error> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(create != Create::No)
+            .busy_timeout(BUSY_TIMEOUT)
+            .foreign_keys(true);
+        let pool = async |connections, options| {
+            let pool = SqlitePoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(BUSY_TIMEOUT)
+                // a file does not go away like a server
+                .test_before_acquire(false);
+            pool.connect_with(options).await
+        };
+        if create == Create::Scratch {
+            let options = options
+                .locking_mode(SqliteLockingMode::Exclusive)
+                .journal_mode(SqliteJournalMode::Memory)
+                .synchronous(SqliteSynchronous::Off)
+                .pragma("cache_size", "-524288");
+            let one = pool(1, options).await?;
+            return Ok(Self::Sqlite { read: one.clone(), write: one });
+        }
+        let options = options
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            // deleted content is overwritten, so that a forgotten person leaves no free page
+            .pragma("secure_delete", "ON")
+            .pragma("cache_size", "-65536")
+            // 64 MiB of log before a checkpoint: bulk loads touch the same pages again and again
+            .pragma("wal_autocheckpoint", "16384");
+        let write = pool(1, options.clone()).await?;
+        Ok(Self::Sqlite { read: pool(CONNECTIONS_MAX, options).await?, write })
+    }
+}
+
 /// A transaction; dropped without [`Tx::commit`], nothing of it happened.
 #[derive(Debug)]
 pub struct Tx {
@@ -249,42 +286,7 @@ impl Store {
             if create == Create::No && !Path::new(path).exists() {
                 return Err(StoreError::Absent { url: shown() });
             }
-            let scratch = create == Create::Scratch;
-            let options = SqliteConnectOptions::new()
-                .filename(path)
-                .create_if_missing(create != Create::No)
-                .busy_timeout(BUSY_TIMEOUT)
-                .foreign_keys(true);
-            let options = if scratch {
-                // one connection owns the file: its cache is never void and nothing is kept for
-                // a crash
-                options
-                    .locking_mode(SqliteLockingMode::Exclusive)
-                    .journal_mode(SqliteJournalMode::Memory)
-                    .synchronous(SqliteSynchronous::Off)
-                    .pragma("cache_size", "-524288")
-            } else {
-                options
-                    .journal_mode(SqliteJournalMode::Wal)
-                    .synchronous(SqliteSynchronous::Full)
-                    // deleted content is overwritten, so that a forgotten person leaves no free page
-                    .pragma("secure_delete", "ON")
-                    .pragma("cache_size", "-65536")
-                    // 64 MiB of log before a checkpoint: bulk loads touch the same pages again and
-                    // again
-                    .pragma("wal_autocheckpoint", "16384")
-            };
-            let open = async |connections| {
-                let pool = SqlitePoolOptions::new()
-                    .max_connections(connections)
-                    .acquire_timeout(BUSY_TIMEOUT)
-                    // a file does not go away like a server
-                    .test_before_acquire(false);
-                pool.connect_with(options.clone()).await.map_err(failed)
-            };
-            let write = open(1).await?;
-            let read = if scratch { write.clone() } else { open(CONNECTIONS_MAX).await? };
-            Pool::Sqlite { read, write }
+            Pool::sqlite(path, create).await.map_err(failed)?
         } else {
             let options = PgConnectOptions::from_str(url).map_err(failed)?;
             let options = PgPoolOptions::new()
@@ -365,7 +367,9 @@ pub enum Create {
     No,
     /// It is made when it is not there.
     IfMissing,
-    /// It is made, and thrown away after use: nothing waits for the disk.
+    /// It is made, and thrown away after use. One connection has it to itself, so that its cache of
+    /// pages is never void: whoever holds a transaction must not read beside it. Nothing is kept for
+    /// a crash.
     Scratch,
 }
 
