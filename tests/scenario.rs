@@ -71,6 +71,24 @@ fn every_scenario_ends_as_expected() {
     assert!(told.is_empty(), "set {UPDATE}=1 if this is right:\n{}", told.join("\n"));
 }
 
+#[test]
+fn policies_that_are_asked_for_take_the_place_of_the_file_s() {
+    let replay = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_opportune"));
+        command.arg("replay").args(more).args(["--policy", "fixed", "--policy", "random"]);
+        command.env("OPPORTUNE_LOG", "error").output().unwrap()
+    };
+    let shown = replay(&["scenarios/calm.toml", "--seed", "1"]);
+    let told = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.status.success(), "{told}");
+    assert!(told.contains("| fixed ") && told.contains("| random "), "{told}");
+    assert!(!told.contains("personalized"), "{told}");
+    // what history says of other policies says it of all of them
+    let refused = replay(&["--history"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("--policy"));
+}
+
 fn bytes(outcome: &Outcome) -> String {
     serde_json::to_string(outcome).unwrap() + &format!("{:?}", outcome.by_person)
 }

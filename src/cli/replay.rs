@@ -38,8 +38,9 @@ pub(super) struct Args {
     /// remembers them; nothing is stored. Each seed draws another truth that the history allows.
     #[arg(long = "campaign", value_name = "FILE", requires = "history")]
     campaigns: Vec<PathBuf>,
-    /// With --campaign: who plans, one after another for the same people; as in scenario files.
-    #[arg(long = "policy", value_name = "POLICY", requires = "campaigns", value_parser = policy)]
+    /// Who plans, one after another for the same people, instead of the file's policies; as in
+    /// scenario files.
+    #[arg(long = "policy", value_name = "POLICY", value_parser = policy)]
     policies: Vec<Policy>,
     /// With --history: what counts.
     #[arg(long, value_name = "GOAL", default_value = "read", requires = "history")]
@@ -207,6 +208,13 @@ async fn history(args: &Args, env: &Env) -> anyhow::Result<()> {
     env.printer.show(&ShownFindings(found?))
 }
 
+/// Has those plan who were asked for, if any were.
+fn cast(args: &Args, script: &mut Script) {
+    if !args.policies.is_empty() {
+        script.policies.clone_from(&args.policies);
+    }
+}
+
 /// What was asked for, else the script's own.
 fn seeds(args: &Args, script: &Script) -> Vec<u64> {
     match (args.seed, args.seeds) {
@@ -227,9 +235,7 @@ async fn tomorrow(args: &Args, env: &Env) -> anyhow::Result<()> {
         campaigns.push((campaign, toml::from_str(&source).with_context(shown)?));
     }
     let mut script = Script::tomorrow(&ctx, campaigns);
-    if !args.policies.is_empty() {
-        script.policies.clone_from(&args.policies);
-    }
+    cast(args, &mut script);
     let bar = progress("replaying", None);
     let told =
         run::recalled(&ctx, &script, &seeds(args, &script), told_by(&bar, &script.name)).await?;
@@ -252,7 +258,8 @@ fn told_by(bar: &ProgressBar, name: &str) -> impl FnMut(Policy, u64, Instant) {
 fn finish(args: &Args, env: &Env, told: Vec<Told>, what: &[String]) -> anyhow::Result<()> {
     let repeat = told.iter().zip(what).find_map(|(told, what)| {
         let broken = told.outcomes.iter().find(|outcome| !outcome.broken.is_empty())?;
-        Some(format!("opportune replay {what} --seed {}", broken.seed))
+        let policy = name(&broken.policy);
+        Some(format!("opportune replay {what} --seed {} --policy {policy}", broken.seed))
     });
     if let Some(out) = &args.out {
         report::of_replays(&told).write(out)?;
@@ -269,18 +276,20 @@ pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
         return tomorrow(&args, env).await;
     }
     if args.history {
-        if args.seed.is_some() || args.seeds.is_some() || args.out.is_some() {
-            let problem = "--seed, --seeds and --out go with scenarios or with --campaign";
+        let seeded = args.seed.is_some() || args.seeds.is_some();
+        if seeded || args.out.is_some() || !args.policies.is_empty() {
+            let problem = "--seed, --seeds, --policy and --out go with scenarios or --campaign";
             anyhow::bail!(BadInput(problem.to_owned()));
         }
         return history(&args, env).await;
     }
     let scenarios = args.scenarios.iter().map(|path| Scenario::load(path));
     // all files are checked before the first takes its time
-    let scenarios: Vec<Scenario> = scenarios.collect::<Result<_, _>>()?;
+    let mut scenarios: Vec<Scenario> = scenarios.collect::<Result<_, _>>()?;
     let bar = progress("replaying", None);
     let mut told = Vec::new();
-    for scenario in &scenarios {
+    for scenario in &mut scenarios {
+        cast(&args, &mut scenario.script);
         let script = &scenario.script;
         let seeds = seeds(&args, script);
         told.push(run::all(scenario, &seeds, told_by(&bar, &script.name)).await?);

@@ -112,7 +112,9 @@ impl<'s, 'a> Chains<'s, 'a> {
             if shallow.is_empty() {
                 break sink;
             }
-            shallow.into_iter().for_each(|(node, end)| self.deepen(node, end));
+            for (node, end) in shallow {
+                self.deepen(node, end);
+            }
         };
         let farthest = self.label[sink];
         for node in 0..self.ground() {
@@ -170,7 +172,9 @@ impl<'s, 'a> Chains<'s, 'a> {
             if shallow.is_empty() {
                 break (cost, origin);
             }
-            shallow.into_iter().for_each(|(node, end)| self.deepen(node, end));
+            for (node, end) in shallow {
+                self.deepen(node, end);
+            }
         };
         for node in 0..self.ground() {
             let fall = (cost - self.label[node]).max(0.0).min(self.price[node]);

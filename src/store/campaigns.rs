@@ -206,14 +206,13 @@ impl Tx {
             .await)
         .doing("find a campaign")?;
         let Some(row) = row else { return Ok(None) };
-        let campaign = match self.files.get(row.id) {
-            Some(campaign) => campaign,
-            None => {
-                let source: String =
-                    within!(self, |db| sqlx::query_scalar(FILE).bind(row.id).fetch_one(db).await)
-                        .doing("read a campaign's file")?;
-                self.files.parse(row.id, &source)?
-            }
+        let campaign = if let Some(campaign) = self.files.get(row.id) {
+            campaign
+        } else {
+            let source: String =
+                within!(self, |db| sqlx::query_scalar(FILE).bind(row.id).fetch_one(db).await)
+                    .doing("read a campaign's file")?;
+            self.files.parse(row.id, &source)?
         };
         row.into_model(campaign).map(Some)
     }
