@@ -82,7 +82,7 @@ fn policies_that_are_asked_for_take_the_place_of_the_file_s() {
     let told = String::from_utf8(shown.stdout).unwrap();
     assert!(shown.status.success(), "{told}");
     assert!(told.contains("| fixed ") && told.contains("| random "), "{told}");
-    assert!(!told.contains("personalized"), "{told}");
+    assert!(!told.contains("| model "), "{told}");
     // what history says of other policies says it of all of them
     let refused = replay(&["--history"]);
     assert_eq!(refused.status.code(), Some(2));
