@@ -38,8 +38,8 @@ pub(super) struct Args {
     /// remembers them; nothing is stored. Each seed draws another truth that the history allows.
     #[arg(long = "campaign", value_name = "FILE", requires = "history")]
     campaigns: Vec<PathBuf>,
-    /// Who plans, one after another for the same people, instead of the file's policies; as in
-    /// scenario files.
+    /// With scenarios or --campaign: who plans, one after another for the same people, instead of
+    /// the scenario's own policies.
     #[arg(long = "policy", value_name = "POLICY", value_parser = policy)]
     policies: Vec<Policy>,
     /// With --history: what counts.

@@ -104,11 +104,7 @@ impl<'s, 'a> Chains<'s, 'a> {
         let sink = loop {
             let sink = self.search_room(limit, sources, depth);
             let end = self.label[sink];
-            let through = |node: usize| node != sink && self.done[node];
-            let rest = |node: usize| {
-                if through(node) { end - self.label[node] } else { f64::NEG_INFINITY }
-            };
-            let shallow = self.shallow(rest);
+            let shallow = self.shallow(|node| end - self.label[node]);
             if shallow.is_empty() {
                 break sink;
             }
@@ -300,10 +296,11 @@ impl<'s, 'a> Chains<'s, 'a> {
         (self.seating.seats[bidder as usize].place as usize).min(self.ground())
     }
 
-    /// Nodes with unknown moves that cost less than `end` says, and what it says.
+    /// Nodes with unknown moves that cost less than `end` says, and what it says; no move costs less
+    /// than nothing.
     fn shallow(&self, end: impl Fn(usize) -> f64) -> Vec<(usize, f64)> {
         let unknown = |(node, end): &(usize, f64)| {
-            self.nodes[*node].depth < ALL && self.known_to(*node) < *end
+            *end > 0.0 && self.nodes[*node].depth < ALL && self.known_to(*node) < *end
         };
         (0..self.nodes.len()).map(|node| (node, end(node))).filter(unknown).collect()
     }
