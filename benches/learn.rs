@@ -65,7 +65,7 @@ async fn main() {
 
     let subjects: Vec<Subject<'_>> =
         (0..all.recipients.len()).map(|index| all.subject(index, ctx.config.time_zone)).collect();
-    let contents: Contents = ctx.store.contents().await.unwrap().into();
+    let contents: Contents = ctx.store.read().await.unwrap().contents().await.unwrap().into();
     let began = Instant::now();
     fit(&subjects, &contents, &Settings::default(), ctx.clock.now(), 1, &mut |_, _| {}).unwrap();
     let memory = began.elapsed().as_secs_f64();

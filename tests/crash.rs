@@ -218,7 +218,7 @@ async fn drain(
         })
         .await
         .unwrap();
-        if let Ok(counts) = store.state_counts(campaign).await {
+        if let Ok(counts) = store.read().await.unwrap().state_counts(campaign).await {
             let ended: u64 = counts.iter().filter(|c| c.state.is_end()).map(|c| c.people).sum();
             if ended >= awake as u64 && waiting.is_empty() {
                 return;
@@ -235,7 +235,7 @@ async fn check(store: &Store, campaign: i64, ids: &[RecipientId], awake: usize, 
     for call in &calls {
         *taken.entry(call.to().to_owned()).or_default() += usize::from(call.taken);
     }
-    let rows = store.deliveries(campaign, SlotLength::HOUR).await.unwrap();
+    let rows = store.read().await.unwrap().deliveries(campaign, SlotLength::HOUR).await.unwrap();
     assert_eq!(rows.len(), ids.len(), "everybody has one row");
     let mut sent = 0;
     for (n, row) in rows.iter().enumerate() {

@@ -173,10 +173,18 @@ fn submit_due(workspace: &Workspace, url: &str) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let store = Store::open(url, Create::No).await.unwrap();
-        let row = store.campaign(&"spring".parse().unwrap()).await.unwrap().unwrap();
+        let row = store
+            .read()
+            .await
+            .unwrap()
+            .campaign(&"spring".parse().unwrap())
+            .await
+            .unwrap()
+            .unwrap();
         let length = SlotLength::HOUR;
         let due = |id: RecipientId| support::planned(id, "words", now, length);
-        let people = store.recipients_after(RecipientId(0), 10_000).await.unwrap();
+        let people =
+            store.read().await.unwrap().recipients_after(RecipientId(0), 10_000).await.unwrap();
         let deliveries: Vec<_> = people.iter().map(|person| due(person.id)).collect();
         let mut tx = store.begin().await.unwrap();
         tx.put_decisions(row.id, &deliveries, length, now).await.unwrap();

@@ -240,7 +240,7 @@ async fn between_nights_answers_are_followed_and_one_refreshed_version_is_kept()
     }
     let idle = learn::run(&ctx, None, Depth::Refresh, |_, _| {}).await.unwrap();
     assert_eq!(idle.outcome, Outcome::Unchanged);
-    let versions = ctx.store.models().await.unwrap();
+    let versions = ctx.store.read().await.unwrap().models().await.unwrap();
     assert_eq!(versions.len(), 2, "a fit, and the newest that was made of it");
     assert!(versions[1].active && versions[1].version == idle.version);
     // chances to click have gone up
@@ -269,7 +269,7 @@ async fn a_fit_that_diverges_says_so_and_leaves_the_last_good_version_in_use() {
     let good = knowledge(&ctx).await;
 
     // a version whose figures drive every step on from it out of bounds
-    let json = ctx.store.model_parameters(1).await.unwrap().unwrap();
+    let json = ctx.store.read().await.unwrap().model_parameters(1).await.unwrap().unwrap();
     let mut broken: serde_json::Value = serde_json::from_str(&json).unwrap();
     broken["as_of"] = serde_json::json!("2026-01-15T00:00:00Z");
     for stack in broken["responses"]["stacks"].as_array_mut().unwrap() {
@@ -283,7 +283,7 @@ async fn a_fit_that_diverges_says_so_and_leaves_the_last_good_version_in_use() {
     let failed = learn::run(&ctx, None, Depth::Refresh, |_, _| {}).await.unwrap_err();
     assert!(matches!(failed, LearnError::Fit(_)), "{failed:?}");
     assert!(failed.to_string().contains("the last good version stays in use"), "{failed}");
-    let versions = ctx.store.models().await.unwrap();
+    let versions = ctx.store.read().await.unwrap().models().await.unwrap();
     assert_eq!(versions.len(), 2, "nothing was stored");
 
     // the lease is free again, and the next night starts from the evidence alone

@@ -64,14 +64,16 @@ async fn submit(ctx: &Ctx, name: &str, days: (u32, u32), more: &str) -> Campaign
         days.0, days.1
     );
     campaigns::submit(ctx, &source, "test").await.unwrap();
-    ctx.store.campaign(&name.parse().unwrap()).await.unwrap().unwrap()
+    ctx.store.read().await.unwrap().campaign(&name.parse().unwrap()).await.unwrap().unwrap()
 }
 
 /// When each person was sent what came through.
 async fn sent(ctx: &Ctx) -> BTreeMap<RecipientId, Vec<DateTime<Utc>>> {
     let mut all = BTreeMap::new();
-    for person in ctx.store.recipients_after(RecipientId(0), 10_000).await.unwrap() {
-        let messages = ctx.store.messages_of(person.id).await.unwrap();
+    for person in
+        ctx.store.read().await.unwrap().recipients_after(RecipientId(0), 10_000).await.unwrap()
+    {
+        let messages = ctx.store.read().await.unwrap().messages_of(person.id).await.unwrap();
         // what the channel gave up on was not received
         let received = messages.iter().filter(|m| m.message.response.failed_at.is_none());
         let mut times: Vec<_> = received.map(|m| m.message.sent_at).collect();
@@ -98,8 +100,16 @@ async fn caps_hold_across_campaigns_that_are_submitted_one_after_another() {
             assert!(!times.windows(2).any(close), "{person} was written to twice a day: {times:?}");
         }
         assert!(all.values().filter(|times| times.len() == 2).count() > PEOPLE / 2);
-        let row = ctx.store.campaign(&"third".parse().unwrap()).await.unwrap().unwrap();
-        let states = ctx.store.state_counts(row.id).await.unwrap();
+        let row = ctx
+            .store
+            .read()
+            .await
+            .unwrap()
+            .campaign(&"third".parse().unwrap())
+            .await
+            .unwrap()
+            .unwrap();
+        let states = ctx.store.read().await.unwrap().state_counts(row.id).await.unwrap();
         assert!(states.iter().any(|count| count.reason == Reason::FrequencyCap), "{states:?}");
         assert_eq!(states.iter().map(|count| count.people).sum::<u64>(), PEOPLE as u64);
     })
@@ -135,7 +145,7 @@ async fn a_night_s_absence_leads_to_a_new_plan_and_no_burst() {
         // nobody is at work from ten until the next morning
         let back: DateTime<Utc> = "2026-03-03T08:00:30Z".parse().unwrap();
         ctx.clock.advance_to(back);
-        let due = ctx.store.due_count(row.id, back).await.unwrap();
+        let due = ctx.store.read().await.unwrap().due_count(row.id, back).await.unwrap();
         assert!(due > 10, "only {due} fell due meanwhile");
         drive(&ctx, "2026-03-06T00:00:00Z".parse().unwrap(), |_| {}).await.unwrap();
         let mut hours: BTreeMap<i64, u32> = BTreeMap::new();
@@ -157,7 +167,8 @@ async fn a_resumed_campaign_does_not_send_at_once_what_fell_due_while_it_stood()
         assert!(campaigns::change(&ctx, &row, Wish::Pause, "test").await.unwrap());
         ctx.clock.advance_to("2026-03-02T10:14:00Z".parse().unwrap());
         drive(&ctx, "2026-03-02T15:30:00Z".parse().unwrap(), |_| {}).await.unwrap();
-        let row = ctx.store.campaign(&row.campaign.name).await.unwrap().unwrap();
+        let row =
+            ctx.store.read().await.unwrap().campaign(&row.campaign.name).await.unwrap().unwrap();
         assert!(campaigns::change(&ctx, &row, Wish::Resume, "test").await.unwrap());
         drive(&ctx, "2026-03-06T00:00:00Z".parse().unwrap(), |_| {}).await.unwrap();
         let mut hours: BTreeMap<i64, u32> = BTreeMap::new();

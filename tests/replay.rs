@@ -65,8 +65,10 @@ async fn people(ctx: &Ctx, zones: &[chrono_tz::Tz]) {
 /// Everybody's message with the zone of the person, as history has it.
 async fn sent(ctx: &Ctx) -> Vec<(DateTime<Utc>, chrono_tz::Tz)> {
     let mut all = Vec::new();
-    for person in ctx.store.recipients_after(RecipientId(0), 10_000).await.unwrap() {
-        let messages = ctx.store.messages_of(person.id).await.unwrap();
+    for person in
+        ctx.store.read().await.unwrap().recipients_after(RecipientId(0), 10_000).await.unwrap()
+    {
+        let messages = ctx.store.read().await.unwrap().messages_of(person.id).await.unwrap();
         assert!(messages.len() <= 1, "{} was sent to {} times", person.id, messages.len());
         all.extend(messages.iter().map(|m| (m.message.sent_at, person.profile.zone.unwrap().tz)));
     }
@@ -121,8 +123,8 @@ proptest! {
                 let wall = at.with_timezone(&tz).naive_local();
                 assert!(start <= wall && wall < start + TimeDelta::days(2), "{wall} in {tz}");
             }
-            let row = ctx.store.campaign(&"c".parse().unwrap()).await.unwrap().unwrap();
-            let states = ctx.store.state_counts(row.id).await.unwrap();
+            let row = ctx.store.read().await.unwrap().campaign(&"c".parse().unwrap()).await.unwrap().unwrap();
+            let states = ctx.store.read().await.unwrap().state_counts(row.id).await.unwrap();
             assert_eq!(states.iter().map(|s| s.people).sum::<u64>(), zones.len() as u64);
             assert!(states.iter().all(|s| s.state.is_end()), "{states:?}");
         });
@@ -147,8 +149,9 @@ async fn everybody_ends_in_one_state_and_answers_become_engagement() {
         )
         .await;
         drive(&ctx, (start + TimeDelta::days(8)).and_utc(), |_| {}).await.unwrap();
-        let row = ctx.store.campaign(&"c".parse().unwrap()).await.unwrap().unwrap();
-        let states = ctx.store.state_counts(row.id).await.unwrap();
+        let row =
+            ctx.store.read().await.unwrap().campaign(&"c".parse().unwrap()).await.unwrap().unwrap();
+        let states = ctx.store.read().await.unwrap().state_counts(row.id).await.unwrap();
         assert_eq!(states.iter().map(|s| s.people).sum::<u64>(), 120);
         assert!(states.iter().all(|s| s.state.is_end()), "{states:?}");
         assert!(states.iter().any(|s| s.reason == Reason::Holdout), "{states:?}");
@@ -230,7 +233,7 @@ async fn a_campaign_can_be_played_to_ones_own_people_and_leaves_no_trace() {
     let url = format!("sqlite://{}", out.join("opportune.db").display());
     let start = NaiveDate::from_ymd_opt(2026, 8, 3).unwrap().and_hms_opt(0, 0, 0).unwrap();
     let ctx = ctx(Store::open(&url, Create::No).await.unwrap(), start.and_utc());
-    let before = ctx.store.campaigns().await.unwrap().len();
+    let before = ctx.store.read().await.unwrap().campaigns().await.unwrap().len();
     let source = tomorrow(start + TimeDelta::days(1));
     let campaign = campaigns::check(&ctx, &source).await.unwrap();
     let mut script = Script::tomorrow(&ctx, vec![(campaign, source.parse().unwrap())]);
@@ -258,7 +261,7 @@ async fn a_campaign_can_be_played_to_ones_own_people_and_leaves_no_trace() {
         }
     }
     assert!(told[0] == told[1], "{}\n{}", told[0], told[1]);
-    assert_eq!(ctx.store.campaigns().await.unwrap().len(), before);
+    assert_eq!(ctx.store.read().await.unwrap().campaigns().await.unwrap().len(), before);
 
     // the same from the command line, whose clock is the system's, and from the other database
     let database = Postgres::shared().database();

@@ -204,7 +204,7 @@ async fn due(ctx: &Ctx, provider: &str, count: usize, ago: TimeDelta) {
     );
     campaigns::submit(ctx, &source, "test").await.unwrap();
     let name = format!("due-{provider}").parse().unwrap();
-    let id = ctx.store.campaign(&name).await.unwrap().unwrap().id;
+    let id = ctx.store.read().await.unwrap().campaign(&name).await.unwrap().unwrap().id;
     let mut tx = ctx.store.begin().await.unwrap();
     let person = |n: usize| {
         let address = Some(format!("+5511{n:09}").parse().unwrap());
@@ -398,7 +398,7 @@ async fn any_number_of_silent_clients_is_cut_off_while_messages_go_out() {
     let (_keep, stop) = watch::channel(false);
     let begun = Instant::now();
     while dispatch::run(&listener.ctx, &stop).await.unwrap().more {}
-    let sent = listener.ctx.store.state_counts(1).await.unwrap();
+    let sent = listener.ctx.store.read().await.unwrap().state_counts(1).await.unwrap();
     assert!(sent.iter().all(|c| c.state == State::Sent) && sent[0].people == 2_000, "{sent:?}");
     assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
     let grown = resident_kb().saturating_sub(before);

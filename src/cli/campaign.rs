@@ -255,7 +255,7 @@ pub(super) fn read(file: &PathBuf) -> anyhow::Result<String> {
 }
 
 pub(super) async fn find_campaign(ctx: &Ctx, name: &Name) -> anyhow::Result<CampaignRow> {
-    let found = ctx.store.campaign(name).await?;
+    let found = ctx.store.read().await?.campaign(name).await?;
     found.ok_or_else(|| BadInput(format!("there is no campaign {name}")).into())
 }
 
@@ -286,7 +286,7 @@ async fn export(ctx: &Ctx, name: &Name, out: &std::path::Path) -> anyhow::Result
         "provider_message",
     ];
     let row = find_campaign(ctx, name).await?;
-    let people = ctx.store.export_rows(row.id, name).await?;
+    let people = ctx.store.read().await?.export_rows(row.id, name).await?;
     let mut output = Output::create(out, &HEADER)?;
     let count = people.len();
     let time = |micros: Option<i64>| {

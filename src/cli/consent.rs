@@ -76,7 +76,7 @@ pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
         Verb::Withdraw(change) => apply(&ctx, ConsentChange::Withdrawn, change).await?,
     };
     let recipient = find_recipient(&ctx, &key).await?;
-    let entries = ctx.store.ledger(recipient.id).await?;
+    let entries = ctx.store.read().await?.ledger(recipient.id).await?;
     env.printer.show(&Ledger { recipient: key, consented: recipient.consented, entries })
 }
 

@@ -223,5 +223,6 @@ pub(super) async fn model(args: ModelArgs, env: &Env) -> anyhow::Result<()> {
         let subject = format!("model {version}");
         crate::work::audit::record(&ctx, &super::actor(), "roll back", &subject, "").await?;
     }
-    env.printer.show(&Versions(ctx.store.models().await?.iter().map(Version::new).collect()))
+    env.printer
+        .show(&Versions(ctx.store.read().await?.models().await?.iter().map(Version::new).collect()))
 }

@@ -229,6 +229,6 @@ fn actor() -> String {
 
 /// Finds the recipient that a verb names.
 async fn find_recipient(ctx: &Ctx, key: &RecipientKey) -> anyhow::Result<Recipient> {
-    let found = ctx.store.recipient(key).await?;
+    let found = ctx.store.read().await?.recipient(key).await?;
     found.ok_or_else(|| BadInput(format!("recipient {:?} is not known", key.as_str())).into())
 }

@@ -175,7 +175,7 @@ pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
 
 async fn show(ctx: &Ctx, key: RecipientKey, env: &Env) -> anyhow::Result<()> {
     let recipient = find_recipient(ctx, &key).await?;
-    let mut found = ctx.store.evidence_of(&[recipient.id]).await?;
+    let mut found = ctx.store.read().await?.evidence_of(&[recipient.id]).await?;
     let evidence = match found.remove(&recipient.id) {
         Some(packed) => Evidence::from_bytes(packed)?,
         None => Evidence::default(),
@@ -209,7 +209,7 @@ async fn show(ctx: &Ctx, key: RecipientKey, env: &Env) -> anyhow::Result<()> {
 async fn export(ctx: &Ctx, out: PathBuf) -> anyhow::Result<()> {
     let people = People::load(ctx).await?;
     let model = InUse::load(ctx).await?;
-    let contents: Vec<_> = ctx.store.contents().await?;
+    let contents: Vec<_> = ctx.store.read().await?.contents().await?;
     let mut header: Vec<String> =
         ["recipient", "time_zone", "chronotype", "evidence"].map(String::from).to_vec();
     header.extend((0..WEEK_HOURS).map(|hour| format!("h{hour:03}")));

@@ -147,13 +147,15 @@ pub async fn run(
         write(&out.join(file), source)?;
         let campaign = campaigns::submit(ctx, source, "demo").await?;
         let name = campaign.name.clone();
-        let row = ctx.store.campaign(&name).await?.expect("it was submitted a moment ago");
+        let row =
+            ctx.store.read().await?.campaign(&name).await?.expect("it was submitted a moment ago");
         let (_, drafts) = plan::dry(ctx, vec![(row, Extent::Everybody)]).await?;
         plans.extend(drafts.iter().map(crate::work::plan::Draft::summary));
         // a day longer than the window, for the answers that come late
         let until = campaigns::ends_at(&campaign) + TimeDelta::days(1);
         drive(ctx, until, |now| progress(&format!("sending {name}: {}", now.date_naive()))).await?;
-        let row = ctx.store.campaign(&name).await?.expect("it was submitted a moment ago");
+        let row =
+            ctx.store.read().await?.campaign(&name).await?.expect("it was submitted a moment ago");
         results.push(campaigns::results(ctx, &row).await?);
     }
     progress("learning from the answers");

@@ -30,7 +30,7 @@ pub(crate) async fn all(
 ) -> Result<Vec<String>, ReplayError> {
     let mut broken = Vec::new();
     twice(calls, &mut broken);
-    frequencies(ctx, &ctx.store.campaigns().await?, calls, &mut broken);
+    frequencies(ctx, &ctx.store.read().await?.campaigns().await?, calls, &mut broken);
     for (row, people) in played {
         let of_it = |call: &&Call| call.campaign == row.campaign.name;
         let own: Vec<&Call> = calls.iter().filter(of_it).collect();
@@ -202,9 +202,11 @@ async fn consents(ctx: &Ctx, calls: &[Call], broken: &mut Vec<String>) -> Result
         }
     }
     // only who has none now can have been written to without it
-    for recipient in ctx.store.everybody().await?.iter().filter(|recipient| !recipient.consented) {
+    for recipient in
+        ctx.store.read().await?.everybody().await?.iter().filter(|recipient| !recipient.consented)
+    {
         let Some(call) = last.get(&recipient.key) else { continue };
-        let ledger = ctx.store.ledger(recipient.id).await?;
+        let ledger = ctx.store.read().await?.ledger(recipient.id).await?;
         let ended = ledger.iter().filter(|entry| entry.change == ConsentChange::Withdrawn);
         if let Some(ended) = ended.map(|entry| entry.recorded_at).max()
             && call.at > ended

@@ -87,9 +87,9 @@ pub async fn drive(
             return Ok(());
         }
         let mut due = None;
-        for row in ctx.store.campaigns().await? {
+        for row in ctx.store.read().await?.campaigns().await? {
             if row.status == CampaignStatus::Active {
-                due = due.into_iter().chain(ctx.store.next_due(row.id).await?).min();
+                due = due.into_iter().chain(ctx.store.read().await?.next_due(row.id).await?).min();
             }
         }
         ctx.clock.advance_to(next_moment(now, due, ctx.config.slot_length).min(until));

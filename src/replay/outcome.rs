@@ -125,9 +125,9 @@ pub(crate) type Played = (CampaignRow, Vec<ExportRow>);
 /// Everybody of the campaigns that were submitted `since`: of earlier ones, a part was sent before.
 pub(crate) async fn played(ctx: &Ctx, since: Instant) -> Result<Vec<Played>, ReplayError> {
     let mut played = Vec::new();
-    for row in ctx.store.campaigns().await? {
+    for row in ctx.store.read().await?.campaigns().await? {
         if row.submitted_at >= since {
-            let people = ctx.store.export_rows(row.id, &row.campaign.name).await?;
+            let people = ctx.store.read().await?.export_rows(row.id, &row.campaign.name).await?;
             played.push((row, people));
         }
     }
@@ -150,7 +150,8 @@ pub(crate) async fn of(
     let truth = Truth { crowd, sent_to };
     let (mut outcomes, mut by_person) = (Vec::new(), BTreeMap::new());
     let clock = |r: &Recipient| r.profile.zone.map_or(ctx.config.time_zone, |zone| zone.tz);
-    let zones = ctx.store.everybody().await?.iter().map(|r| (r.id.0, clock(r))).collect();
+    let zones =
+        ctx.store.read().await?.everybody().await?.iter().map(|r| (r.id.0, clock(r))).collect();
     for (row, people) in played {
         let mut outcome = counted(ctx, row, people, &zones).await?;
         let mut forecasts = Vec::new();
@@ -208,7 +209,7 @@ async fn counted(
 }
 
 async fn load(ctx: &Ctx, row: &CampaignRow) -> Result<Vec<Load>, ReplayError> {
-    let slots = ctx.store.plan_slots(row.id).await?;
+    let slots = ctx.store.read().await?.plan_slots(row.id).await?;
     let load = |slot: crate::store::PlanSlotRow| Load {
         start: slot.start,
         capacity: slot.capacity,

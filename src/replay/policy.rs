@@ -120,7 +120,7 @@ impl Policy {
         };
         let people = People::load(ctx).await?;
         let mut contents = Contents::default();
-        for content in ctx.store.contents().await? {
+        for content in ctx.store.read().await?.contents().await? {
             contents.enter(&content);
         }
         let zone = ctx.config.time_zone;

@@ -325,7 +325,7 @@ impl<'s> Stage<'s> {
 
     /// A share of everybody, at random.
     async fn draw(&mut self, share: f64) -> Result<Vec<RecipientId>, ReplayError> {
-        let people = self.ctx.store.everybody().await?;
+        let people = self.ctx.store.read().await?.everybody().await?;
         let ids = people.iter().map(|recipient| recipient.id);
         Ok(ids.filter(|_| self.chance.r#gen::<f64>() < share).collect())
     }

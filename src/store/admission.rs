@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use sqlx::QueryBuilder;
 
 use super::bulk::{Column, Rows, Sql, numbers, one_of};
-use super::{Doing, Inner, ROWS_PER_STATEMENT, Store, StoreError, Tx, instant, micros, on, within};
+use super::{Conn, Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, instant, micros, on};
 use crate::model::ids::{Name, RecipientId};
 use crate::model::time::Instant;
 
@@ -63,9 +63,9 @@ const OPEN: Sql = one_of!(
     ""
 );
 
-impl Store {
+impl Reader {
     /// The moment from which an account's rate has room, as it stands; nothing is locked.
-    pub async fn rate_next_at(&self, account: &str) -> Result<Option<Instant>, StoreError> {
+    pub async fn rate_next_at(&mut self, account: &str) -> Result<Option<Instant>, StoreError> {
         let at: Option<i64> =
             on!(self, |db| sqlx::query_scalar(NEXT_AT).bind(account).fetch_optional(db).await)
                 .doing("read a rate")?;
@@ -76,11 +76,11 @@ impl Store {
 impl Tx {
     /// Locks an account until the transaction ends; the moment from which its rate has room.
     pub async fn lock_account(&mut self, account: &str) -> Result<Instant, StoreError> {
-        let sql = match &self.inner {
-            Inner::Sqlite(_) => lock_sql!(""),
-            Inner::Postgres(_) => lock_sql!(" FOR UPDATE"),
+        let sql = match &self.conn {
+            Conn::Sqlite(_) => lock_sql!(""),
+            Conn::Postgres(_) => lock_sql!(" FOR UPDATE"),
         };
-        let at: i64 = within!(self, |db| {
+        let at: i64 = on!(self, |db| {
             async {
                 let found: Option<i64> =
                     sqlx::query_scalar(sql).bind(account).fetch_optional(&mut *db).await?;
@@ -98,7 +98,7 @@ impl Tx {
 
     /// Sets the moment from which a locked account's rate has room.
     pub async fn set_rate_next_at(&mut self, account: &str, at: Instant) -> Result<(), StoreError> {
-        within!(self, |db| sqlx::query(SET_NEXT)
+        on!(self, |db| sqlx::query(SET_NEXT)
             .bind(account)
             .bind(micros(at))
             .execute(db)
@@ -114,7 +114,7 @@ impl Tx {
         now: Instant,
         span_us: i64,
     ) -> Result<(), StoreError> {
-        within!(self, |db| sqlx::query(USE_RATE)
+        on!(self, |db| sqlx::query(USE_RATE)
             .bind(account)
             .bind(micros(now))
             .bind(span_us)
@@ -130,7 +130,7 @@ impl Tx {
         account: &str,
         after: Instant,
     ) -> Result<(u64, Instant), StoreError> {
-        let (used, first): (i64, i64) = within!(self, |db| sqlx::query_as(USED)
+        let (used, first): (i64, i64) = on!(self, |db| sqlx::query_as(USED)
             .bind(account)
             .bind(micros(after))
             .fetch_one(db)
@@ -146,7 +146,7 @@ impl Tx {
         bucket: Instant,
         used: i64,
     ) -> Result<(), StoreError> {
-        within!(self, |db| sqlx::query(USE_QUOTA)
+        on!(self, |db| sqlx::query(USE_QUOTA)
             .bind(account)
             .bind(micros(bucket))
             .bind(used)
@@ -163,7 +163,7 @@ impl Tx {
         people: &[RecipientId],
     ) -> Result<HashMap<RecipientId, Contact>, StoreError> {
         let sql = self.text(CONTACTS);
-        let rows: Vec<(i64, i64, i64)> = within!(self, |db| sqlx::query_as(sql)
+        let rows: Vec<(i64, i64, i64)> = on!(self, |db| sqlx::query_as(sql)
             .bind(account)
             .bind(numbers(people))
             .fetch_all(db)
@@ -193,7 +193,7 @@ impl Tx {
                 number(&|(_, contact)| micros(contact.counted_at)),
                 number(&|(_, contact)| micros(contact.pair_until)),
             ];
-            within!(self, |db| Rows::insert(PUT_CONTACTS, columns, OVER_CONTACTS)
+            on!(self, |db| Rows::insert(PUT_CONTACTS, columns, OVER_CONTACTS)
                 .build()
                 .execute(db)
                 .await
@@ -209,7 +209,7 @@ impl Tx {
         const QUOTA: &str = "DELETE FROM quota WHERE bucket < $1";
         const WINDOWS: &str = "DELETE FROM service_window WHERE open_until < $1";
         for sql in [CONTACTS, QUOTA, WINDOWS] {
-            within!(self, |db| sqlx::query(sql).bind(micros(before)).execute(db).await.map(drop))
+            on!(self, |db| sqlx::query(sql).bind(micros(before)).execute(db).await.map(drop))
                 .doing("forget old counts")?;
         }
         Ok(())
@@ -223,7 +223,7 @@ impl Tx {
         now: Instant,
     ) -> Result<HashSet<RecipientId>, StoreError> {
         let sql = self.text(OPEN);
-        let ids: Vec<i64> = within!(self, |db| sqlx::query_scalar(sql)
+        let ids: Vec<i64> = on!(self, |db| sqlx::query_scalar(sql)
             .bind(provider.as_str())
             .bind(micros(now))
             .bind(numbers(people))
@@ -240,7 +240,7 @@ impl Tx {
         windows: &[(RecipientId, Instant)],
     ) -> Result<(), StoreError> {
         for chunk in windows.chunks(ROWS_PER_STATEMENT) {
-            within!(self, |db| {
+            on!(self, |db| {
                 let mut query = QueryBuilder::new(
                     "INSERT INTO service_window (provider, recipient, open_until) ",
                 );
@@ -266,7 +266,7 @@ impl Tx {
         person: RecipientId,
     ) -> Result<(), StoreError> {
         const SQL: &str = "DELETE FROM service_window WHERE provider = $1 AND recipient = $2";
-        within!(self, |db| sqlx::query(SQL)
+        on!(self, |db| sqlx::query(SQL)
             .bind(provider.as_str())
             .bind(person.0)
             .execute(db)

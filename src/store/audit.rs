@@ -1,6 +1,6 @@
 //! Who did what, and who may use the API.
 
-use super::{Doing, Store, StoreError, Tx, instant, micros, on, within};
+use super::{Doing, Reader, StoreError, Tx, instant, micros, on};
 use crate::model::ids::Name;
 use crate::model::time::Instant;
 
@@ -44,9 +44,9 @@ fn token((name, scopes, created_at, revoked_at): TokenSql) -> Result<TokenRow, S
     })
 }
 
-impl Store {
+impl Reader {
     /// The last `limit` things that were done, newest first.
-    pub async fn audit(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
+    pub async fn audit(&mut self, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
         const SQL: &str = "SELECT at, actor, action, subject, detail FROM audit
             ORDER BY id DESC LIMIT $1";
         let rows: Vec<(i64, String, String, String, String)> =
@@ -60,7 +60,7 @@ impl Store {
     }
 
     /// The token with a hash that was not taken back.
-    pub async fn token_by_hash(&self, hash: &str) -> Result<Option<TokenRow>, StoreError> {
+    pub async fn token_by_hash(&mut self, hash: &str) -> Result<Option<TokenRow>, StoreError> {
         const SQL: &str = "SELECT name, scopes, created_at, revoked_at FROM api_token
             WHERE hash = $1 AND revoked_at IS NULL";
         let row: Option<TokenSql> =
@@ -70,7 +70,7 @@ impl Store {
     }
 
     /// All tokens.
-    pub async fn tokens(&self) -> Result<Vec<TokenRow>, StoreError> {
+    pub async fn tokens(&mut self) -> Result<Vec<TokenRow>, StoreError> {
         const SQL: &str =
             "SELECT name, scopes, created_at, revoked_at FROM api_token ORDER BY name";
         let rows: Vec<TokenSql> =
@@ -85,7 +85,7 @@ impl Tx {
         const SQL: &str = "INSERT INTO audit (id, at, actor, action, subject, detail)
             VALUES ($1, $2, $3, $4, $5, $6)";
         let id = self.take_numbers("audit", 1).await?;
-        within!(self, |db| sqlx::query(SQL)
+        on!(self, |db| sqlx::query(SQL)
             .bind(id)
             .bind(micros(entry.at))
             .bind(&entry.actor)
@@ -108,7 +108,7 @@ impl Tx {
     ) -> Result<bool, StoreError> {
         const SQL: &str = "INSERT INTO api_token (name, hash, scopes, created_at)
             VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
-        let added = within!(self, |db| sqlx::query(SQL)
+        let added = on!(self, |db| sqlx::query(SQL)
             .bind(name.as_str())
             .bind(hash)
             .bind(scopes)
@@ -124,7 +124,7 @@ impl Tx {
     pub async fn revoke_token(&mut self, name: &Name, now: Instant) -> Result<bool, StoreError> {
         const SQL: &str =
             "UPDATE api_token SET revoked_at = $2 WHERE name = $1 AND revoked_at IS NULL";
-        let changed = within!(self, |db| sqlx::query(SQL)
+        let changed = on!(self, |db| sqlx::query(SQL)
             .bind(name.as_str())
             .bind(micros(now))
             .execute(db)

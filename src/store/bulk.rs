@@ -9,7 +9,7 @@ use sqlx::postgres::{PgArgumentBuffer, PgHasArrayType, PgTypeInfo};
 use sqlx::sqlite::{SqliteArgumentsBuffer, SqliteTypeInfo};
 use sqlx::{Encode, Postgres, QueryBuilder, Sqlite, Type};
 
-use super::{Inner, Pool, Store, Tx};
+use super::{Conn, Reader};
 use crate::model::ids::RecipientId;
 
 /// A statement's text: SQLite's, and PostgreSQL's.
@@ -26,20 +26,11 @@ macro_rules! one_of {
 }
 pub(super) use one_of;
 
-impl Store {
+impl Reader {
     pub(super) fn text(&self, sql: Sql) -> &'static str {
-        match &self.pool {
-            Pool::Sqlite { .. } => sql[0],
-            Pool::Postgres(_) => sql[1],
-        }
-    }
-}
-
-impl Tx {
-    pub(super) fn text(&self, sql: Sql) -> &'static str {
-        match &self.inner {
-            Inner::Sqlite(_) => sql[0],
-            Inner::Postgres(_) => sql[1],
+        match &self.conn {
+            Conn::Sqlite(_) => sql[0],
+            Conn::Postgres(_) => sql[1],
         }
     }
 }

@@ -6,9 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use sqlx::{FromRow, QueryBuilder};
 
 use super::bulk::{List, Sql, one_of};
-use super::{
-    Doing, ROWS_PER_STATEMENT, Store, StoreError, Tx, instant, micros, on, parsed, run, within,
-};
+use super::{Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, instant, micros, on, parsed, run};
 use crate::model::Invalid;
 use crate::model::campaign::Campaign;
 use crate::model::content::word_type;
@@ -129,9 +127,9 @@ pub struct PlanSlotRow {
     pub price: f64,
 }
 
-impl Store {
+impl Reader {
     /// Campaigns in the order in which they plan: by priority, then by age.
-    pub async fn campaigns(&self) -> Result<Vec<CampaignRow>, StoreError> {
+    pub async fn campaigns(&mut self) -> Result<Vec<CampaignRow>, StoreError> {
         const SQL: &str = "SELECT id, status, submitted_at, ends_at, planned_at, model, plan
             FROM campaign ORDER BY id";
         let found: Vec<Row> =
@@ -146,7 +144,7 @@ impl Store {
     }
 
     /// The campaign with the name.
-    pub async fn campaign(&self, name: &Name) -> Result<Option<CampaignRow>, StoreError> {
+    pub async fn campaign(&mut self, name: &Name) -> Result<Option<CampaignRow>, StoreError> {
         let row: Option<Row> =
             on!(self, |db| sqlx::query_as(BY_NAME).bind(name.as_str()).fetch_optional(db).await)
                 .doing("find a campaign")?;
@@ -159,7 +157,7 @@ impl Store {
         }
     }
 
-    async fn file(&self, id: i64) -> Result<Arc<Campaign>, StoreError> {
+    async fn file(&mut self, id: i64) -> Result<Arc<Campaign>, StoreError> {
         if let Some(campaign) = self.files.get(id) {
             return Ok(campaign);
         }
@@ -169,7 +167,7 @@ impl Store {
     }
 
     /// Whether a campaign runs.
-    pub async fn campaign_status(&self, id: i64) -> Result<CampaignStatus, StoreError> {
+    pub async fn campaign_status(&mut self, id: i64) -> Result<CampaignStatus, StoreError> {
         const SQL: &str = "SELECT status FROM campaign WHERE id = $1";
         let status: String = on!(self, |db| sqlx::query_scalar(SQL).bind(id).fetch_one(db).await)
             .doing("look whether a campaign runs")?;
@@ -177,7 +175,7 @@ impl Store {
     }
 
     /// The slots of a campaign's plan, in order.
-    pub async fn plan_slots(&self, campaign: i64) -> Result<Vec<PlanSlotRow>, StoreError> {
+    pub async fn plan_slots(&mut self, campaign: i64) -> Result<Vec<PlanSlotRow>, StoreError> {
         const SQL: &str = "SELECT slot_start, capacity, reserved, planned, price FROM plan_slot
             WHERE campaign = $1 ORDER BY slot_start";
         let rows: Vec<(i64, Option<i64>, i64, i64, f64)> =
@@ -198,25 +196,6 @@ impl Store {
 }
 
 impl Tx {
-    /// The campaign with the name.
-    pub async fn campaign(&mut self, name: &Name) -> Result<Option<CampaignRow>, StoreError> {
-        let row: Option<Row> = within!(self, |db| sqlx::query_as(BY_NAME)
-            .bind(name.as_str())
-            .fetch_optional(db)
-            .await)
-        .doing("find a campaign")?;
-        let Some(row) = row else { return Ok(None) };
-        let campaign = if let Some(campaign) = self.files.get(row.id) {
-            campaign
-        } else {
-            let source: String =
-                within!(self, |db| sqlx::query_scalar(FILE).bind(row.id).fetch_one(db).await)
-                    .doing("read a campaign's file")?;
-            self.files.parse(row.id, &source)?
-        };
-        row.into_model(campaign).map(Some)
-    }
-
     /// Stores a campaign; `None` when its name is taken.
     pub async fn add_campaign(
         &mut self,
@@ -229,7 +208,7 @@ impl Tx {
             (id, name, source, provider, status, submitted_at, ends_at)
             VALUES ($1, $2, $3, $4, 'active', $5, $6) ON CONFLICT (name) DO NOTHING";
         let id = self.take_numbers("campaign", 1).await?;
-        let added = within!(self, |db| sqlx::query(SQL)
+        let added = on!(self, |db| sqlx::query(SQL)
             .bind(id)
             .bind(campaign.name.as_str())
             .bind(source)
@@ -268,7 +247,7 @@ impl Tx {
     ) -> Result<(), StoreError> {
         const SQL: &str =
             "UPDATE campaign SET planned_at = $2, model = $3, plan = $4 WHERE id = $1";
-        within!(self, |db| {
+        on!(self, |db| {
             async {
                 sqlx::query(SQL)
                     .bind(id)

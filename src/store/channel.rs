@@ -3,7 +3,7 @@
 
 use sqlx::{FromRow, QueryBuilder};
 
-use super::{Doing, Store, StoreError, Tx, instant, micros, on, parsed, within};
+use super::{Doing, Reader, StoreError, Tx, instant, micros, on, parsed};
 use crate::model::content::word_type;
 use crate::model::ids::{Name, RecipientId};
 use crate::model::time::Instant;
@@ -86,10 +86,10 @@ const ADD_INBOUND: &str = "INSERT INTO inbound
         (id, provider, recipient, body, attempts, due_at, added_at)
     VALUES ($1, $2, $3, $4, 0, $5, $5) ON CONFLICT DO NOTHING";
 
-impl Store {
+impl Reader {
     /// How the provider knows a file that was handed over after `since`.
     pub async fn media_handle(
-        &self,
+        &mut self,
         provider: &Name,
         url: &str,
         since: Instant,
@@ -106,7 +106,7 @@ impl Store {
     }
 
     /// The templates of a provider that were ever sent or spoken of.
-    pub async fn templates(&self, provider: &Name) -> Result<Vec<TemplateRow>, StoreError> {
+    pub async fn templates(&mut self, provider: &Name) -> Result<Vec<TemplateRow>, StoreError> {
         let rows: Vec<TemplateSql> =
             on!(self, |db| sqlx::query_as(TEMPLATES).bind(provider.as_str()).fetch_all(db).await)
                 .doing("read templates")?;
@@ -114,7 +114,7 @@ impl Store {
     }
 
     /// Everything that people should know of providers' accounts.
-    pub async fn alerts(&self) -> Result<Vec<Alert>, StoreError> {
+    pub async fn alerts(&mut self) -> Result<Vec<Alert>, StoreError> {
         const SQL: &str = "SELECT provider, code, what, at FROM provider_alert ORDER BY at";
         let rows: Vec<(String, String, String, i64)> =
             on!(self, |db| sqlx::query_as(SQL).fetch_all(db).await).doing("read alerts")?;
@@ -126,7 +126,7 @@ impl Store {
 
     /// What an endpoint of the user's own is to be told at `now`, oldest first.
     pub async fn inbound_due(
-        &self,
+        &mut self,
         provider: &Name,
         now: Instant,
         limit: usize,
@@ -148,9 +148,9 @@ impl Store {
     }
 }
 
-impl Store {
+impl Reader {
     /// Whether anything came back early.
-    pub async fn any_early(&self) -> Result<bool, StoreError> {
+    pub async fn any_early(&mut self) -> Result<bool, StoreError> {
         let one: Option<i32> =
             on!(self, |db| sqlx::query_scalar("SELECT 1 FROM early_update LIMIT 1")
                 .fetch_optional(db)
@@ -186,7 +186,7 @@ impl Tx {
         const SQL: &str = "INSERT INTO provider_media (provider, url, handle, uploaded_at)
             VALUES ($1, $2, $3, $4) ON CONFLICT (provider, url) DO UPDATE
             SET handle = excluded.handle, uploaded_at = excluded.uploaded_at";
-        within!(self, |db| sqlx::query(SQL)
+        on!(self, |db| sqlx::query(SQL)
             .bind(provider.as_str())
             .bind(url)
             .bind(handle)
@@ -204,7 +204,7 @@ impl Tx {
         url: &str,
     ) -> Result<(), StoreError> {
         const SQL: &str = "DELETE FROM provider_media WHERE provider = $1 AND url = $2";
-        within!(self, |db| sqlx::query(SQL)
+        on!(self, |db| sqlx::query(SQL)
             .bind(provider.as_str())
             .bind(url)
             .execute(db)
@@ -213,23 +213,13 @@ impl Tx {
         .doing("drop how media are known")
     }
 
-    /// The templates of a provider, as this transaction sees them.
-    pub async fn templates(&mut self, provider: &Name) -> Result<Vec<TemplateRow>, StoreError> {
-        let rows: Vec<TemplateSql> = within!(self, |db| sqlx::query_as(TEMPLATES)
-            .bind(provider.as_str())
-            .fetch_all(db)
-            .await)
-        .doing("read templates")?;
-        rows.into_iter().map(TemplateSql::into_model).collect()
-    }
-
     /// Writes what is known of a template over what was.
     pub async fn put_template(
         &mut self,
         provider: &Name,
         row: &TemplateRow,
     ) -> Result<(), StoreError> {
-        within!(self, |db| sqlx::query(PUT_TEMPLATE)
+        on!(self, |db| sqlx::query(PUT_TEMPLATE)
             .bind(provider.as_str())
             .bind(&row.template)
             .bind(&row.language)
@@ -254,7 +244,7 @@ impl Tx {
         const SQL: &str = "INSERT INTO provider_alert (provider, code, what, at)
             VALUES ($1, $2, $3, $4) ON CONFLICT (provider, code) DO UPDATE
             SET what = excluded.what, at = excluded.at";
-        within!(self, |db| sqlx::query(SQL)
+        on!(self, |db| sqlx::query(SQL)
             .bind(provider.as_str())
             .bind(code)
             .bind(what)
@@ -268,7 +258,7 @@ impl Tx {
     /// Takes a provider's alerts as seen to.
     pub async fn clear_alerts(&mut self, provider: &Name) -> Result<(), StoreError> {
         const SQL: &str = "DELETE FROM provider_alert WHERE provider = $1";
-        within!(self, |db| sqlx::query(SQL).bind(provider.as_str()).execute(db).await.map(drop))
+        on!(self, |db| sqlx::query(SQL).bind(provider.as_str()).execute(db).await.map(drop))
             .doing("clear alerts")
     }
 
@@ -280,7 +270,7 @@ impl Tx {
         now: Instant,
     ) -> Result<(), StoreError> {
         for chunk in bodies.chunks(super::ROWS_PER_STATEMENT) {
-            within!(self, |db| {
+            on!(self, |db| {
                 let mut query =
                     QueryBuilder::new("INSERT INTO early_update (body, first_at, tried_at) ");
                 query.push_values(chunk, |mut row, body| {
@@ -299,7 +289,7 @@ impl Tx {
         const SQL: &str = "DELETE FROM early_update WHERE body IN
             (SELECT body FROM early_update ORDER BY tried_at LIMIT $1) RETURNING body, first_at";
         let rows: Vec<(String, i64)> =
-            within!(self, |db| sqlx::query_as(SQL).bind(limit as i64).fetch_all(db).await)
+            on!(self, |db| sqlx::query_as(SQL).bind(limit as i64).fetch_all(db).await)
                 .doing("take out early updates")?;
         rows.into_iter().map(|(body, at)| Ok((body, instant("early_update", at)?))).collect()
     }
@@ -313,7 +303,7 @@ impl Tx {
         body: &str,
         now: Instant,
     ) -> Result<(), StoreError> {
-        within!(self, |db| sqlx::query(ADD_INBOUND)
+        on!(self, |db| sqlx::query(ADD_INBOUND)
             .bind(id)
             .bind(provider.as_str())
             .bind(recipient.map(|id| id.0))
@@ -333,7 +323,7 @@ impl Tx {
     ) -> Result<(), StoreError> {
         const AGAIN: &str = "UPDATE inbound SET attempts = attempts + 1, due_at = $2 WHERE id = $1";
         const DROP: &str = "DELETE FROM inbound WHERE id = $1";
-        within!(self, |db| match again_at {
+        on!(self, |db| match again_at {
             Some(at) => sqlx::query(AGAIN).bind(id).bind(micros(at)).execute(db).await.map(drop),
             None => sqlx::query(DROP).bind(id).execute(db).await.map(drop),
         })

@@ -3,9 +3,7 @@
 use sqlx::{FromRow, QueryBuilder};
 
 use super::bulk::{List, Sql, one_of};
-use super::{
-    Doing, ROWS_PER_STATEMENT, Store, StoreError, Tx, instant, micros, on, parsed, run, within,
-};
+use super::{Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, instant, micros, on, parsed, run};
 use crate::model::consent::ConsentEntry;
 use crate::model::ids::RecipientId;
 use crate::model::time::Instant;
@@ -65,9 +63,12 @@ pub struct ForgottenCounts {
     pub channel: u64,
 }
 
-impl Store {
+impl Reader {
     /// A person's ledger, oldest first.
-    pub async fn ledger(&self, recipient: RecipientId) -> Result<Vec<ConsentEntry>, StoreError> {
+    pub async fn ledger(
+        &mut self,
+        recipient: RecipientId,
+    ) -> Result<Vec<ConsentEntry>, StoreError> {
         let rows: Vec<ConsentRow> =
             on!(self, |db| sqlx::query_as(LEDGER).bind(recipient.0).fetch_all(db).await)
                 .doing("read the consent ledger")?;
@@ -76,17 +77,6 @@ impl Store {
 }
 
 impl Tx {
-    /// A person's ledger, oldest first, as this transaction sees it.
-    pub async fn ledger(
-        &mut self,
-        recipient: RecipientId,
-    ) -> Result<Vec<ConsentEntry>, StoreError> {
-        let rows: Vec<ConsentRow> =
-            within!(self, |db| sqlx::query_as(LEDGER).bind(recipient.0).fetch_all(db).await)
-                .doing("read the consent ledger")?;
-        rows.into_iter().map(ConsentEntry::try_from).collect()
-    }
-
     /// Appends entries to the ledger; one that is there already is left as it is. Returns how many
     /// were new.
     pub async fn append_consent(
@@ -95,7 +85,7 @@ impl Tx {
     ) -> Result<u64, StoreError> {
         let (mut new, refresh) = (0, self.text(REFRESH));
         for chunk in entries.chunks(ROWS_PER_STATEMENT) {
-            new += within!(self, |db| {
+            new += on!(self, |db| {
                 let mut query = QueryBuilder::new(
                     "INSERT INTO consent (recipient, at, change, source, evidence, recorded_at) ",
                 );
@@ -126,7 +116,7 @@ impl Tx {
     ) -> Result<ForgottenCounts, StoreError> {
         macro_rules! erase {
             ($sql:literal) => {
-                within!(self, |db| sqlx::query($sql)
+                on!(self, |db| sqlx::query($sql)
                     .bind(recipient.0)
                     .execute(db)
                     .await
@@ -150,7 +140,7 @@ impl Tx {
             consent_entries: erase!("DELETE FROM consent WHERE recipient = $1"),
             recipients: erase!("DELETE FROM recipient WHERE id = $1"),
         };
-        within!(self, |db| {
+        on!(self, |db| {
             let mut query =
                 QueryBuilder::new("INSERT INTO forgotten (hash, person, forgotten_at) ");
             query.push_values(hashes, |mut row, hash| {
@@ -166,7 +156,7 @@ impl Tx {
     /// Lets a forgotten person in again, since they asked for it; false when nobody was forgotten
     /// under the hash.
     pub async fn remember(&mut self, person: &str) -> Result<bool, StoreError> {
-        let gone = within!(self, |db| sqlx::query("DELETE FROM forgotten WHERE person = $1")
+        let gone = on!(self, |db| sqlx::query("DELETE FROM forgotten WHERE person = $1")
             .bind(person)
             .execute(db)
             .await

@@ -4,8 +4,8 @@ use sqlx::{FromRow, QueryBuilder};
 
 use super::bulk::{List, Sql, numbers, one_of};
 use super::{
-    Doing, ROWS_PER_STATEMENT, Store, StoreError, Tx, instant, json, micros, on, parsed, run,
-    to_json, within,
+    Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, instant, json, micros, on, parsed, run,
+    to_json,
 };
 use crate::model::delivery::{Arm, Choice, Delivery, Reason, State};
 use crate::model::ids::RecipientId;
@@ -249,10 +249,10 @@ const GIVE_UP: &str = "UPDATE delivery SET state = 'in_doubt_expired',
 const END_PLANNED: &str = "UPDATE delivery SET state = $2, reason = $3, changed_at = $4
     WHERE campaign = $1 AND state = 'planned'";
 
-impl Store {
+impl Reader {
     /// Everybody of a campaign, in the order of their numbers.
     pub async fn deliveries(
-        &self,
+        &mut self,
         campaign: i64,
         length: SlotLength,
     ) -> Result<Vec<DeliveryRow>, StoreError> {
@@ -264,7 +264,7 @@ impl Store {
 
     /// Those of a campaign who wait for a new decision, in the order of their numbers.
     pub async fn undecided(
-        &self,
+        &mut self,
         campaign: i64,
         length: SlotLength,
     ) -> Result<Vec<DeliveryRow>, StoreError> {
@@ -276,7 +276,7 @@ impl Store {
 
     /// One person's delivery.
     pub async fn delivery(
-        &self,
+        &mut self,
         campaign: i64,
         recipient: RecipientId,
         length: SlotLength,
@@ -292,22 +292,6 @@ impl Store {
 }
 
 impl Tx {
-    /// One person's delivery, as this transaction sees it.
-    pub async fn delivery(
-        &mut self,
-        campaign: i64,
-        recipient: RecipientId,
-        length: SlotLength,
-    ) -> Result<Option<DeliveryRow>, StoreError> {
-        let row: Option<Row> = within!(self, |db| sqlx::query_as(ONE)
-            .bind(campaign)
-            .bind(recipient.0)
-            .fetch_optional(db)
-            .await)
-        .doing("read a delivery")?;
-        row.map(|row| row.into_model(length)).transpose()
-    }
-
     /// Writes decisions over those that are still open to change: planned and refused ones.
     pub async fn put_decisions(
         &mut self,
@@ -317,7 +301,7 @@ impl Tx {
         now: Instant,
     ) -> Result<(), StoreError> {
         for chunk in deliveries.chunks(ROWS_PER_STATEMENT) {
-            within!(self, |db| {
+            on!(self, |db| {
                 let mut query = QueryBuilder::new(
                     "INSERT INTO delivery (campaign, recipient, state, reason, arm, variant,
                         variant_index, slot_start, send_at, value, chance, runner_up_slot,
@@ -372,7 +356,7 @@ impl Tx {
         length: SlotLength,
     ) -> Result<Vec<Due>, StoreError> {
         let sql = self.text(CLAIM);
-        let mut rows: Vec<DueRow> = within!(self, |db| sqlx::query_as(sql)
+        let mut rows: Vec<DueRow> = on!(self, |db| sqlx::query_as(sql)
             .bind(campaign)
             .bind(limit as i64)
             .bind(&claim.lease)
@@ -435,7 +419,7 @@ impl Tx {
         now: Instant,
     ) -> Result<Vec<RecipientId>, sqlx::Error> {
         let sql = self.text(sql);
-        let ids: Vec<i64> = within!(self, |db| sqlx::query_scalar(sql)
+        let ids: Vec<i64> = on!(self, |db| sqlx::query_scalar(sql)
             .bind(campaign)
             .bind(of)
             .bind(settled.state.as_str())
@@ -455,7 +439,7 @@ impl Tx {
     /// Declares those in doubt whose claim has run out; returns how many.
     pub async fn rescue(&mut self, now: Instant) -> Result<u64, StoreError> {
         let lost: Vec<(String, i64, String)> =
-            within!(self, |db| sqlx::query_as(LOST).bind(micros(now)).fetch_all(db).await)
+            on!(self, |db| sqlx::query_as(LOST).bind(micros(now)).fetch_all(db).await)
                 .doing("find lost claims")?;
         let sql = self.text(RESCUE);
         let mut rescued = 0;

@@ -6,7 +6,7 @@ use futures_util::TryStreamExt;
 use sqlx::QueryBuilder;
 
 use super::bulk::{List, Sql, numbers, one_of};
-use super::{Doing, ROWS_PER_STATEMENT, Store, StoreError, Tx, on, parsed, run, within};
+use super::{Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, on, parsed, run};
 use crate::model::content::{Content, Style};
 use crate::model::ids::RecipientId;
 
@@ -26,9 +26,9 @@ const LEFT_OUT: Sql = one_of!(
     ""
 );
 
-impl Store {
+impl Reader {
     /// The known contents by their numbers, which are dense from 0.
-    pub async fn contents(&self) -> Result<Vec<Content>, StoreError> {
+    pub async fn contents(&mut self) -> Result<Vec<Content>, StoreError> {
         const SQL: &str = "SELECT media, style FROM content ORDER BY id";
         let rows: Vec<(String, String)> =
             on!(self, |db| sqlx::query_as(SQL).fetch_all(db).await).doing("read contents")?;
@@ -43,7 +43,7 @@ impl Store {
     /// Hands over everybody's packed evidence, or that of people with consent, in the order of their
     /// numbers.
     pub async fn each_evidence(
-        &self,
+        &mut self,
         whose: Whose,
         mut take: impl FnMut(RecipientId, Vec<u8>),
     ) -> Result<(), StoreError> {
@@ -66,7 +66,7 @@ impl Store {
 
     /// The packed evidence of some people; who has none is absent.
     pub async fn evidence_of(
-        &self,
+        &mut self,
         recipients: &[RecipientId],
     ) -> Result<HashMap<RecipientId, Vec<u8>>, StoreError> {
         const SQL: Sql =
@@ -89,7 +89,7 @@ impl Tx {
         if contents.is_empty() {
             return Ok(());
         }
-        within!(self, |db| {
+        on!(self, |db| {
             let mut query = QueryBuilder::new("INSERT INTO content (id, media, style) ");
             query.push_values(contents.iter().enumerate(), |mut row, (index, content)| {
                 row.push_bind((known + index) as i64)
@@ -105,7 +105,7 @@ impl Tx {
     pub async fn put_evidence(&mut self, rows: &[(RecipientId, &[u8])]) -> Result<(), StoreError> {
         let left_out = self.text(LEFT_OUT);
         for chunk in rows.chunks(ROWS_PER_STATEMENT) {
-            within!(self, |db| {
+            on!(self, |db| {
                 let mut query = QueryBuilder::new("INSERT INTO evidence (recipient, packed) ");
                 query.push_values(chunk, |mut row, (id, packed)| {
                     row.push_bind(id.0).push_bind(*packed);
@@ -129,7 +129,7 @@ impl Tx {
     ) -> Result<(), StoreError> {
         const SQL: &str = "DELETE FROM evidence WHERE recipient > $1 AND recipient <= $2";
         let last = last.map_or(i64::MAX, |last| last.0);
-        within!(self, |db| sqlx::query(SQL).bind(after.0).bind(last).execute(db).await.map(drop))
+        on!(self, |db| sqlx::query(SQL).bind(after.0).bind(last).execute(db).await.map(drop))
             .doing("clear evidence")
     }
 }

@@ -6,9 +6,7 @@ use futures_util::{TryStreamExt, future};
 use sqlx::{FromRow, QueryBuilder};
 
 use super::bulk::{List, Sql, one_of};
-use super::{
-    Doing, ROWS_PER_STATEMENT, Store, StoreError, Tx, instant, micros, on, parsed, within,
-};
+use super::{Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, instant, micros, on, parsed};
 use crate::model::content::{Category, Media, Style};
 use crate::model::ids::{MessageKey, ProviderMessage, RecipientId};
 use crate::model::message::{Merged, Message, Response};
@@ -149,11 +147,11 @@ const OF_RECIPIENT: &str = select!("WHERE recipient = $1 ORDER BY sent_at, key")
 const ACTIVITY_OF: &str =
     "SELECT recipient, at, kind FROM activity WHERE recipient = $1 ORDER BY at, kind";
 
-impl Store {
+impl Reader {
     /// Hands over every message whose slot and content were drawn with a known chance, in no
     /// particular order.
     pub async fn each_randomized_message(
-        &self,
+        &mut self,
         mut take: impl FnMut(MessageRow),
     ) -> Result<(), StoreError> {
         on!(self, |db| {
@@ -166,7 +164,10 @@ impl Store {
     }
 
     /// A person's messages, oldest first.
-    pub async fn messages_of(&self, recipient: RecipientId) -> Result<Vec<MessageRow>, StoreError> {
+    pub async fn messages_of(
+        &mut self,
+        recipient: RecipientId,
+    ) -> Result<Vec<MessageRow>, StoreError> {
         let rows: Vec<Row> =
             on!(self, |db| sqlx::query_as(OF_RECIPIENT).bind(recipient.0).fetch_all(db).await)
                 .doing("read a person's messages")?;
@@ -175,7 +176,7 @@ impl Store {
 
     /// A person's signs of presence, oldest first.
     pub async fn activity_of(
-        &self,
+        &mut self,
         recipient: RecipientId,
     ) -> Result<Vec<(Instant, String)>, StoreError> {
         let rows: Vec<(i64, i64, String)> =
@@ -270,9 +271,8 @@ impl Tx {
         values: &[&str],
     ) -> Result<Vec<MessageRow>, StoreError> {
         let (sql, values) = (self.text(sql), List(values.to_vec()));
-        let rows: Vec<Row> =
-            within!(self, |db| sqlx::query_as(sql).bind(values).fetch_all(db).await)
-                .doing("look up messages")?;
+        let rows: Vec<Row> = on!(self, |db| sqlx::query_as(sql).bind(values).fetch_all(db).await)
+            .doing("look up messages")?;
         rows.into_iter().map(TryInto::try_into).collect()
     }
 
@@ -300,7 +300,7 @@ impl Tx {
         let at = |at: Option<Instant>| at.map(micros);
         let mut chunks = rows.chunks(ROWS_PER_STATEMENT);
         let mut written = Vec::with_capacity(chunks.len());
-        within!(self, |db| {
+        on!(self, |db| {
             let mut statement = || {
                 let chunk = chunks.next()?;
                 let mut query = QueryBuilder::new(INSERT);
@@ -350,7 +350,7 @@ impl Tx {
     ) -> Result<u64, StoreError> {
         let mut new = 0;
         for chunk in given.chunks(ROWS_PER_STATEMENT) {
-            new += within!(self, |db| {
+            new += on!(self, |db| {
                 let mut query =
                     QueryBuilder::new("INSERT INTO activity (recipient, at, kind, changed_at) ");
                 query.push_values(chunk, |mut row, (recipient, at, kind)| {

@@ -1,7 +1,7 @@
 //! Everything that is kept, in SQLite or PostgreSQL: one SQL text for both.
 //!
-//! Owns the pools, the schema and every statement. Reads are methods of [`Store`]; writes are
-//! methods of [`Tx`], so that what must happen together is seen to. Decides nothing: rows come in
+//! Owns the pools, the schema and every statement. Reads are methods of [`Reader`], a connection;
+//! writes are methods of [`Tx`], a transaction, which reads by the same methods. Decides nothing: rows come in
 //! as models and go out as models, and a row that is no model is [`StoreError::Corrupt`].
 //!
 //! *Invariant:* sqlx is named here and nowhere else. No statement asks the database for the time.
@@ -28,16 +28,18 @@ mod taken;
 mod track;
 mod workspace;
 
+use std::ops::{Deref, DerefMut};
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
 use chrono::DateTime;
 use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode};
 use sqlx::sqlite::{SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Postgres, Sqlite, Transaction};
+use sqlx::{Database, Postgres, Sqlite, Transaction};
 
 use self::campaigns::Files;
 use crate::model::Invalid;
@@ -125,54 +127,102 @@ impl Pool {
     }
 }
 
-/// A transaction; dropped without [`Tx::commit`], nothing of it happened.
+/// A connection to read with. In a [`Tx`] the same reads see what the transaction wrote.
 #[derive(Debug)]
-pub struct Tx {
-    inner: Inner,
+pub struct Reader {
+    conn: Conn,
     files: Files,
 }
 
+/// A transaction; dropped without [`Tx::commit`], nothing of it happened. Whoever holds one reads
+/// and writes through it alone: it is a [`Reader`] too.
 #[derive(Debug)]
-enum Inner {
-    Sqlite(Transaction<'static, Sqlite>),
-    Postgres(Transaction<'static, Postgres>),
+pub struct Tx {
+    reader: Reader,
 }
 
-/// Compiles `$body` once for each dialect, with `$db` as the executor of a [`Store`].
+impl Deref for Tx {
+    type Target = Reader;
+
+    fn deref(&self) -> &Reader {
+        &self.reader
+    }
+}
+
+impl DerefMut for Tx {
+    fn deref_mut(&mut self) -> &mut Reader {
+        &mut self.reader
+    }
+}
+
+#[derive(Debug)]
+enum Conn {
+    Sqlite(Held<Sqlite>),
+    Postgres(Held<Postgres>),
+}
+
+/// A connection, with or without a transaction on it.
+#[derive(Debug)]
+enum Held<D: Database> {
+    Plain(PoolConnection<D>),
+    Transaction(Transaction<'static, D>),
+}
+
+impl<D: Database> Deref for Held<D> {
+    type Target = D::Connection;
+
+    fn deref(&self) -> &D::Connection {
+        match self {
+            Self::Plain(connection) => connection,
+            Self::Transaction(transaction) => transaction,
+        }
+    }
+}
+
+impl<D: Database> DerefMut for Held<D> {
+    fn deref_mut(&mut self) -> &mut D::Connection {
+        match self {
+            Self::Plain(connection) => connection,
+            Self::Transaction(transaction) => transaction,
+        }
+    }
+}
+
+impl<D: Database> Held<D> {
+    async fn commit(self) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Plain(_) => Ok(()),
+            Self::Transaction(transaction) => transaction.commit().await,
+        }
+    }
+}
+
+/// Compiles `$body` once for each dialect, with `$db` as the connection of a [`Reader`] or [`Tx`].
 macro_rules! on {
-    ($store:expr, |$db:ident| $body:expr) => {
-        match &$store.pool {
-            $crate::store::Pool::Sqlite { read: $db, .. } => $body,
-            $crate::store::Pool::Postgres($db) => $body,
-        }
-    };
-}
-/// The same with `$db` as the connection of a [`Tx`].
-macro_rules! within {
-    ($tx:expr, |$db:ident| $body:expr) => {
-        match &mut $tx.inner {
-            $crate::store::Inner::Sqlite(tx) => {
-                let $db = &mut **tx;
+    ($handle:expr, |$db:ident| $body:expr) => {
+        match &mut $handle.conn {
+            $crate::store::Conn::Sqlite(held) => {
+                let $db = &mut **held;
                 $body
             }
-            $crate::store::Inner::Postgres(tx) => {
-                let $db = &mut **tx;
+            $crate::store::Conn::Postgres(held) => {
+                let $db = &mut **held;
                 $body
             }
         }
     };
 }
-/// Runs a statement with its parameters within a [`Tx`]; how many rows it touched.
+/// Runs a statement with its parameters; how many rows it touched.
 macro_rules! run {
-    ($tx:expr, $sql:expr $(, $value:expr)*) => {
-        $crate::store::within!($tx, |db| sqlx::query($sql)
+    ($handle:expr, $sql:expr $(, $value:expr)*) => {
+        $crate::store::on!($handle, |db| sqlx::query($sql)
             $(.bind($value))*
             .execute(db)
             .await
             .map(|done| done.rows_affected()))
     };
 }
-pub(in crate::store) use {on, run, within};
+pub(in crate::store) use {on, run};
 
 /// Why the store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -307,22 +357,29 @@ impl Store {
         Ok(store)
     }
 
-    /// Begins a transaction that may write.
-    pub async fn begin(&self) -> Result<Tx, StoreError> {
-        let inner = match &self.pool {
-            // takes the write lock at once: a read that turns into a write could fail as busy
-            Pool::Sqlite { write, .. } => {
-                write.begin_with("BEGIN IMMEDIATE").await.map(Inner::Sqlite)
+    /// A connection to read with.
+    pub async fn read(&self) -> Result<Reader, StoreError> {
+        let conn = match &self.pool {
+            Pool::Sqlite { read, .. } => {
+                read.acquire().await.map(|held| Conn::Sqlite(Held::Plain(held)))
             }
-            Pool::Postgres(db) => db.begin().await.map(Inner::Postgres),
+            Pool::Postgres(db) => db.acquire().await.map(|held| Conn::Postgres(Held::Plain(held))),
         };
-        Ok(Tx { inner: inner.doing("begin a transaction")?, files: self.files.clone() })
+        Ok(Reader { conn: conn.doing("reach the database")?, files: self.files.clone() })
     }
 
-    /// Answers when the database does.
-    pub async fn ping(&self) -> Result<(), StoreError> {
-        on!(self, |db| sqlx::query("SELECT 1").execute(db).await.map(drop))
-            .doing("reach the database")
+    /// Begins a transaction that may write.
+    pub async fn begin(&self) -> Result<Tx, StoreError> {
+        let conn = match &self.pool {
+            // takes the write lock at once: a read that turns into a write could fail as busy
+            Pool::Sqlite { write, .. } => {
+                let begun = write.begin_with("BEGIN IMMEDIATE").await;
+                begun.map(|tx| Conn::Sqlite(Held::Transaction(tx)))
+            }
+            Pool::Postgres(db) => db.begin().await.map(|tx| Conn::Postgres(Held::Transaction(tx))),
+        };
+        let conn = conn.doing("begin a transaction")?;
+        Ok(Tx { reader: Reader { conn, files: self.files.clone() } })
     }
 
     /// Moves what was deleted out of SQLite's write-ahead log; says whether the log is now empty.
@@ -342,19 +399,30 @@ impl Store {
 
     /// Closes the pool after what is under way.
     pub async fn close(self) {
-        if let Pool::Sqlite { write, .. } = &self.pool {
-            write.close().await;
+        match &self.pool {
+            Pool::Sqlite { read, write } => {
+                write.close().await;
+                read.close().await;
+            }
+            Pool::Postgres(db) => db.close().await,
         }
-        on!(self, |db| db.close().await);
+    }
+}
+
+impl Reader {
+    /// Answers when the database does.
+    pub async fn ping(&mut self) -> Result<(), StoreError> {
+        on!(self, |db| sqlx::query("SELECT 1").execute(db).await.map(drop))
+            .doing("reach the database")
     }
 }
 
 impl Tx {
     /// Makes everything in it durable, together.
     pub async fn commit(self) -> Result<(), StoreError> {
-        match self.inner {
-            Inner::Sqlite(tx) => tx.commit().await,
-            Inner::Postgres(tx) => tx.commit().await,
+        match self.reader.conn {
+            Conn::Sqlite(held) => held.commit().await,
+            Conn::Postgres(held) => held.commit().await,
         }
         .doing("commit")
     }

@@ -2,7 +2,7 @@
 
 use sqlx::FromRow;
 
-use super::{Doing, Store, StoreError, Tx, instant, micros, on, within};
+use super::{Doing, Reader, StoreError, Tx, instant, micros, on};
 use crate::model::time::Instant;
 
 /// A version without its parameters.
@@ -29,9 +29,9 @@ struct Row {
     summary: String,
 }
 
-impl Store {
+impl Reader {
     /// All versions, oldest first.
-    pub async fn models(&self) -> Result<Vec<ModelRow>, StoreError> {
+    pub async fn models(&mut self) -> Result<Vec<ModelRow>, StoreError> {
         const SQL: &str =
             "SELECT version, created_at, as_of, active, summary FROM model ORDER BY version";
         let rows: Vec<Row> =
@@ -49,13 +49,13 @@ impl Store {
     }
 
     /// The number of the version in use.
-    pub async fn active_version(&self) -> Result<Option<i64>, StoreError> {
+    pub async fn active_version(&mut self) -> Result<Option<i64>, StoreError> {
         const SQL: &str = "SELECT version FROM model WHERE active";
         on!(self, |db| sqlx::query_scalar(SQL).fetch_optional(db).await).doing("find the model")
     }
 
     /// The parameters of a version, as JSON.
-    pub async fn model_parameters(&self, version: i64) -> Result<Option<String>, StoreError> {
+    pub async fn model_parameters(&mut self, version: i64) -> Result<Option<String>, StoreError> {
         const SQL: &str = "SELECT parameters FROM model WHERE version = $1";
         on!(self, |db| sqlx::query_scalar(SQL).bind(version).fetch_optional(db).await)
             .doing("read the model")
@@ -75,7 +75,7 @@ impl Tx {
             (version, created_at, as_of, active, summary, parameters)
             VALUES ($1, $2, $3, FALSE, $4, $5)";
         let version = self.take_numbers("model", 1).await?;
-        within!(self, |db| sqlx::query(SQL)
+        on!(self, |db| sqlx::query(SQL)
             .bind(version)
             .bind(micros(now))
             .bind(micros(as_of))
@@ -93,7 +93,7 @@ impl Tx {
     pub async fn use_model(&mut self, version: i64) -> Result<bool, StoreError> {
         const SQL: &str = "UPDATE model SET active = (version = $1)
             WHERE EXISTS (SELECT 1 FROM model AS m WHERE m.version = $1)";
-        let changed = within!(self, |db| sqlx::query(SQL)
+        let changed = on!(self, |db| sqlx::query(SQL)
             .bind(version)
             .execute(db)
             .await
@@ -105,7 +105,7 @@ impl Tx {
     /// Drops a version that is not in use.
     pub async fn drop_model(&mut self, version: i64) -> Result<(), StoreError> {
         const SQL: &str = "DELETE FROM model WHERE version = $1 AND NOT active";
-        within!(self, |db| sqlx::query(SQL).bind(version).execute(db).await.map(drop))
+        on!(self, |db| sqlx::query(SQL).bind(version).execute(db).await.map(drop))
             .doing("drop a model")
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::bulk::{Column, List, Rows, Sql, numbers, one_of};
-use super::{Doing, Store, StoreError, Tx, micros, on, parsed, run, within};
+use super::{Doing, Reader, StoreError, Tx, micros, on, parsed, run};
 use crate::model::ids::{Name, RecipientId};
 use crate::model::recipient::Address;
 use crate::model::time::Instant;
@@ -41,13 +41,13 @@ pub struct Names {
     pub former_addresses: Vec<String>,
 }
 
-impl Store {
+impl Reader {
     /// A person's other names, sorted.
-    pub async fn names(&self, person: RecipientId) -> Result<Names, StoreError> {
+    pub async fn names(&mut self, person: RecipientId) -> Result<Names, StoreError> {
         const ALIASES: &str = "SELECT alias FROM alias WHERE recipient = $1 ORDER BY alias";
         const FORMER: &str =
             "SELECT address FROM former_address WHERE recipient = $1 ORDER BY address";
-        let read = async |sql: &'static str| {
+        let mut read = async |sql: &'static str| {
             on!(self, |db| sqlx::query_scalar(sql).bind(person.0).fetch_all(db).await)
                 .doing("read a person's names")
         };
@@ -70,7 +70,7 @@ impl Tx {
             Column::Text(aliases.keys().map(|alias| Some(alias.as_str())).collect()),
             Column::Number(aliases.values().map(|id| Some(id.0)).collect()),
         ];
-        within!(self, |db| Rows::insert(PUT_ALIASES, columns, OVER_ALIASES)
+        on!(self, |db| Rows::insert(PUT_ALIASES, columns, OVER_ALIASES)
             .build()
             .execute(db)
             .await
@@ -86,12 +86,10 @@ impl Tx {
     ) -> Result<Vec<(String, RecipientId)>, StoreError> {
         let addresses = List(addresses.to_vec());
         let (by_address, by_alias) = (self.text(BY_ADDRESS), self.text(BY_ALIAS));
-        let mut found: Vec<(String, i64)> = within!(self, |db| sqlx::query_as(by_address)
-            .bind(addresses.clone())
-            .fetch_all(db)
-            .await)
-        .doing("look up addresses")?;
-        let aliases: Vec<(String, i64)> = within!(self, |db| sqlx::query_as(by_alias)
+        let mut found: Vec<(String, i64)> =
+            on!(self, |db| sqlx::query_as(by_address).bind(addresses.clone()).fetch_all(db).await)
+                .doing("look up addresses")?;
+        let aliases: Vec<(String, i64)> = on!(self, |db| sqlx::query_as(by_alias)
             .bind(provider.as_str())
             .bind(addresses)
             .fetch_all(db)
@@ -115,7 +113,7 @@ impl Tx {
     ) -> Result<bool, StoreError> {
         const DOING: &str = "note a person's new address";
         let last: Option<i64> =
-            within!(self, |db| sqlx::query_scalar(LAST_LEFT).bind(person.0).fetch_one(db).await)
+            on!(self, |db| sqlx::query_scalar(LAST_LEFT).bind(person.0).fetch_one(db).await)
                 .doing(DOING)?;
         if last.is_some_and(|last| last >= micros(at)) {
             return Ok(false);
@@ -135,7 +133,7 @@ impl Tx {
     ) -> Result<HashSet<(RecipientId, Address)>, StoreError> {
         let sql = self.text(FORMER);
         let rows: Vec<(i64, String)> =
-            within!(self, |db| sqlx::query_as(sql).bind(numbers(people)).fetch_all(db).await)
+            on!(self, |db| sqlx::query_as(sql).bind(numbers(people)).fetch_all(db).await)
                 .doing("read addresses that were left")?;
         let former = |(id, address): (i64, String)| {
             Ok((RecipientId(id), parsed("former_address", &address)?))

@@ -8,7 +8,7 @@ use futures_util::TryStreamExt;
 use serde::Deserialize;
 
 use super::bulk::Sql;
-use super::{Doing, Store, StoreError, instant, json, micros, on, parsed};
+use super::{Doing, Reader, StoreError, instant, json, micros, on, parsed};
 use crate::model::content::{Category, Content};
 use crate::model::ids::RecipientId;
 use crate::model::message::Response;
@@ -123,10 +123,10 @@ const ACTIVITY_SECONDS: &str = "SELECT changed_at / 1000000, COUNT(*),
         CAST(SUM(changed_at % 1000000) AS BIGINT)
     FROM activity WHERE changed_at >= $1 GROUP BY changed_at / 1000000 ORDER BY 1";
 
-impl Store {
+impl Reader {
     /// Hands over every message, or those written within some time, in no particular order.
     pub async fn each_message(
-        &self,
+        &mut self,
         written: Option<Range<Instant>>,
         mut take: impl FnMut(ObservedRow),
     ) -> Result<(), StoreError> {
@@ -148,7 +148,7 @@ impl Store {
 
     /// Hands over every sign of presence, or those written within some time.
     pub async fn each_activity(
-        &self,
+        &mut self,
         written: Option<Range<Instant>>,
         mut take: impl FnMut(RecipientId, Instant, &str),
     ) -> Result<(), StoreError> {
@@ -171,14 +171,14 @@ impl Store {
 
     /// For each second from `since` on in which messages were written: how many are there, and a
     /// sum that changes with their times. Two seconds that agree hold the same rows.
-    pub async fn message_seconds(&self, since: Instant) -> Result<Vec<Second>, StoreError> {
+    pub async fn message_seconds(&mut self, since: Instant) -> Result<Vec<Second>, StoreError> {
         let rows =
             on!(self, |db| sqlx::query_as(MESSAGE_SECONDS).bind(micros(since)).fetch_all(db).await);
         rows.doing("look for new messages")
     }
 
     /// The same of signs of presence.
-    pub async fn activity_seconds(&self, since: Instant) -> Result<Vec<Second>, StoreError> {
+    pub async fn activity_seconds(&mut self, since: Instant) -> Result<Vec<Second>, StoreError> {
         let rows = on!(self, |db| sqlx::query_as(ACTIVITY_SECONDS)
             .bind(micros(since))
             .fetch_all(db)

@@ -2,14 +2,14 @@
 
 use std::collections::HashSet;
 
-use super::{Doing, Store, StoreError, Tx, micros, on, within};
+use super::{Doing, Reader, StoreError, Tx, micros, on};
 use crate::model::ids::Name;
 use crate::model::time::Instant;
 
-impl Store {
+impl Reader {
     /// The templates of a provider that are asked for later than `now`; `""` is the whole provider.
     pub async fn paused(
-        &self,
+        &mut self,
         provider: &Name,
         now: Instant,
     ) -> Result<HashSet<String>, StoreError> {
@@ -37,7 +37,7 @@ impl Tx {
             VALUES ($1, $2, $3) ON CONFLICT (provider, template) DO UPDATE
             SET paused_until = excluded.paused_until
             WHERE provider_pause.paused_until < excluded.paused_until";
-        within!(self, |db| sqlx::query(SQL)
+        on!(self, |db| sqlx::query(SQL)
             .bind(provider.as_str())
             .bind(template)
             .bind(micros(until))

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use sqlx::{FromRow, QueryBuilder};
 
 use super::bulk::{List, Sql, numbers, one_of};
-use super::{Doing, ROWS_PER_STATEMENT, Store, StoreError, Tx, json, on, parsed, to_json, within};
+use super::{Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, json, on, parsed, to_json};
 use crate::model::ids::{RecipientId, RecipientKey};
 use crate::model::recipient::{Address, Country, Profile, Recipient, Zone, parse_zone};
 
@@ -88,10 +88,10 @@ const PUT_END: &str = " ON CONFLICT (id) DO UPDATE SET address = excluded.addres
     locale = excluded.locale, country = excluded.country, tags = excluded.tags,
     attributes = excluded.attributes";
 
-impl Store {
+impl Reader {
     /// Up to `limit` recipients after `after`, in the order of their numbers.
     pub async fn recipients_after(
-        &self,
+        &mut self,
         after: RecipientId,
         limit: usize,
     ) -> Result<Vec<Recipient>, StoreError> {
@@ -105,7 +105,7 @@ impl Store {
     }
 
     /// All recipients, in the order of their numbers.
-    pub async fn everybody(&self) -> Result<Vec<Recipient>, StoreError> {
+    pub async fn everybody(&mut self) -> Result<Vec<Recipient>, StoreError> {
         let mut people: Vec<Recipient> = Vec::new();
         loop {
             let after = people.last().map_or(RecipientId(0), |last| last.id);
@@ -118,7 +118,7 @@ impl Store {
     }
 
     /// The recipient with the caller's id.
-    pub async fn recipient(&self, key: &RecipientKey) -> Result<Option<Recipient>, StoreError> {
+    pub async fn recipient(&mut self, key: &RecipientKey) -> Result<Option<Recipient>, StoreError> {
         let row: Option<RecipientRow> =
             on!(self, |db| sqlx::query_as(BY_KEY).bind(key.as_str()).fetch_optional(db).await)
                 .doing("read a recipient")?;
@@ -126,7 +126,7 @@ impl Store {
     }
 
     /// How many are known.
-    pub async fn recipient_count(&self) -> Result<u64, StoreError> {
+    pub async fn recipient_count(&mut self) -> Result<u64, StoreError> {
         let count: i64 = on!(self, |db| sqlx::query_scalar("SELECT COUNT(*) FROM recipient")
             .fetch_one(db)
             .await)
@@ -135,7 +135,10 @@ impl Store {
     }
 
     /// The recipients with an address; there may be several.
-    pub async fn recipients_at(&self, address: &Address) -> Result<Vec<RecipientId>, StoreError> {
+    pub async fn recipients_at(
+        &mut self,
+        address: &Address,
+    ) -> Result<Vec<RecipientId>, StoreError> {
         const SQL: &str = "SELECT id FROM recipient WHERE address = $1 ORDER BY id";
         let ids: Vec<i64> =
             on!(self, |db| sqlx::query_scalar(SQL).bind(address.as_str()).fetch_all(db).await)
@@ -152,7 +155,7 @@ impl Tx {
     ) -> Result<HashMap<RecipientId, Recipient>, StoreError> {
         let sql = self.text(BY_NUMBER);
         let rows: Vec<RecipientRow> =
-            within!(self, |db| sqlx::query_as(sql).bind(numbers(ids)).fetch_all(db).await)
+            on!(self, |db| sqlx::query_as(sql).bind(numbers(ids)).fetch_all(db).await)
                 .doing("read recipients")?;
         rows.into_iter().map(|row| Ok((RecipientId(row.id), row.try_into()?))).collect()
     }
@@ -165,7 +168,7 @@ impl Tx {
         const SQL: Sql = one_of!("SELECT id, key FROM recipient WHERE key", "$1", "");
         let (sql, keys) = (self.text(SQL), List(keys.map(RecipientKey::as_str).collect()));
         let rows: Vec<(i64, String)> =
-            within!(self, |db| sqlx::query_as(sql).bind(keys).fetch_all(db).await)
+            on!(self, |db| sqlx::query_as(sql).bind(keys).fetch_all(db).await)
                 .doing("look up recipients")?;
         rows.into_iter()
             .map(|(id, key)| Ok((parsed("recipient", &key)?, RecipientId(id))))
@@ -211,7 +214,7 @@ impl Tx {
             }
         }
         for chunk in rows.chunks(ROWS_PER_STATEMENT) {
-            within!(self, |db| {
+            on!(self, |db| {
                 let mut query = QueryBuilder::new(PUT);
                 query.push_values(chunk, |mut row, (id, key, profile)| {
                     row.push_bind(id.0)
@@ -239,7 +242,7 @@ impl Tx {
     ) -> Result<BTreeMap<RecipientKey, (RecipientId, Profile)>, StoreError> {
         let (sql, keys) = (self.text(BY_KEYS), List(keys.map(RecipientKey::as_str).collect()));
         let rows: Vec<RecipientRow> =
-            within!(self, |db| sqlx::query_as(sql).bind(keys).fetch_all(db).await)
+            on!(self, |db| sqlx::query_as(sql).bind(keys).fetch_all(db).await)
                 .doing("look up recipients")?;
         let known = |row| {
             let recipient = Recipient::try_from(row)?;

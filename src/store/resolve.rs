@@ -1,7 +1,7 @@
 //! Deliveries by the word of others than who claimed them: the provider's, or a rule that changed.
 
 use super::bulk::{Sql, numbers, one_of};
-use super::{Doing, StoreError, Tx, micros, parsed, run, within};
+use super::{Doing, StoreError, Tx, micros, on, parsed, run};
 use crate::model::delivery::State;
 use crate::model::ids::RecipientId;
 use crate::model::time::Instant;
@@ -43,7 +43,7 @@ impl Tx {
         recipients: &[RecipientId],
     ) -> Result<Vec<Known>, StoreError> {
         let sql = self.text(KNOWN);
-        let rows: Vec<(i64, String, i64)> = within!(self, |db| sqlx::query_as(sql)
+        let rows: Vec<(i64, String, i64)> = on!(self, |db| sqlx::query_as(sql)
             .bind(campaign)
             .bind(numbers(recipients))
             .fetch_all(db)

@@ -2,7 +2,7 @@
 //! short, and many of them are quick to write.
 
 use super::bulk::{Column, Rows};
-use super::{Doing, MessageRow, StoreError, Tx, micros, within};
+use super::{Doing, MessageRow, StoreError, Tx, micros, on};
 use crate::model::content::{Category, Media, Style};
 use crate::model::ids::ProviderMessage;
 use crate::model::message::Message;
@@ -47,7 +47,7 @@ impl Tx {
             Column::Text(theirs.collect()),
             number(&|_| micros(now)),
         ];
-        within!(self, |db| Rows::insert(INSERT, columns, AGAIN).build().execute(db).await.map(drop))
+        on!(self, |db| Rows::insert(INSERT, columns, AGAIN).build().execute(db).await.map(drop))
             .doing("write what was sent")
     }
 }

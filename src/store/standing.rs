@@ -3,7 +3,7 @@
 use sqlx::FromRow;
 
 use super::bulk::{List, Sql, one_of};
-use super::{Doing, Store, StoreError, instant, micros, on, parsed};
+use super::{Doing, Reader, StoreError, instant, micros, on, parsed};
 use crate::model::delivery::{Reason, State};
 use crate::model::ids::Name;
 use crate::model::time::Instant;
@@ -81,9 +81,9 @@ const EXPORT: &str = "SELECT d.recipient, r.key, r.address, d.state, d.reason, d
     LEFT JOIN message m ON m.key = $2 || ':' || d.recipient
     WHERE d.campaign = $1 ORDER BY d.recipient";
 
-impl Store {
+impl Reader {
     /// How many people are in each state for each reason.
-    pub async fn state_counts(&self, campaign: i64) -> Result<Vec<StateCount>, StoreError> {
+    pub async fn state_counts(&mut self, campaign: i64) -> Result<Vec<StateCount>, StoreError> {
         let rows: Vec<(String, String, i64)> =
             on!(self, |db| sqlx::query_as(COUNTS).bind(campaign).fetch_all(db).await)
                 .doing("count deliveries")?;
@@ -98,7 +98,7 @@ impl Store {
     }
 
     /// When the next planned message of a campaign is due.
-    pub async fn next_due(&self, campaign: i64) -> Result<Option<Instant>, StoreError> {
+    pub async fn next_due(&mut self, campaign: i64) -> Result<Option<Instant>, StoreError> {
         let at: Option<i64> =
             on!(self, |db| sqlx::query_scalar(NEXT_DUE).bind(campaign).fetch_one(db).await)
                 .doing("find what is due next")?;
@@ -106,7 +106,7 @@ impl Store {
     }
 
     /// How many planned messages are due at `now`.
-    pub async fn due_count(&self, campaign: i64, now: Instant) -> Result<u64, StoreError> {
+    pub async fn due_count(&mut self, campaign: i64, now: Instant) -> Result<u64, StoreError> {
         let count: i64 = on!(self, |db| sqlx::query_scalar(LATE)
             .bind(campaign)
             .bind(micros(now))
@@ -118,7 +118,7 @@ impl Store {
 
     /// How many people of a variant are in one of the states.
     pub async fn variant_count(
-        &self,
+        &mut self,
         campaign: i64,
         variant_index: usize,
         states: &[State],
@@ -140,7 +140,7 @@ impl Store {
     }
 
     /// How many people wait for a new decision.
-    pub async fn undecided_count(&self, campaign: i64) -> Result<u64, StoreError> {
+    pub async fn undecided_count(&mut self, campaign: i64) -> Result<u64, StoreError> {
         let count: i64 =
             on!(self, |db| sqlx::query_scalar(UNDECIDED).bind(campaign).fetch_one(db).await)
                 .doing("count who waits for a decision")?;
@@ -149,7 +149,7 @@ impl Store {
 
     /// Everybody of a campaign with what came back, for export and results.
     pub async fn export_rows(
-        &self,
+        &mut self,
         campaign: i64,
         name: &Name,
     ) -> Result<Vec<ExportRow>, StoreError> {

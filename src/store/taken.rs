@@ -3,7 +3,7 @@
 use sqlx::FromRow;
 
 use super::bulk::{Sql, numbers, one_of};
-use super::{Doing, Store, StoreError, Tx, instant, micros, on, parsed, within};
+use super::{Doing, Reader, StoreError, Tx, instant, micros, on, parsed};
 use crate::model::delivery::{Arm, Reason};
 use crate::model::frequency::Taken;
 use crate::model::ids::{Name, RecipientId};
@@ -80,10 +80,10 @@ impl SentRow {
     }
 }
 
-impl Store {
+impl Reader {
     /// What a campaign has sent since `since` and is still to send, by slot and arm.
     pub async fn slot_counts(
-        &self,
+        &mut self,
         campaign: i64,
         length: SlotLength,
         since: Instant,
@@ -105,7 +105,7 @@ impl Store {
 
     /// Every message since `since`, whoever sent it.
     pub async fn sent_since(
-        &self,
+        &mut self,
         since: Instant,
     ) -> Result<Vec<(RecipientId, Taken)>, StoreError> {
         let rows: Vec<SentRow> =
@@ -116,7 +116,7 @@ impl Store {
 
     /// Whom a campaign will write to, or may have written to without our knowing, since `since`.
     pub async fn to_come(
-        &self,
+        &mut self,
         campaign: i64,
         since: Instant,
     ) -> Result<Vec<(RecipientId, Instant)>, StoreError> {
@@ -131,7 +131,7 @@ impl Store {
 
     /// Whom the provider of a campaign asked to leave alone beyond `now`, and until when.
     pub async fn waits(
-        &self,
+        &mut self,
         campaign: i64,
         now: Instant,
     ) -> Result<Vec<(RecipientId, Instant)>, StoreError> {
@@ -146,7 +146,7 @@ impl Store {
 
     /// Until when a provider asked to wait, if it did.
     pub async fn paused_until(
-        &self,
+        &mut self,
         provider: &Name,
         now: Instant,
     ) -> Result<Option<Instant>, StoreError> {
@@ -162,7 +162,7 @@ impl Store {
     /// What counts of each person's messages since `since`: all that were sent, and those of
     /// campaigns but `campaign` that are claimed or in doubt.
     pub async fn taken_of(
-        &self,
+        &mut self,
         campaign: i64,
         recipients: &[RecipientId],
         since: Instant,
@@ -203,7 +203,7 @@ impl Tx {
         oldest: Instant,
         now: Instant,
     ) -> Result<u64, StoreError> {
-        within!(self, |db| sqlx::query(LAPSE)
+        on!(self, |db| sqlx::query(LAPSE)
             .bind(campaign)
             .bind(micros(late))
             .bind(micros(oldest))

@@ -1,6 +1,6 @@
 //! The track record: what was forecast of people in slots that were chosen for them, and what came.
 
-use super::{Doing, Store, StoreError, micros, on};
+use super::{Doing, Reader, StoreError, micros, on};
 use crate::model::content::Goal;
 use crate::model::ids::Name;
 use crate::model::time::Instant;
@@ -24,10 +24,10 @@ const TRACK: &str = "SELECT CASE WHEN d.arm = 'personalized' THEN 1 ELSE 0 END, 
     WHERE d.campaign = $1 AND d.chance IS NOT NULL AND m.sent_at <= $5
     GROUP BY 1";
 
-impl Store {
+impl Reader {
     /// The track record of a campaign up to `until`: of chosen slots, and of the others.
     pub async fn track(
-        &self,
+        &mut self,
         (campaign, name): (i64, &Name),
         goal: Goal,
         within: std::time::Duration,

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::bulk::{List, Sql, one_of};
-use super::{Doing, Store, StoreError, Tx, micros, on, run, within};
+use super::{Doing, Reader, Store, StoreError, Tx, micros, on, run};
 use crate::model::ids::NodeId;
 use crate::model::time::Instant;
 use hmac::{Hmac, KeyInit, Mac};
@@ -56,7 +56,7 @@ impl Store {
         rand::rngs::OsRng.fill_bytes(&mut fresh);
         let fresh = super::to_json(&fresh.to_vec());
         let mut tx = self.begin().await?;
-        let value: String = within!(tx, |db| {
+        let value: String = on!(tx, |db| {
             async {
                 sqlx::query(PUT_NEW_VALUE).bind(NAME).bind(fresh).execute(&mut *db).await?;
                 sqlx::query_scalar(GET_VALUE).bind(NAME).fetch_one(&mut *db).await
@@ -66,32 +66,6 @@ impl Store {
         .doing("read the workspace's key")?;
         tx.commit().await?;
         Ok(Forgotten(super::json("workspace", &value)?))
-    }
-
-    /// Which of the hashes belong to forgotten people.
-    pub async fn which_forgotten(&self, hashes: &[String]) -> Result<HashSet<String>, StoreError> {
-        const SQL: Sql = one_of!("SELECT hash FROM forgotten WHERE hash", "$1", "");
-        let (sql, hashes) = (self.text(SQL), List(hashes.iter().map(String::as_str).collect()));
-        let rows: Vec<String> =
-            on!(self, |db| sqlx::query_scalar(sql).bind(hashes).fetch_all(db).await)
-                .doing("look up forgotten people")?;
-        Ok(rows.into_iter().collect())
-    }
-
-    /// Whether anybody was ever forgotten; lets an import skip the hashing.
-    pub async fn any_forgotten(&self) -> Result<bool, StoreError> {
-        let one: Option<i32> =
-            on!(self, |db| sqlx::query_scalar("SELECT 1 FROM forgotten LIMIT 1")
-                .fetch_optional(db)
-                .await)
-            .doing("look up forgotten people")?;
-        Ok(one.is_some())
-    }
-
-    /// A mark of progress.
-    pub async fn mark(&self, name: &str) -> Result<Option<String>, StoreError> {
-        on!(self, |db| sqlx::query_scalar(GET_VALUE).bind(name).fetch_optional(db).await)
-            .doing("read a mark of progress")
     }
 
     /// Takes or keeps a lease until `until`; false when another holds it at `now`.
@@ -117,6 +91,37 @@ impl Store {
     }
 }
 
+impl Reader {
+    /// Which of the hashes belong to forgotten people.
+    pub async fn which_forgotten(
+        &mut self,
+        hashes: &[String],
+    ) -> Result<HashSet<String>, StoreError> {
+        const SQL: Sql = one_of!("SELECT hash FROM forgotten WHERE hash", "$1", "");
+        let (sql, hashes) = (self.text(SQL), List(hashes.iter().map(String::as_str).collect()));
+        let rows: Vec<String> =
+            on!(self, |db| sqlx::query_scalar(sql).bind(hashes).fetch_all(db).await)
+                .doing("look up forgotten people")?;
+        Ok(rows.into_iter().collect())
+    }
+
+    /// Whether anybody was ever forgotten; lets an import skip the hashing.
+    pub async fn any_forgotten(&mut self) -> Result<bool, StoreError> {
+        let one: Option<i32> =
+            on!(self, |db| sqlx::query_scalar("SELECT 1 FROM forgotten LIMIT 1")
+                .fetch_optional(db)
+                .await)
+            .doing("look up forgotten people")?;
+        Ok(one.is_some())
+    }
+
+    /// A mark of progress.
+    pub async fn mark(&mut self, name: &str) -> Result<Option<String>, StoreError> {
+        on!(self, |db| sqlx::query_scalar(GET_VALUE).bind(name).fetch_optional(db).await)
+            .doing("read a mark of progress")
+    }
+}
+
 impl Tx {
     /// Takes `count` numbers of a noun; returns the first.
     pub(super) async fn take_numbers(
@@ -124,7 +129,7 @@ impl Tx {
         noun: &str,
         count: usize,
     ) -> Result<i64, StoreError> {
-        let next: i64 = within!(self, |db| sqlx::query_scalar(TAKE_NUMBERS)
+        let next: i64 = on!(self, |db| sqlx::query_scalar(TAKE_NUMBERS)
             .bind(noun)
             .bind(count as i64)
             .fetch_one(db)
@@ -133,20 +138,9 @@ impl Tx {
         Ok(next - count as i64)
     }
 
-    /// A mark of progress, as this transaction sees it.
-    pub async fn mark(&mut self, name: &str) -> Result<Option<String>, StoreError> {
-        within!(self, |db| sqlx::query_scalar(GET_VALUE).bind(name).fetch_optional(db).await)
-            .doing("read a mark of progress")
-    }
-
     /// Sets a mark of progress.
     pub async fn set_mark(&mut self, name: &str, value: &str) -> Result<(), StoreError> {
-        within!(self, |db| sqlx::query(PUT_VALUE)
-            .bind(name)
-            .bind(value)
-            .execute(db)
-            .await
-            .map(drop))
-        .doing("set a mark of progress")
+        on!(self, |db| sqlx::query(PUT_VALUE).bind(name).bind(value).execute(db).await.map(drop))
+            .doing("set a mark of progress")
     }
 }

@@ -35,6 +35,27 @@ pub(super) fn routes(ctx: &Ctx) -> Router<Ctx> {
         .fallback(async || problem(StatusCode::NOT_FOUND, "no such route"))
 }
 
+/// An answer that tells what is wrong.
+struct Problem(Response);
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        self.0
+    }
+}
+
+impl From<Response> for Problem {
+    fn from(response: Response) -> Self {
+        Self(response)
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        Self(failed(&error))
+    }
+}
+
 fn problem(status: StatusCode, text: impl std::fmt::Display) -> Response {
     (status, Json(json!({ "error": text.to_string() }))).into_response()
 }
@@ -68,34 +89,34 @@ async fn allow(
     }
 }
 
-async fn found(ctx: &Ctx, name: &str) -> Result<CampaignRow, Response> {
+async fn found(ctx: &Ctx, name: &str) -> Result<CampaignRow, Problem> {
     let absent = || problem(StatusCode::NOT_FOUND, format_args!("there is no campaign {name:?}"));
     let name: Name = name.parse().map_err(|_| absent())?;
-    ctx.store.campaign(&name).await.map_err(|error| failed(&error))?.ok_or_else(absent)
+    ctx.store.read().await?.campaign(&name).await?.ok_or_else(|| absent().into())
 }
 
-async fn list(State(ctx): State<Ctx>) -> Result<Response, Response> {
+async fn list(State(ctx): State<Ctx>) -> Result<Response, Problem> {
     let mut standings = Vec::new();
-    for row in ctx.store.campaigns().await.map_err(|error| failed(&error))? {
-        standings.push(campaigns::standing(&ctx, &row).await.map_err(|error| failed(&error))?);
+    for row in ctx.store.read().await?.campaigns().await? {
+        standings.push(campaigns::standing(&ctx, &row).await?);
     }
     Ok(Json(standings).into_response())
 }
 
-async fn show(State(ctx): State<Ctx>, Path(name): Path<String>) -> Result<Response, Response> {
+async fn show(State(ctx): State<Ctx>, Path(name): Path<String>) -> Result<Response, Problem> {
     let row = found(&ctx, &name).await?;
-    let standing = campaigns::standing(&ctx, &row).await.map_err(|error| failed(&error))?;
+    let standing = campaigns::standing(&ctx, &row).await?;
     Ok(Json(standing).into_response())
 }
 
-async fn results(State(ctx): State<Ctx>, Path(name): Path<String>) -> Result<Response, Response> {
+async fn results(State(ctx): State<Ctx>, Path(name): Path<String>) -> Result<Response, Problem> {
     let row = found(&ctx, &name).await?;
-    let results = campaigns::results(&ctx, &row).await.map_err(|error| failed(&error))?;
+    let results = campaigns::results(&ctx, &row).await?;
     Ok(Json(results).into_response())
 }
 
-async fn status(State(ctx): State<Ctx>) -> Result<Response, Response> {
-    let status = campaigns::status(&ctx).await.map_err(|error| failed(&error))?;
+async fn status(State(ctx): State<Ctx>) -> Result<Response, Problem> {
+    let status = campaigns::status(&ctx).await?;
     Ok(Json(status).into_response())
 }
 
@@ -103,11 +124,11 @@ async fn submit(
     State(ctx): State<Ctx>,
     Extension(token): Extension<Token>,
     body: String,
-) -> Result<Response, Response> {
+) -> Result<Response, Problem> {
     let campaign =
         campaigns::submit(&ctx, &body, &token.actor()).await.map_err(|error| match error {
-            SubmitError::Store(error) => failed(&error),
-            error => problem(StatusCode::UNPROCESSABLE_ENTITY, error),
+            SubmitError::Store(error) => Problem::from(error),
+            error => problem(StatusCode::UNPROCESSABLE_ENTITY, error).into(),
         })?;
     Ok((StatusCode::CREATED, Json(json!({ "name": campaign.name }))).into_response())
 }
@@ -116,18 +137,22 @@ async fn change(
     State(ctx): State<Ctx>,
     Extension(token): Extension<Token>,
     Path((name, wish)): Path<(String, String)>,
-) -> Result<Response, Response> {
+) -> Result<Response, Problem> {
     let wish = match wish.as_str() {
         "pause" => Wish::Pause,
         "resume" => Wish::Resume,
         "cancel" => Wish::Cancel,
-        _ => return Err(problem(StatusCode::NOT_FOUND, "it is none of pause, resume, cancel")),
+        _ => {
+            return Err(
+                problem(StatusCode::NOT_FOUND, "it is none of pause, resume, cancel").into()
+            );
+        }
     };
     let row = found(&ctx, &name).await?;
     let changed = campaigns::change(&ctx, &row, wish, &token.actor()).await;
-    if !changed.map_err(|error| failed(&error))? {
+    if !changed? {
         let text = format!("campaign {name} is {}", row.status);
-        return Err(problem(StatusCode::CONFLICT, text));
+        return Err(problem(StatusCode::CONFLICT, text).into());
     }
     show(State(ctx), Path(name)).await
 }

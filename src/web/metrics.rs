@@ -132,7 +132,7 @@ impl Metrics {
         self.deliveries.clear();
         self.due.clear();
         self.lateness.clear();
-        for row in ctx.store.campaigns().await? {
+        for row in ctx.store.read().await?.campaigns().await? {
             if row.status.is_over() {
                 continue;
             }
@@ -155,7 +155,7 @@ impl Metrics {
         for name in ctx.config.providers.keys() {
             self.alerts.get_or_create(&OfProvider { provider: name.to_string() }).set(0);
         }
-        for alert in ctx.store.alerts().await? {
+        for alert in ctx.store.read().await?.alerts().await? {
             self.alerts.get_or_create(&OfProvider { provider: alert.provider }).inc();
         }
         Ok(())

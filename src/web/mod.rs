@@ -136,7 +136,8 @@ async fn tell_metrics(State(app): State<App>) -> Response {
 }
 
 async fn ready(State(ctx): State<Ctx>) -> Response {
-    match tokio::time::timeout(READY_TIMEOUT, ctx.store.ping()).await {
+    match tokio::time::timeout(READY_TIMEOUT, async { ctx.store.read().await?.ping().await }).await
+    {
         Ok(Ok(())) => "ready\n".into_response(),
         Ok(Err(_)) | Err(_) => {
             (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n").into_response()

@@ -24,7 +24,7 @@ pub(super) async fn note(
 
 /// The last `limit` deeds, newest first.
 pub async fn last(ctx: &Ctx, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
-    ctx.store.audit(limit).await
+    ctx.store.read().await?.audit(limit).await
 }
 
 /// Notes a deed that has no transaction of its own.

@@ -51,7 +51,7 @@ pub async fn check(ctx: &Ctx, source: &str) -> Result<Campaign, SubmitError> {
     if ctx.config.providers[&campaign.provider].kind.needs_template() {
         fits_templates(&campaign)?;
     }
-    if ctx.store.campaign(&campaign.name).await?.is_some() {
+    if ctx.store.read().await?.campaign(&campaign.name).await?.is_some() {
         let name = &campaign.name;
         return Err(SubmitError::Unfit(format!("name: {name} is taken; give it another")));
     }
@@ -137,7 +137,7 @@ async fn zones(ctx: &Ctx) -> Result<Vec<Tz>, StoreError> {
     let mut zones = vec![ctx.config.time_zone];
     let mut after = RecipientId(0);
     loop {
-        let page = ctx.store.recipients_after(after, PAGE).await?;
+        let page = ctx.store.read().await?.recipients_after(after, PAGE).await?;
         let Some(last) = page.last() else { return Ok(zones) };
         after = last.id;
         let known = page.iter().filter_map(|recipient| recipient.profile.zone);
@@ -250,23 +250,23 @@ pub struct Status {
 /// Looks at everything.
 pub async fn status(ctx: &Ctx) -> Result<Status, StoreError> {
     let mut campaigns = Vec::new();
-    for row in ctx.store.campaigns().await? {
+    for row in ctx.store.read().await?.campaigns().await? {
         campaigns.push(standing(ctx, &row).await?);
     }
-    Ok(Status { campaigns, alerts: ctx.store.alerts().await? })
+    Ok(Status { campaigns, alerts: ctx.store.read().await?.alerts().await? })
 }
 
 /// Looks at a campaign.
 pub async fn standing(ctx: &Ctx, row: &CampaignRow) -> Result<Standing, StoreError> {
-    let states = ctx.store.state_counts(row.id).await?;
+    let states = ctx.store.read().await?.state_counts(row.id).await?;
     Ok(Standing {
         name: row.campaign.name.clone(),
         status: row.status.to_string(),
         audience: states.iter().map(|count| count.people).sum(),
-        due: ctx.store.due_count(row.id, ctx.clock.now()).await?,
-        late: ctx.store.due_count(row.id, ctx.clock.now() - LATE_AFTER).await?,
-        undecided: ctx.store.undecided_count(row.id).await?,
-        next_due: ctx.store.next_due(row.id).await?,
+        due: ctx.store.read().await?.due_count(row.id, ctx.clock.now()).await?,
+        late: ctx.store.read().await?.due_count(row.id, ctx.clock.now() - LATE_AFTER).await?,
+        undecided: ctx.store.read().await?.undecided_count(row.id).await?,
+        next_due: ctx.store.read().await?.next_due(row.id).await?,
         planned_at: row.planned_at,
         plan: row.plan.as_deref().and_then(|plan| serde_json::from_str(plan).ok()),
         states,
@@ -315,7 +315,7 @@ pub struct ArmResult {
 /// Adds up what a campaign brought.
 pub async fn results(ctx: &Ctx, row: &CampaignRow) -> Result<Results, StoreError> {
     let campaign = &row.campaign;
-    let people = ctx.store.export_rows(row.id, &campaign.name).await?;
+    let people = ctx.store.read().await?.export_rows(row.id, &campaign.name).await?;
     let mut arms = Vec::new();
     for arm in Arm::ALL {
         let of_arm = people.iter().filter(|p| p.arm.as_deref() == Some(arm.as_str()));
@@ -334,7 +334,7 @@ pub async fn results(ctx: &Ctx, row: &CampaignRow) -> Result<Results, StoreError
         within_hours: campaign.within.as_secs_f64() / 3600.0,
         arms,
         lift,
-        states: ctx.store.state_counts(row.id).await?,
+        states: ctx.store.read().await?.state_counts(row.id).await?,
     })
 }
 

@@ -48,7 +48,7 @@ pub(super) async fn park(
     tx.put_template(provider, &row).await?;
     let what = format!("template {template} is parked: {reason}");
     tx.put_alert(provider, &format!("template:{template}"), &what, now).await?;
-    for campaign in ctx.store.campaigns().await? {
+    for campaign in ctx.store.read().await?.campaigns().await? {
         if campaign.campaign.provider != *provider || campaign.status == CampaignStatus::Finished {
             continue;
         }
@@ -71,6 +71,8 @@ pub(super) async fn with_parked(
 ) -> Result<CampaignRow, StoreError> {
     let parked: BTreeSet<(String, String)> = ctx
         .store
+        .read()
+        .await?
         .templates(&row.campaign.provider)
         .await?
         .into_iter()
@@ -117,7 +119,7 @@ pub(super) async fn stop(
 ) -> Result<(), StoreError> {
     let now = ctx.clock.now();
     tx.put_alert(provider, code, advice, now).await?;
-    for row in ctx.store.campaigns().await? {
+    for row in ctx.store.read().await?.campaigns().await? {
         if row.campaign.provider != *provider {
             continue;
         }
@@ -153,7 +155,8 @@ pub(super) async fn handles(
     let mut known = HashMap::new();
     for (media, url) in wanted {
         let now = ctx.clock.now();
-        let mut handle = ctx.store.media_handle(name, &url, now - MEDIA_AGE_MAX).await?;
+        let mut handle =
+            ctx.store.read().await?.media_handle(name, &url, now - MEDIA_AGE_MAX).await?;
         if handle.is_none() {
             handle = provider.upload(media, &url).await;
             if let Some(handle) = &handle {
@@ -172,7 +175,7 @@ pub(super) async fn handles(
 pub(super) async fn open_templates(ctx: &Ctx) -> Result<usize, StoreError> {
     let mut opened = 0;
     for (name, config) in ctx.config.providers.iter().filter(|(_, c)| c.kind.needs_template()) {
-        for row in ctx.store.templates(name).await? {
+        for row in ctx.store.read().await?.templates(name).await? {
             let now = ctx.clock.now();
             let wait = TimeDelta::from_std(config.canary.wait).unwrap_or_default();
             if row.stage != Stage::Canary || row.room > 0 || now < row.changed_at + wait {
@@ -204,7 +207,7 @@ pub(super) async fn open_templates(ctx: &Ctx) -> Result<usize, StoreError> {
 /// Messages of a template that are under way or held back.
 async fn undecided_with(ctx: &Ctx, name: &Name, row: &TemplateRow) -> Result<u64, StoreError> {
     let mut held = 0;
-    for campaign in ctx.store.campaigns().await? {
+    for campaign in ctx.store.read().await?.campaigns().await? {
         let file = &campaign.campaign;
         if file.provider != *name || campaign.status == CampaignStatus::Finished {
             continue;
@@ -215,7 +218,7 @@ async fn undecided_with(ctx: &Ctx, name: &Name, row: &TemplateRow) -> Result<u64
                 && language_text(language) == row.language
             {
                 let states = [State::Claimed, State::Held];
-                held += ctx.store.variant_count(campaign.id, index, &states).await?;
+                held += ctx.store.read().await?.variant_count(campaign.id, index, &states).await?;
             }
         }
     }

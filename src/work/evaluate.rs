@@ -22,7 +22,7 @@ pub async fn run(
         Err(error) => return Err(error),
     }
     let as_of = ctx.clock.now();
-    let contents = contents(&ctx.store.contents().await?);
+    let contents = contents(&ctx.store.read().await?.contents().await?);
     let taught = Taught::load(ctx, PEOPLE_MAX, as_of).await?;
     let zone = ctx.config.time_zone;
     let judge = move || {

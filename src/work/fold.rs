@@ -54,7 +54,12 @@ pub(super) struct Folded {
 /// if it starts over.
 pub(super) async fn fold(ctx: &Ctx, now: Instant, starts_over: bool) -> Result<Folded, LearnError> {
     let store = &ctx.store;
-    let mark = store.mark(FOLDED).await?.and_then(|mark| serde_json::from_str::<Mark>(&mark).ok());
+    let mark = store
+        .read()
+        .await?
+        .mark(FOLDED)
+        .await?
+        .and_then(|mark| serde_json::from_str::<Mark>(&mark).ok());
     let mark = mark.filter(|_| !starts_over);
     let before = |at: Instant| {
         let second = (at - OVERLAP).timestamp();
@@ -63,10 +68,10 @@ pub(super) async fn fold(ctx: &Ctx, now: Instant, starts_over: bool) -> Result<F
     let last = mark.as_ref().and_then(|mark| DateTime::from_timestamp_micros(mark.until));
     let since = before(last.map_or(now, |last| last.min(now)));
     // looked at before the rows are read: what is written in between is read once more next time
-    let messages = store.message_seconds(since).await?;
-    let activities = store.activity_seconds(since).await?;
+    let messages = store.read().await?.message_seconds(since).await?;
+    let activities = store.read().await?.activity_seconds(since).await?;
 
-    let known = store.contents().await?;
+    let known = store.read().await?.contents().await?;
     let mut folder =
         Folder { contents: contents(&known), adds: mark.is_some(), ..Folder::default() };
     let spans = |of: fn(&Mark) -> &BTreeMap<i64, (i64, i64)>, seconds: &[Second]| match &mark {
@@ -76,6 +81,8 @@ pub(super) async fn fold(ctx: &Ctx, now: Instant, starts_over: bool) -> Result<F
     let mut folded = Folded::default();
     for span in spans(|mark| &mark.messages, &messages) {
         store
+            .read()
+            .await?
             .each_message(span, |row| {
                 folded.messages += 1;
                 folder.message(row);
@@ -84,6 +91,8 @@ pub(super) async fn fold(ctx: &Ctx, now: Instant, starts_over: bool) -> Result<F
     }
     for span in spans(|mark| &mark.activities, &activities) {
         store
+            .read()
+            .await?
             .each_activity(span, |recipient, at, kind| {
                 folded.activities += 1;
                 folder.presence(recipient, Presence { at, kind: PresenceKind::of(kind) });

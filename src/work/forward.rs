@@ -28,7 +28,7 @@ pub async fn run(ctx: &Ctx) -> Result<Report, StoreError> {
     for (name, config) in &ctx.config.providers {
         let Some(inbound) = &config.inbound else { continue };
         let now = ctx.clock.now();
-        let rows = ctx.store.inbound_due(name, now, BATCH_MAX).await?;
+        let rows = ctx.store.read().await?.inbound_due(name, now, BATCH_MAX).await?;
         let lease = format!("forward:{name}");
         if rows.is_empty() || !ctx.store.take_lease(&lease, &ctx.node, now, now + LEASE).await? {
             continue;

@@ -48,7 +48,7 @@ pub(super) async fn evidence_of(
         let evidence = Evidence::from_bytes(packed);
         Ok((recipient, evidence.map_err(|_| LearnError::Evidence { recipient })?))
     };
-    store.evidence_of(ids).await?.into_iter().map(read).collect()
+    store.read().await?.evidence_of(ids).await?.into_iter().map(read).collect()
 }
 
 /// Everybody who is known, with their evidence, in the order of their numbers.
@@ -62,10 +62,12 @@ pub struct People {
 impl People {
     /// Reads everybody.
     pub async fn load(ctx: &Ctx) -> Result<Self, LearnError> {
-        let recipients = ctx.store.everybody().await?;
+        let recipients = ctx.store.read().await?.everybody().await?;
         let mut evidence = vec![Evidence::default(); recipients.len()];
         let mut damaged = None;
         ctx.store
+            .read()
+            .await?
             .each_evidence(Whose::Everybody, |recipient, packed| {
                 let index = recipients.binary_search_by_key(&recipient, |known| known.id);
                 match (index, Evidence::from_bytes(packed)) {
@@ -104,6 +106,8 @@ impl Taught {
         let mut survey = Survey::new(most, as_of, SEED);
         let mut damaged = None;
         ctx.store
+            .read()
+            .await?
             .each_evidence(whose, |recipient, packed| match Evidence::from_bytes(packed) {
                 Ok(evidence) => survey.ask(recipient.0 as u64, evidence),
                 Err(_) => damaged = Some(recipient),
@@ -146,16 +150,18 @@ impl InUse {
             return Ok(found);
         }
         let as_of = ctx.clock.now();
-        let contents = contents(&ctx.store.contents().await?);
+        let contents = contents(&ctx.store.read().await?.contents().await?);
         Ok(Self { version: None, model: Arc::new(Model::empty(contents, as_of, SEED)), as_of })
     }
 
     /// Reads the version in use, if there is one that can be read.
     pub(super) async fn find(ctx: &Ctx) -> Result<Option<Self>, LearnError> {
-        let Some(row) = ctx.store.models().await?.into_iter().find(|row| row.active) else {
+        let Some(row) = ctx.store.read().await?.models().await?.into_iter().find(|row| row.active)
+        else {
             return Ok(None);
         };
-        let parameters = ctx.store.model_parameters(row.version).await?.unwrap_or_default();
+        let parameters =
+            ctx.store.read().await?.model_parameters(row.version).await?.unwrap_or_default();
         let Ok(model) = serde_json::from_str::<Model>(&parameters) else {
             tracing::error!(version = row.version, "the model is not readable; learn again");
             return Ok(None);

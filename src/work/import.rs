@@ -252,7 +252,7 @@ struct Loader {
 impl Loader {
     async fn open(ctx: &Ctx) -> Result<Self, StoreError> {
         let (store, clock) = (&ctx.store, ctx.clock.clone());
-        let any = store.any_forgotten().await?;
+        let any = store.read().await?.any_forgotten().await?;
         let forgotten = if any { Some(store.forgotten_key().await?) } else { None };
         let now = clock.now();
         Ok(Self { clock, now, forgotten, store: store.clone(), known: HashMap::new() })
@@ -288,7 +288,7 @@ impl Loader {
             [Some(key.hash("recipient", F::owner(row).as_str())), address]
         };
         let all: Vec<String> = rows.iter().flat_map(|(_, row)| hashes(row)).flatten().collect();
-        let gone = self.store.which_forgotten(&all).await?;
+        let gone = self.store.read().await?.which_forgotten(&all).await?;
         if !gone.is_empty() {
             rows.retain(|(line, row)| {
                 let known = hashes(row).iter().flatten().any(|hash| gone.contains(hash));

@@ -172,7 +172,7 @@ async fn teach(
     mut progress: impl FnMut(&str, f64) + Send + 'static,
 ) -> Result<Learned, LearnError> {
     let settings = Settings::default();
-    let contents = contents(&ctx.store.contents().await?);
+    let contents = contents(&ctx.store.read().await?.contents().await?);
     let taught = Taught::load(ctx, settings.sample_max, as_of).await?;
     let last = InUse::find(ctx).await?;
     let earlier = earlier(ctx, last.as_ref()).await?;
@@ -229,7 +229,8 @@ async fn teach(
 /// What the version in use built on.
 async fn earlier(ctx: &Ctx, last: Option<&InUse>) -> Result<Option<Earlier>, LearnError> {
     let Some(version) = last.and_then(|last| last.version) else { return Ok(None) };
-    let row = ctx.store.models().await?.into_iter().find(|row| row.version == version);
+    let row =
+        ctx.store.read().await?.models().await?.into_iter().find(|row| row.version == version);
     Ok(row.and_then(|row| serde_json::from_str(&row.summary).ok()))
 }
 

@@ -122,7 +122,7 @@ pub async fn run(
         );
         return Ok(findings(question, &[], Vec::new(), notes));
     };
-    let contents = contents(&ctx.store.contents().await?);
+    let contents = contents(&ctx.store.read().await?.contents().await?);
     let taught = Taught::load(ctx, Settings::default().sample_max, from).await?;
     let zone = ctx.config.time_zone;
     let fixed = best_action(&older);
@@ -182,6 +182,8 @@ async fn trials(
     let (mut trials, mut undelivered, mut young) = (Vec::new(), 0u64, 0u64);
     let within = TimeDelta::from_std(question.within).unwrap_or(TimeDelta::MAX);
     ctx.store
+        .read()
+        .await?
         .each_randomized_message(|MessageRow { recipient, message, .. }| {
             let (Some(person), Some(media)) = (index.get(&recipient), message.media) else {
                 return;

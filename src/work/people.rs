@@ -20,7 +20,7 @@ pub async fn change_consent(
     entry: ConsentEntry,
     actor: &str,
 ) -> Result<bool, StoreError> {
-    let known = ctx.store.recipient(key).await?;
+    let known = ctx.store.read().await?.recipient(key).await?;
     let hash = ctx.store.forgotten_key().await?.hash("recipient", key.as_str());
     let mut tx = ctx.store.begin().await?;
     let id = match (known, entry.change) {
@@ -76,9 +76,11 @@ struct StoredDelivery {
 pub async fn stored(ctx: &Ctx, recipient: Recipient) -> Result<Stored, StoreError> {
     let Recipient { id, key, profile, consented } = recipient;
     let mut deliveries = Vec::new();
-    for row in ctx.store.campaigns().await? {
+    for row in ctx.store.read().await?.campaigns().await? {
         let name = &row.campaign.name;
-        let Some(found) = ctx.store.delivery(row.id, id, ctx.config.slot_length).await? else {
+        let Some(found) =
+            ctx.store.read().await?.delivery(row.id, id, ctx.config.slot_length).await?
+        else {
             continue;
         };
         let choice = found.delivery.choice.as_ref();
@@ -91,17 +93,24 @@ pub async fn stored(ctx: &Ctx, recipient: Recipient) -> Result<Stored, StoreErro
             attempts: found.attempts,
         });
     }
-    let messages = ctx.store.messages_of(id).await?;
-    let names = ctx.store.names(id).await?;
+    let messages = ctx.store.read().await?.messages_of(id).await?;
+    let names = ctx.store.read().await?.names(id).await?;
     Ok(Stored {
         recipient: key,
         consented,
         profile,
         names,
-        consent: ctx.store.ledger(id).await?,
+        consent: ctx.store.read().await?.ledger(id).await?,
         messages: messages.into_iter().map(|row| row.message).collect(),
-        activity: ctx.store.activity_of(id).await?,
-        evidence_bytes: ctx.store.evidence_of(&[id]).await?.get(&id).map_or(0, Vec::len),
+        activity: ctx.store.read().await?.activity_of(id).await?,
+        evidence_bytes: ctx
+            .store
+            .read()
+            .await?
+            .evidence_of(&[id])
+            .await?
+            .get(&id)
+            .map_or(0, Vec::len),
         deliveries,
     })
 }
@@ -112,13 +121,13 @@ pub async fn forget(
     ctx: &Ctx,
     key: &RecipientKey,
 ) -> Result<Option<(ForgottenCounts, bool)>, StoreError> {
-    let Some(recipient) = ctx.store.recipient(key).await? else { return Ok(None) };
+    let Some(recipient) = ctx.store.read().await?.recipient(key).await? else { return Ok(None) };
     let hasher = ctx.store.forgotten_key().await?;
     let mut hashes = vec![hasher.hash("recipient", key.as_str())];
     if let Some(address) = &recipient.profile.address {
         hashes.push(hasher.hash("address", address.as_str()));
     }
-    let left = ctx.store.names(recipient.id).await?.former_addresses;
+    let left = ctx.store.read().await?.names(recipient.id).await?.former_addresses;
     hashes.extend(left.iter().map(|address| hasher.hash("address", address)));
     let mut tx = ctx.store.begin().await?;
     let counts = tx.forget(recipient.id, &hashes, ctx.clock.now()).await?;

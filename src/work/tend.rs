@@ -21,7 +21,7 @@ pub async fn run(ctx: &Ctx) -> Result<Report, StoreError> {
     if lost > 0 {
         tracing::warn!(lost, "claims of a daemon that died are in doubt now");
     }
-    for row in ctx.store.campaigns().await? {
+    for row in ctx.store.read().await?.campaigns().await? {
         if row.status == CampaignStatus::Finished {
             continue;
         }
@@ -49,7 +49,7 @@ pub async fn run(ctx: &Ctx) -> Result<Report, StoreError> {
         if row.ends_at > now {
             continue;
         }
-        let open = ctx.store.state_counts(row.id).await?;
+        let open = ctx.store.read().await?.state_counts(row.id).await?;
         let planned = row.planned_at.is_some();
         if planned && open.iter().all(|count| count.state.is_end()) {
             let mut tx = ctx.store.begin().await?;

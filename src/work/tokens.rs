@@ -79,7 +79,7 @@ pub async fn find(ctx: &Ctx, secret: &str) -> Result<Option<Token>, StoreError> 
     if !secret.starts_with(PREFIX) {
         return Ok(None);
     }
-    let found = ctx.store.token_by_hash(&hash(secret)).await?;
+    let found = ctx.store.read().await?.token_by_hash(&hash(secret)).await?;
     Ok(found.map(|row| Token {
         name: row.name,
         scopes: row.scopes.iter().filter_map(|scope| scope.parse().ok()).collect(),
@@ -88,7 +88,7 @@ pub async fn find(ctx: &Ctx, secret: &str) -> Result<Option<Token>, StoreError> 
 
 /// All tokens, without their secrets.
 pub async fn list(ctx: &Ctx) -> Result<Vec<TokenRow>, StoreError> {
-    ctx.store.tokens().await
+    ctx.store.read().await?.tokens().await
 }
 
 /// Takes a token back at once; false when there is none in use of that name.

@@ -105,7 +105,7 @@ async fn only_the_holder_of_a_claim_settles_it() {
         assert_eq!(tx.rescue(at(3)).await.unwrap(), 0, "it is declared once");
         assert_eq!(tx.settle(id, &mine, SENT, &ids, at(3)).await.unwrap(), ids[1..2]);
         tx.commit().await.unwrap();
-        let row = store.delivery(id, ids[1], LENGTH).await.unwrap().unwrap();
+        let row = store.read().await.unwrap().delivery(id, ids[1], LENGTH).await.unwrap().unwrap();
         assert_eq!((row.delivery.state, row.attempts), (State::Sent, 1));
     })
     .await;
@@ -127,6 +127,9 @@ async fn a_doubt_ends_by_word_or_by_time() {
         assert_eq!(tx.give_up(id, at(3), at(5)).await.unwrap(), 1);
         tx.commit().await.unwrap();
         let states: Vec<_> = store
+            .read()
+            .await
+            .unwrap()
             .deliveries(id, LENGTH)
             .await
             .unwrap()
@@ -157,14 +160,17 @@ async fn a_new_decision_touches_only_what_is_open() {
             choice: None,
         };
         plan(&store, id, &[no(ids[0]), no(ids[1])]).await;
-        let counts = store.state_counts(id).await.unwrap();
+        let counts = store.read().await.unwrap().state_counts(id).await.unwrap();
         let states: Vec<_> = counts.iter().map(|c| (c.state, c.reason, c.people)).collect();
         assert_eq!(
             states,
             [(State::Refused, Reason::NoCapacity, 1), (State::Sent, Reason::BestSlot, 1)]
         );
         plan(&store, id, &[planned(ids[1], 6)]).await;
-        assert_eq!(store.next_due(id).await.unwrap(), Some(at(6) + TimeDelta::minutes(7)));
+        assert_eq!(
+            store.read().await.unwrap().next_due(id).await.unwrap(),
+            Some(at(6) + TimeDelta::minutes(7))
+        );
         let mut tx = store.begin().await.unwrap();
         let ended = tx.end_planned(id, State::Cancelled, Reason::CancelledByOperator, at(7)).await;
         assert_eq!(ended.unwrap(), 1);
@@ -205,7 +211,7 @@ async fn what_an_older_version_had_claimed_is_still_held_and_then_in_doubt() {
         assert_eq!(tx.rescue(second(9)).await.unwrap(), 0);
         assert_eq!(tx.rescue(second(10)).await.unwrap(), 2);
         tx.commit().await.unwrap();
-        let rows = store.deliveries(1, LENGTH).await.unwrap();
+        let rows = store.read().await.unwrap().deliveries(1, LENGTH).await.unwrap();
         let states: Vec<State> = rows.iter().map(|row| row.delivery.state).collect();
         assert_eq!(states, [State::InDoubt, State::InDoubt, State::Planned]);
         store.close().await;

@@ -77,9 +77,9 @@ async fn a_recipient_is_updated_but_never_emptied() {
         assert_eq!(added[0], (ids[0], AddedRecipient::Same));
         assert_eq!(added[1].1, AddedRecipient::New);
         tx.commit().await.unwrap();
-        let stored = store.recipient(&key(0)).await.unwrap().unwrap();
+        let stored = store.read().await.unwrap().recipient(&key(0)).await.unwrap().unwrap();
         assert_eq!(stored.profile, full);
-        assert_eq!(store.recipient_count().await.unwrap(), 3);
+        assert_eq!(store.read().await.unwrap().recipient_count().await.unwrap(), 3);
     })
     .await;
 }
@@ -88,7 +88,9 @@ async fn a_recipient_is_updated_but_never_emptied() {
 async fn the_last_entry_of_the_ledger_decides() {
     on_both(async |store| {
         let id = people(&store, 1).await[0];
-        let consented = async || store.recipient(&key(0)).await.unwrap().unwrap().consented;
+        let consented = async || {
+            store.read().await.unwrap().recipient(&key(0)).await.unwrap().unwrap().consented
+        };
         let append = async |entries: &[ConsentEntry]| {
             let entries: Vec<_> = entries.iter().map(|entry| (id, entry.clone())).collect();
             let mut tx = store.begin().await.unwrap();
@@ -108,7 +110,7 @@ async fn the_last_entry_of_the_ledger_decides() {
         append(&[entry(Granted, 2)]).await;
         assert!(consented().await);
         assert_eq!(append(&[entry(Granted, 2)]).await, 0);
-        assert_eq!(store.ledger(id).await.unwrap().len(), 4);
+        assert_eq!(store.read().await.unwrap().ledger(id).await.unwrap().len(), 4);
     })
     .await;
 }
@@ -137,7 +139,7 @@ async fn a_message_seen_again_is_filled_or_conflicts() {
         assert_eq!((added.new, added.filled, added.same), (0, 1, 0));
         let columns: Vec<_> = added.conflicts.iter().map(|(i, column, ..)| (*i, *column)).collect();
         assert_eq!(columns, [(1, "sent_at"), (2, "recipient")]);
-        let stored = store.messages_of(ids[0]).await.unwrap();
+        let stored = store.read().await.unwrap().messages_of(ids[0]).await.unwrap();
         assert_eq!(stored.len(), 2500);
         assert!(stored.iter().any(|row| row.message == read));
         assert!(stored.iter().any(|row| row.message == message(4)));
@@ -158,16 +160,25 @@ async fn what_changed_since_is_what_is_handed_over() {
         let mut found = Vec::new();
         for written in [None, Some(at(5)..at(6)), Some(at(6)..at(9))] {
             let (mut messages, mut signs) = (Vec::new(), 0);
-            store.each_message(written.clone(), |row| messages.push(row.key)).await.unwrap();
-            store.each_activity(written, |_, _, _| signs += 1).await.unwrap();
+            store
+                .read()
+                .await
+                .unwrap()
+                .each_message(written.clone(), |row| messages.push(row.key))
+                .await
+                .unwrap();
+            store.read().await.unwrap().each_activity(written, |_, _, _| signs += 1).await.unwrap();
             messages.sort();
             found.push((messages, signs));
         }
         let key = |number| message(number).key.to_string();
         assert_eq!(found, [(vec![key(0), key(1)], 2), (vec![key(1)], 1), (Vec::new(), 0)]);
         let second = at(5).timestamp();
-        assert_eq!(store.message_seconds(at(2)).await.unwrap(), [(second, 1, 0)]);
-        assert_eq!(store.activity_seconds(at(1)).await.unwrap().len(), 2);
+        assert_eq!(
+            store.read().await.unwrap().message_seconds(at(2)).await.unwrap(),
+            [(second, 1, 0)]
+        );
+        assert_eq!(store.read().await.unwrap().activity_seconds(at(1)).await.unwrap().len(), 2);
     })
     .await;
 }
@@ -213,13 +224,16 @@ async fn one_model_is_in_use() {
         let first = tx.add_model(at(1), at(1), "{}", "one").await.unwrap();
         let second = tx.add_model(at(2), at(2), "{}", "two").await.unwrap();
         tx.commit().await.unwrap();
-        assert_eq!(store.active_version().await.unwrap(), Some(second));
+        assert_eq!(store.read().await.unwrap().active_version().await.unwrap(), Some(second));
         let mut tx = store.begin().await.unwrap();
         assert!(!tx.use_model(99).await.unwrap());
         assert!(tx.use_model(first).await.unwrap());
         tx.commit().await.unwrap();
-        assert_eq!(store.active_version().await.unwrap(), Some(first));
-        assert_eq!(store.model_parameters(first).await.unwrap().as_deref(), Some("one"));
+        assert_eq!(store.read().await.unwrap().active_version().await.unwrap(), Some(first));
+        assert_eq!(
+            store.read().await.unwrap().model_parameters(first).await.unwrap().as_deref(),
+            Some("one")
+        );
     })
     .await;
 }
@@ -234,7 +248,14 @@ async fn a_campaign_moves_only_between_statuses_that_allow_it() {
         assert!(!tx.set_campaign_status(id, &[Active], Paused).await.unwrap());
         assert!(tx.set_campaign_status(id, &[Active, Paused], Cancelled).await.unwrap());
         tx.commit().await.unwrap();
-        let row = store.campaign(&"spring".parse().unwrap()).await.unwrap().unwrap();
+        let row = store
+            .read()
+            .await
+            .unwrap()
+            .campaign(&"spring".parse().unwrap())
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!(row.status, Cancelled);
     })
     .await;
@@ -252,7 +273,7 @@ async fn a_forgotten_person_leaves_hashes_alone() {
         let hash = store.forgotten_key().await.unwrap().hash("recipient", "r0");
         let again = store.forgotten_key().await.unwrap().hash("recipient", "r0");
         assert_eq!(hash, again);
-        assert!(!store.any_forgotten().await.unwrap());
+        assert!(!store.read().await.unwrap().any_forgotten().await.unwrap());
         let mut tx = store.begin().await.unwrap();
         let counts = tx.forget(id, std::slice::from_ref(&hash), at(2)).await.unwrap();
         tx.commit().await.unwrap();
@@ -260,9 +281,10 @@ async fn a_forgotten_person_leaves_hashes_alone() {
             (counts.recipients, counts.consent_entries, counts.messages, counts.evidence),
             (1, 1, 1, 1)
         );
-        assert!(store.recipient(&key(0)).await.unwrap().is_none());
-        assert!(store.evidence_of(&[id]).await.unwrap().is_empty());
-        let gone = store.which_forgotten(std::slice::from_ref(&hash)).await.unwrap();
+        assert!(store.read().await.unwrap().recipient(&key(0)).await.unwrap().is_none());
+        assert!(store.read().await.unwrap().evidence_of(&[id]).await.unwrap().is_empty());
+        let gone =
+            store.read().await.unwrap().which_forgotten(std::slice::from_ref(&hash)).await.unwrap();
         assert!(gone.contains(&hash));
         let mut tx = store.begin().await.unwrap();
         assert!(tx.remember(&hash).await.unwrap());
@@ -278,7 +300,7 @@ async fn a_dropped_transaction_leaves_nothing() {
         let mut tx = store.begin().await.unwrap();
         tx.put_recipients(&[(key(0), Profile::default())]).await.unwrap();
         drop(tx);
-        assert_eq!(store.recipient_count().await.unwrap(), 0);
+        assert_eq!(store.read().await.unwrap().recipient_count().await.unwrap(), 0);
     })
     .await;
 }
@@ -322,16 +344,20 @@ async fn a_workspace_is_copied_whole() {
         store.copy_to(&path).await.unwrap();
         let url = format!("sqlite://{}", path.display());
         let copy = Store::open(&url, Create::No).await.unwrap();
-        let everybody = store.recipients_after(RecipientId(0), 10).await.unwrap();
+        let everybody =
+            store.read().await.unwrap().recipients_after(RecipientId(0), 10).await.unwrap();
         assert_eq!(everybody.len(), 3);
-        assert_eq!(copy.recipients_after(RecipientId(0), 10).await.unwrap(), everybody);
+        assert_eq!(
+            copy.read().await.unwrap().recipients_after(RecipientId(0), 10).await.unwrap(),
+            everybody
+        );
         for person in everybody {
-            let ledger = store.ledger(person.id).await.unwrap();
+            let ledger = store.read().await.unwrap().ledger(person.id).await.unwrap();
             assert!(!ledger.is_empty());
-            assert_eq!(copy.ledger(person.id).await.unwrap(), ledger);
+            assert_eq!(copy.read().await.unwrap().ledger(person.id).await.unwrap(), ledger);
         }
         people(&copy, 5).await;
-        let here = store.recipients_after(RecipientId(0), 10).await.unwrap();
+        let here = store.read().await.unwrap().recipients_after(RecipientId(0), 10).await.unwrap();
         assert_eq!(here.len(), 3, "what is done to a copy is not done here");
         assert!(store.copy_to(&path).await.is_err(), "nothing is overwritten");
     })

@@ -30,12 +30,24 @@ async fn each_answer_leads_to_its_state() {
         // experiment keeps their consent
         let store = &scene.ctx.store;
         for (n, consented) in [(1, false), (2, false), (3, true), (4, true)] {
-            let person = store.recipient(&format!("r{n}").parse().unwrap()).await.unwrap();
+            let person = store
+                .read()
+                .await
+                .unwrap()
+                .recipient(&format!("r{n}").parse().unwrap())
+                .await
+                .unwrap();
             assert_eq!(person.unwrap().consented, consented, "r{n}");
         }
-        assert_eq!(store.ledger(scene.ids[1]).await.unwrap()[1].source, "wa 131050");
+        assert_eq!(
+            store.read().await.unwrap().ledger(scene.ids[1]).await.unwrap()[1].source,
+            "wa 131050"
+        );
         // another day is a new decision; a pair is tried again after 4^0 seconds
-        let row = |n: usize| store.delivery(scene.campaign, scene.ids[n - 1], LENGTH);
+        let row = async |n: usize| {
+            let mut read = store.read().await.unwrap();
+            read.delivery(scene.campaign, scene.ids[n - 1], LENGTH).await
+        };
         let day = row(4).await.unwrap().unwrap();
         assert!(day.delivery.choice.is_none());
         assert!(day.not_before.unwrap() - noon() >= TimeDelta::hours(24));
@@ -71,7 +83,16 @@ async fn throttling_of_the_number_makes_everybody_wait_and_costs_no_try() {
     send(&scene.ctx).await;
     assert_eq!(states(&scene.ctx, scene.campaign).await.values().sum::<u64>(), 3);
     for id in &scene.ids {
-        let row = scene.ctx.store.delivery(scene.campaign, *id, LENGTH).await.unwrap().unwrap();
+        let row = scene
+            .ctx
+            .store
+            .read()
+            .await
+            .unwrap()
+            .delivery(scene.campaign, *id, LENGTH)
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!((row.delivery.state, row.attempts), (State::Sent, 1));
     }
 }
@@ -86,7 +107,7 @@ async fn a_stopped_template_parks_its_variant_and_another_takes_its_place() {
         _ => Answer::Accept,
     });
     send(&scene.ctx).await;
-    let templates = scene.ctx.store.templates(&name("wa")).await.unwrap();
+    let templates = scene.ctx.store.read().await.unwrap().templates(&name("wa")).await.unwrap();
     let parked: Vec<_> =
         templates.iter().filter(|t| t.stage == Stage::Parked).map(|t| &t.template).collect();
     assert_eq!(parked, ["promo"]);
@@ -94,9 +115,12 @@ async fn a_stopped_template_parks_its_variant_and_another_takes_its_place() {
         states(&scene.ctx, scene.campaign).await[&(State::Planned, Reason::MovedThrottled)],
         5
     );
-    assert!(scene.ctx.store.alerts().await.unwrap()[0].what.contains("132015"));
+    assert!(
+        scene.ctx.store.read().await.unwrap().alerts().await.unwrap()[0].what.contains("132015")
+    );
     plan::run(&scene.ctx).await.unwrap();
-    let rows = scene.ctx.store.deliveries(scene.campaign, LENGTH).await.unwrap();
+    let rows =
+        scene.ctx.store.read().await.unwrap().deliveries(scene.campaign, LENGTH).await.unwrap();
     let choices: Vec<_> = rows.iter().filter_map(|row| row.delivery.choice.as_ref()).collect();
     assert_eq!(choices.len(), 5, "{:?}", states(&scene.ctx, scene.campaign).await);
     assert!(choices.iter().all(|choice| choice.variant.as_str() == "more"));
@@ -125,12 +149,13 @@ async fn a_stopped_account_pauses_its_campaigns_and_calls_for_a_human() {
         let scene = Scene::new(store, 3, "canary = 0\n").await;
         scene.graph.answer(move |_| Answer::Code(code));
         send(&scene.ctx).await;
-        let row = scene.ctx.store.campaign(&name("c")).await.unwrap().unwrap();
+        let row =
+            scene.ctx.store.read().await.unwrap().campaign(&name("c")).await.unwrap().unwrap();
         assert_eq!(row.status, CampaignStatus::Paused);
-        let alerts = scene.ctx.store.alerts().await.unwrap();
+        let alerts = scene.ctx.store.read().await.unwrap().alerts().await.unwrap();
         assert_eq!(alerts[0].code, code.to_string());
         assert!(alerts[0].what.contains(word), "{alerts:?}");
-        let audit = scene.ctx.store.audit(10).await.unwrap();
+        let audit = scene.ctx.store.read().await.unwrap().audit(10).await.unwrap();
         assert_eq!((audit[0].actor.as_str(), audit[0].action.as_str()), ("provider wa", "pause"));
         // nobody lost their place
         assert_eq!(
@@ -185,7 +210,10 @@ async fn held_messages_that_fail_park_the_template_and_are_decided_anew() {
     webhook(&scene.ctx, &messages("statuses", items.into())).await;
     let counts = states(&scene.ctx, scene.campaign).await;
     assert_eq!(counts[&(State::Planned, Reason::MovedThrottled)], 4);
-    assert_eq!(scene.ctx.store.templates(&name("wa")).await.unwrap()[0].stage, Stage::Parked);
+    assert_eq!(
+        scene.ctx.store.read().await.unwrap().templates(&name("wa")).await.unwrap()[0].stage,
+        Stage::Parked
+    );
     plan::run(&scene.ctx).await.unwrap();
     let counts = states(&scene.ctx, scene.campaign).await;
     assert_eq!(counts[&(State::Refused, Reason::TemplateRefused)], 4);

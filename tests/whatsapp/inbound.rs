@@ -15,10 +15,24 @@ async fn replies_of_every_kind_are_attributed_by_what_they_answer() {
         webhook(&scene.ctx, &body).await;
         webhook(&scene.ctx, &body).await;
         let response =
-            scene.ctx.store.messages_of(scene.ids[0]).await.unwrap()[0].message.response.clone();
+            scene.ctx.store.read().await.unwrap().messages_of(scene.ids[0]).await.unwrap()[0]
+                .message
+                .response
+                .clone();
         assert_eq!(response.replied_at, Some(at), "{kind}");
         assert_eq!(response.clicked_at.is_some(), clicked, "{kind}");
-        assert!(scene.ctx.store.activity_of(scene.ids[0]).await.unwrap().is_empty());
+        assert!(
+            scene
+                .ctx
+                .store
+                .read()
+                .await
+                .unwrap()
+                .activity_of(scene.ids[0])
+                .await
+                .unwrap()
+                .is_empty()
+        );
         let mut tx = scene.ctx.store.begin().await.unwrap();
         let open = tx.open_windows(&name("wa"), &scene.ids, noon() + TimeDelta::hours(24)).await;
         assert_eq!(open.unwrap().len(), usize::from(kind != "reaction"), "{kind}");
@@ -30,7 +44,7 @@ async fn stop_words_and_preferences_end_consent_and_only_an_explicit_word_brings
     on_both(async |store| {
         let scene = Scene::new(store, 1, "").await;
         let consented = async || {
-            let found = scene.ctx.store.recipient(&"r1".parse().unwrap()).await.unwrap();
+            let found = scene.ctx.store.read().await.unwrap().recipient(&"r1".parse().unwrap()).await.unwrap();
             found.unwrap().consented
         };
         let wish = |value: &str, at: Instant| {
@@ -49,7 +63,7 @@ async fn stop_words_and_preferences_end_consent_and_only_an_explicit_word_brings
         webhook(&scene.ctx, &wish("stop", at(3))).await;
         webhook(&scene.ctx, &wish("stop", at(3))).await;
         assert!(!consented().await);
-        assert_eq!(scene.ctx.store.ledger(scene.ids[0]).await.unwrap().len(), 4);
+        assert_eq!(scene.ctx.store.read().await.unwrap().ledger(scene.ids[0]).await.unwrap().len(), 4);
         // nobody is sent to who said so after planning
         send(&scene.ctx).await;
         assert!(scene.graph.calls().is_empty());

@@ -26,7 +26,8 @@ async fn a_told_limit_lowers_that_of_the_settings() {
     )
     .await;
     // a day later there is room again, for those who got a new decision
-    let waiting = scene.ctx.store.undecided_count(scene.campaign).await.unwrap();
+    let waiting =
+        scene.ctx.store.read().await.unwrap().undecided_count(scene.campaign).await.unwrap();
     assert_eq!(waiting, 3);
 }
 

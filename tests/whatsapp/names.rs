@@ -33,7 +33,15 @@ async fn import(ctx: &Ctx, key: &str, address: &str) {
 }
 
 async fn consented(ctx: &Ctx, key: &str) -> bool {
-    ctx.store.recipient(&key.parse().unwrap()).await.unwrap().unwrap().consented
+    ctx.store
+        .read()
+        .await
+        .unwrap()
+        .recipient(&key.parse().unwrap())
+        .await
+        .unwrap()
+        .unwrap()
+        .consented
 }
 
 fn text(names: Value, word: &str, at: Instant) -> Value {
@@ -188,13 +196,21 @@ async fn an_id_alone_is_written_to_and_followed() {
             (Some("BR.5555555555"), &Value::Null)
         );
         // everything of it is given out, and erased
-        let recipient = ctx.store.recipient(&"r1".parse().unwrap()).await.unwrap().unwrap();
+        let recipient = ctx
+            .store
+            .read()
+            .await
+            .unwrap()
+            .recipient(&"r1".parse().unwrap())
+            .await
+            .unwrap()
+            .unwrap();
         let stored = people::stored(ctx, recipient).await.unwrap();
         let stored = serde_json::to_value(stored).unwrap();
         assert_eq!(stored["names"]["aliases"], json!(["BR.1111111111", "BR.5555555555"]));
         assert_eq!(stored["names"]["former_addresses"], json!([format!("+{OLD}")]));
         people::forget(ctx, &"r1".parse().unwrap()).await.unwrap().unwrap();
-        assert_eq!(ctx.store.names(id).await.unwrap(), Default::default());
+        assert_eq!(ctx.store.read().await.unwrap().names(id).await.unwrap(), Default::default());
         assert_eq!(webhook(ctx, &told).await.unknown, 1);
     })
     .await;

@@ -104,7 +104,10 @@ async fn who_wrote_lately_gets_free_form_where_the_campaign_allows_it() {
     .await;
     webhook(&scene.ctx, &messages("messages", json!([inbound("text", None, noon())]))).await;
     // a word that answers nothing is a sign of presence
-    assert_eq!(scene.ctx.store.activity_of(scene.ids[0]).await.unwrap().len(), 1);
+    assert_eq!(
+        scene.ctx.store.read().await.unwrap().activity_of(scene.ids[0]).await.unwrap().len(),
+        1
+    );
     send(&scene.ctx).await;
     let calls = scene.graph.calls();
     let of = |to: &str| calls.iter().find(|call| call.to() == to).unwrap();

@@ -116,7 +116,7 @@ pub(crate) async fn due(
         wall(now + TimeDelta::days(6)),
     );
     campaigns::submit(ctx, &source, "test").await.unwrap();
-    let row = ctx.store.campaign(&name(campaign)).await.unwrap().unwrap();
+    let row = ctx.store.read().await.unwrap().campaign(&name(campaign)).await.unwrap().unwrap();
     let delivery = |id: &RecipientId| {
         crate::support::planned(*id, row.campaign.variants[0].name.as_str(), now, LENGTH)
     };
@@ -134,12 +134,21 @@ pub(crate) async fn send(ctx: &Ctx) {
 }
 
 pub(crate) async fn states(ctx: &Ctx, campaign: i64) -> BTreeMap<(State, Reason), u64> {
-    let counts = ctx.store.state_counts(campaign).await.unwrap();
+    let counts = ctx.store.read().await.unwrap().state_counts(campaign).await.unwrap();
     counts.into_iter().map(|c| ((c.state, c.reason), c.people)).collect()
 }
 
 pub(crate) async fn state_of(ctx: &Ctx, campaign: i64, id: RecipientId) -> (State, Reason) {
-    let found = ctx.store.delivery(campaign, id, LENGTH).await.unwrap().unwrap().delivery;
+    let found = ctx
+        .store
+        .read()
+        .await
+        .unwrap()
+        .delivery(campaign, id, LENGTH)
+        .await
+        .unwrap()
+        .unwrap()
+        .delivery;
     (found.state, found.reason)
 }
 

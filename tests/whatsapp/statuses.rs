@@ -21,7 +21,7 @@ async fn statuses_come_twice_late_early_and_out_of_order() {
         assert_eq!((first.applied, first.known, first.unknown), (2, 1, 2));
         let again = webhook(&scene.ctx, &body).await;
         assert_eq!((again.applied, again.known, again.unknown), (0, 3, 2));
-        let rows = scene.ctx.store.messages_of(scene.ids[0]).await.unwrap();
+        let rows = scene.ctx.store.read().await.unwrap().messages_of(scene.ids[0]).await.unwrap();
         let response = &rows[0].message.response;
         assert_eq!(response.delivered_at, Some(now + TimeDelta::minutes(2)));
         assert_eq!(response.read_at, Some(now + TimeDelta::minutes(9)));
@@ -58,11 +58,19 @@ async fn a_status_that_overtakes_the_settlement_is_kept_for_it() {
         tx.commit().await.unwrap();
         receive::collect(&scene.ctx).await.unwrap();
         // taken, then given up by the channel for a day: it goes again on another
-        let row = scene.ctx.store.delivery(scene.campaign, scene.ids[0], LENGTH).await.unwrap();
+        let row = scene
+            .ctx
+            .store
+            .read()
+            .await
+            .unwrap()
+            .delivery(scene.campaign, scene.ids[0], LENGTH)
+            .await
+            .unwrap();
         let row = row.unwrap();
         assert_eq!(row.delivery.state, State::Planned);
         assert!(row.not_before.unwrap() >= noon() + TimeDelta::hours(24));
-        assert!(!scene.ctx.store.any_early().await.unwrap());
+        assert!(!scene.ctx.store.read().await.unwrap().any_early().await.unwrap());
     })
     .await;
 }

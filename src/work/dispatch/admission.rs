@@ -94,7 +94,8 @@ impl Gate<'_> {
     /// How many messages are worth claiming at `now`, at most `most`; or when to come again.
     pub(super) async fn room(&self, most: usize, now: Instant) -> Result<Room, StoreError> {
         let Some(rate) = self.config.limits.per_second else { return Ok(Room::Of(most)) };
-        let next_at = self.ctx.store.rate_next_at(&number_account(self.provider)).await?;
+        let next_at =
+            self.ctx.store.read().await?.rate_next_at(&number_account(self.provider)).await?;
         let next_at = next_at.unwrap_or(now).max(now);
         if next_at > now + HORIZON / 2 {
             return Ok(Room::After(next_at - HORIZON / 2));

@@ -64,7 +64,7 @@ struct Opened {
 impl Batch<'_> {
     pub(super) async fn run(&self) -> Result<Report, StoreError> {
         let now = self.ctx.clock.now();
-        let paused = self.ctx.store.paused(&self.row.campaign.provider, now).await?;
+        let paused = self.ctx.store.read().await?.paused(&self.row.campaign.provider, now).await?;
         if paused.contains("") {
             return Ok(Report::default());
         }
@@ -318,7 +318,8 @@ impl Batch<'_> {
     async fn watch(&self, halted: &AtomicBool) -> std::convert::Infallible {
         loop {
             tokio::time::sleep(HALT_EVERY).await;
-            let status = self.ctx.store.campaign_status(self.row.id).await;
+            let look = async { self.ctx.store.read().await?.campaign_status(self.row.id).await };
+            let status = look.await;
             // a database that is away does not stop what was claimed
             if status.is_ok_and(|status| status != CampaignStatus::Active) {
                 halted.store(true, Ordering::Relaxed);

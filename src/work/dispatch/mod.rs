@@ -62,7 +62,7 @@ pub async fn of_provider(
     else {
         return Ok(report);
     };
-    for row in ctx.store.campaigns().await? {
+    for row in ctx.store.read().await?.campaigns().await? {
         if row.campaign.provider != *name
             || row.status != CampaignStatus::Active
             || row.planned_at.is_none()
@@ -71,7 +71,7 @@ pub async fn of_provider(
             continue;
         }
         // a look costs less than a transaction that claims nothing
-        if ctx.store.next_due(row.id).await?.is_none_or(|due| due > ctx.clock.now()) {
+        if ctx.store.read().await?.next_due(row.id).await?.is_none_or(|due| due > ctx.clock.now()) {
             continue;
         }
         let batch = batch::Batch { ctx, row: &row, provider: provider.as_ref(), config, stop };

@@ -145,7 +145,7 @@ impl Desk {
     async fn read_taken(&mut self, ctx: &Ctx) -> Result<(), StoreError> {
         let Some(first) = self.jobs.first() else { return Ok(()) };
         let provider = first.row.campaign.provider.clone();
-        self.paused = ctx.store.paused_until(&provider, self.now).await?;
+        self.paused = ctx.store.read().await?.paused_until(&provider, self.now).await?;
         let decided: BTreeMap<i64, HashSet<RecipientId>> = (self.jobs.iter())
             .map(|job| {
                 let ids = job.chosen.iter().map(|index| self.people.recipients[*index].id);
@@ -156,11 +156,11 @@ impl Desk {
         let caps: Vec<Cap> = self.config.frequency.iter().chain(own).copied().collect();
         self.taken = taken::messages(ctx, &caps, &decided).await?;
         let (length, since) = (self.config.slot_length, taken::since(self.now));
-        for other in ctx.store.campaigns().await? {
+        for other in ctx.store.read().await?.campaigns().await? {
             if decided.contains_key(&other.id) || other.campaign.provider != provider {
                 continue;
             }
-            let counts = ctx.store.slot_counts(other.id, length, since).await?;
+            let counts = ctx.store.read().await?.slot_counts(other.id, length, since).await?;
             self.booked.extend(counts.into_iter().map(|count| (count.slot, count.messages)));
         }
         Ok(())
@@ -386,12 +386,12 @@ impl Known {
         let length = ctx.config.slot_length;
         let limited = row.campaign.capacity.chats.is_some() || row.campaign.budget.is_some();
         if extent == Extent::Everybody || limited {
-            let rows = ctx.store.deliveries(row.id, length).await?;
+            let rows = ctx.store.read().await?.deliveries(row.id, length).await?;
             return Ok(Self { rows, is_brief: false, booked: Vec::new() });
         }
-        let rows = ctx.store.undecided(row.id, length).await?;
+        let rows = ctx.store.read().await?.undecided(row.id, length).await?;
         let since = taken::since(ctx.clock.now());
-        let counts = ctx.store.slot_counts(row.id, length, since).await?;
+        let counts = ctx.store.read().await?.slot_counts(row.id, length, since).await?;
         let booked = counts.into_iter().map(|count| Booking {
             slot: count.slot,
             arm: count.arm,
@@ -422,7 +422,7 @@ async fn some_people(ctx: &Ctx, mut ids: Vec<RecipientId>) -> Result<People, Lea
     let mut tx = ctx.store.begin().await?;
     let mut found = tx.recipients(&ids).await?;
     tx.commit().await?;
-    let packed = ctx.store.evidence_of(&ids).await?;
+    let packed = ctx.store.read().await?.evidence_of(&ids).await?;
     let (mut recipients, mut evidence) = (Vec::new(), Vec::new());
     for id in ids {
         let Some(recipient) = found.remove(&id) else { continue };

@@ -79,14 +79,14 @@ pub enum Extent {
 /// Plans every active campaign that needs it.
 pub async fn run(ctx: &Ctx) -> Result<Report, PlanError> {
     let mut needy: BTreeMap<Name, Vec<(CampaignRow, Extent)>> = BTreeMap::new();
-    let version = ctx.store.active_version().await?;
-    for row in ctx.store.campaigns().await? {
+    let version = ctx.store.read().await?.active_version().await?;
+    for row in ctx.store.read().await?.campaigns().await? {
         if row.status != CampaignStatus::Active {
             continue;
         }
         let extent = if row.planned_at.is_none() || row.model != version {
             Extent::Everybody
-        } else if ctx.store.undecided_count(row.id).await? > 0 {
+        } else if ctx.store.read().await?.undecided_count(row.id).await? > 0 {
             Extent::Undecided
         } else {
             continue;
@@ -165,7 +165,7 @@ pub async fn explain(
     recipient: &Recipient,
 ) -> Result<Option<Explanation>, PlanError> {
     let length = ctx.config.slot_length;
-    let stored = ctx.store.delivery(row.id, recipient.id, length).await?;
+    let stored = ctx.store.read().await?.delivery(row.id, recipient.id, length).await?;
     let Some(stored) = stored.filter(|stored| !stored.is_undecided()) else {
         let extent = if row.planned_at.is_some() { Extent::Undecided } else { Extent::Everybody };
         let (desk, drafts) = dry(ctx, vec![(row, extent)]).await?;
@@ -177,7 +177,7 @@ pub async fn explain(
         }));
     };
     let then = row.planned_at.unwrap_or(ctx.clock.now()).min(stored.changed_at);
-    let slots = ctx.store.plan_slots(row.id).await?;
+    let slots = ctx.store.read().await?.plan_slots(row.id).await?;
     let slots = slots.into_iter().map(|slot| SlotLoad {
         slot: Slot::holding(slot.start, length),
         capacity: slot.capacity.map(|capacity| capacity as u32),

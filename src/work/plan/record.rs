@@ -29,13 +29,14 @@ impl Record {
     pub(super) async fn read(ctx: &Ctx, campaign: &Campaign) -> Result<Self, StoreError> {
         let mut record = Self::default();
         let now = ctx.clock.now();
-        for row in ctx.store.campaigns().await? {
+        for row in ctx.store.read().await?.campaigns().await? {
             let other = &row.campaign;
             if other.goal != campaign.goal || row.planned_at.is_none() {
                 continue;
             }
             let (of, within) = ((row.id, &other.name), other.within);
-            let [chosen, others] = ctx.store.track(of, other.goal, within, now).await?;
+            let [chosen, others] =
+                ctx.store.read().await?.track(of, other.goal, within, now).await?;
             for (sum, more) in [(&mut record.chosen, chosen), (&mut record.others, others)] {
                 sum.forecast += more.forecast;
                 sum.engaged += more.engaged;

@@ -43,12 +43,12 @@ pub(super) async fn messages(
         return Ok(taken);
     }
     let since = ctx.clock.now() - reach(caps);
-    for (recipient, message) in ctx.store.sent_since(since).await? {
+    for (recipient, message) in ctx.store.read().await?.sent_since(since).await? {
         taken.entry(recipient).or_default().push(message);
     }
-    for row in ctx.store.campaigns().await? {
+    for row in ctx.store.read().await?.campaigns().await? {
         let here = decided.get(&row.id);
-        for (recipient, at) in ctx.store.to_come(row.id, since).await? {
+        for (recipient, at) in ctx.store.read().await?.to_come(row.id, since).await? {
             if here.is_none_or(|here| !here.contains(&recipient)) {
                 let category = Some(row.campaign.category);
                 taken.entry(recipient).or_default().push(Taken { at, category });
@@ -65,11 +65,11 @@ pub(super) async fn waits(
 ) -> Result<HashMap<RecipientId, Instant>, StoreError> {
     let now = ctx.clock.now();
     let mut waits: HashMap<RecipientId, Instant> = HashMap::new();
-    for row in ctx.store.campaigns().await? {
+    for row in ctx.store.read().await?.campaigns().await? {
         let same = row.campaign.provider == campaign.provider
             && row.campaign.category == campaign.category;
         if same {
-            for (recipient, until) in ctx.store.waits(row.id, now).await? {
+            for (recipient, until) in ctx.store.read().await?.waits(row.id, now).await? {
                 let latest = waits.entry(recipient).or_insert(until);
                 *latest = until.max(*latest);
             }
@@ -126,7 +126,9 @@ pub async fn over_cap(
     }
     let now = ctx.clock.now();
     let mut taken: HashMap<RecipientId, Vec<Taken>> = HashMap::new();
-    for (recipient, message) in ctx.store.taken_of(id, people, now - reach(&caps)).await? {
+    for (recipient, message) in
+        ctx.store.read().await?.taken_of(id, people, now - reach(&caps)).await?
+    {
         taken.entry(recipient).or_default().push(message);
     }
     for (recipient, messages) in taken {

@@ -104,7 +104,7 @@ async fn take_once(
 
 /// Takes up what came before its call was settled. A conflict is left to the next step.
 async fn take_early(ctx: &Ctx) -> Result<(), StoreError> {
-    if !ctx.store.any_early().await? {
+    if !ctx.store.read().await?.any_early().await? {
         return Ok(());
     }
     let now = ctx.clock.now();
