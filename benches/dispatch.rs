@@ -24,7 +24,9 @@ use opportune::config::{Config, SecretValue};
 use opportune::model::campaign::Campaign;
 use opportune::model::ids::{Name, RecipientId};
 use opportune::model::slot::SlotLength;
-use opportune::provider::{self, Incoming, Meter, Outcome, Parcel, Provider, Rejected, signature};
+use opportune::provider::{
+    self, Incoming, Meter, OutboundMessage, Provider, Rejected, SendOutcome, signature,
+};
 use opportune::store::{Create, Store};
 use opportune::web;
 use opportune::work::{Ctx, dispatch, new_node};
@@ -51,12 +53,12 @@ struct Instantly {
 }
 
 impl Provider for Instantly {
-    fn deliver<'a>(&'a self, parcel: &'a Parcel) -> BoxFuture<'a, Outcome> {
-        let late = parcel.at - parcel.due_at;
+    fn send<'a>(&'a self, message: &'a OutboundMessage) -> BoxFuture<'a, SendOutcome> {
+        let late = message.at - message.due_at;
         self.late_us.lock().unwrap().push(late.num_microseconds().unwrap_or(i64::MAX));
         let id = self.calls.fetch_add(1, Ordering::Relaxed);
         let id = format!("wamid.{id}").parse().ok();
-        Box::pin(std::future::ready(Outcome::Accepted { id, alias: None }))
+        Box::pin(std::future::ready(SendOutcome::Accepted { id, alias: None }))
     }
 
     fn receive(&self, _: Option<&str>, _: &[u8]) -> Result<Vec<Incoming>, Rejected> {

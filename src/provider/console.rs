@@ -4,7 +4,7 @@ use std::io::Write;
 
 use futures_util::future::BoxFuture;
 
-use super::{Incoming, Outcome, Parcel, Provider, Rejected};
+use super::{Incoming, OutboundMessage, Provider, Rejected, SendOutcome};
 use crate::model::ids::Name;
 
 pub(super) struct Console {
@@ -18,16 +18,16 @@ impl Console {
 }
 
 impl Provider for Console {
-    fn deliver<'a>(&'a self, parcel: &'a Parcel) -> BoxFuture<'a, Outcome> {
-        let text = parcel.rendered.text.as_deref().unwrap_or_default();
+    fn send<'a>(&'a self, message: &'a OutboundMessage) -> BoxFuture<'a, SendOutcome> {
+        let text = message.rendered.text.as_deref().unwrap_or_default();
         // the address stays out: what is printed may end in a log
         let line = format!(
             "{} {} {} {} {text}\n",
-            parcel.key, parcel.variant, parcel.content, parcel.recipient
+            message.key, message.variant, message.content, message.recipient
         );
         let outcome = match std::io::stderr().lock().write_all(line.as_bytes()) {
-            Ok(()) => Outcome::Accepted { id: None, alias: None },
-            Err(_) => Outcome::Failed,
+            Ok(()) => SendOutcome::Accepted { id: None, alias: None },
+            Err(_) => SendOutcome::Failed,
         };
         Box::pin(std::future::ready(outcome))
     }

@@ -18,7 +18,8 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
 use super::{
-    Event, Incoming as Told, Never, Outcome, Parcel, Provider, Rejected, Scope, Update, UpdateOf,
+    Event, Incoming as Told, OutboundMessage, Provider, RefusalScope, Rejected, Scope, SendOutcome,
+    Update, UpdateOf,
 };
 use crate::config::SecretValue;
 use crate::model::ids::{MessageKey, ProviderMessage};
@@ -106,21 +107,21 @@ impl Http {
         Self { client, url, secret }
     }
 
-    async fn post(&self, parcel: &Parcel) -> Outcome {
+    async fn post(&self, message: &OutboundMessage) -> SendOutcome {
         let body = serde_json::to_vec(&Outgoing {
-            message: parcel.key.as_str(),
-            recipient: parcel.recipient.as_str(),
-            to: parcel.address.as_str(),
-            campaign: parcel.campaign.as_str(),
-            category: parcel.category.as_str(),
-            variant: parcel.variant.as_str(),
-            media: parcel.content.media.as_str(),
-            style: parcel.content.style.as_ref().map(super::super::model::content::Style::as_str),
-            template: parcel.template.as_deref(),
-            language: parcel.language.as_ref().map(ToString::to_string),
-            text: parcel.rendered.text.as_deref(),
-            parameters: &parcel.rendered.parameters,
-            media_url: parcel.media_url.as_deref(),
+            message: message.key.as_str(),
+            recipient: message.recipient.as_str(),
+            to: message.address.as_str(),
+            campaign: message.campaign.as_str(),
+            category: message.category.as_str(),
+            variant: message.variant.as_str(),
+            media: message.content.media.as_str(),
+            style: message.content.style.as_ref().map(super::super::model::content::Style::as_str),
+            template: message.template.as_deref(),
+            language: message.language.as_ref().map(ToString::to_string),
+            text: message.rendered.text.as_deref(),
+            parameters: &message.rendered.parameters,
+            media_url: message.media_url.as_deref(),
         })
         .expect("texts serialize");
         let sent = self
@@ -128,17 +129,18 @@ impl Http {
             .post(&self.url)
             .header(CONTENT_TYPE, "application/json")
             .header(SIGNATURE_HEADER, signature(&self.secret, &body))
-            .header("Idempotency-Key", parcel.key.as_str())
+            .header("Idempotency-Key", message.key.as_str())
             .body(body)
             .send();
         match sent.await {
             // no connection, nothing sent: as harmless as being asked to wait
-            Err(error) if error.is_connect() => {
-                Outcome::Later { until: parcel.at + RETRY_AFTER_DEFAULT, whom: Scope::Provider }
-            }
-            Err(error) if error.is_builder() => Outcome::Failed,
-            Err(_) => Outcome::InDoubt,
-            Ok(answer) => read(answer, parcel.at).await,
+            Err(error) if error.is_connect() => SendOutcome::Later {
+                until: message.at + RETRY_AFTER_DEFAULT,
+                whom: Scope::Provider,
+            },
+            Err(error) if error.is_builder() => SendOutcome::Failed,
+            Err(_) => SendOutcome::InDoubt,
+            Ok(answer) => read(answer, message.at).await,
         }
     }
 }
@@ -147,17 +149,18 @@ impl Http {
 const SIGNATURE_HEADER: &str = "x-opportune-signature";
 
 /// What a status and its body say. Of a 5xx nobody knows what was done before it went wrong.
-async fn read(answer: reqwest::Response, now: Instant) -> Outcome {
+async fn read(answer: reqwest::Response, now: Instant) -> SendOutcome {
     let status = answer.status();
     let wait = retry_after(answer.headers());
-    let later = |whom| Outcome::Later { until: now + wait.unwrap_or(RETRY_AFTER_DEFAULT), whom };
+    let later =
+        |whom| SendOutcome::Later { until: now + wait.unwrap_or(RETRY_AFTER_DEFAULT), whom };
     if status == StatusCode::TOO_MANY_REQUESTS
         || status == StatusCode::SERVICE_UNAVAILABLE && wait.is_some()
     {
         return later(Scope::Provider);
     }
     if status.is_server_error() || status.is_informational() {
-        return Outcome::InDoubt;
+        return SendOutcome::InDoubt;
     }
     let short = answer.content_length().is_none_or(|length| length <= ANSWER_MAX as u64);
     let body = if short { answer.bytes().await.unwrap_or_default() } else { Vec::new().into() };
@@ -165,15 +168,17 @@ async fn read(answer: reqwest::Response, now: Instant) -> Outcome {
     if status.is_success() {
         let id = told.message.and_then(|id| id.parse().ok());
         return if told.held {
-            Outcome::Held { id }
+            SendOutcome::Held { id }
         } else {
-            Outcome::Accepted { id, alias: None }
+            SendOutcome::Accepted { id, alias: None }
         };
     }
     match told.refused {
-        Some(Whom::Recipient) => Outcome::RefusedPerson { never: Never::Now, code: None },
-        Some(Whom::Template) => Outcome::RefusedTemplate { code: None },
-        None => Outcome::Failed,
+        Some(Whom::Recipient) => {
+            SendOutcome::RefusedPerson { scope: RefusalScope::Campaign, code: None }
+        }
+        Some(Whom::Template) => SendOutcome::RefusedTemplate { code: None },
+        None => SendOutcome::Failed,
     }
 }
 
@@ -204,8 +209,8 @@ pub(super) fn is_signed(secret: &SecretValue, given: Option<&str>, body: &[u8]) 
 }
 
 impl Provider for Http {
-    fn deliver<'a>(&'a self, parcel: &'a Parcel) -> BoxFuture<'a, Outcome> {
-        Box::pin(self.post(parcel))
+    fn send<'a>(&'a self, message: &'a OutboundMessage) -> BoxFuture<'a, SendOutcome> {
+        Box::pin(self.post(message))
     }
 
     fn receive(&self, given: Option<&str>, body: &[u8]) -> Result<Vec<Told>, Rejected> {

@@ -11,7 +11,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::{Incoming, Outcome, Parcel, Provider, Rejected, Update};
+use super::{Incoming, OutboundMessage, Provider, Rejected, SendOutcome, Update};
 use crate::model::content::Media;
 use crate::model::ids::Name;
 use crate::model::time::Instant;
@@ -96,29 +96,29 @@ struct Metered {
     lateness: Histogram,
 }
 
-fn word(outcome: &Outcome) -> &'static str {
+fn word(outcome: &SendOutcome) -> &'static str {
     match outcome {
-        Outcome::Accepted { .. } => "accepted",
-        Outcome::Held { .. } => "held",
-        Outcome::Later { .. } => "later",
-        Outcome::AnotherDay { .. } => "another_day",
-        Outcome::RefusedPerson { .. } => "refused_person",
-        Outcome::RefusedTemplate { .. } => "refused_template",
-        Outcome::NeedsTemplate => "needs_template",
-        Outcome::StaleMedia => "stale_media",
-        Outcome::Stopped { .. } => "stopped",
-        Outcome::Failed => "failed",
-        Outcome::InDoubt => "in_doubt",
+        SendOutcome::Accepted { .. } => "accepted",
+        SendOutcome::Held { .. } => "held",
+        SendOutcome::Later { .. } => "later",
+        SendOutcome::AnotherDay { .. } => "another_day",
+        SendOutcome::RefusedPerson { .. } => "refused_person",
+        SendOutcome::RefusedTemplate { .. } => "refused_template",
+        SendOutcome::NeedsTemplate => "needs_template",
+        SendOutcome::StaleMedia => "stale_media",
+        SendOutcome::Stopped { .. } => "stopped",
+        SendOutcome::Failed => "failed",
+        SendOutcome::InDoubt => "in_doubt",
     }
 }
 
 impl Provider for Metered {
-    fn deliver<'a>(&'a self, parcel: &'a Parcel) -> BoxFuture<'a, Outcome> {
-        let late = (parcel.at - parcel.due_at).as_seconds_f64().max(0.0);
+    fn send<'a>(&'a self, message: &'a OutboundMessage) -> BoxFuture<'a, SendOutcome> {
+        let late = (message.at - message.due_at).as_seconds_f64().max(0.0);
         self.lateness.observe(late);
         let begun = Stopwatch::now();
         Box::pin(async move {
-            let outcome = self.inner.deliver(parcel).await;
+            let outcome = self.inner.send(message).await;
             self.seconds.observe(begun.elapsed().as_secs_f64());
             let label = Answered { provider: self.name.clone(), outcome: word(&outcome) };
             self.calls.get_or_create(&label).inc();

@@ -34,7 +34,7 @@ pub use simulated::Simulated;
 
 /// One message, ready to go.
 #[derive(Debug, Clone)]
-pub struct Parcel {
+pub struct OutboundMessage {
     /// Our id; travels as callback data where the channel takes any.
     pub key: MessageKey,
     /// The caller's id of the person.
@@ -84,16 +84,16 @@ pub enum Scope {
 
 /// Why a provider will never deliver to a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Never {
+pub enum RefusalScope {
     /// Not in this campaign.
-    Now,
+    Campaign,
     /// Not in any: the channel says that the person cannot or will not be written to.
-    Ever,
+    Channel,
 }
 
-/// What happened to a parcel.
+/// What happened to a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Outcome {
+pub enum SendOutcome {
     /// It was taken.
     Accepted {
         /// How the provider calls it.
@@ -121,7 +121,7 @@ pub enum Outcome {
     /// It will never be taken for this person.
     RefusedPerson {
         /// For how long that holds.
-        never: Never,
+        scope: RefusalScope,
         /// The channel's code for it.
         code: Option<String>,
     },
@@ -153,9 +153,9 @@ pub enum Incoming {
     /// About a message that we sent.
     Update(Update),
     /// A person wrote to us.
-    Written(Box<Written>),
+    Message(Box<InboundMessage>),
     /// A person no longer wants marketing of this channel, or wants it again.
-    Wish {
+    Preference {
         /// Who, by every name that was told.
         from: Vec<Address>,
         /// Again, or no longer.
@@ -202,7 +202,7 @@ pub struct Move {
 
 /// What a person wrote.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Written {
+pub struct InboundMessage {
     /// How the provider calls it.
     pub id: ProviderMessage,
     /// Who, by every name that was told: the number first, then ids of the channel's own.
@@ -278,7 +278,7 @@ pub enum Event {
         /// The channel's code for it.
         code: String,
         /// What the code means.
-        means: Box<Outcome>,
+        means: Box<SendOutcome>,
     },
 }
 
@@ -298,8 +298,8 @@ pub enum Rejected {
 
 /// A channel.
 pub trait Provider: Send + Sync {
-    /// Tries to hand a parcel over. Never panics, never retries by itself.
-    fn deliver<'a>(&'a self, parcel: &'a Parcel) -> BoxFuture<'a, Outcome>;
+    /// Tries to hand a message over. Never panics, never retries by itself.
+    fn send<'a>(&'a self, message: &'a OutboundMessage) -> BoxFuture<'a, SendOutcome>;
 
     /// Parses a webhook's body; `signature` is the header that proves it.
     fn receive(&self, signature: Option<&str>, body: &[u8]) -> Result<Vec<Incoming>, Rejected>;

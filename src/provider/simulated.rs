@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use chrono::TimeDelta;
 use futures_util::future::BoxFuture;
 
-use super::{Event, Incoming, Outcome, Parcel, Provider, Rejected, Update, UpdateOf};
+use super::{Event, Incoming, OutboundMessage, Provider, Rejected, SendOutcome, Update, UpdateOf};
 use crate::model::ids::{MessageKey, Name, RecipientKey};
 use crate::model::message::Response;
 use crate::model::time::Instant;
@@ -48,25 +48,25 @@ impl Simulated {
         Self::new(name, Arc::new(world))
     }
 
-    fn answer(&self, parcel: &Parcel) {
+    fn answer(&self, message: &OutboundMessage) {
         // a poisoned lock means that another delivery panicked; the answers in it are still good
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let recent = state.recent.entry(parcel.recipient.clone()).or_default();
-        recent.retain(|at| parcel.at - *at < MEMORY);
+        let recent = state.recent.entry(message.recipient.clone()).or_default();
+        recent.retain(|at| message.at - *at < MEMORY);
         let sent = Sent {
-            key: &parcel.key,
-            at: parcel.at,
-            content: &parcel.content,
-            category: parcel.category,
+            key: &message.key,
+            at: message.at,
+            content: &message.content,
+            category: message.category,
             recent,
         };
         let response =
-            self.people.answer(Whom { key: &parcel.recipient, zone: parcel.zone }, &sent);
-        recent.push(parcel.at);
+            self.people.answer(Whom { key: &message.recipient, zone: message.zone }, &sent);
+        recent.push(message.at);
         for (at, event) in events(response) {
             state.made += 1;
             let number = state.made;
-            let of = UpdateOf::Ours(parcel.key.clone());
+            let of = UpdateOf::Ours(message.key.clone());
             state.coming.insert((at, number), Update { of, event, at, names: Vec::new() });
         }
     }
@@ -88,10 +88,10 @@ fn events(response: Response) -> impl Iterator<Item = (Instant, Event)> {
 }
 
 impl Provider for Simulated {
-    fn deliver<'a>(&'a self, parcel: &'a Parcel) -> BoxFuture<'a, Outcome> {
-        self.answer(parcel);
-        Box::pin(std::future::ready(Outcome::Accepted {
-            id: provider_id(&parcel.key),
+    fn send<'a>(&'a self, message: &'a OutboundMessage) -> BoxFuture<'a, SendOutcome> {
+        self.answer(message);
+        Box::pin(std::future::ready(SendOutcome::Accepted {
+            id: provider_id(&message.key),
             alias: None,
         }))
     }

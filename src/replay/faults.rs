@@ -14,7 +14,9 @@ use tokio::sync::Notify;
 use super::event::{Event, Happening};
 use crate::model::ids::{MessageKey, Name, RecipientKey};
 use crate::model::time::Instant;
-use crate::provider::{self, Outcome, Parcel, Provider, Rejected, Scope, Simulated, Update};
+use crate::provider::{
+    self, OutboundMessage, Provider, Rejected, Scope, SendOutcome, Simulated, Update,
+};
 use crate::world::Crowd;
 
 /// What a provider that is down is given before it is asked again.
@@ -46,7 +48,7 @@ struct State {
     chance: ChaCha8Rng,
     calls: Vec<Call>,
     /// Kept back, by the time at which they are let go.
-    held: BTreeMap<(Instant, u64), Parcel>,
+    held: BTreeMap<(Instant, u64), OutboundMessage>,
     /// What comes back later than it should.
     late: BTreeMap<(Instant, u64), Update>,
     made: u64,
@@ -54,7 +56,7 @@ struct State {
 
 /// How one call ends.
 enum Fate {
-    Answers(Outcome),
+    Answers(SendOutcome),
     /// The daemon dies; the message was heard or not.
     Crash {
         heard: bool,
@@ -107,23 +109,23 @@ impl Faulty {
         self.events.iter().filter(active).map(|event| &event.what)
     }
 
-    fn fate(&self, parcel: &Parcel, chance: &mut ChaCha8Rng) -> Fate {
+    fn fate(&self, message: &OutboundMessage, chance: &mut ChaCha8Rng) -> Fate {
         let mut hit = |share: &f64| chance.r#gen::<f64>() < *share;
-        for event in self.now(parcel.at) {
-            let later = |until, whom| Fate::Answers(Outcome::Later { until, whom });
+        for event in self.now(message.at) {
+            let later = |until, whom| Fate::Answers(SendOutcome::Later { until, whom });
             match event {
-                Event::Outage => return later(parcel.at + OUTAGE_WAIT, Scope::Provider),
+                Event::Outage => return later(message.at + OUTAGE_WAIT, Scope::Provider),
                 Event::PausedTemplate { template }
-                    if parcel.template.as_ref() == Some(template) =>
+                    if message.template.as_ref() == Some(template) =>
                 {
-                    return later(self.end_of(event, parcel.at), Scope::Template);
+                    return later(self.end_of(event, message.at), Scope::Template);
                 }
                 Event::Throttled { share, wait } if hit(share) => {
-                    return later(parcel.at + *wait, Scope::Recipient);
+                    return later(message.at + *wait, Scope::Recipient);
                 }
                 Event::Crashes { share } if hit(share) => return Fate::Crash { heard: hit(&0.5) },
                 Event::LostCalls { share } if hit(share) => {
-                    return Fate::Answers(Outcome::InDoubt);
+                    return Fate::Answers(SendOutcome::InDoubt);
                 }
                 Event::LostAnswers { share } if hit(share) => return Fate::Heard { told: false },
                 Event::Held { share, wait } if hit(share) => return Fate::Held(*wait),
@@ -147,30 +149,30 @@ impl State {
 }
 
 impl Provider for Faulty {
-    fn deliver<'a>(&'a self, parcel: &'a Parcel) -> BoxFuture<'a, Outcome> {
+    fn send<'a>(&'a self, message: &'a OutboundMessage) -> BoxFuture<'a, SendOutcome> {
         let mut state = self.state();
-        let fate = self.fate(parcel, &mut state.chance);
+        let fate = self.fate(message, &mut state.chance);
         let heard = match fate {
             Fate::Answers(_) => false,
             Fate::Crash { heard } => heard,
             Fate::Held(_) | Fate::Heard { .. } => true,
         };
         state.calls.push(Call {
-            key: parcel.key.clone(),
-            recipient: parcel.recipient.clone(),
-            campaign: parcel.campaign.clone(),
+            key: message.key.clone(),
+            recipient: message.recipient.clone(),
+            campaign: message.campaign.clone(),
             provider: self.name.clone(),
-            at: parcel.at,
-            zone: parcel.zone,
+            at: message.at,
+            zone: message.zone,
             heard,
         });
         if let Fate::Held(wait) = fate {
             let number = state.number();
-            state.held.insert((parcel.at + wait, number), parcel.clone());
-            return Box::pin(future::ready(Outcome::Held { id: None }));
+            state.held.insert((message.at + wait, number), message.clone());
+            return Box::pin(future::ready(SendOutcome::Held { id: None }));
         }
         drop(state);
-        let answer = heard.then(|| self.people.deliver(parcel));
+        let answer = heard.then(|| self.people.send(message));
         match (fate, answer) {
             (Fate::Heard { told: true }, Some(answer)) => answer,
             (Fate::Crash { .. }, _) => {
@@ -178,7 +180,7 @@ impl Provider for Faulty {
                 Box::pin(future::pending())
             }
             (Fate::Answers(outcome), _) => Box::pin(future::ready(outcome)),
-            _ => Box::pin(future::ready(Outcome::InDoubt)),
+            _ => Box::pin(future::ready(SendOutcome::InDoubt)),
         }
     }
 
@@ -195,10 +197,10 @@ impl Provider for Faulty {
         let later = state.held.split_off(&(now, u64::MAX));
         let released = std::mem::replace(&mut state.held, later);
         let mut updates = Vec::new();
-        for ((at, _), parcel) in released {
+        for ((at, _), message) in released {
             // the answer of the provider is no news any more; its people's are
-            drop(self.people.deliver(&Parcel { at, ..parcel.clone() }));
-            let of = provider::UpdateOf::Ours(parcel.key);
+            drop(self.people.send(&OutboundMessage { at, ..message.clone() }));
+            let of = provider::UpdateOf::Ours(message.key);
             let event = provider::Event::Accepted;
             updates.push(Update { of, event, at, names: Vec::new() });
         }

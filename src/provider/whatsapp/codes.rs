@@ -6,7 +6,7 @@
 use chrono::TimeDelta;
 
 use crate::model::time::Instant;
-use crate::provider::{Never, Outcome, Scope};
+use crate::provider::{RefusalScope, Scope, SendOutcome};
 
 /// What a code asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub(super) enum Class {
     /// This person, on another day.
     AnotherDay,
     /// This person, never.
-    Person(Never),
+    Person(RefusalScope),
     /// The service window is closed: send a template.
     WindowClosed,
     /// What was uploaded cannot be used.
@@ -45,10 +45,10 @@ pub(super) fn class(code: i64) -> Option<Class> {
         4 | 80_007 => All(60),
         // another day; the experiment's page has no advice, so it is final for this campaign
         131_049 => AnotherDay,
-        130_472 => Person(Never::Now),
+        130_472 => Person(RefusalScope::Campaign),
         // never
-        131_050 | 131_026 | 130_403 => Person(Never::Ever),
-        131_021 | 130_497 | 131_030 => Person(Never::Now),
+        131_050 | 131_026 | 130_403 => Person(RefusalScope::Channel),
+        131_021 | 130_497 | 131_030 => Person(RefusalScope::Campaign),
         // another message
         131_047 => WindowClosed,
         131_052 | 131_053 => Media,
@@ -89,24 +89,24 @@ const EXPONENT_MAX: u32 = 6;
 const ANOTHER_DAY: TimeDelta = TimeDelta::minutes(24 * 60 + 5);
 
 /// What a code means for the try `attempt` (from 1) that got it at `now`.
-pub(super) fn outcome(code: i64, now: Instant, attempt: u32) -> Outcome {
+pub(super) fn outcome(code: i64, now: Instant, attempt: u32) -> SendOutcome {
     let seconds = |seconds: u32| now + TimeDelta::seconds(i64::from(seconds));
-    let later = |after, whom| Outcome::Later { until: seconds(after), whom };
+    let later = |after, whom| SendOutcome::Later { until: seconds(after), whom };
     let code_text = Some(code.to_string());
     match class(code) {
-        None => Outcome::Failed,
+        None => SendOutcome::Failed,
         Some(Class::Pair) => {
             later(4_u32.pow(attempt.saturating_sub(1).min(EXPONENT_MAX)), Scope::Recipient)
         }
         Some(Class::All(after)) => later(after, Scope::Provider),
         Some(Class::Template(after)) => later(after, Scope::Template),
-        Some(Class::AnotherDay) => Outcome::AnotherDay { until: now + ANOTHER_DAY },
-        Some(Class::Person(never)) => Outcome::RefusedPerson { never, code: code_text },
-        Some(Class::WindowClosed) => Outcome::NeedsTemplate,
-        Some(Class::Media) => Outcome::StaleMedia,
-        Some(Class::StopTemplate) => Outcome::RefusedTemplate { code: code_text },
+        Some(Class::AnotherDay) => SendOutcome::AnotherDay { until: now + ANOTHER_DAY },
+        Some(Class::Person(scope)) => SendOutcome::RefusedPerson { scope, code: code_text },
+        Some(Class::WindowClosed) => SendOutcome::NeedsTemplate,
+        Some(Class::Media) => SendOutcome::StaleMedia,
+        Some(Class::StopTemplate) => SendOutcome::RefusedTemplate { code: code_text },
         Some(Class::Stop(advice)) => {
-            Outcome::Stopped { code: code.to_string(), advice: advice.to_owned() }
+            SendOutcome::Stopped { code: code.to_string(), advice: advice.to_owned() }
         }
     }
 }
@@ -126,8 +126,8 @@ mod tests {
         of(&[130_429, 131_016, 2, 133_004, 131_057, 4, 80_007], &|c| matches!(c, Class::All(_)));
         of(&[131_056, 131_000, 1], &|c| c == Class::Pair);
         of(&[131_049], &|c| c == Class::AnotherDay);
-        of(&[131_050, 131_026, 130_403], &|c| c == Class::Person(Never::Ever));
-        of(&[130_472, 131_021, 130_497, 131_030], &|c| c == Class::Person(Never::Now));
+        of(&[131_050, 131_026, 130_403], &|c| c == Class::Person(RefusalScope::Channel));
+        of(&[130_472, 131_021, 130_497, 131_030], &|c| c == Class::Person(RefusalScope::Campaign));
         of(&[131_047], &|c| c == Class::WindowClosed);
         of(&[131_052, 131_053], &|c| c == Class::Media);
         let template = [
@@ -152,7 +152,7 @@ mod tests {
         let now = Instant::UNIX_EPOCH;
         let waits: Vec<i64> = (1..=8)
             .map(|attempt| match outcome(131_056, now, attempt) {
-                Outcome::Later { until, whom: Scope::Recipient } => (until - now).num_seconds(),
+                SendOutcome::Later { until, whom: Scope::Recipient } => (until - now).num_seconds(),
                 other => panic!("{other:?}"),
             })
             .collect();
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn too_much_marketing_waits_for_a_day_at_least() {
-        let Outcome::AnotherDay { until } = outcome(131_049, Instant::UNIX_EPOCH, 1) else {
+        let SendOutcome::AnotherDay { until } = outcome(131_049, Instant::UNIX_EPOCH, 1) else {
             panic!("not another day")
         };
         assert!(until - Instant::UNIX_EPOCH >= TimeDelta::hours(24));

@@ -1,11 +1,11 @@
-//! A parcel as the Cloud API wants it: a template with its parameters, or free form within an open
+//! A message as the Cloud API wants it: a template with its parameters, or free form within an open
 //! service window.
 
 use serde_json::{Value, json};
 
 use crate::model::content::Media;
 use crate::model::ids::MessageKey;
-use crate::provider::Parcel;
+use crate::provider::OutboundMessage;
 
 /// Of a template that names no language.
 const LANGUAGE_DEFAULT: &str = "en";
@@ -21,37 +21,37 @@ pub(super) fn parse_callback_data(text: &str) -> Option<(MessageKey, u32)> {
     Some((key.parse().ok()?, attempt.parse().ok()?))
 }
 
-/// The body of the call, to a number or to a business-scoped user id; `None` for a parcel without
+/// The body of the call, to a number or to a business-scoped user id; `None` for a message without
 /// template that may not go free-form.
-pub(super) fn body(parcel: &Parcel) -> Option<Value> {
-    let content = if parcel.free_form { free_form(parcel) } else { None };
+pub(super) fn body(message: &OutboundMessage) -> Option<Value> {
+    let content = if message.free_form { free_form(message) } else { None };
     let (kind, content) = match content {
         Some(content) => content,
-        None => ("template", template(parcel)?),
+        None => ("template", template(message)?),
     };
-    let whom = if parcel.address.phone_digits().is_some() { "to" } else { "recipient" };
+    let whom = if message.address.phone_digits().is_some() { "to" } else { "recipient" };
     Some(json!({
         "messaging_product": "whatsapp",
         "recipient_type": "individual",
-        whom: parcel.address.as_str(),
+        whom: message.address.as_str(),
         "type": kind,
-        "biz_opaque_callback_data": callback_data(&parcel.key, parcel.attempt),
+        "biz_opaque_callback_data": callback_data(&message.key, message.attempt),
         kind: content,
     }))
 }
 
-fn template(parcel: &Parcel) -> Option<Value> {
-    let name = parcel.template.as_deref()?;
-    let language = parcel.language.as_ref().map(ToString::to_string);
+fn template(message: &OutboundMessage) -> Option<Value> {
+    let name = message.template.as_deref()?;
+    let language = message.language.as_ref().map(ToString::to_string);
     let mut components = Vec::new();
-    let header = match parcel.content.media {
-        Media::Text => parcel.rendered.header.as_deref().map(text_parameter),
-        media => media_object(parcel, media)
+    let header = match message.content.media {
+        Media::Text => message.rendered.header.as_deref().map(text_parameter),
+        media => media_object(message, media)
             .map(|object| json!({ "type": media_word(media), media_word(media): object })),
     };
     components.extend(header.map(|header| json!({ "type": "header", "parameters": [header] })));
     let parameters: Vec<Value> =
-        parcel.rendered.parameters.iter().map(|text| text_parameter(text)).collect();
+        message.rendered.parameters.iter().map(|text| text_parameter(text)).collect();
     if !parameters.is_empty() {
         components.push(json!({ "type": "body", "parameters": parameters }));
     }
@@ -62,12 +62,12 @@ fn template(parcel: &Parcel) -> Option<Value> {
     }))
 }
 
-fn free_form(parcel: &Parcel) -> Option<(&'static str, Value)> {
-    let text = parcel.rendered.text.as_deref();
-    match parcel.content.media {
+fn free_form(message: &OutboundMessage) -> Option<(&'static str, Value)> {
+    let text = message.rendered.text.as_deref();
+    match message.content.media {
         Media::Text => Some(("text", json!({ "body": text? }))),
         media => {
-            let mut object = media_object(parcel, media)?;
+            let mut object = media_object(message, media)?;
             if let Some(text) = text.filter(|_| media != Media::Audio) {
                 object["caption"] = text.into();
             }
@@ -81,14 +81,14 @@ fn text_parameter(text: &str) -> Value {
 }
 
 /// By its id where it was uploaded, else by its address.
-fn media_object(parcel: &Parcel, media: Media) -> Option<Value> {
-    let mut object = match (&parcel.media_handle, &parcel.media_url) {
+fn media_object(message: &OutboundMessage, media: Media) -> Option<Value> {
+    let mut object = match (&message.media_handle, &message.media_url) {
         (Some(id), _) => json!({ "id": id }),
         (None, Some(link)) => json!({ "link": link }),
         (None, None) => return None,
     };
     if media == Media::Document
-        && let Some(name) = parcel.media_url.as_deref().and_then(file_name)
+        && let Some(name) = message.media_url.as_deref().and_then(file_name)
     {
         object["filename"] = name.into();
     }

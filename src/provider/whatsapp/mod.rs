@@ -17,7 +17,7 @@ use url::Url;
 
 use super::guard::Guard;
 use super::http::is_signed;
-use super::{Incoming, Outcome, Parcel, Provider, Rejected, Scope};
+use super::{Incoming, OutboundMessage, Provider, Rejected, Scope, SendOutcome};
 use crate::config::{self, ConfigError, Outbound, SecretValue, WhatsAppApi};
 use crate::model::content::{Category, Media};
 use crate::model::time::Instant;
@@ -97,11 +97,11 @@ impl WhatsApp {
         })
     }
 
-    async fn post(&self, parcel: &Parcel) -> Outcome {
-        let Some(mut body) = message::body(parcel) else { return Outcome::Failed };
+    async fn post(&self, message: &OutboundMessage) -> SendOutcome {
+        let Some(mut body) = message::body(message) else { return SendOutcome::Failed };
         // the Marketing Messages API takes marketing templates and nothing else
         let is_template = body["type"] == "template";
-        let marketing = parcel.category == Category::Marketing && is_template;
+        let marketing = message.category == Category::Marketing && is_template;
         let path = match self.api {
             WhatsAppApi::Marketing | WhatsAppApi::MarketingStrict if marketing => {
                 let strict = self.api == WhatsAppApi::MarketingStrict;
@@ -121,11 +121,11 @@ impl WhatsApp {
         match sent.await {
             // no connection, nothing sent: as harmless as being asked to wait
             Err(error) if error.is_connect() => {
-                Outcome::Later { until: parcel.at + UNREACHABLE_WAIT, whom: Scope::Provider }
+                SendOutcome::Later { until: message.at + UNREACHABLE_WAIT, whom: Scope::Provider }
             }
-            Err(error) if error.is_builder() => Outcome::Failed,
-            Err(_) => Outcome::InDoubt,
-            Ok(answer) => read(answer, parcel).await,
+            Err(error) if error.is_builder() => SendOutcome::Failed,
+            Err(_) => SendOutcome::InDoubt,
+            Ok(answer) => read(answer, message).await,
         }
     }
 
@@ -155,46 +155,46 @@ impl WhatsApp {
 }
 
 /// What an answer says. A 200 means taken, not delivered.
-async fn read(answer: Response, parcel: &Parcel) -> Outcome {
+async fn read(answer: Response, message: &OutboundMessage) -> SendOutcome {
     let status = answer.status();
-    let Some(body) = bounded(answer).await else { return Outcome::InDoubt };
+    let Some(body) = bounded(answer).await else { return SendOutcome::InDoubt };
     if status.is_success() {
         return match serde_json::from_slice::<Taken>(&body) {
-            Ok(taken) => taken.outcome(parcel),
+            Ok(taken) => taken.outcome(message),
             // it was taken, and nobody knows as what
-            Err(_) => Outcome::InDoubt,
+            Err(_) => SendOutcome::InDoubt,
         };
     }
     if let Ok(refused) = serde_json::from_slice::<Refused>(&body) {
-        return codes::outcome(refused.error.code, parcel.at, parcel.attempt);
+        return codes::outcome(refused.error.code, message.at, message.attempt);
     }
-    by_status(status, parcel.at)
+    by_status(status, message.at)
 }
 
 /// An answer that is not the API's own comes from something in between.
-fn by_status(status: StatusCode, now: Instant) -> Outcome {
+fn by_status(status: StatusCode, now: Instant) -> SendOutcome {
     if status == StatusCode::TOO_MANY_REQUESTS {
-        Outcome::Later { until: now + UNREACHABLE_WAIT, whom: Scope::Provider }
+        SendOutcome::Later { until: now + UNREACHABLE_WAIT, whom: Scope::Provider }
     } else if status.is_client_error() {
-        Outcome::Failed
+        SendOutcome::Failed
     } else {
-        Outcome::InDoubt
+        SendOutcome::InDoubt
     }
 }
 
 impl Taken {
-    fn outcome(self, parcel: &Parcel) -> Outcome {
-        let Some(taken) = self.messages.into_iter().next() else { return Outcome::InDoubt };
+    fn outcome(self, message: &OutboundMessage) -> SendOutcome {
+        let Some(taken) = self.messages.into_iter().next() else { return SendOutcome::InDoubt };
         let id = taken.id.parse().ok();
         // a message of a paused template is kept back like one that is held, until it fails or goes
         if matches!(taken.message_status.as_deref(), Some("held_for_quality_assessment" | "paused"))
         {
-            return Outcome::Held { id };
+            return SendOutcome::Held { id };
         }
         let contact = self.contacts.into_iter().next();
         let names = contact.map(|contact| [contact.wa_id, contact.user_id]).unwrap_or_default();
         let mut names = names.iter().flatten().filter_map(|name| webhook::address(name));
-        Outcome::Accepted { id, alias: names.find(|name| *name != parcel.address) }
+        SendOutcome::Accepted { id, alias: names.find(|name| *name != message.address) }
     }
 }
 
@@ -253,8 +253,8 @@ impl Form {
 }
 
 impl Provider for WhatsApp {
-    fn deliver<'a>(&'a self, parcel: &'a Parcel) -> BoxFuture<'a, Outcome> {
-        Box::pin(self.post(parcel))
+    fn send<'a>(&'a self, message: &'a OutboundMessage) -> BoxFuture<'a, SendOutcome> {
+        Box::pin(self.post(message))
     }
 
     fn upload<'a>(&'a self, media: Media, url: &'a str) -> BoxFuture<'a, Option<String>> {

@@ -1,4 +1,4 @@
-//! What WhatsApp posts: statuses, what people write, their wishes, and news of templates and
+//! What WhatsApp posts: statuses, what people write, their preferences, and news of templates and
 //! account.
 //!
 //! Read loosely: what is not known is passed over, and one odd item never holds up the rest, since
@@ -12,7 +12,7 @@ use super::message::parse_callback_data;
 use crate::model::recipient::Address;
 use crate::model::time::Instant;
 use crate::provider::stop_words::is_stop;
-use crate::provider::{Event, Incoming, Move, Rejected, Update, UpdateOf, Written};
+use crate::provider::{Event, InboundMessage, Incoming, Move, Rejected, Update, UpdateOf};
 
 /// The most updates in one post, as the vendor promises.
 const UPDATES_MAX: usize = 1000;
@@ -259,7 +259,7 @@ impl Reader<'_> {
             };
             let from = names([told.wa_id, told.user_id, told.parent_user_id]);
             let from = with_contacts(from, &contacts);
-            self.found.push(Incoming::Wish { from, wants, at: told.timestamp.0 });
+            self.found.push(Incoming::Preference { from, wants, at: told.timestamp.0 });
         }
     }
 
@@ -374,10 +374,10 @@ impl Message {
             return system.moved(from, self.timestamp.0).map(Incoming::Moved);
         }
         let written = self.written(with_contacts(from, contacts), number, raw);
-        written.map(Box::new).map(Incoming::Written)
+        written.map(Box::new).map(Incoming::Message)
     }
 
-    fn written(self, from: Vec<Address>, number: &str, raw: &Value) -> Option<Written> {
+    fn written(self, from: Vec<Address>, number: &str, raw: &Value) -> Option<InboundMessage> {
         let choice = self.interactive.and_then(|i| i.button_reply.or(i.list_reply));
         let (payload, label) = match (self.button, choice) {
             (Some(button), _) => (button.payload, button.text),
@@ -396,7 +396,7 @@ impl Message {
             Some(reaction) => reaction.message_id,
             None => self.context.and_then(|context| context.id),
         };
-        Some(Written {
+        Some(InboundMessage {
             id: self.id.parse().ok()?,
             from,
             answers: answered.and_then(|id| id.parse().ok()),

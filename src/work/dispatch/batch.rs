@@ -16,7 +16,7 @@ use crate::model::delivery::Reason;
 use crate::model::ids::RecipientId;
 use crate::model::recipient::Recipient;
 use crate::model::time::Instant;
-use crate::provider::{Outcome, Parcel, Provider, Scope};
+use crate::provider::{OutboundMessage, Provider, Scope, SendOutcome};
 use crate::store::{
     Attempt, CampaignRow, CampaignStatus, Claim, Due, Settled, Stage, StoreError, TemplateRow, Tx,
 };
@@ -48,7 +48,7 @@ pub(super) struct Batch<'a> {
 struct Ready {
     due: Due,
     person: Recipient,
-    parcel: Parcel,
+    message: OutboundMessage,
     at: Instant,
 }
 
@@ -152,11 +152,11 @@ impl Batch<'_> {
     ) -> Result<Ready, Settled> {
         // who is gone was forgotten a moment ago: there is nobody to send to and no row to settle
         let Some(person) = person else { return Err(refused(Reason::NoConsent)) };
-        let parcel = self.check().parcel(&person, due, now)?;
-        if parcel.template.as_ref().is_some_and(|template| paused.contains(template)) {
+        let message = self.check().message(&person, due, now)?;
+        if message.template.as_ref().is_some_and(|template| paused.contains(template)) {
             return Err(undecided(Reason::MovedThrottled, None));
         }
-        Ok(Ready { due, person, parcel, at: now })
+        Ok(Ready { due, person, message, at: now })
     }
 
     /// Puts off what templates and limits do not let through.
@@ -168,7 +168,7 @@ impl Batch<'_> {
             let now = self.ctx.clock.now();
             windows = tx.open_windows(name, &ids, now).await?;
             for ready in &mut opened.ready {
-                ready.parcel.free_form =
+                ready.message.free_form =
                     self.row.campaign.free_form && windows.contains(&ready.person.id);
             }
             tx.lock_account(&super::number_account(name)).await?;
@@ -209,12 +209,12 @@ impl Batch<'_> {
             .collect();
         let ready = std::mem::take(&mut opened.ready);
         for ready in ready {
-            let parcel = &ready.parcel;
-            let Some(template) = parcel.template.clone().filter(|_| !parcel.free_form) else {
+            let message = &ready.message;
+            let Some(template) = message.template.clone().filter(|_| !message.free_form) else {
                 opened.ready.push(ready);
                 continue;
             };
-            let language = language_text(parcel.language.as_ref());
+            let language = language_text(message.language.as_ref());
             let fresh = || {
                 let first = canary.messages > 0;
                 let row = TemplateRow {
@@ -280,14 +280,14 @@ impl Batch<'_> {
             return Ok(());
         }
         let wanted = ready.iter().filter_map(|ready| {
-            Some((ready.parcel.content.media, ready.parcel.media_url.clone()?))
+            Some((ready.message.content.media, ready.message.media_url.clone()?))
         });
         let wanted: BTreeSet<_> = wanted.collect();
         let name = &self.row.campaign.provider;
         let handles = channel::handles(self.ctx, name, self.provider, wanted).await?;
         for ready in ready {
-            let url = ready.parcel.media_url.as_ref();
-            ready.parcel.media_handle = url.and_then(|url| handles.get(url).cloned());
+            let url = ready.message.media_url.as_ref();
+            ready.message.media_handle = url.and_then(|url| handles.get(url).cloned());
         }
         Ok(())
     }
@@ -342,14 +342,16 @@ impl Batch<'_> {
         if let Err(settled) = self.check().timely(&ready.person.profile, ready.due, now) {
             return Done::plain(id, Settled { attempt: Attempt::NotMade, ..settled });
         }
-        ready.parcel.at = now;
-        let outcome = self.provider.deliver(&ready.parcel).await;
+        ready.message.at = now;
+        let outcome = self.provider.send(&ready.message).await;
         // what is true for everybody need not be heard by each of them
-        if matches!(outcome, Outcome::Later { whom: Scope::Provider, .. } | Outcome::Stopped { .. })
-        {
+        if matches!(
+            outcome,
+            SendOutcome::Later { whom: Scope::Provider, .. } | SendOutcome::Stopped { .. }
+        ) {
             halted.store(true, Ordering::Relaxed);
         }
-        self.check().conclude(ready.due, &ready.person.profile, &ready.parcel, outcome)
+        self.check().conclude(ready.due, &ready.person.profile, &ready.message, outcome)
     }
 
     /// Settles, and does not give up before the lease is over: what was called must be known.

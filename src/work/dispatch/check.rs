@@ -9,7 +9,7 @@ use crate::model::campaign::Campaign;
 use crate::model::delivery::{Reason, State, message_key};
 use crate::model::recipient::{Profile, Recipient};
 use crate::model::time::Instant;
-use crate::provider::Parcel;
+use crate::provider::OutboundMessage;
 use crate::store::{Attempt, Due, Settled};
 use crate::work::Ctx;
 use crate::work::plan::taken::is_forbidden;
@@ -27,12 +27,12 @@ pub(super) struct Check<'a> {
 
 impl Check<'_> {
     /// The message as it goes out at `now`, or what happens instead.
-    pub(super) fn parcel(
+    pub(super) fn message(
         self,
         person: &Recipient,
         due: Due,
         now: Instant,
-    ) -> Result<Parcel, Settled> {
+    ) -> Result<OutboundMessage, Settled> {
         let (ctx, campaign) = (self.ctx, self.campaign);
         if !person.consented {
             return Err(refused(Reason::ConsentWithdrawn));
@@ -48,7 +48,7 @@ impl Check<'_> {
         let Ok(rendered) = variant.render(&person.profile.attributes) else {
             return Err(refused(Reason::MissingParameter));
         };
-        Ok(Parcel {
+        Ok(OutboundMessage {
             key: message_key(&campaign.name, person.id),
             recipient: person.key.clone(),
             address,

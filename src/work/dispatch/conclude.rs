@@ -12,7 +12,7 @@ use crate::model::ids::RecipientId;
 use crate::model::message::{Message, Response};
 use crate::model::recipient::{Address, Locale, Profile};
 use crate::model::time::Instant;
-use crate::provider::{Never, Outcome, Parcel, Scope};
+use crate::provider::{OutboundMessage, RefusalScope, Scope, SendOutcome};
 use crate::store::{Attempt, Claim, Due, MessageRow, Settled, StoreError};
 use crate::work::channel;
 
@@ -58,30 +58,30 @@ impl Check<'_> {
         self,
         due: Due,
         profile: &Profile,
-        parcel: &Parcel,
-        outcome: Outcome,
+        message: &OutboundMessage,
+        outcome: SendOutcome,
     ) -> Done {
         let recipient = due.recipient;
         let with = |settled, follow| Done { recipient, settled, sent: None, follow };
         let kept = |settled, id, alias: Option<Address>| {
-            let message = sent_message(self.campaign, parcel, due);
+            let message = sent_message(self.campaign, message, due);
             let sent = Some(MessageRow { recipient, message, provider_message: id });
             Done { recipient, settled, sent, follow: alias.map(Follow::Alias) }
         };
-        let template = parcel.template.clone().filter(|_| !parcel.free_form);
+        let template = message.template.clone().filter(|_| !message.free_form);
         match outcome {
-            Outcome::Accepted { id, alias } => kept(settle_as(State::Sent, None), id, alias),
-            Outcome::Held { id } => {
+            SendOutcome::Accepted { id, alias } => kept(settle_as(State::Sent, None), id, alias),
+            SendOutcome::Held { id } => {
                 kept(settle_as(State::Held, Some(Reason::HeldByProvider)), id, None)
             }
-            Outcome::Later { whom: Scope::Recipient, .. }
-            | Outcome::NeedsTemplate
-            | Outcome::StaleMedia
+            SendOutcome::Later { whom: Scope::Recipient, .. }
+            | SendOutcome::NeedsTemplate
+            | SendOutcome::StaleMedia
                 if due.attempts >= ATTEMPTS_MAX =>
             {
                 with(settle_as(State::Failed, Some(Reason::AttemptsExhausted)), None)
             }
-            Outcome::Later { until, whom } => {
+            SendOutcome::Later { until, whom } => {
                 let (attempt, follow) = match whom {
                     Scope::Recipient => (Attempt::Made, None),
                     Scope::Template => {
@@ -93,41 +93,43 @@ impl Check<'_> {
                 };
                 with(self.put_off(profile, due, until, attempt), follow)
             }
-            Outcome::AnotherDay { until } => {
+            SendOutcome::AnotherDay { until } => {
                 let again = undecided(Reason::MovedThrottled, Some(until));
                 let last = settle_as(State::Failed, Some(Reason::AttemptsExhausted));
                 with(if due.attempts >= DAYS_MAX { last } else { again }, None)
             }
-            Outcome::RefusedPerson { never, code } => {
+            SendOutcome::RefusedPerson { scope, code } => {
                 let source =
                     format!("{} {}", self.campaign.provider, code.as_deref().unwrap_or("refused"));
-                let follow = (never == Never::Ever).then(|| {
-                    let evidence = parcel.key.to_string();
-                    Follow::Withdraw(channel::withdrawal(source, evidence, parcel.at))
+                let follow = (scope == RefusalScope::Channel).then(|| {
+                    let evidence = message.key.to_string();
+                    Follow::Withdraw(channel::withdrawal(source, evidence, message.at))
                 });
                 with(refused(Reason::RecipientRefused), follow)
             }
-            Outcome::RefusedTemplate { code } => match template {
+            SendOutcome::RefusedTemplate { code } => match template {
                 // parked: the plan falls back to another variant, or refuses
                 Some(name) => {
                     let code = code.unwrap_or_else(|| "refused".to_owned());
-                    let follow = Follow::Park(name, parcel.language.clone(), code);
+                    let follow = Follow::Park(name, message.language.clone(), code);
                     with(undecided(Reason::MovedThrottled, None), Some(follow))
                 }
                 None => with(refused(Reason::TemplateRefused), None),
             },
-            Outcome::NeedsTemplate => {
-                with(self.put_off(profile, due, parcel.at, Attempt::Made), Some(Follow::Close))
+            SendOutcome::NeedsTemplate => {
+                with(self.put_off(profile, due, message.at, Attempt::Made), Some(Follow::Close))
             }
-            Outcome::StaleMedia => {
-                let follow = parcel.media_url.clone().map(Follow::Forget);
-                with(self.put_off(profile, due, parcel.at, Attempt::Made), follow)
+            SendOutcome::StaleMedia => {
+                let follow = message.media_url.clone().map(Follow::Forget);
+                with(self.put_off(profile, due, message.at, Attempt::Made), follow)
             }
-            Outcome::Stopped { code, advice } => {
+            SendOutcome::Stopped { code, advice } => {
                 with(given_back(due), Some(Follow::Stop(code, advice)))
             }
-            Outcome::Failed => with(settle_as(State::Failed, Some(Reason::ProviderFailure)), None),
-            Outcome::InDoubt => with(settle_as(State::InDoubt, Some(Reason::AnswerLost)), None),
+            SendOutcome::Failed => {
+                with(settle_as(State::Failed, Some(Reason::ProviderFailure)), None)
+            }
+            SendOutcome::InDoubt => with(settle_as(State::InDoubt, Some(Reason::AnswerLost)), None),
         }
     }
 }
@@ -196,15 +198,15 @@ impl Batch<'_> {
 }
 
 /// The message as history keeps it.
-fn sent_message(campaign: &Campaign, parcel: &Parcel, due: Due) -> Message {
+fn sent_message(campaign: &Campaign, message: &OutboundMessage, due: Due) -> Message {
     Message {
-        key: parcel.key.clone(),
+        key: message.key.clone(),
         campaign: Some(campaign.name.to_string()),
         channel: Some(campaign.provider.to_string()),
         category: Some(campaign.category),
-        media: Some(parcel.content.media),
-        style: parcel.content.style.clone(),
-        sent_at: parcel.at,
+        media: Some(message.content.media),
+        style: message.content.style.clone(),
+        sent_at: message.at,
         response: Response::default(),
         propensity: due.propensity,
     }

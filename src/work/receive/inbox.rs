@@ -9,7 +9,7 @@ use crate::model::ids::{MessageKey, Name, RecipientId};
 use crate::model::message::{Message, Response};
 use crate::model::recipient::Address;
 use crate::model::time::Instant;
-use crate::provider::{Event, Never, Outcome, Update, UpdateOf};
+use crate::provider::{Event, RefusalScope, SendOutcome, Update, UpdateOf};
 use crate::store::{
     Attempt, CampaignRow, CampaignStatus, Known, MessageRow, Settled, StoreError, Tx,
 };
@@ -184,7 +184,7 @@ impl Inbox {
         tx: &mut Tx,
         (row, known): (&Arc<CampaignRow>, Known),
         code: &str,
-        means: &Outcome,
+        means: &SendOutcome,
         at: Instant,
     ) -> Result<Option<Settled>, StoreError> {
         let (provider, now) = (&row.campaign.provider, ctx.clock.now());
@@ -200,8 +200,10 @@ impl Inbox {
             Some(Settled { not_before, ..end(State::Planned, reason) })
         };
         Ok(match means {
-            Outcome::Later { until, .. } | Outcome::AnotherDay { until } => again(Some(*until)),
-            Outcome::RefusedTemplate { .. } => {
+            SendOutcome::Later { until, .. } | SendOutcome::AnotherDay { until } => {
+                again(Some(*until))
+            }
+            SendOutcome::RefusedTemplate { .. } => {
                 let found = tx.delivery(row.id, known.recipient, ctx.config.slot_length).await?;
                 let index = found.and_then(|f| f.delivery.choice).map(|c| c.variant_index);
                 let variant = index.map(|index| &row.campaign.variants[usize::from(index)]);
@@ -214,17 +216,17 @@ impl Inbox {
                 }
                 again(None)
             }
-            Outcome::NeedsTemplate => {
+            SendOutcome::NeedsTemplate => {
                 tx.close_service_window(provider, known.recipient).await?;
                 again(None)
             }
-            Outcome::StaleMedia => again(None),
-            Outcome::Stopped { code, advice } => {
+            SendOutcome::StaleMedia => again(None),
+            SendOutcome::Stopped { code, advice } => {
                 channel::stop(ctx, tx, provider, code, advice).await?;
                 again(None)
             }
-            Outcome::RefusedPerson { never, .. } => {
-                if *never == Never::Ever {
+            SendOutcome::RefusedPerson { scope, .. } => {
+                if *scope == RefusalScope::Channel {
                     let key = message_key(&row.campaign.name, known.recipient).to_string();
                     let entry = channel::withdrawal(format!("{provider} {code}"), key, now);
                     self.withdrawn.push((known.recipient, ConsentEntry { at, ..entry }));

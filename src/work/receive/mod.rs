@@ -18,7 +18,7 @@ use super::{Ctx, channel, dispatch};
 use crate::model::consent::{ConsentChange, ConsentEntry};
 use crate::model::ids::{Name, RecipientId};
 use crate::model::time::Instant;
-use crate::provider::{Event, Incoming, Update, UpdateOf, Written};
+use crate::provider::{Event, InboundMessage, Incoming, Update, UpdateOf};
 use crate::store::{StoreError, Tx};
 
 /// How long a service window stays open after a person's last word.
@@ -177,16 +177,16 @@ impl<'a> Post<'a> {
         told: Vec<Incoming>,
     ) -> Result<(), StoreError> {
         let mut updates = Vec::new();
-        let (mut written, mut wishes, mut moves) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut written, mut preferences, mut moves) = (Vec::new(), Vec::new(), Vec::new());
         for told in told {
             match told {
                 Incoming::Update(update) => updates.push(update),
-                Incoming::Written(word) => {
+                Incoming::Message(word) => {
                     updates.extend(engagement(&word));
                     written.push(*word);
                 }
                 Incoming::Moved(told) => moves.push(told),
-                Incoming::Wish { from, wants, at } => wishes.push((from, wants, at)),
+                Incoming::Preference { from, wants, at } => preferences.push((from, wants, at)),
                 Incoming::Template { template, language, usable, reason, .. } => {
                     let known = (template.as_str(), language.as_ref());
                     if usable {
@@ -217,16 +217,16 @@ impl<'a> Post<'a> {
         if !written.is_empty() {
             self.written(tx, provider, written).await?;
         }
-        if wishes.is_empty() {
+        if preferences.is_empty() {
             return Ok(());
         }
-        let names = wishes.iter().flat_map(|(from, ..)| from);
+        let names = preferences.iter().flat_map(|(from, ..)| from);
         let mut callers = Callers::open(tx, provider, names).await?;
-        for (from, wants, at) in &wishes {
+        for (from, wants, at) in &preferences {
             let people = callers.people(from);
             self.received.unknown += u64::from(people.is_empty());
             for person in people {
-                self.wish(tx, provider, person, *wants, (*at).min(self.now)).await?;
+                self.preference(tx, provider, person, *wants, (*at).min(self.now)).await?;
             }
         }
         callers.close(tx, provider).await
@@ -237,7 +237,7 @@ impl<'a> Post<'a> {
         &mut self,
         tx: &mut Tx,
         provider: &Name,
-        written: Vec<Written>,
+        written: Vec<InboundMessage>,
     ) -> Result<(), StoreError> {
         let names = written.iter().flat_map(|word| &word.from);
         let mut callers = Callers::open(tx, provider, names).await?;
@@ -286,9 +286,9 @@ impl<'a> Post<'a> {
         Ok(())
     }
 
-    /// A person's wish, told by the channel. Consent comes back only to whom the channel took it
+    /// A person's preference, told by the channel. Consent comes back only to whom the channel took it
     /// from: who withdrew elsewhere has said so elsewhere.
-    async fn wish(
+    async fn preference(
         &mut self,
         tx: &mut Tx,
         provider: &Name,
@@ -319,7 +319,7 @@ impl<'a> Post<'a> {
 }
 
 /// What a word that answers a message says of it.
-fn engagement(word: &Written) -> Vec<Update> {
+fn engagement(word: &InboundMessage) -> Vec<Update> {
     let Some(answers) = &word.answers else { return Vec::new() };
     let update = |event| {
         let of = UpdateOf::Theirs(answers.clone());
