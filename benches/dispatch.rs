@@ -29,7 +29,7 @@ use opportune::provider::{
 };
 use opportune::store::{Create, Store};
 use opportune::web;
-use opportune::work::{Ctx, dispatch, new_node};
+use opportune::work::{Ctx, StepEnv, dispatch, new_node};
 use serde_json::json;
 use sqlx::{Executor, PgPool};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -73,12 +73,14 @@ fn config(text: &str) -> Config {
 fn ctx(store: Store, config: Config, providers: BTreeMap<Name, Arc<dyn Provider>>) -> Ctx {
     Ctx {
         store,
-        clock: Clock::system(),
-        config: Arc::new(config),
-        rules: Arc::new(Rules::built_in()),
-        providers: Arc::new(providers),
-        node: new_node(),
-        judge: None,
+        env: StepEnv {
+            clock: Clock::system(),
+            config: Arc::new(config),
+            rules: Arc::new(Rules::built_in()),
+            providers: Arc::new(providers),
+            node: new_node(),
+            judge: None,
+        },
     }
 }
 

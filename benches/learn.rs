@@ -21,7 +21,7 @@ use opportune::model::message::Message;
 use opportune::provider;
 use opportune::store::{Create, Store};
 use opportune::work::learn::{self, Depth, InUse, Learned, People};
-use opportune::work::{Ctx, new_node};
+use opportune::work::{Ctx, StepEnv, new_node};
 use opportune::world::World;
 use opportune::world::logging::{Count, Logging, Policy};
 use opportune::world::spec::Spec;
@@ -109,12 +109,16 @@ fn ctx(store: Store) -> Ctx {
     let config = Config::parse(EXAMPLE, Path::new("opportune.toml")).unwrap();
     Ctx {
         store,
-        clock: Clock::starting_at(present()),
-        providers: Arc::new(provider::from_config(&config.providers, &config.outbound).unwrap()),
-        config: Arc::new(config),
-        rules: Arc::new(Rules::built_in()),
-        node: new_node(),
-        judge: None,
+        env: StepEnv {
+            clock: Clock::starting_at(present()),
+            providers: Arc::new(
+                provider::from_config(&config.providers, &config.outbound).unwrap(),
+            ),
+            config: Arc::new(config),
+            rules: Arc::new(Rules::built_in()),
+            node: new_node(),
+            judge: None,
+        },
     }
 }
 

@@ -58,6 +58,22 @@ impl Clock {
         }
     }
 
+    /// Waits for a while within a step. A virtual clock does not.
+    pub async fn pause(&self, span: std::time::Duration) {
+        if let Source::System = &self.0 {
+            tokio::time::sleep(span).await;
+        }
+    }
+
+    /// The time of something that was waited for until `at`: now, or `at` on a virtual clock, which
+    /// stands still within a step.
+    pub fn at_or_after(&self, at: Instant) -> Instant {
+        match &self.0 {
+            Source::System => self.now(),
+            Source::Virtual(_) => self.now().max(at),
+        }
+    }
+
     /// Moves a virtual clock forward; a step back is ignored, and so is the system's clock.
     pub fn advance_to(&self, at: Instant) {
         if let Source::Virtual(time) = &self.0 {

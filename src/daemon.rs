@@ -19,12 +19,12 @@ use crate::provider::Meter;
 use crate::store::StoreError;
 use crate::web::{self, ListenError};
 use crate::work::learn::{self, Depth, LearnError};
-use crate::work::{Ctx, dispatch, forward, plan, receive, tend};
+use crate::work::{Ctx, dispatch, forward, maintenance, plan, receive};
 
 /// How often the sending loop looks around when nothing rings.
 const TICK: TimeDelta = TimeDelta::seconds(1);
-/// How often loose ends are tied up.
-const TEND_EVERY: TimeDelta = TimeDelta::seconds(5);
+/// How often maintenance runs.
+const MAINTENANCE_EVERY: TimeDelta = TimeDelta::seconds(5);
 /// How often new campaigns and undecided people are looked for.
 const PLAN_EVERY: TimeDelta = TimeDelta::seconds(2);
 /// How long to wait after the database failed.
@@ -72,7 +72,7 @@ pub async fn run(mut ctx: Ctx) -> Result<(), DaemonError> {
         }
     }
     let sending = sending.join_all();
-    let receiving = tokio::spawn(receive_and_tend(ctx.clone(), stop.clone()));
+    let receiving = tokio::spawn(receive_and_maintain(ctx.clone(), stop.clone()));
     let learning = tokio::spawn(learn(ctx.clone(), learn_bells, stop.clone()));
     let thinking = tokio::spawn(think(ctx, stop));
     tokio::select! {
@@ -138,15 +138,15 @@ async fn send(ctx: Ctx, provider: Name, stop: watch::Receiver<bool>) {
 }
 
 /// Takes what came back, passes on what people wrote, ties up loose ends.
-async fn receive_and_tend(ctx: Ctx, stop: watch::Receiver<bool>) {
-    let mut tended = ctx.clock.now() - TEND_EVERY;
+async fn receive_and_maintain(ctx: Ctx, stop: watch::Receiver<bool>) {
+    let mut maintained = ctx.clock.now() - MAINTENANCE_EVERY;
     while !*stop.borrow() {
         let began = ctx.clock.now();
         let step = async {
             receive::collect(&ctx).await?;
-            if began - tended >= TEND_EVERY {
-                tend::run(&ctx).await?;
-                tended = began;
+            if began - maintained >= MAINTENANCE_EVERY {
+                maintenance::run(&ctx).await?;
+                maintained = began;
             }
             forward::run(&ctx).await
         };

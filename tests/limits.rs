@@ -17,8 +17,8 @@ use opportune::model::recipient::{Profile, Zone};
 use opportune::provider;
 use opportune::replay::drive;
 use opportune::store::{CampaignRow, Store};
-use opportune::work::campaigns::Wish;
-use opportune::work::{Ctx, campaigns, new_node, plan};
+use opportune::work::campaigns::OperatorCommand;
+use opportune::work::{Ctx, StepEnv, campaigns, new_node, plan};
 use planning::exact;
 use support::{Workspace, on_both};
 
@@ -31,12 +31,16 @@ async fn ctx(store: Store, settings: &str) -> Ctx {
     let now: DateTime<Utc> = "2026-03-01T00:00:00Z".parse().unwrap();
     let ctx = Ctx {
         store,
-        clock: Clock::starting_at(now),
-        providers: Arc::new(provider::from_config(&config.providers, &config.outbound).unwrap()),
-        config: Arc::new(config),
-        rules: Arc::new(Rules::built_in()),
-        node: new_node(),
-        judge: None,
+        env: StepEnv {
+            clock: Clock::starting_at(now),
+            providers: Arc::new(
+                provider::from_config(&config.providers, &config.outbound).unwrap(),
+            ),
+            config: Arc::new(config),
+            rules: Arc::new(Rules::built_in()),
+            node: new_node(),
+            judge: None,
+        },
     };
     let zones = [chrono_tz::Tz::UTC, chrono_tz::Asia::Kolkata, chrono_tz::America::Sao_Paulo];
     let row = |n: usize| {

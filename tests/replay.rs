@@ -21,7 +21,7 @@ use opportune::replay::policy::Policy;
 use opportune::replay::scenario::Script;
 use opportune::replay::{drive, run};
 use opportune::store::{Create, Store};
-use opportune::work::{Ctx, campaigns, new_node};
+use opportune::work::{Ctx, StepEnv, campaigns, new_node};
 use opportune::world::spec::Spec;
 use proptest::prelude::*;
 use support::{Postgres, on_both};
@@ -31,12 +31,16 @@ fn ctx(store: Store, start: DateTime<Utc>) -> Ctx {
     let config = Config::parse(EXAMPLE, Path::new("opportune.toml")).unwrap();
     Ctx {
         store,
-        clock: Clock::starting_at(start),
-        providers: Arc::new(provider::from_config(&config.providers, &config.outbound).unwrap()),
-        config: Arc::new(config),
-        rules: Arc::new(Rules::built_in()),
-        node: new_node(),
-        judge: None,
+        env: StepEnv {
+            clock: Clock::starting_at(start),
+            providers: Arc::new(
+                provider::from_config(&config.providers, &config.outbound).unwrap(),
+            ),
+            config: Arc::new(config),
+            rules: Arc::new(Rules::built_in()),
+            node: new_node(),
+            judge: None,
+        },
     }
 }
 

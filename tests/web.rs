@@ -23,7 +23,7 @@ use opportune::provider::{self, Meter, signature};
 use opportune::store::{AddedRecipient, Create, Store};
 use opportune::web;
 use opportune::work::tokens::{self, Scope};
-use opportune::work::{Ctx, audit, campaigns, dispatch, new_node};
+use opportune::work::{Ctx, StepEnv, audit, campaigns, dispatch, new_node};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
@@ -63,14 +63,17 @@ impl Listener {
         let url = format!("sqlite://{}", dir.path().join("web.db").display());
         let ctx = Ctx {
             store: Store::open(&url, Create::IfMissing).await.unwrap(),
-            clock: Clock::system(),
-            rules: Arc::new(Rules::built_in()),
-            providers: Arc::new(
-                meter.over(&provider::from_config(&config.providers, &config.outbound).unwrap()),
-            ),
-            config: Arc::new(config),
-            node: new_node(),
-            judge: None,
+            env: StepEnv {
+                clock: Clock::system(),
+                rules: Arc::new(Rules::built_in()),
+                providers: Arc::new(
+                    meter
+                        .over(&provider::from_config(&config.providers, &config.outbound).unwrap()),
+                ),
+                config: Arc::new(config),
+                node: new_node(),
+                judge: None,
+            },
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();

@@ -14,7 +14,7 @@ use crate::model::ids::{Name, RecipientId};
 use crate::model::time::format_instant;
 use crate::store::{CampaignRow, StateCount};
 use crate::work::Ctx;
-use crate::work::campaigns::{self, Results, Standing, Wish};
+use crate::work::campaigns::{self, CampaignSummary, OperatorCommand, Results};
 use crate::work::plan::{self, Summary};
 
 #[derive(clap::Args)]
@@ -93,7 +93,7 @@ impl Show for Checked {
 
 #[derive(Serialize)]
 #[serde(transparent)]
-pub(super) struct Standings(Vec<Standing>);
+pub(super) struct Standings(Vec<CampaignSummary>);
 
 impl Show for Standings {
     fn text(&self) -> String {
@@ -130,7 +130,7 @@ impl Show for Standings {
     }
 }
 
-impl Show for Standing {
+impl Show for CampaignSummary {
     fn text(&self) -> String {
         let mut text = format!("{} is {}", self.name, self.status);
         match (self.planned_at, self.next_due) {
@@ -216,11 +216,11 @@ pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
         Verb::List => status(env).await,
         Verb::Show { name } => {
             let row = find_campaign(&ctx, &name).await?;
-            env.printer.show(&campaigns::standing(&ctx, &row).await?)
+            env.printer.show(&campaigns::summary(&ctx, &row).await?)
         }
-        Verb::Pause { name } => change(&ctx, env, &name, Wish::Pause).await,
-        Verb::Resume { name } => change(&ctx, env, &name, Wish::Resume).await,
-        Verb::Cancel { name } => change(&ctx, env, &name, Wish::Cancel).await,
+        Verb::Pause { name } => change(&ctx, env, &name, OperatorCommand::Pause).await,
+        Verb::Resume { name } => change(&ctx, env, &name, OperatorCommand::Resume).await,
+        Verb::Cancel { name } => change(&ctx, env, &name, OperatorCommand::Cancel).await,
         Verb::Results { name } => {
             let row = find_campaign(&ctx, &name).await?;
             env.printer.show(&campaigns::results(&ctx, &row).await?)
@@ -259,17 +259,17 @@ pub(super) async fn find_campaign(ctx: &Ctx, name: &Name) -> anyhow::Result<Camp
     found.ok_or_else(|| BadInput(format!("there is no campaign {name}")).into())
 }
 
-async fn change(ctx: &Ctx, env: &Env, name: &Name, wish: Wish) -> anyhow::Result<()> {
+async fn change(ctx: &Ctx, env: &Env, name: &Name, command: OperatorCommand) -> anyhow::Result<()> {
     let row = find_campaign(ctx, name).await?;
-    if !campaigns::change(ctx, &row, wish, &actor()).await? {
+    if !campaigns::change(ctx, &row, command, &actor()).await? {
         anyhow::bail!(BadInput(format!("campaign {name} is {}", row.status)));
     }
     let row = find_campaign(ctx, name).await?;
-    env.printer.show(&campaigns::standing(ctx, &row).await?)
+    env.printer.show(&campaigns::summary(ctx, &row).await?)
 }
 
 async fn export(ctx: &Ctx, name: &Name, out: &std::path::Path) -> anyhow::Result<()> {
-    const HEADER: [&str; 14] = [
+    const HEADER: [&str; 20] = [
         "message",
         "recipient",
         "address",
@@ -284,32 +284,50 @@ async fn export(ctx: &Ctx, name: &Name, out: &std::path::Path) -> anyhow::Result
         "replied_at",
         "attempts",
         "provider_message",
+        "clicked_at",
+        "converted_at",
+        "failed_at",
+        "failure_code",
+        "failure_text",
+        "price",
     ];
+    const PAGE: usize = 10_000;
     let row = find_campaign(ctx, name).await?;
-    let people = ctx.store.read().await?.export_rows(row.id, name).await?;
     let mut output = Output::create(out, &HEADER)?;
-    let count = people.len();
     let time = |micros: Option<i64>| {
         let at = micros.and_then(chrono::DateTime::from_timestamp_micros);
         at.map(format_instant).unwrap_or_default()
     };
-    for person in people {
-        output.row([
-            message_key(name, RecipientId(person.recipient)).to_string(),
-            person.key,
-            person.address.unwrap_or_default(),
-            person.state,
-            person.reason,
-            person.variant.unwrap_or_default(),
-            person.arm.unwrap_or_default(),
-            time(person.send_at),
-            time(person.sent_at),
-            time(person.delivered_at),
-            time(person.read_at),
-            time(person.replied_at),
-            person.attempts.to_string(),
-            person.provider_message.unwrap_or_default(),
-        ])?;
+    let (mut count, mut after) = (0, RecipientId(0));
+    loop {
+        let people = ctx.store.read().await?.export_rows(row.id, after, PAGE).await?;
+        let Some(last) = people.last() else { break };
+        after = RecipientId(last.recipient);
+        count += people.len();
+        for person in people {
+            output.row([
+                message_key(name, RecipientId(person.recipient)).to_string(),
+                person.key,
+                person.address.unwrap_or_default(),
+                person.state,
+                person.reason,
+                person.variant.unwrap_or_default(),
+                person.arm.unwrap_or_default(),
+                time(person.send_at),
+                time(person.sent_at),
+                time(person.delivered_at),
+                time(person.read_at),
+                time(person.replied_at),
+                person.attempts.to_string(),
+                person.provider_message.unwrap_or_default(),
+                time(person.clicked_at),
+                time(person.converted_at),
+                time(person.failed_at),
+                person.failure_code.unwrap_or_default(),
+                person.failure_text.unwrap_or_default(),
+                person.price.map(|price| price.to_string()).unwrap_or_default(),
+            ])?;
+        }
     }
     output.finish()?;
     note(format_args!("{count} people written"));

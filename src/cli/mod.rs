@@ -38,9 +38,9 @@ use crate::model::ids::RecipientKey;
 use crate::model::recipient::Recipient;
 use crate::replay::scenario::ScenarioError;
 use crate::store::{Create, Store, StoreError};
-use crate::work::Ctx;
 use crate::work::campaigns::SubmitError;
 use crate::work::import::ImportError;
+use crate::work::{Ctx, StepEnv};
 
 use self::print::Printer;
 
@@ -198,12 +198,14 @@ impl Env {
         let store = Store::open(&config.database_url, Create::No).await?;
         Ok(Ctx {
             store,
-            clock: Clock::system(),
-            config: Arc::new(config),
-            rules: Arc::new(rules),
-            providers: Arc::default(),
-            node: crate::work::new_node(),
-            judge: None,
+            env: StepEnv {
+                clock: Clock::system(),
+                config: Arc::new(config),
+                rules: Arc::new(rules),
+                providers: Arc::default(),
+                node: crate::work::new_node(),
+                judge: None,
+            },
         })
     }
 }

@@ -27,7 +27,7 @@ use crate::work::import::{self, ImportError, Imported, Strictness};
 use crate::work::insights::{self, Insight};
 use crate::work::learn::{self, Depth, LearnError};
 use crate::work::plan::{self, Extent, PlanError, Summary};
-use crate::work::{Ctx, new_node};
+use crate::work::{Ctx, StepEnv, new_node};
 use crate::world::World;
 use crate::world::history::PersonHistory;
 use crate::world::logging::Logging;
@@ -252,12 +252,14 @@ impl Stage {
         providers.insert(name, Arc::clone(&people) as Arc<dyn Provider>);
         let ctx = Ctx {
             store,
-            clock: Clock::starting_at(present),
-            config: Arc::new(config),
-            rules: Arc::new(Rules::built_in()),
-            providers: Arc::new(providers),
-            node: new_node(),
-            judge: None,
+            env: StepEnv {
+                clock: Clock::starting_at(present),
+                config: Arc::new(config),
+                rules: Arc::new(Rules::built_in()),
+                providers: Arc::new(providers),
+                node: new_node(),
+                judge: None,
+            },
         };
         Ok(Self { ctx, people })
     }

@@ -13,7 +13,9 @@
 //!                                                                         in_doubt_expired
 //! ```
 //!
-//! What was sent, and given up by the channel for a reason that passes, is planned again.
+//! What was sent, and given up by the channel for a reason that passes, is planned again; given up
+//! for good it has failed, unless it is delivered after all. A claim is not written to its
+//! deliveries: whoever is planned and in a claim is claimed.
 //!
 //! *Invariant:* every person of an audience has exactly one delivery, in exactly one state, with a
 //! reason; [`State::may_become`] is the whole list of legal moves.
@@ -65,14 +67,19 @@ impl State {
         };
         match self {
             Planned => matches!(next, Planned | Claimed | Refused | Expired | Cancelled),
-            Claimed => matches!(next, Planned | Sent | Held | InDoubt | Refused | Failed | Expired),
-            Held => matches!(next, Sent | Failed | Refused | Planned),
+            Claimed => matches!(
+                next,
+                Planned | Sent | Held | InDoubt | Refused | Failed | Expired | Cancelled
+            ),
+            Held => matches!(next, Sent | Failed | Refused | Planned | InDoubtExpired),
             InDoubt => matches!(next, Sent | Held | Failed | Refused | InDoubtExpired | Planned),
             // a rule that refused may be lifted before the window ends: consent given, room made
             Refused => matches!(next, Refused | Planned | Cancelled),
             // the channel may give up on what it took: then it was not delivered, and may go again
-            Sent => matches!(next, Planned),
-            Failed | Expired | InDoubtExpired | Cancelled => false,
+            Sent => matches!(next, Planned | Failed | Refused),
+            // what it gave up may come after all
+            Failed => matches!(next, Sent),
+            Expired | InDoubtExpired | Cancelled => false,
         }
     }
 }
@@ -116,6 +123,10 @@ word_type! {
         MissingParameter = "missing_parameter",
         /// No variant fits the person's language.
         NoTranslation = "no_translation",
+        /// The channel does not reach this person, by its own word.
+        Suppressed = "suppressed",
+        /// Another person with the same address gets the message.
+        SameAddress = "same_address",
         /// The provider does not carry this to this person.
         ProviderForbids = "provider_forbids",
         /// Kept without a message, to measure what messaging brings.
@@ -205,6 +216,14 @@ pub fn message_key(campaign: &Name, recipient: RecipientId) -> MessageKey {
     format!("{campaign}:{recipient}").parse().expect("a name, a colon and digits are a valid key")
 }
 
+/// Whose message a key of ours names: the campaign, and the person's number in it.
+pub fn parse_message_key(key: &MessageKey) -> Option<(Name, RecipientId)> {
+    let (name, person) = key.as_str().split_once(':')?;
+    let digits = person.bytes().all(|byte| byte.is_ascii_digit());
+    let person = RecipientId(person.parse().ok().filter(|_| digits)?);
+    Some((name.parse().ok()?, person))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -212,7 +231,9 @@ mod tests {
     #[test]
     fn an_end_state_is_never_left_but_for_a_new_plan() {
         let ends = State::ALL.iter().filter(|s| s.is_end());
-        for from in ends.filter(|s| !matches!(s, State::Refused | State::Sent)) {
+        let final_ones =
+            ends.filter(|s| !matches!(s, State::Refused | State::Sent | State::Failed));
+        for from in final_ones {
             assert!(State::ALL.iter().all(|to| !from.may_become(*to)), "{from}");
         }
     }

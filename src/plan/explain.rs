@@ -260,6 +260,8 @@ pub fn told(reason: Reason) -> &'static str {
         Reason::MovedLate => "the first slot passed unused; this is the best that is left",
         Reason::MovedThrottled => "the provider asked to wait; this is the best that is left",
         Reason::NoConsent => "the ledger has no consent",
+        Reason::Suppressed => "the channel does not reach this person, by its own word",
+        Reason::SameAddress => "another person with the same address gets the message",
         Reason::NoAddress => "there is no address",
         Reason::NoAllowedSlot => "window and quiet hours leave no slot",
         Reason::WindowOver => "the last allowed slot has begun",

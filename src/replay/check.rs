@@ -30,7 +30,7 @@ pub(crate) async fn all(
 ) -> Result<Vec<String>, ReplayError> {
     let mut broken = Vec::new();
     twice(calls, &mut broken);
-    frequencies(ctx, &ctx.store.read().await?.campaigns().await?, calls, &mut broken);
+    frequencies(ctx, &super::outcome::all_campaigns(ctx).await?, calls, &mut broken);
     for (row, people) in played {
         let of_it = |call: &&Call| call.campaign == row.campaign.name;
         let own: Vec<&Call> = calls.iter().filter(of_it).collect();

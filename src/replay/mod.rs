@@ -24,7 +24,7 @@ use crate::store::{CampaignStatus, StoreError};
 use crate::work::campaigns::SubmitError;
 use crate::work::learn::LearnError;
 use crate::work::plan::PlanError;
-use crate::work::{Ctx, Report, dispatch, plan, receive, tend};
+use crate::work::{Ctx, Report, dispatch, maintenance, plan, receive};
 
 /// Moments closer than this are one: what is due within them goes out together.
 const GRAIN: TimeDelta = TimeDelta::minutes(2);
@@ -70,7 +70,7 @@ pub async fn drive(
         tick(now);
         receive::collect(ctx).await?;
         if now >= next_round.min(until) {
-            tend::run(ctx).await?;
+            maintenance::run(ctx).await?;
             plan::run(ctx).await?;
             next_round = now + ROUND;
         }
@@ -87,11 +87,13 @@ pub async fn drive(
             return Ok(());
         }
         let mut due = None;
-        for row in ctx.store.read().await?.campaigns().await? {
+        let mut reader = ctx.store.read().await?;
+        for row in reader.open_campaigns().await?.rows {
             if row.status == CampaignStatus::Active {
-                due = due.into_iter().chain(ctx.store.read().await?.next_due(row.id).await?).min();
+                due = due.into_iter().chain(reader.next_due(row.id).await?).min();
             }
         }
+        drop(reader);
         ctx.clock.advance_to(next_moment(now, due, ctx.config.slot_length).min(until));
     }
 }

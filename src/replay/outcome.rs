@@ -10,10 +10,10 @@ use super::ReplayError;
 use super::faults::Call;
 use super::policy::Policy;
 use crate::model::campaign::Campaign;
-use crate::model::ids::RecipientKey;
+use crate::model::ids::{RecipientId, RecipientKey};
 use crate::model::recipient::Recipient;
 use crate::model::time::Instant;
-use crate::store::{CampaignRow, ExportRow, StateCount};
+use crate::store::{CampaignRow, ExportRow, StateCount, StoreError};
 use crate::work::learn::{InUse, People};
 use crate::work::{Ctx, campaigns};
 use crate::world::person::Sent;
@@ -125,13 +125,23 @@ pub(crate) type Played = (CampaignRow, Vec<ExportRow>);
 /// Everybody of the campaigns that were submitted `since`: of earlier ones, a part was sent before.
 pub(crate) async fn played(ctx: &Ctx, since: Instant) -> Result<Vec<Played>, ReplayError> {
     let mut played = Vec::new();
-    for row in ctx.store.read().await?.campaigns().await? {
+    for row in all_campaigns(ctx).await? {
         if row.submitted_at >= since {
-            let people = ctx.store.read().await?.export_rows(row.id, &row.campaign.name).await?;
+            let mut reader = ctx.store.read().await?;
+            let people = reader.export_rows(row.id, RecipientId(0), usize::MAX >> 1).await?;
             played.push((row, people));
         }
     }
     Ok(played)
+}
+
+/// All campaigns of a replay, open or closed, by priority and age.
+pub(super) async fn all_campaigns(ctx: &Ctx) -> Result<Vec<CampaignRow>, StoreError> {
+    let mut reader = ctx.store.read().await?;
+    let mut rows = reader.open_campaigns().await?.rows;
+    rows.extend(reader.closed_campaigns(None, usize::MAX >> 1).await?.rows);
+    rows.sort_by_key(|row| (std::cmp::Reverse(row.campaign.priority), row.id));
+    Ok(rows)
 }
 
 /// Adds up what became of campaigns.

@@ -29,7 +29,7 @@ use crate::model::time::Instant;
 use crate::provider::Provider;
 use crate::store::{Create, Store};
 use crate::work::learn::Depth;
-use crate::work::{Ctx, campaigns, learn, new_node};
+use crate::work::{Ctx, StepEnv, campaigns, learn, new_node};
 use crate::world::Crowd;
 
 /// A daemon that died is started again after so long.
@@ -255,12 +255,14 @@ impl<'s> Stage<'s> {
             .map(|(name, channel)| (name.clone(), Arc::clone(channel) as Arc<dyn Provider>));
         let ctx = Ctx {
             store,
-            clock: Clock::starting_at(script.start),
-            config: Arc::new(script.config.clone()),
-            rules: Arc::clone(&script.rules),
-            providers: Arc::new(providers.collect()),
-            node: new_node(),
-            judge: None,
+            env: StepEnv {
+                clock: Clock::starting_at(script.start),
+                config: Arc::new(script.config.clone()),
+                rules: Arc::clone(&script.rules),
+                providers: Arc::new(providers.collect()),
+                node: new_node(),
+                judge: None,
+            },
         };
         Self { script, policy, seed, crowd, ctx, channels, crash, chance }
     }

@@ -89,24 +89,66 @@ impl Column<'_> {
     }
 }
 
-/// How a dialect takes rows between `head`, an `INSERT` with its columns, and `tail`.
+/// How a dialect takes many rows in one statement.
 pub(super) trait Rows: sqlx::Database {
+    /// Between `head`, an `INSERT` with its columns, and `tail`.
     fn insert(head: &str, columns: Vec<Column<'_>>, tail: &str) -> QueryBuilder<Self>;
+
+    /// Between `head`, an `UPDATE` up to its `SET`, and `tail`, its condition; there the rows are
+    /// called `v`, and their columns by `names`.
+    fn update(
+        head: &str,
+        names: &[&str],
+        columns: Vec<Column<'_>>,
+        tail: &str,
+    ) -> QueryBuilder<Self>;
+}
+
+fn unnest(query: &mut QueryBuilder<Postgres>, columns: Vec<Column<'_>>) {
+    query.push("unnest(");
+    for (index, column) in columns.into_iter().enumerate() {
+        query.push(if index == 0 { "" } else { ", " });
+        match column {
+            Column::Text(values) => query.push_bind(values).push("::text[]"),
+            Column::Number(values) => query.push_bind(values).push("::bigint[]"),
+            Column::Real(values) => query.push_bind(values).push("::float8[]"),
+        };
+    }
+    query.push(")");
+}
+
+fn values(query: &mut QueryBuilder<Sqlite>, columns: &[Column<'_>]) {
+    let count = columns.first().map_or(0, Column::len);
+    query.push_values(0..count, |mut row, index| {
+        for column in columns {
+            match column {
+                Column::Text(values) => row.push_bind(values[index]),
+                Column::Number(values) => row.push_bind(values[index]),
+                Column::Real(values) => row.push_bind(values[index]),
+            };
+        }
+    });
 }
 
 impl Rows for Postgres {
     fn insert(head: &str, columns: Vec<Column<'_>>, tail: &str) -> QueryBuilder<Self> {
         let mut query = QueryBuilder::new(head);
-        query.push(" SELECT * FROM unnest(");
-        for (index, column) in columns.into_iter().enumerate() {
-            query.push(if index == 0 { "" } else { ", " });
-            match column {
-                Column::Text(values) => query.push_bind(values).push("::text[]"),
-                Column::Number(values) => query.push_bind(values).push("::bigint[]"),
-                Column::Real(values) => query.push_bind(values).push("::float8[]"),
-            };
-        }
-        query.push(")").push(tail);
+        query.push(" SELECT * FROM ");
+        unnest(&mut query, columns);
+        query.push(tail);
+        query
+    }
+
+    fn update(
+        head: &str,
+        names: &[&str],
+        columns: Vec<Column<'_>>,
+        tail: &str,
+    ) -> QueryBuilder<Self> {
+        let mut query = QueryBuilder::new(head);
+        query.push(" FROM ");
+        unnest(&mut query, columns);
+        query.push(format!(" AS v ({})", names.join(", "))).push(tail);
         query
     }
 }
@@ -115,17 +157,22 @@ impl Rows for Sqlite {
     fn insert(head: &str, columns: Vec<Column<'_>>, tail: &str) -> QueryBuilder<Self> {
         let mut query = QueryBuilder::new(head);
         query.push(" ");
-        let count = columns.first().map_or(0, Column::len);
-        query.push_values(0..count, |mut row, index| {
-            for column in &columns {
-                match column {
-                    Column::Text(values) => row.push_bind(values[index]),
-                    Column::Number(values) => row.push_bind(values[index]),
-                    Column::Real(values) => row.push_bind(values[index]),
-                };
-            }
-        });
+        values(&mut query, &columns);
         query.push(tail);
+        query
+    }
+
+    fn update(
+        head: &str,
+        names: &[&str],
+        columns: Vec<Column<'_>>,
+        tail: &str,
+    ) -> QueryBuilder<Self> {
+        let mut query = QueryBuilder::new(head);
+        let named = (1..).zip(names).map(|(index, name)| format!("column{index} AS {name}"));
+        query.push(format!(" FROM (SELECT {} FROM (", named.collect::<Vec<_>>().join(", ")));
+        values(&mut query, &columns);
+        query.push(")) AS v").push(tail);
         query
     }
 }

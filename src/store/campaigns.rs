@@ -53,6 +53,28 @@ pub struct CampaignRow {
     pub model: Option<i64>,
     /// Certificate and forecast, as JSON.
     pub plan: Option<String>,
+    /// When everybody in it had ended and all answers that count had come.
+    pub closed_at: Option<Instant>,
+    /// Its people by state and reason as it closed, as JSON.
+    pub summary: Option<String>,
+}
+
+/// A stored campaign that this version cannot read.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct BrokenCampaign {
+    /// Its name.
+    pub name: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+/// Campaigns, and those that cannot be read.
+#[derive(Debug, Default)]
+pub struct Campaigns {
+    /// In the order in which they plan: by priority, then by age.
+    pub rows: Vec<CampaignRow>,
+    /// Left alone until a version reads them.
+    pub broken: Vec<BrokenCampaign>,
 }
 
 /// Campaigns' files do not change once they are stored; reading them again costs more than
@@ -80,19 +102,39 @@ impl Files {
     }
 }
 
-const BY_NAME: &str = "SELECT id, status, submitted_at, ends_at, planned_at, model, plan
-    FROM campaign WHERE name = $1";
+macro_rules! select {
+    ($end:literal) => {
+        concat!(
+            "SELECT id, name, status, submitted_at, ends_at, planned_at, model, plan, closed_at,
+                summary FROM campaign ",
+            $end
+        )
+    };
+}
+
+const BY_NAME: &str = select!("WHERE name = $1");
+const BY_ID: &str = select!("WHERE id = $1");
+const OPEN: &str = select!("WHERE closed_at IS NULL ORDER BY id");
+const CLOSED: &str = select!("WHERE closed_at IS NOT NULL AND id < $1 ORDER BY id DESC LIMIT $2");
 const FILE: &str = "SELECT source FROM campaign WHERE id = $1";
+
+const STATUS: Sql = [
+    "SELECT status FROM campaign WHERE id = $1",
+    "SELECT status FROM campaign WHERE id = $1 FOR SHARE",
+];
 
 #[derive(FromRow)]
 struct Row {
     id: i64,
+    name: String,
     status: String,
     submitted_at: i64,
     ends_at: i64,
     planned_at: Option<i64>,
     model: Option<i64>,
     plan: Option<String>,
+    closed_at: Option<i64>,
+    summary: Option<String>,
 }
 
 const TABLE: &str = "campaign";
@@ -108,6 +150,8 @@ impl Row {
             planned_at: self.planned_at.map(|at| instant(TABLE, at)).transpose()?,
             model: self.model,
             plan: self.plan,
+            closed_at: self.closed_at.map(|at| instant(TABLE, at)).transpose()?,
+            summary: self.summary,
         })
     }
 }
@@ -128,19 +172,51 @@ pub struct PlanSlotRow {
 }
 
 impl Reader {
-    /// Campaigns in the order in which they plan: by priority, then by age.
-    pub async fn campaigns(&mut self) -> Result<Vec<CampaignRow>, StoreError> {
-        const SQL: &str = "SELECT id, status, submitted_at, ends_at, planned_at, model, plan
-            FROM campaign ORDER BY id";
+    /// Campaigns that are not closed.
+    pub async fn open_campaigns(&mut self) -> Result<Campaigns, StoreError> {
         let found: Vec<Row> =
-            on!(self, |db| sqlx::query_as(SQL).fetch_all(db).await).doing("list campaigns")?;
-        let mut rows = Vec::with_capacity(found.len());
+            on!(self, |db| sqlx::query_as(OPEN).fetch_all(db).await).doing("list campaigns")?;
+        let mut campaigns = self.readable(found).await?;
+        campaigns.rows.sort_by_key(|row| (std::cmp::Reverse(row.campaign.priority), row.id));
+        Ok(campaigns)
+    }
+
+    /// Up to `limit` closed campaigns, the newest first, older than the one with the number
+    /// `before`.
+    pub async fn closed_campaigns(
+        &mut self,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<Campaigns, StoreError> {
+        let found: Vec<Row> = on!(self, |db| sqlx::query_as(CLOSED)
+            .bind(before.unwrap_or(i64::MAX))
+            .bind(limit as i64)
+            .fetch_all(db)
+            .await)
+        .doing("list closed campaigns")?;
+        self.readable(found).await
+    }
+
+    async fn readable(&mut self, found: Vec<Row>) -> Result<Campaigns, StoreError> {
+        let mut campaigns = Campaigns::default();
         for row in found {
-            let campaign = self.file(row.id).await?;
-            rows.push(row.into_model(campaign)?);
+            let name = row.name.clone();
+            match self.whole(row).await {
+                Ok(row) => campaigns.rows.push(row),
+                Err(error @ StoreError::Corrupt { .. }) => {
+                    let cause = std::error::Error::source(&error).map(ToString::to_string);
+                    let problem = cause.unwrap_or_else(|| error.to_string());
+                    campaigns.broken.push(BrokenCampaign { name, problem });
+                }
+                Err(error) => return Err(error),
+            }
         }
-        rows.sort_by_key(|row| (std::cmp::Reverse(row.campaign.priority), row.id));
-        Ok(rows)
+        Ok(campaigns)
+    }
+
+    async fn whole(&mut self, row: Row) -> Result<CampaignRow, StoreError> {
+        let campaign = self.file(row.id).await?;
+        row.into_model(campaign)
     }
 
     /// The campaign with the name.
@@ -150,10 +226,18 @@ impl Reader {
                 .doing("find a campaign")?;
         match row {
             None => Ok(None),
-            Some(row) => {
-                let campaign = self.file(row.id).await?;
-                row.into_model(campaign).map(Some)
-            }
+            Some(row) => self.whole(row).await.map(Some),
+        }
+    }
+
+    /// The campaign with the number.
+    pub async fn campaign_by_id(&mut self, id: i64) -> Result<Option<CampaignRow>, StoreError> {
+        let row: Option<Row> =
+            on!(self, |db| sqlx::query_as(BY_ID).bind(id).fetch_optional(db).await)
+                .doing("find a campaign")?;
+        match row {
+            None => Ok(None),
+            Some(row) => self.whole(row).await.map(Some),
         }
     }
 
@@ -205,8 +289,8 @@ impl Tx {
         ends_at: Instant,
     ) -> Result<Option<i64>, StoreError> {
         const SQL: &str = "INSERT INTO campaign
-            (id, name, source, provider, status, submitted_at, ends_at)
-            VALUES ($1, $2, $3, $4, 'active', $5, $6) ON CONFLICT (name) DO NOTHING";
+            (id, name, source, provider, status, submitted_at, ends_at, category, goal)
+            VALUES ($1, $2, $3, $4, 'active', $5, $6, $7, $8) ON CONFLICT (name) DO NOTHING";
         let id = self.take_numbers("campaign", 1).await?;
         let added = on!(self, |db| sqlx::query(SQL)
             .bind(id)
@@ -215,11 +299,48 @@ impl Tx {
             .bind(campaign.provider.as_str())
             .bind(micros(now))
             .bind(micros(ends_at))
+            .bind(campaign.category.as_str())
+            .bind(campaign.goal.as_str())
             .execute(db)
             .await
             .map(|done| done.rows_affected()))
         .doing("store a campaign")?;
         Ok((added > 0).then_some(id))
+    }
+
+    /// Whether a campaign runs; it stays so until this transaction ends.
+    pub(super) async fn lock_status(
+        &mut self,
+        id: i64,
+    ) -> Result<Option<CampaignStatus>, StoreError> {
+        let sql = self.text(STATUS);
+        let status: Option<String> =
+            on!(self, |db| sqlx::query_scalar(sql).bind(id).fetch_optional(db).await)
+                .doing("look whether a campaign runs")?;
+        status.map(|status| parsed(TABLE, &status)).transpose()
+    }
+
+    /// Closes a campaign in which nothing more happens, with its people by state as JSON.
+    pub async fn close_campaign(
+        &mut self,
+        id: i64,
+        now: Instant,
+        summary: &str,
+    ) -> Result<(), StoreError> {
+        const SQL: &str = "UPDATE campaign SET closed_at = $2, summary = $3 WHERE id = $1";
+        run!(self, SQL, id, micros(now), summary).doing("close a campaign").map(drop)
+    }
+
+    /// Opens closed campaigns, some of whose people have changed: they are summed up once more.
+    pub async fn reopen_campaigns(&mut self, ids: &[i64]) -> Result<(), StoreError> {
+        const SQL: Sql = one_of!(
+            "UPDATE campaign SET closed_at = NULL, summary = NULL
+                WHERE closed_at IS NOT NULL AND id",
+            "$1",
+            ""
+        );
+        let sql = self.text(SQL);
+        run!(self, sql, List(ids.to_vec())).doing("open closed campaigns").map(drop)
     }
 
     /// Moves a campaign from one of the given statuses to another; false when it was in none.

@@ -3,8 +3,8 @@
 
 use sqlx::{FromRow, QueryBuilder};
 
-use super::{Doing, Reader, StoreError, Tx, instant, micros, on, parsed};
-use crate::model::content::word_type;
+use super::{Doing, Reader, StoreError, Tx, instant, micros, on, parsed, run};
+use crate::model::content::{Category, word_type};
 use crate::model::ids::{Name, RecipientId};
 use crate::model::time::Instant;
 
@@ -30,11 +30,24 @@ pub struct TemplateRow {
     /// How far it is trusted.
     pub stage: Stage,
     /// Messages that may go while it is tried.
-    pub room: u64,
+    pub remaining: u64,
+    /// Of the first messages those that were taken.
+    pub accepted: u64,
     /// Why it is where it is.
     pub reason: String,
+    /// The category that the channel put it in, where it said so.
+    pub category: Option<Category>,
     /// Since when.
     pub changed_at: Instant,
+}
+
+/// People in a row whom a provider refused alike.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusalRun {
+    /// What they have in common.
+    pub subject: String,
+    /// How many.
+    pub people: u32,
 }
 
 /// What people should know of a provider's account.
@@ -69,18 +82,44 @@ struct TemplateSql {
     language: String,
     stage: String,
     room: i64,
+    accepted: i64,
     reason: String,
+    category: Option<String>,
     changed_at: i64,
 }
 
-const TEMPLATES: &str = "SELECT template, language, stage, room, reason, changed_at
+const TEMPLATES: &str = "SELECT template, language, stage, room, accepted, reason, category,
+        changed_at
     FROM provider_template WHERE provider = $1 ORDER BY template, language";
 
-const PUT_TEMPLATE: &str = "INSERT INTO provider_template
+const ADD_TEMPLATE: &str = "INSERT INTO provider_template
         (provider, template, language, stage, room, reason, changed_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (provider, template, language) DO UPDATE
-    SET stage = excluded.stage, room = excluded.room, reason = excluded.reason,
-        changed_at = excluded.changed_at";
+    VALUES ($1, $2, $3, $4, $5, 'new', $6) ON CONFLICT DO NOTHING";
+
+/// In a stage by the channel's word of some time; an older word changes nothing.
+const TELL_TEMPLATE: &str = "INSERT INTO provider_template
+        (provider, template, language, stage, room, reason, changed_at, told_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (provider, template, language) DO UPDATE
+    SET stage = excluded.stage, room = excluded.room, accepted = 0, reason = excluded.reason,
+        changed_at = excluded.changed_at, told_at = excluded.told_at
+    WHERE provider_template.told_at <= excluded.told_at";
+
+const TELL_CATEGORY: &str = "INSERT INTO provider_template
+        (provider, template, language, stage, room, reason, changed_at, category, category_at)
+    VALUES ($1, $2, $3, $4, $5, 'new', $6, $7, $8)
+    ON CONFLICT (provider, template, language) DO UPDATE
+    SET category = excluded.category, category_at = excluded.category_at
+    WHERE provider_template.category_at <= excluded.category_at";
+
+const USE_CANARY: &str = "UPDATE provider_template SET room = room - $4, changed_at = $5
+    WHERE provider = $1 AND template = $2 AND language = $3 AND stage = 'canary'";
+
+const SETTLE_CANARY: &str = "UPDATE provider_template SET room = room + $4,
+        accepted = accepted + $5, changed_at = $6
+    WHERE provider = $1 AND template = $2 AND language = $3 AND stage = 'canary'";
+
+const OPEN_TEMPLATE: &str = "UPDATE provider_template SET stage = 'open', changed_at = $4
+    WHERE provider = $1 AND template = $2 AND language = $3 AND stage = 'canary'";
 
 const ADD_INBOUND: &str = "INSERT INTO inbound
         (id, provider, recipient, body, attempts, due_at, added_at)
@@ -115,7 +154,8 @@ impl Reader {
 
     /// Everything that people should know of providers' accounts.
     pub async fn alerts(&mut self) -> Result<Vec<Alert>, StoreError> {
-        const SQL: &str = "SELECT provider, code, what, at FROM provider_alert ORDER BY at";
+        const SQL: &str = "SELECT provider, code, what, at FROM provider_alert
+            WHERE what <> '' ORDER BY at";
         let rows: Vec<(String, String, String, i64)> =
             on!(self, |db| sqlx::query_as(SQL).fetch_all(db).await).doing("read alerts")?;
         let alert = |(provider, code, what, at): (String, String, String, i64)| {
@@ -149,6 +189,17 @@ impl Reader {
 }
 
 impl Reader {
+    /// People in a row whom a campaign's provider refused alike.
+    pub async fn refusal_runs(&mut self, campaign: i64) -> Result<Vec<RefusalRun>, StoreError> {
+        const SQL: &str =
+            "SELECT subject, people FROM refusal_run WHERE campaign = $1 ORDER BY subject";
+        let rows: Vec<(String, i64)> =
+            on!(self, |db| sqlx::query_as(SQL).bind(campaign).fetch_all(db).await)
+                .doing("count refusals in a row")?;
+        let run = |(subject, people)| RefusalRun { subject, people: people as u32 };
+        Ok(rows.into_iter().map(run).collect())
+    }
+
     /// Whether anything came back early.
     pub async fn any_early(&mut self) -> Result<bool, StoreError> {
         let one: Option<i32> =
@@ -160,6 +211,11 @@ impl Reader {
     }
 }
 
+/// Where a template begins of which so many messages go first.
+fn first_stage(first: u32) -> Stage {
+    if first == 0 { Stage::Open } else { Stage::Canary }
+}
+
 impl TemplateSql {
     fn into_model(self) -> Result<TemplateRow, StoreError> {
         const TABLE: &str = "provider_template";
@@ -167,8 +223,10 @@ impl TemplateSql {
             template: self.template,
             language: self.language,
             stage: parsed(TABLE, &self.stage)?,
-            room: self.room.max(0) as u64,
+            remaining: self.room.max(0) as u64,
+            accepted: self.accepted.max(0) as u64,
             reason: self.reason,
+            category: self.category.map(|text| parsed(TABLE, &text)).transpose()?,
             changed_at: instant(TABLE, self.changed_at)?,
         })
     }
@@ -213,46 +271,166 @@ impl Tx {
         .doing("drop how media are known")
     }
 
-    /// Writes what is known of a template over what was.
-    pub async fn put_template(
+    /// Adds a template that nobody has sent yet: a few messages go first, or all.
+    pub async fn add_template(
         &mut self,
         provider: &Name,
-        row: &TemplateRow,
+        template: &str,
+        language: &str,
+        first: u32,
+        now: Instant,
     ) -> Result<(), StoreError> {
-        on!(self, |db| sqlx::query(PUT_TEMPLATE)
-            .bind(provider.as_str())
-            .bind(&row.template)
-            .bind(&row.language)
-            .bind(row.stage.as_str())
-            .bind(row.room as i64)
-            .bind(&row.reason)
-            .bind(micros(row.changed_at))
-            .execute(db)
-            .await
-            .map(drop))
-        .doing("note how far a template is trusted")
+        let stage = first_stage(first).as_str();
+        let (provider, first) = (provider.as_str(), i64::from(first));
+        run!(self, ADD_TEMPLATE, provider, template, language, stage, first, micros(now))
+            .doing("note a new template")
+            .map(drop)
     }
 
-    /// Tells people something of a provider's account; the last word of a code counts.
+    /// Parks a template by a word of `told_at`; false when a later word is known.
+    pub async fn park_template(
+        &mut self,
+        provider: &Name,
+        (template, language): (&str, &str),
+        reason: &str,
+        (told_at, now): (Instant, Instant),
+    ) -> Result<bool, StoreError> {
+        let (provider, stage) = (provider.as_str(), Stage::Parked.as_str());
+        let (told_at, now) = (micros(told_at), micros(now));
+        run!(self, TELL_TEMPLATE, provider, template, language, stage, 0_i64, reason, now, told_at)
+            .doing("park a template")
+            .map(|rows| rows > 0)
+    }
+
+    /// Begins a template anew by a word of `told_at`; false when a later word is known.
+    pub async fn restart_template(
+        &mut self,
+        provider: &Name,
+        (template, language): (&str, &str),
+        first: u32,
+        (told_at, now): (Instant, Instant),
+    ) -> Result<bool, StoreError> {
+        let (provider, stage) = (provider.as_str(), first_stage(first).as_str());
+        let (told_at, now, first) = (micros(told_at), micros(now), i64::from(first));
+        run!(
+            self,
+            TELL_TEMPLATE,
+            provider,
+            template,
+            language,
+            stage,
+            first,
+            "approved",
+            now,
+            told_at
+        )
+        .doing("begin a template anew")
+        .map(|rows| rows > 0)
+    }
+
+    /// Notes the category that a channel put a template in; false when a later word is known.
+    pub async fn put_template_category(
+        &mut self,
+        provider: &Name,
+        (template, language): (&str, &str),
+        first: u32,
+        category: Option<Category>,
+        (told_at, now): (Instant, Instant),
+    ) -> Result<bool, StoreError> {
+        let (provider, stage) = (provider.as_str(), first_stage(first).as_str());
+        let (told_at, now, first) = (micros(told_at), micros(now), i64::from(first));
+        let category = category.map(Category::as_str);
+        run!(
+            self,
+            TELL_CATEGORY,
+            provider,
+            template,
+            language,
+            stage,
+            first,
+            now,
+            category,
+            told_at
+        )
+        .doing("note a template's category")
+        .map(|rows| rows > 0)
+    }
+
+    /// Reserves first messages of a template that is tried.
+    pub async fn use_canary(
+        &mut self,
+        provider: &Name,
+        template: &str,
+        language: &str,
+        messages: u64,
+        now: Instant,
+    ) -> Result<(), StoreError> {
+        let (provider, messages) = (provider.as_str(), messages as i64);
+        run!(self, USE_CANARY, provider, template, language, messages, micros(now))
+            .doing("reserve a template's first messages")
+            .map(drop)
+    }
+
+    /// Gives back first messages that were not called, and counts those that were taken.
+    pub async fn settle_canary(
+        &mut self,
+        provider: &Name,
+        template: &str,
+        language: &str,
+        (returned, accepted): (u64, u64),
+        now: Instant,
+    ) -> Result<(), StoreError> {
+        let (provider, returned, accepted) = (provider.as_str(), returned as i64, accepted as i64);
+        run!(self, SETTLE_CANARY, provider, template, language, returned, accepted, micros(now))
+            .doing("settle a template's first messages")
+            .map(drop)
+    }
+
+    /// Opens a template that is tried; false when it is not any more.
+    pub async fn open_template(
+        &mut self,
+        provider: &Name,
+        template: &str,
+        language: &str,
+        now: Instant,
+    ) -> Result<bool, StoreError> {
+        run!(self, OPEN_TEMPLATE, provider.as_str(), template, language, micros(now))
+            .doing("open a template")
+            .map(|rows| rows > 0)
+    }
+
+    /// Counts people in a row whom a campaign's provider refused alike, in place of what was counted.
+    pub async fn put_refusal_runs(
+        &mut self,
+        campaign: i64,
+        runs: &[RefusalRun],
+    ) -> Result<(), StoreError> {
+        const CLEAR: &str = "DELETE FROM refusal_run WHERE campaign = $1";
+        const PUT: &str = "INSERT INTO refusal_run (campaign, subject, people) VALUES ($1, $2, $3)";
+        const DOING: &str = "count refusals in a row";
+        run!(self, CLEAR, campaign).doing(DOING)?;
+        for refusals in runs {
+            let people = i64::from(refusals.people);
+            run!(self, PUT, campaign, &refusals.subject, people).doing(DOING)?;
+        }
+        Ok(())
+    }
+
+    /// Tells people something of a provider's account, under a key of what it speaks of. The latest
+    /// word of a key counts, by its own time; an empty one answers those before it.
     pub async fn put_alert(
         &mut self,
         provider: &Name,
-        code: &str,
+        key: &str,
         what: &str,
         at: Instant,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         const SQL: &str = "INSERT INTO provider_alert (provider, code, what, at)
             VALUES ($1, $2, $3, $4) ON CONFLICT (provider, code) DO UPDATE
-            SET what = excluded.what, at = excluded.at";
-        on!(self, |db| sqlx::query(SQL)
-            .bind(provider.as_str())
-            .bind(code)
-            .bind(what)
-            .bind(micros(at))
-            .execute(db)
-            .await
-            .map(drop))
-        .doing("raise an alert")
+            SET what = excluded.what, at = excluded.at WHERE provider_alert.at <= excluded.at";
+        run!(self, SQL, provider.as_str(), key, what, micros(at))
+            .doing("raise an alert")
+            .map(|rows| rows > 0)
     }
 
     /// Takes a provider's alerts as seen to.

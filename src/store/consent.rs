@@ -1,8 +1,10 @@
 //! The append-only ledger of consent, and what is done when a person asks to be forgotten.
 
+use std::collections::HashSet;
+
 use sqlx::{FromRow, QueryBuilder};
 
-use super::bulk::{List, Sql, one_of};
+use super::bulk::{List, Sql, numbers, one_of};
 use super::{Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, instant, micros, on, parsed, run};
 use crate::model::consent::ConsentEntry;
 use crate::model::ids::RecipientId;
@@ -64,6 +66,19 @@ pub struct ForgottenCounts {
 }
 
 impl Reader {
+    /// Which of the people have no consent now.
+    pub async fn without_consent(
+        &mut self,
+        people: &[RecipientId],
+    ) -> Result<HashSet<RecipientId>, StoreError> {
+        const SQL: Sql = one_of!("SELECT id FROM recipient WHERE NOT consented AND id", "$1", "");
+        let sql = self.text(SQL);
+        let ids: Vec<i64> =
+            on!(self, |db| sqlx::query_scalar(sql).bind(numbers(people)).fetch_all(db).await)
+                .doing("read who has consent")?;
+        Ok(ids.into_iter().map(RecipientId).collect())
+    }
+
     /// A person's ledger, oldest first.
     pub async fn ledger(
         &mut self,
@@ -125,14 +140,19 @@ impl Tx {
             };
         }
         let counts = ForgottenCounts {
-            deliveries: erase!(
-                "DELETE FROM delivery
-                    WHERE campaign IN (SELECT id FROM campaign) AND recipient = $1"
-            ),
+            deliveries: {
+                erase!(
+                    "DELETE FROM queue WHERE (campaign, due_at, recipient) IN
+                        (SELECT campaign, send_at, recipient FROM delivery
+                         WHERE recipient = $1 AND send_at IS NOT NULL)"
+                );
+                erase!("DELETE FROM delivery WHERE recipient = $1")
+            },
             channel: erase!("DELETE FROM contact WHERE recipient = $1")
                 + erase!("DELETE FROM service_window WHERE recipient = $1")
                 + erase!("DELETE FROM alias WHERE recipient = $1")
                 + erase!("DELETE FROM former_address WHERE recipient = $1")
+                + erase!("DELETE FROM suppression WHERE recipient = $1")
                 + erase!("DELETE FROM inbound WHERE recipient = $1"),
             evidence: erase!("DELETE FROM evidence WHERE recipient = $1"),
             activities: erase!("DELETE FROM activity WHERE recipient = $1"),

@@ -1,4 +1,5 @@
-//! What happened: messages of the past and signs of presence.
+//! What happened: messages that others sent, which files brought, and signs of presence. Reads of
+//! people's messages see those that campaigns sent as well.
 
 use std::collections::HashMap;
 
@@ -8,7 +9,7 @@ use sqlx::{FromRow, QueryBuilder};
 use super::bulk::{List, Sql, one_of};
 use super::{Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, instant, micros, on, parsed};
 use crate::model::content::{Category, Media, Style};
-use crate::model::ids::{MessageKey, ProviderMessage, RecipientId};
+use crate::model::ids::{MessageKey, RecipientId};
 use crate::model::message::{Merged, Message, Response};
 use crate::model::time::Instant;
 
@@ -32,8 +33,6 @@ pub struct MessageRow {
     pub recipient: RecipientId,
     /// What.
     pub message: Message,
-    /// How the provider calls it.
-    pub provider_message: Option<ProviderMessage>,
 }
 
 #[derive(FromRow)]
@@ -57,7 +56,6 @@ struct Row {
     failed_at: Option<i64>,
     failure_code: Option<String>,
     propensity: Option<f64>,
-    provider_message: Option<String>,
 }
 
 const TABLE: &str = "message";
@@ -97,14 +95,13 @@ impl TryFrom<Row> for MessageRow {
                 },
                 propensity: row.propensity,
             },
-            provider_message: word(row.provider_message)?,
         })
     }
 }
 
 const INSERT: &str = "INSERT INTO message (key, recipient, campaign, channel, category, media,
     style, sent_at, delivered_at, read_at, clicked_at, replied_at, converted_at, amount, currency,
-    opted_out_at, failed_at, failure_code, propensity, provider_message, changed_at) ";
+    opted_out_at, failed_at, failure_code, propensity, changed_at) ";
 
 const FILL: &str = " ON CONFLICT (key) DO UPDATE SET campaign = excluded.campaign,
     channel = excluded.channel, category = excluded.category, media = excluded.media,
@@ -113,14 +110,18 @@ const FILL: &str = " ON CONFLICT (key) DO UPDATE SET campaign = excluded.campaig
     converted_at = excluded.converted_at, amount = excluded.amount, currency = excluded.currency,
     opted_out_at = excluded.opted_out_at, failed_at = excluded.failed_at,
     failure_code = excluded.failure_code, propensity = excluded.propensity,
-    provider_message = excluded.provider_message, changed_at = excluded.changed_at";
+    changed_at = excluded.changed_at";
 
 macro_rules! select {
     ($end:literal) => {
+        select!("message ", $end)
+    };
+    ($from:literal, $end:literal) => {
         concat!(
             "SELECT key, recipient, campaign, channel, category, media, style, sent_at,
             delivered_at, read_at, clicked_at, replied_at, converted_at, amount, currency,
-            opted_out_at, failed_at, failure_code, propensity, provider_message FROM message ",
+            opted_out_at, failed_at, failure_code, propensity FROM ",
+            $from,
             $end
         )
     };
@@ -138,11 +139,9 @@ macro_rules! to_change {
 
 const BY_KEY: Sql = to_change!("WHERE key");
 
-const BY_PROVIDER: Sql = to_change!("WHERE provider_message");
+const RANDOMIZED: &str = select!("sent_message ", "WHERE propensity IS NOT NULL");
 
-const RANDOMIZED: &str = select!("WHERE propensity IS NOT NULL");
-
-const OF_RECIPIENT: &str = select!("WHERE recipient = $1 ORDER BY sent_at, key");
+const OF_RECIPIENT: &str = select!("sent_message ", "WHERE recipient = $1 ORDER BY sent_at, key");
 
 const ACTIVITY_OF: &str =
     "SELECT recipient, at, kind FROM activity WHERE recipient = $1 ORDER BY at, kind";
@@ -195,8 +194,7 @@ impl Tx {
         now: Instant,
     ) -> Result<AddedMessages, StoreError> {
         let mut added = AddedMessages::default();
-        let rows: Vec<_> =
-            given.iter().map(|(recipient, message)| (*recipient, message, None)).collect();
+        let rows: Vec<_> = given.iter().map(|(recipient, message)| (*recipient, message)).collect();
         let written = self.write_messages(&rows, " ON CONFLICT DO NOTHING", now).await?;
         let chunks = given.chunks(ROWS_PER_STATEMENT);
         for (start, (chunk, new)) in (0..).step_by(ROWS_PER_STATEMENT).zip(chunks.zip(written)) {
@@ -256,15 +254,6 @@ impl Tx {
         Ok(rows.into_iter().map(|row| (row.message.key.clone(), row)).collect())
     }
 
-    /// The stored messages among those that providers call so.
-    pub async fn messages_by_provider(
-        &mut self,
-        ids: &[&str],
-    ) -> Result<HashMap<ProviderMessage, MessageRow>, StoreError> {
-        let rows = self.messages_where(BY_PROVIDER, ids).await?;
-        Ok(rows.into_iter().filter_map(|row| Some((row.provider_message.clone()?, row))).collect())
-    }
-
     async fn messages_where(
         &mut self,
         sql: Sql,
@@ -282,10 +271,7 @@ impl Tx {
         rows: &[MessageRow],
         now: Instant,
     ) -> Result<(), StoreError> {
-        let rows: Vec<_> = rows
-            .iter()
-            .map(|row| (row.recipient, &row.message, row.provider_message.as_ref()))
-            .collect();
+        let rows: Vec<_> = rows.iter().map(|row| (row.recipient, &row.message)).collect();
         self.write_messages(&rows, FILL, now).await.map(drop)
     }
 
@@ -293,7 +279,7 @@ impl Tx {
     /// statement is put together while the database works on the one before.
     async fn write_messages(
         &mut self,
-        rows: &[(RecipientId, &Message, Option<&ProviderMessage>)],
+        rows: &[(RecipientId, &Message)],
         end: &'static str,
         now: Instant,
     ) -> Result<Vec<u64>, StoreError> {
@@ -304,7 +290,7 @@ impl Tx {
             let mut statement = || {
                 let chunk = chunks.next()?;
                 let mut query = QueryBuilder::new(INSERT);
-                query.push_values(chunk, |mut row, (recipient, message, provider_message)| {
+                query.push_values(chunk, |mut row, (recipient, message)| {
                     let r = &message.response;
                     row.push_bind(message.key.as_str())
                         .push_bind(recipient.0)
@@ -325,7 +311,6 @@ impl Tx {
                         .push_bind(at(r.failed_at))
                         .push_bind(r.failure_code.as_deref())
                         .push_bind(message.propensity)
-                        .push_bind(provider_message.map(ProviderMessage::as_str))
                         .push_bind(micros(now));
                 });
                 query.push(end);

@@ -7,6 +7,7 @@
 //! *Invariant:* sqlx is named here and nowhere else. No statement asks the database for the time.
 
 mod admission;
+mod answers;
 mod audit;
 mod bulk;
 mod campaigns;
@@ -20,10 +21,11 @@ mod models;
 mod names;
 mod observed;
 mod pauses;
+mod pending;
+mod queue;
 mod recipients;
-mod resolve;
-mod sent;
 mod standing;
+mod suppressions;
 mod taken;
 mod track;
 mod workspace;
@@ -46,19 +48,21 @@ use crate::model::Invalid;
 use crate::model::time::Instant;
 
 pub use admission::Contact;
+pub use answers::Answered;
 pub use audit::{AuditEntry, TokenRow};
-pub use campaigns::{CampaignRow, CampaignStatus, PlanSlotRow};
-pub use channel::{Alert, InboundRow, Stage, TemplateRow};
+pub use campaigns::{BrokenCampaign, CampaignRow, CampaignStatus, Campaigns, PlanSlotRow};
+pub use channel::{Alert, InboundRow, RefusalRun, Stage, TemplateRow};
 pub use consent::ForgottenCounts;
-pub use deliveries::{Attempt, Claim, DeliveryRow, Due, Settled};
+pub use deliveries::DeliveryRow;
 pub use evidence::Whose;
 pub use history::{AddedMessages, MessageRow};
 pub use models::ModelRow;
 pub use names::Names;
 pub use observed::{ObservedRow, Second};
+pub use queue::{Attempt, Claim, Due, Sent, Settled};
 pub use recipients::AddedRecipient;
-pub use resolve::Known;
-pub use standing::{ExportRow, StateCount};
+pub use standing::{ArmCount, ExportRow, StateCount};
+pub use suppressions::Suppression;
 pub use taken::SlotCount;
 pub use track::Track;
 pub use workspace::Forgotten;
@@ -300,13 +304,18 @@ impl StoreError {
                 | sqlx::Error::Tls(_)
                 | sqlx::Error::Protocol(_) => true,
                 sqlx::Error::Database(error) => {
-                    // SQLite: 5 busy, 6 locked and their extended codes; PostgreSQL: classes 08,
-                    // 53, 57 (gone, full, stopping) and 40 (serialization, deadlock)
+                    // SQLite: 5 busy, 6 locked, 10 input or output, 13 full, and their extended
+                    // codes; PostgreSQL: classes 08, 53, 57, 58 (gone, full, stopping, disk) and 40
+                    // (serialization, deadlock)
                     let code = error.code().unwrap_or_default();
-                    let busy = code.parse::<i64>().is_ok_and(|code| matches!(code & 0xff, 5 | 6));
+                    let busy = code
+                        .parse::<i64>()
+                        .is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 10 | 13));
                     busy && code.len() < 5
                         || code.len() == 5
-                            && ["08", "53", "57", "40"].iter().any(|class| code.starts_with(class))
+                            && ["08", "53", "57", "58", "40"]
+                                .iter()
+                                .any(|class| code.starts_with(class))
                 }
                 _ => false,
             },

@@ -94,7 +94,7 @@ macro_rules! observed_sql {
             "(recipient, key, sent_at, category, media, style, delivered_at, read_at, clicked_at,
                 replied_at, converted_at, opted_out_at, failed_at)",
             $as_text,
-            " FROM message ",
+            " FROM sent_message ",
             $condition
         )
     };
@@ -108,16 +108,16 @@ macro_rules! observed_sql {
 
 const OBSERVED: Sql = observed_sql!("");
 
-const OBSERVED_CHANGED: Sql = observed_sql!("WHERE changed_at >= $1 AND changed_at < $2");
+const OBSERVED_CHANGED: Sql = observed_sql!("WHERE observed_at >= $1 AND observed_at < $2");
 
 const ACTIVITY: &str = "SELECT recipient, at, kind FROM activity";
 
 const ACTIVITY_CHANGED: &str =
     "SELECT recipient, at, kind FROM activity WHERE changed_at >= $1 AND changed_at < $2";
 
-const MESSAGE_SECONDS: &str = "SELECT changed_at / 1000000, COUNT(*),
-        CAST(SUM(changed_at % 1000000) AS BIGINT)
-    FROM message WHERE changed_at >= $1 GROUP BY changed_at / 1000000 ORDER BY 1";
+const MESSAGE_SECONDS: &str = "SELECT observed_at / 1000000, COUNT(*),
+        CAST(SUM(observed_at % 1000000) AS BIGINT)
+    FROM sent_message WHERE observed_at >= $1 GROUP BY observed_at / 1000000 ORDER BY 1";
 
 const ACTIVITY_SECONDS: &str = "SELECT changed_at / 1000000, COUNT(*),
         CAST(SUM(changed_at % 1000000) AS BIGINT)

@@ -1,15 +1,18 @@
 //! How campaigns stand: people counted by state, and listed with what came back.
 
+use std::collections::BTreeMap;
+
 use sqlx::FromRow;
 
-use super::bulk::{List, Sql, one_of};
-use super::{Doing, Reader, StoreError, instant, micros, on, parsed};
-use crate::model::delivery::{Reason, State};
-use crate::model::ids::Name;
+use super::bulk::{List, Sql, numbers, one_of};
+use super::{Doing, Reader, StoreError, instant, on, parsed};
+use crate::model::content::Goal;
+use crate::model::delivery::{Arm, Reason, State};
+use crate::model::ids::RecipientId;
 use crate::model::time::Instant;
 
 /// How many people of a campaign are in a state for a reason.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct StateCount {
     /// The state.
     pub state: State,
@@ -56,8 +59,35 @@ pub struct ExportRow {
     pub converted_at: Option<i64>,
     /// The person wanted no more.
     pub opted_out_at: Option<i64>,
+    /// The channel gave up.
+    pub failed_at: Option<i64>,
+    /// The channel's code for it.
+    pub failure_code: Option<String>,
+    /// Its words for it.
+    pub failure_text: Option<String>,
+    /// What it charged.
+    pub price: Option<f64>,
     /// How the provider calls it.
     pub provider_message: Option<String>,
+}
+
+/// What an arm of a campaign brought.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ArmCount {
+    /// Which.
+    pub arm: Arm,
+    /// People in it, sent to or not.
+    pub people: u64,
+    /// Of them sent to.
+    pub sent: u64,
+    /// Of those reached.
+    pub delivered: u64,
+    /// Of those engaged in time.
+    pub engaged: u64,
+    /// Of those opted out.
+    pub opted_out: u64,
+    /// The sum of the chances of those sent to.
+    pub forecast: f64,
 }
 
 const TABLE: &str = "delivery";
@@ -65,58 +95,94 @@ const TABLE: &str = "delivery";
 const COUNTS: &str = "SELECT state, reason, COUNT(*) FROM delivery WHERE campaign = $1
     GROUP BY state, reason ORDER BY state, reason";
 
-const NEXT_DUE: &str = "SELECT MIN(send_at) FROM delivery WHERE campaign = $1
-    AND state = 'planned'";
-
-const LATE: &str = "SELECT COUNT(*) FROM delivery WHERE campaign = $1 AND state = 'planned'
-    AND send_at <= $2";
+/// Few at a time, since claims are short.
+const CLAIMED: Sql = one_of!(
+    "SELECT reason, COUNT(*) FROM delivery WHERE campaign = $1 AND state = 'planned'
+        AND recipient",
+    "$2",
+    " GROUP BY reason"
+);
 
 const UNDECIDED: &str = "SELECT COUNT(*) FROM delivery WHERE campaign = $1 AND state = 'planned'
     AND send_at IS NULL";
 
+const FAILURES: &str = "SELECT failure_code, COUNT(*) FROM delivery
+    WHERE campaign = $1 AND failure_code IS NOT NULL AND state IN ('failed', 'refused')
+    GROUP BY failure_code ORDER BY 2 DESC, 1 LIMIT $2";
+
+/// Who clicks or answers has read, whether receipts are on or off.
+const ARMS: &str = "SELECT arm, COUNT(*), COUNT(sent_at),
+        SUM(CASE WHEN sent_at IS NOT NULL AND COALESCE(delivered_at, read_at) IS NOT NULL
+            THEN 1 ELSE 0 END),
+        SUM(CASE WHEN CASE $2
+            WHEN 'read' THEN read_at - sent_at <= $3 OR clicked_at - sent_at <= $3
+                OR replied_at - sent_at <= $3
+            WHEN 'click' THEN clicked_at - sent_at <= $3
+            WHEN 'reply' THEN replied_at - sent_at <= $3
+            ELSE converted_at - sent_at <= $3 END THEN 1 ELSE 0 END),
+        SUM(CASE WHEN sent_at IS NOT NULL AND opted_out_at IS NOT NULL THEN 1 ELSE 0 END),
+        CAST(COALESCE(SUM(CASE WHEN sent_at IS NOT NULL THEN chance END), 0) AS DOUBLE PRECISION)
+    FROM delivery WHERE campaign = $1 AND arm IS NOT NULL GROUP BY arm";
+
 const EXPORT: &str = "SELECT d.recipient, r.key, r.address, d.state, d.reason, d.variant, d.arm,
-        d.send_at, d.attempts, d.chance, m.sent_at, m.delivered_at, m.read_at, m.clicked_at,
-        m.replied_at, m.converted_at, m.opted_out_at, m.provider_message
+        d.send_at, d.attempts, d.chance, d.sent_at, d.delivered_at, d.read_at, d.clicked_at,
+        d.replied_at, d.converted_at, d.opted_out_at, d.failed_at, d.failure_code, d.failure_text,
+        d.price, d.provider_message
     FROM delivery d JOIN recipient r ON r.id = d.recipient
-    LEFT JOIN message m ON m.key = $2 || ':' || d.recipient
-    WHERE d.campaign = $1 ORDER BY d.recipient";
+    WHERE d.campaign = $1 AND d.recipient > $2 ORDER BY d.recipient LIMIT $3";
 
 impl Reader {
     /// How many people are in each state for each reason.
     pub async fn state_counts(&mut self, campaign: i64) -> Result<Vec<StateCount>, StoreError> {
+        const DOING: &str = "count deliveries";
         let rows: Vec<(String, String, i64)> =
             on!(self, |db| sqlx::query_as(COUNTS).bind(campaign).fetch_all(db).await)
-                .doing("count deliveries")?;
-        let count = |(state, reason, people): (String, String, i64)| {
-            Ok(StateCount {
-                state: parsed(TABLE, &state)?,
-                reason: parsed(TABLE, &reason)?,
-                people: people as u64,
-            })
-        };
-        rows.into_iter().map(count).collect()
+                .doing(DOING)?;
+        let claimed: Vec<_> = self.claimed(campaign).await?.into_iter().collect();
+        let mut counts: BTreeMap<(State, Reason), u64> = BTreeMap::new();
+        for (state, reason, people) in rows {
+            counts.insert((parsed(TABLE, &state)?, parsed(TABLE, &reason)?), people as u64);
+        }
+        if !claimed.is_empty() {
+            let sql = self.text(CLAIMED);
+            let rows: Vec<(String, i64)> = on!(self, |db| sqlx::query_as(sql)
+                .bind(campaign)
+                .bind(numbers(&claimed))
+                .fetch_all(db)
+                .await)
+            .doing(DOING)?;
+            for (reason, people) in rows {
+                let reason = parsed(TABLE, &reason)?;
+                let planned = counts.entry((State::Planned, reason)).or_default();
+                *planned = planned.saturating_sub(people as u64);
+                counts.insert((State::Claimed, reason), people as u64);
+            }
+        }
+        counts.retain(|_, people| *people > 0);
+        let count = |((state, reason), people)| StateCount { state, reason, people };
+        let mut counts: Vec<StateCount> = counts.into_iter().map(count).collect();
+        counts.sort_by_key(|count| (count.state.as_str(), count.reason.as_str()));
+        Ok(counts)
     }
 
-    /// When the next planned message of a campaign is due.
-    pub async fn next_due(&mut self, campaign: i64) -> Result<Option<Instant>, StoreError> {
+    /// When the last message of a campaign was sent.
+    pub async fn last_sent_at(&mut self, campaign: i64) -> Result<Option<Instant>, StoreError> {
+        const SQL: &str = "SELECT MAX(sent_at) FROM delivery WHERE campaign = $1";
         let at: Option<i64> =
-            on!(self, |db| sqlx::query_scalar(NEXT_DUE).bind(campaign).fetch_one(db).await)
-                .doing("find what is due next")?;
+            on!(self, |db| sqlx::query_scalar(SQL).bind(campaign).fetch_one(db).await)
+                .doing("find a campaign's last message")?;
         at.map(|at| instant(TABLE, at)).transpose()
     }
 
-    /// How many planned messages are due at `now`.
-    pub async fn due_count(&mut self, campaign: i64, now: Instant) -> Result<u64, StoreError> {
-        let count: i64 = on!(self, |db| sqlx::query_scalar(LATE)
-            .bind(campaign)
-            .bind(micros(now))
-            .fetch_one(db)
-            .await)
-        .doing("count what is due")?;
+    /// How many people wait for a new decision.
+    pub async fn undecided_count(&mut self, campaign: i64) -> Result<u64, StoreError> {
+        let count: i64 =
+            on!(self, |db| sqlx::query_scalar(UNDECIDED).bind(campaign).fetch_one(db).await)
+                .doing("count who waits for a decision")?;
         Ok(count as u64)
     }
 
-    /// How many people of a variant are in one of the states.
+    /// How many people of a variant are in a claim or in one of the states.
     pub async fn variant_count(
         &mut self,
         campaign: i64,
@@ -128,36 +194,99 @@ impl Reader {
             "$3",
             ""
         );
-        let (sql, states) = (self.text(SQL), List(states.iter().map(|s| s.as_str()).collect()));
+        const CLAIMED: Sql = one_of!(
+            "SELECT COUNT(*) FROM delivery WHERE campaign = $1 AND variant_index = $2
+                AND state = 'planned' AND recipient",
+            "$3",
+            ""
+        );
+        const DOING: &str = "count a variant's people";
+        let claimed: Vec<_> = self.claimed(campaign).await?.into_iter().collect();
+        let (sql, of_claims) = (self.text(SQL), self.text(CLAIMED));
+        let states = List(states.iter().map(|s| s.as_str()).collect());
         let count: i64 = on!(self, |db| sqlx::query_scalar(sql)
             .bind(campaign)
             .bind(variant_index as i64)
             .bind(states)
             .fetch_one(db)
             .await)
-        .doing("count a variant's people")?;
-        Ok(count as u64)
+        .doing(DOING)?;
+        let claimed: i64 = on!(self, |db| sqlx::query_scalar(of_claims)
+            .bind(campaign)
+            .bind(variant_index as i64)
+            .bind(numbers(&claimed))
+            .fetch_one(db)
+            .await)
+        .doing(DOING)?;
+        Ok((count + claimed) as u64)
     }
 
-    /// How many people wait for a new decision.
-    pub async fn undecided_count(&mut self, campaign: i64) -> Result<u64, StoreError> {
-        let count: i64 =
-            on!(self, |db| sqlx::query_scalar(UNDECIDED).bind(campaign).fetch_one(db).await)
-                .doing("count who waits for a decision")?;
-        Ok(count as u64)
+    /// What each arm of a campaign brought: engagements count that came within `within`.
+    pub async fn arm_counts(
+        &mut self,
+        campaign: i64,
+        goal: Goal,
+        within: std::time::Duration,
+    ) -> Result<Vec<ArmCount>, StoreError> {
+        type ArmRow = (String, i64, i64, i64, i64, i64, f64);
+        let rows: Vec<ArmRow> = on!(self, |db| sqlx::query_as(ARMS)
+            .bind(campaign)
+            .bind(goal.as_str())
+            .bind(within.as_micros() as i64)
+            .fetch_all(db)
+            .await)
+        .doing("count what the arms brought")?;
+        let count = |(arm, people, sent, delivered, engaged, opted_out, forecast): ArmRow| {
+            Ok(ArmCount {
+                arm: parsed(TABLE, &arm)?,
+                people: people as u64,
+                sent: sent as u64,
+                delivered: delivered as u64,
+                engaged: engaged as u64,
+                opted_out: opted_out as u64,
+                forecast,
+            })
+        };
+        rows.into_iter().map(count).collect()
     }
 
-    /// Everybody of a campaign with what came back, for export and results.
+    /// How many people failed or were refused for each of the channel's codes, most first.
+    pub async fn failure_counts(
+        &mut self,
+        campaign: i64,
+        limit: usize,
+    ) -> Result<Vec<(String, u64)>, StoreError> {
+        let rows: Vec<(String, i64)> = on!(self, |db| sqlx::query_as(FAILURES)
+            .bind(campaign)
+            .bind(limit as i64)
+            .fetch_all(db)
+            .await)
+        .doing("count failures")?;
+        Ok(rows.into_iter().map(|(code, people)| (code, people as u64)).collect())
+    }
+
+    /// Up to `limit` people of a campaign after `after` with what came back, in the order of their
+    /// numbers.
     pub async fn export_rows(
         &mut self,
         campaign: i64,
-        name: &Name,
+        after: RecipientId,
+        limit: usize,
     ) -> Result<Vec<ExportRow>, StoreError> {
-        on!(self, |db| sqlx::query_as(EXPORT)
+        let mut rows: Vec<ExportRow> = on!(self, |db| sqlx::query_as(EXPORT)
             .bind(campaign)
-            .bind(name.as_str())
+            .bind(after.0)
+            .bind(limit as i64)
             .fetch_all(db)
             .await)
-        .doing("read a campaign's people")
+        .doing("read a campaign's people")?;
+        let claimed = self.claimed(campaign).await?;
+        for row in &mut rows {
+            if row.state == State::Planned.as_str() && claimed.contains(&RecipientId(row.recipient))
+            {
+                State::Claimed.as_str().clone_into(&mut row.state);
+            }
+        }
+        Ok(rows)
     }
 }

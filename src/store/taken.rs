@@ -3,8 +3,8 @@
 use sqlx::FromRow;
 
 use super::bulk::{Sql, numbers, one_of};
-use super::{Doing, Reader, StoreError, Tx, instant, micros, on, parsed};
-use crate::model::delivery::{Arm, Reason};
+use super::{Doing, Reader, StoreError, instant, micros, on, parsed};
+use crate::model::delivery::Arm;
 use crate::model::frequency::Taken;
 use crate::model::ids::{Name, RecipientId};
 use crate::model::slot::{Slot, SlotLength};
@@ -21,49 +21,61 @@ pub struct SlotCount {
     pub messages: u32,
 }
 
-/// What was sent counts where it was sent, what is planned where it is planned.
-const SLOTS: &str = "SELECT (CASE WHEN state = 'sent' THEN changed_at ELSE send_at END) / $2,
-        arm, COUNT(*)
-    FROM delivery WHERE campaign = $1 AND arm IS NOT NULL AND send_at IS NOT NULL
-        AND state IN ('planned', 'claimed', 'held', 'in_doubt', 'in_doubt_expired', 'sent')
-        AND (CASE WHEN state = 'sent' THEN changed_at ELSE send_at END) >= $3
+/// What was sent counts where it was sent, what is planned where it is planned. What the channel took
+/// and gave up later took its place all the same.
+const SLOTS: &str = "SELECT COALESCE(sent_at, send_at) / $2, arm, COUNT(*)
+    FROM delivery WHERE campaign = $1 AND arm IS NOT NULL
+        AND (sent_at IS NOT NULL
+            OR state IN ('planned', 'held', 'in_doubt', 'in_doubt_expired') AND send_at IS NOT NULL)
+        AND COALESCE(sent_at, send_at) >= $3
     GROUP BY 1, 2 ORDER BY 1, 2";
 
 /// Messages are written when they are sent or later, so that the index on that time finds them.
-const SENT: &str = "SELECT recipient, sent_at, category FROM message
-    WHERE changed_at >= $1 AND sent_at >= $1 AND failed_at IS NULL";
+const SENT: &str = "SELECT recipient, sent_at, category FROM sent_message
+    WHERE observed_at >= $1 AND sent_at >= $1 AND failed_at IS NULL";
 
 const SENT_TO: Sql = one_of!(
-    "SELECT recipient, sent_at, category FROM message
+    "SELECT recipient, sent_at, category FROM sent_message
         WHERE failed_at IS NULL AND sent_at >= $1 AND recipient",
     "$2",
     ""
 );
 
-const UNDER_WAY: Sql = one_of!(
+const IN_DOUBT: Sql = one_of!(
     "SELECT recipient, changed_at FROM delivery
-        WHERE state IN ('claimed', 'in_doubt', 'in_doubt_expired') AND campaign <> $1
+        WHERE state IN ('in_doubt', 'in_doubt_expired') AND sent_at IS NULL AND campaign <> $1
         AND changed_at >= $2 AND recipient",
     "$3",
     ""
 );
 
-/// What is not a message yet, or may have become one without our knowing.
+/// Other campaigns' claims hold few people at a time.
+const CLAIMED: Sql = [
+    "SELECT p.value, claim.claimed_at FROM claim, json_each(claim.recipients) AS p
+        WHERE claim.campaign <> $1 AND p.value IN (SELECT value FROM json_each($2))",
+    "SELECT CAST(p.value AS BIGINT), claim.claimed_at
+        FROM claim, json_array_elements_text(claim.recipients::json) AS p
+        WHERE claim.campaign <> $1 AND CAST(p.value AS BIGINT) = ANY($2)",
+];
+
+/// What is not sent yet, or may have been without our knowing.
 const TO_COME: &str = "SELECT recipient, send_at FROM delivery
-    WHERE campaign = $1 AND state IN ('planned', 'claimed', 'in_doubt', 'in_doubt_expired')
-        AND send_at >= $2";
+    WHERE campaign = $1 AND state IN ('planned', 'in_doubt', 'in_doubt_expired')
+        AND sent_at IS NULL AND send_at >= $2";
+
+const TO_COME_OF: Sql = one_of!(
+    "SELECT recipient, send_at FROM delivery
+    WHERE campaign = $1 AND state IN ('planned', 'in_doubt', 'in_doubt_expired')
+        AND sent_at IS NULL AND send_at >= $2 AND recipient",
+    "$3",
+    ""
+);
 
 const WAITS: &str = "SELECT recipient, not_before FROM delivery
     WHERE campaign = $1 AND not_before > $2";
 
 const PAUSED_UNTIL: &str = "SELECT MAX(paused_until) FROM provider_pause
     WHERE provider = $1 AND template = '' AND paused_until > $2";
-
-/// Whatever is later than one moment, where anything is later than another.
-const LAPSE: &str = "UPDATE delivery SET send_at = NULL, reason = $4, changed_at = $5
-    WHERE campaign = $1 AND state = 'planned' AND send_at <= $2
-        AND EXISTS (SELECT 1 FROM delivery WHERE campaign = $1 AND state = 'planned'
-            AND send_at <= $3)";
 
 #[derive(FromRow)]
 struct SentRow {
@@ -103,28 +115,41 @@ impl Reader {
         rows.into_iter().map(count).collect()
     }
 
-    /// Every message since `since`, whoever sent it.
+    /// Every message since `since`, whoever sent it, to some people or to all.
     pub async fn sent_since(
         &mut self,
+        people: Option<&[RecipientId]>,
         since: Instant,
     ) -> Result<Vec<(RecipientId, Taken)>, StoreError> {
-        let rows: Vec<SentRow> =
-            on!(self, |db| sqlx::query_as(SENT).bind(micros(since)).fetch_all(db).await)
-                .doing("read who was written to")?;
+        let to = self.text(SENT_TO);
+        let rows: Vec<SentRow> = on!(self, |db| match people {
+            Some(people) =>
+                sqlx::query_as(to).bind(micros(since)).bind(numbers(people)).fetch_all(db).await,
+            None => sqlx::query_as(SENT).bind(micros(since)).fetch_all(db).await,
+        })
+        .doing("read who was written to")?;
         rows.into_iter().map(SentRow::into_model).collect()
     }
 
-    /// Whom a campaign will write to, or may have written to without our knowing, since `since`.
+    /// Whom a campaign will write to, or may have written to without our knowing, since `since`; of
+    /// some people, or of all.
     pub async fn to_come(
         &mut self,
         campaign: i64,
+        people: Option<&[RecipientId]>,
         since: Instant,
     ) -> Result<Vec<(RecipientId, Instant)>, StoreError> {
-        let rows: Vec<(i64, i64)> = on!(self, |db| sqlx::query_as(TO_COME)
-            .bind(campaign)
-            .bind(micros(since))
-            .fetch_all(db)
-            .await)
+        let of = self.text(TO_COME_OF);
+        let rows: Vec<(i64, i64)> = on!(self, |db| match people {
+            Some(people) =>
+                sqlx::query_as(of)
+                    .bind(campaign)
+                    .bind(micros(since))
+                    .bind(numbers(people))
+                    .fetch_all(db)
+                    .await,
+            None => sqlx::query_as(TO_COME).bind(campaign).bind(micros(since)).fetch_all(db).await,
+        })
         .doing("read who will be written to")?;
         rows.into_iter().map(|(id, at)| Ok((RecipientId(id), instant("delivery", at)?))).collect()
     }
@@ -167,20 +192,28 @@ impl Reader {
         recipients: &[RecipientId],
         since: Instant,
     ) -> Result<Vec<(RecipientId, Taken)>, StoreError> {
-        let (sent, under_way) = (self.text(SENT_TO), self.text(UNDER_WAY));
+        let (sent, in_doubt, claimed) =
+            (self.text(SENT_TO), self.text(IN_DOUBT), self.text(CLAIMED));
         let sent: Vec<SentRow> = on!(self, |db| sqlx::query_as(sent)
             .bind(micros(since))
             .bind(numbers(recipients))
             .fetch_all(db)
             .await)
         .doing("read who was written to")?;
-        let under_way: Vec<(i64, i64)> = on!(self, |db| sqlx::query_as(under_way)
+        let mut under_way: Vec<(i64, i64)> = on!(self, |db| sqlx::query_as(in_doubt)
             .bind(campaign)
             .bind(micros(since))
             .bind(numbers(recipients))
             .fetch_all(db)
             .await)
+        .doing("read who may have been written to")?;
+        let claimed: Vec<(i64, i64)> = on!(self, |db| sqlx::query_as(claimed)
+            .bind(campaign)
+            .bind(numbers(recipients))
+            .fetch_all(db)
+            .await)
         .doing("read who is being written to")?;
+        under_way.extend(claimed);
         let mut taken = Vec::with_capacity(sent.len() + under_way.len());
         for row in sent {
             taken.push(row.into_model()?);
@@ -190,28 +223,5 @@ impl Reader {
             taken.push((RecipientId(id), Taken { at, category: None }));
         }
         Ok(taken)
-    }
-}
-
-impl Tx {
-    /// Takes the time from planned messages that are later than `late`, where the oldest is later
-    /// than `oldest`: they need a new decision. Returns how many.
-    pub async fn lapse(
-        &mut self,
-        campaign: i64,
-        late: Instant,
-        oldest: Instant,
-        now: Instant,
-    ) -> Result<u64, StoreError> {
-        on!(self, |db| sqlx::query(LAPSE)
-            .bind(campaign)
-            .bind(micros(late))
-            .bind(micros(oldest))
-            .bind(Reason::MovedLate.as_str())
-            .bind(micros(now))
-            .execute(db)
-            .await
-            .map(|done| done.rows_affected()))
-        .doing("take late messages out of the queue")
     }
 }

@@ -1,8 +1,7 @@
 //! The track record: what was forecast of people in slots that were chosen for them, and what came.
 
-use super::{Doing, Reader, StoreError, micros, on};
+use super::{Doing, Reader, StoreError, Tx, micros, on, run};
 use crate::model::content::Goal;
-use crate::model::ids::Name;
 use crate::model::time::Instant;
 
 /// Forecast and outcome of messages whose time to engage is over.
@@ -16,19 +15,28 @@ pub struct Track {
 
 /// Whether a slot was chosen, or drawn or fixed; chances; engagements in time. Who clicks or answers
 /// has read, whether receipts are on or off.
-const TRACK: &str = "SELECT CASE WHEN d.arm = 'personalized' THEN 1 ELSE 0 END, SUM(d.chance),
-        SUM(CASE WHEN (CASE $3 WHEN 'read' THEN COALESCE(m.read_at, m.clicked_at, m.replied_at)
-            WHEN 'click' THEN m.clicked_at WHEN 'reply' THEN m.replied_at
-            ELSE m.converted_at END) - m.sent_at <= $4 THEN 1 ELSE 0 END)
-    FROM delivery d JOIN message m ON m.key = $2 || ':' || d.recipient
-    WHERE d.campaign = $1 AND d.chance IS NOT NULL AND m.sent_at <= $5
+const TRACK: &str = "SELECT CASE WHEN arm = 'personalized' THEN 1 ELSE 0 END, SUM(chance),
+        SUM(CASE WHEN CASE $2
+            WHEN 'read' THEN read_at - sent_at <= $3 OR clicked_at - sent_at <= $3
+                OR replied_at - sent_at <= $3
+            WHEN 'click' THEN clicked_at - sent_at <= $3
+            WHEN 'reply' THEN replied_at - sent_at <= $3
+            ELSE converted_at - sent_at <= $3 END THEN 1 ELSE 0 END)
+    FROM delivery WHERE campaign = $1 AND chance IS NOT NULL AND sent_at <= $4
     GROUP BY 1";
+
+const CLOSED: &str = "SELECT chosen, SUM(forecast), CAST(SUM(engaged) AS BIGINT)
+    FROM forecast_record WHERE goal = $1 GROUP BY chosen";
+
+const PUT: &str = "INSERT INTO forecast_record (campaign, goal, chosen, forecast, engaged)
+    VALUES ($1, $2, $3, $4, $5) ON CONFLICT (campaign, chosen) DO UPDATE
+    SET forecast = excluded.forecast, engaged = excluded.engaged";
 
 impl Reader {
     /// The track record of a campaign up to `until`: of chosen slots, and of the others.
     pub async fn track(
         &mut self,
-        (campaign, name): (i64, &Name),
+        campaign: i64,
         goal: Goal,
         within: std::time::Duration,
         until: Instant,
@@ -36,7 +44,6 @@ impl Reader {
         let within = within.as_micros() as i64;
         let rows: Vec<(i32, f64, i64)> = on!(self, |db| sqlx::query_as(TRACK)
             .bind(campaign)
-            .bind(name.as_str())
             .bind(goal.as_str())
             .bind(within)
             .bind(micros(until) - within)
@@ -48,5 +55,34 @@ impl Reader {
             tracks[usize::from(is_chosen == 0)] = Track { forecast, engaged: engaged as u64 };
         }
         Ok(tracks)
+    }
+
+    /// What closed campaigns with a goal forecast and what came: of chosen slots, and of the others.
+    pub async fn closed_track(&mut self, goal: Goal) -> Result<[Track; 2], StoreError> {
+        let rows: Vec<(bool, f64, i64)> =
+            on!(self, |db| sqlx::query_as(CLOSED).bind(goal.as_str()).fetch_all(db).await)
+                .doing("read what closed campaigns forecast")?;
+        let mut tracks = [Track::default(); 2];
+        for (is_chosen, forecast, engaged) in rows {
+            tracks[usize::from(!is_chosen)] = Track { forecast, engaged: engaged as u64 };
+        }
+        Ok(tracks)
+    }
+}
+
+impl Tx {
+    /// Keeps what a campaign that closes forecast and what came.
+    pub async fn put_track(
+        &mut self,
+        campaign: i64,
+        goal: Goal,
+        tracks: [Track; 2],
+    ) -> Result<(), StoreError> {
+        for (is_chosen, track) in [true, false].into_iter().zip(tracks) {
+            let (goal, engaged) = (goal.as_str(), track.engaged as i64);
+            run!(self, PUT, campaign, goal, is_chosen, track.forecast, engaged)
+                .doing("keep what a campaign forecast")?;
+        }
+        Ok(())
     }
 }

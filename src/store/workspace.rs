@@ -49,23 +49,12 @@ impl Forgotten {
 }
 
 impl Store {
-    /// The key for hashes of forgotten people, made by chance at its first use.
+    /// The key for hashes of people's names.
     pub async fn forgotten_key(&self) -> Result<Forgotten, StoreError> {
-        const NAME: &str = "forgotten_key";
-        let mut fresh = [0_u8; 32];
-        rand::rngs::OsRng.fill_bytes(&mut fresh);
-        let fresh = super::to_json(&fresh.to_vec());
         let mut tx = self.begin().await?;
-        let value: String = on!(tx, |db| {
-            async {
-                sqlx::query(PUT_NEW_VALUE).bind(NAME).bind(fresh).execute(&mut *db).await?;
-                sqlx::query_scalar(GET_VALUE).bind(NAME).fetch_one(&mut *db).await
-            }
-            .await
-        })
-        .doing("read the workspace's key")?;
+        let key = tx.forgotten_key().await?;
         tx.commit().await?;
-        Ok(Forgotten(super::json("workspace", &value)?))
+        Ok(key)
     }
 
     /// Takes or keeps a lease until `until`; false when another holds it at `now`.
@@ -136,6 +125,17 @@ impl Tx {
             .await)
         .doing("take numbers")?;
         Ok(next - count as i64)
+    }
+
+    /// The key for hashes of people's names, made by chance at its first use.
+    pub async fn forgotten_key(&mut self) -> Result<Forgotten, StoreError> {
+        const NAME: &str = "forgotten_key";
+        let mut fresh = [0_u8; 32];
+        rand::rngs::OsRng.fill_bytes(&mut fresh);
+        let fresh = super::to_json(&fresh.to_vec());
+        run!(self, PUT_NEW_VALUE, NAME, fresh).doing("make the workspace's key")?;
+        let value = self.mark(NAME).await?.unwrap_or_default();
+        Ok(Forgotten(super::json("workspace", &value)?))
     }
 
     /// Sets a mark of progress.

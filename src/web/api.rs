@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::model::ids::Name;
 use crate::store::{CampaignRow, StoreError};
 use crate::work::Ctx;
-use crate::work::campaigns::{self, SubmitError, Wish};
+use crate::work::campaigns::{self, OperatorCommand, SubmitError};
 use crate::work::tokens::{self, Scope, Token};
 
 /// The routes below `/api/v1`.
@@ -96,16 +96,12 @@ async fn found(ctx: &Ctx, name: &str) -> Result<CampaignRow, Problem> {
 }
 
 async fn list(State(ctx): State<Ctx>) -> Result<Response, Problem> {
-    let mut standings = Vec::new();
-    for row in ctx.store.read().await?.campaigns().await? {
-        standings.push(campaigns::standing(&ctx, &row).await?);
-    }
-    Ok(Json(standings).into_response())
+    Ok(Json(campaigns::status(&ctx).await?.campaigns).into_response())
 }
 
 async fn show(State(ctx): State<Ctx>, Path(name): Path<String>) -> Result<Response, Problem> {
     let row = found(&ctx, &name).await?;
-    let standing = campaigns::standing(&ctx, &row).await?;
+    let standing = campaigns::summary(&ctx, &row).await?;
     Ok(Json(standing).into_response())
 }
 
@@ -139,9 +135,9 @@ async fn change(
     Path((name, wish)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
     let wish = match wish.as_str() {
-        "pause" => Wish::Pause,
-        "resume" => Wish::Resume,
-        "cancel" => Wish::Cancel,
+        "pause" => OperatorCommand::Pause,
+        "resume" => OperatorCommand::Resume,
+        "cancel" => OperatorCommand::Cancel,
         _ => {
             return Err(
                 problem(StatusCode::NOT_FOUND, "it is none of pause, resume, cancel").into()

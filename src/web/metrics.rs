@@ -132,11 +132,11 @@ impl Metrics {
         self.deliveries.clear();
         self.due.clear();
         self.lateness.clear();
-        for row in ctx.store.read().await?.campaigns().await? {
+        for row in ctx.store.read().await?.open_campaigns().await?.rows {
             if row.status.is_over() {
                 continue;
             }
-            let standing = campaigns::standing(ctx, &row).await?;
+            let standing = campaigns::summary(ctx, &row).await?;
             let campaign = standing.name.to_string();
             for count in standing.states {
                 let label = Standing {

@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 use serde::Serialize;
 
 use super::interval::Interval;
-use super::plan::{Back, lapse};
+use super::plan::{Resumed, reschedule};
 use super::{Ctx, audit};
 use crate::calendar::quiet::Quiet;
 use crate::calendar::window;
@@ -16,7 +16,9 @@ use crate::model::content::{Goal, Media};
 use crate::model::delivery::{Arm, Reason, State};
 use crate::model::ids::{Name, RecipientId};
 use crate::model::time::Instant;
-use crate::store::{Alert, CampaignRow, CampaignStatus, ExportRow, StateCount, StoreError};
+use crate::store::{
+    Alert, ArmCount, BrokenCampaign, CampaignRow, CampaignStatus, Reader, StateCount, StoreError,
+};
 
 /// What waits longer is shown as late.
 const LATE_AFTER: TimeDelta = TimeDelta::minutes(1);
@@ -164,9 +166,9 @@ pub async fn submit(ctx: &Ctx, source: &str, actor: &str) -> Result<Campaign, Su
     Ok(campaign)
 }
 
-/// What an operator wants of a campaign.
+/// What an operator commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wish {
+pub enum OperatorCommand {
     /// Claim nothing more for now.
     Pause,
     /// Go on.
@@ -175,29 +177,29 @@ pub enum Wish {
     Cancel,
 }
 
-/// Does what an operator wishes; false when the campaign's status does not allow it.
+/// Does what an operator commands; false when the campaign's status does not allow it.
 pub async fn change(
     ctx: &Ctx,
     row: &CampaignRow,
-    wish: Wish,
+    command: OperatorCommand,
     actor: &str,
 ) -> Result<bool, StoreError> {
     use CampaignStatus::{Active, Cancelled, Paused};
     let mut tx = ctx.store.begin().await?;
-    let word = match wish {
-        Wish::Pause => "pause",
-        Wish::Resume => "resume",
-        Wish::Cancel => "cancel",
+    let word = match command {
+        OperatorCommand::Pause => "pause",
+        OperatorCommand::Resume => "resume",
+        OperatorCommand::Cancel => "cancel",
     };
-    let changed = match wish {
-        Wish::Pause => tx.set_campaign_status(row.id, &[Active], Paused).await?,
-        Wish::Resume => {
+    let changed = match command {
+        OperatorCommand::Pause => tx.set_campaign_status(row.id, &[Active], Paused).await?,
+        OperatorCommand::Resume => {
             // whoever resumes has seen what stopped it
             tx.clear_alerts(&row.campaign.provider).await?;
-            lapse(ctx, &mut tx, row, Back::FromPause).await?;
+            reschedule(ctx, &mut tx, row, Resumed::FromPause).await?;
             tx.set_campaign_status(row.id, &[Paused], Active).await?
         }
-        Wish::Cancel => {
+        OperatorCommand::Cancel => {
             let ended = tx.set_campaign_status(row.id, &[Active, Paused], Cancelled).await?;
             if ended {
                 let reason = Reason::CancelledByOperator;
@@ -215,7 +217,7 @@ pub async fn change(
 
 /// How a campaign stands.
 #[derive(Debug, Serialize)]
-pub struct Standing {
+pub struct CampaignSummary {
     /// Its name.
     pub name: Name,
     /// Whether it runs.
@@ -224,7 +226,9 @@ pub struct Standing {
     pub audience: u64,
     /// People by state and reason; they add up to the audience.
     pub states: Vec<StateCount>,
-    /// Planned messages whose moment has come.
+    /// People who failed or were refused by the channel's codes, most first.
+    pub failures: Vec<FailureCount>,
+    /// Planned messages whose time has come.
     pub due: u64,
     /// Of them those that wait for more than a minute.
     pub late: u64,
@@ -238,35 +242,83 @@ pub struct Standing {
     pub plan: Option<serde_json::Value>,
 }
 
+/// How many people failed or were refused with a code.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FailureCount {
+    /// The channel's code.
+    pub code: String,
+    /// How many.
+    pub people: u64,
+}
+
 /// How everything stands.
 #[derive(Debug, Serialize)]
 pub struct Status {
-    /// Every campaign.
-    pub campaigns: Vec<Standing>,
+    /// Every campaign that is open, and the newest of the closed ones.
+    pub campaigns: Vec<CampaignSummary>,
+    /// Stored campaigns that this version cannot read: they are left alone.
+    pub broken: Vec<BrokenCampaign>,
     /// What people should see to.
     pub alerts: Vec<Alert>,
+    /// Names under which words on consent wait for somebody to have them.
+    pub pending_consents: u64,
 }
+
+/// Closed campaigns that a status lists.
+const CLOSED_LISTED_MAX: usize = 100;
+/// Codes that a summary lists.
+const CODES_LISTED_MAX: usize = 20;
 
 /// Looks at everything.
 pub async fn status(ctx: &Ctx) -> Result<Status, StoreError> {
+    let mut reader = ctx.store.read().await?;
+    let open = reader.open_campaigns().await?;
+    let closed = reader.closed_campaigns(None, CLOSED_LISTED_MAX).await?;
     let mut campaigns = Vec::new();
-    for row in ctx.store.read().await?.campaigns().await? {
-        campaigns.push(standing(ctx, &row).await?);
+    for row in open.rows.iter().chain(&closed.rows) {
+        campaigns.push(summary_in(&mut reader, ctx.clock.now(), row).await?);
     }
-    Ok(Status { campaigns, alerts: ctx.store.read().await?.alerts().await? })
+    let broken = open.broken.into_iter().chain(closed.broken).collect();
+    let alerts = reader.alerts().await?;
+    let pending_consents = reader.pending_count().await?;
+    Ok(Status { campaigns, broken, alerts, pending_consents })
 }
 
 /// Looks at a campaign.
-pub async fn standing(ctx: &Ctx, row: &CampaignRow) -> Result<Standing, StoreError> {
-    let states = ctx.store.read().await?.state_counts(row.id).await?;
-    Ok(Standing {
+pub async fn summary(ctx: &Ctx, row: &CampaignRow) -> Result<CampaignSummary, StoreError> {
+    summary_in(&mut ctx.store.read().await?, ctx.clock.now(), row).await
+}
+
+async fn summary_in(
+    reader: &mut Reader,
+    now: Instant,
+    row: &CampaignRow,
+) -> Result<CampaignSummary, StoreError> {
+    // a closed one has its sums
+    let sums = row.summary.as_deref().and_then(|sums| serde_json::from_str(sums).ok());
+    let states: Vec<StateCount> = match sums {
+        Some(states) => states,
+        None => reader.state_counts(row.id).await?,
+    };
+    let failures =
+        if states.iter().any(|count| matches!(count.state, State::Failed | State::Refused)) {
+            reader.failure_counts(row.id, CODES_LISTED_MAX).await?
+        } else {
+            Vec::new()
+        };
+    let is_open = row.closed_at.is_none();
+    Ok(CampaignSummary {
         name: row.campaign.name.clone(),
         status: row.status.to_string(),
         audience: states.iter().map(|count| count.people).sum(),
-        due: ctx.store.read().await?.due_count(row.id, ctx.clock.now()).await?,
-        late: ctx.store.read().await?.due_count(row.id, ctx.clock.now() - LATE_AFTER).await?,
-        undecided: ctx.store.read().await?.undecided_count(row.id).await?,
-        next_due: ctx.store.read().await?.next_due(row.id).await?,
+        failures: failures
+            .into_iter()
+            .map(|(code, people)| FailureCount { code, people })
+            .collect(),
+        due: if is_open { reader.due_count(row.id, now).await? } else { 0 },
+        late: if is_open { reader.due_count(row.id, now - LATE_AFTER).await? } else { 0 },
+        undecided: if is_open { reader.undecided_count(row.id).await? } else { 0 },
+        next_due: if is_open { reader.next_due(row.id).await? } else { None },
         planned_at: row.planned_at,
         plan: row.plan.as_deref().and_then(|plan| serde_json::from_str(plan).ok()),
         states,
@@ -289,6 +341,8 @@ pub struct Results {
     pub lift: Option<Interval>,
     /// People by state and reason.
     pub states: Vec<StateCount>,
+    /// People who failed or were refused by the channel's codes, most first.
+    pub failures: Vec<FailureCount>,
 }
 
 /// What one arm brought.
@@ -315,12 +369,10 @@ pub struct ArmResult {
 /// Adds up what a campaign brought.
 pub async fn results(ctx: &Ctx, row: &CampaignRow) -> Result<Results, StoreError> {
     let campaign = &row.campaign;
-    let people = ctx.store.read().await?.export_rows(row.id, &campaign.name).await?;
-    let mut arms = Vec::new();
-    for arm in Arm::ALL {
-        let of_arm = people.iter().filter(|p| p.arm.as_deref() == Some(arm.as_str()));
-        arms.extend(arm_result(*arm, campaign, of_arm));
-    }
+    let mut reader = ctx.store.read().await?;
+    let counts = reader.arm_counts(row.id, campaign.goal, campaign.within).await?;
+    let of_arm = |arm: &Arm| counts.iter().find(|count| count.arm == *arm).map(arm_result);
+    let arms: Vec<ArmResult> = Arm::ALL.iter().filter_map(of_arm).collect();
     let engagement = |wanted| {
         arms.iter().find(|a: &&ArmResult| a.arm == wanted && a.sent > 0).map(|a| a.engagement)
     };
@@ -328,54 +380,30 @@ pub async fn results(ctx: &Ctx, row: &CampaignRow) -> Result<Results, StoreError
         (Some(personalized), Some(control)) => Some(personalized.minus(control)),
         _ => None,
     };
+    let failures = reader.failure_counts(row.id, CODES_LISTED_MAX).await?;
     Ok(Results {
         name: campaign.name.clone(),
         goal: campaign.goal,
         within_hours: campaign.within.as_secs_f64() / 3600.0,
         arms,
         lift,
-        states: ctx.store.read().await?.state_counts(row.id).await?,
+        states: reader.state_counts(row.id).await?,
+        failures: failures
+            .into_iter()
+            .map(|(code, people)| FailureCount { code, people })
+            .collect(),
     })
 }
 
-fn arm_result<'p>(
-    arm: Arm,
-    campaign: &Campaign,
-    people: impl Iterator<Item = &'p ExportRow>,
-) -> Option<ArmResult> {
-    let within = campaign.within.as_micros() as i64;
-    let (mut result, mut forecast) = (
-        ArmResult {
-            arm,
-            people: 0,
-            sent: 0,
-            delivered: 0,
-            engaged: 0,
-            opted_out: 0,
-            engagement: Interval::of_share(0, 0),
-            forecast: None,
-        },
-        0.0,
-    );
-    for person in people {
-        result.people += 1;
-        let Some(sent_at) = person.sent_at else { continue };
-        let reached = match campaign.goal {
-            // who clicks or answers has read, whether receipts are on or off
-            Goal::Read => {
-                [person.read_at, person.clicked_at, person.replied_at].into_iter().flatten().min()
-            }
-            Goal::Click => person.clicked_at,
-            Goal::Reply => person.replied_at,
-            Goal::Convert => person.converted_at,
-        };
-        result.sent += 1;
-        result.delivered += u64::from(person.delivered_at.or(person.read_at).is_some());
-        result.engaged += u64::from(reached.is_some_and(|at| at - sent_at <= within));
-        result.opted_out += u64::from(person.opted_out_at.is_some());
-        forecast += person.chance.unwrap_or_default();
+fn arm_result(count: &ArmCount) -> ArmResult {
+    ArmResult {
+        arm: count.arm,
+        people: count.people,
+        sent: count.sent,
+        delivered: count.delivered,
+        engaged: count.engaged,
+        opted_out: count.opted_out,
+        engagement: Interval::of_share(count.engaged, count.people),
+        forecast: (count.sent > 0).then(|| count.forecast / count.sent as f64),
     }
-    result.engagement = Interval::of_share(result.engaged, result.people);
-    result.forecast = (result.sent > 0).then(|| forecast / result.sent as f64);
-    (result.people > 0).then_some(result)
 }

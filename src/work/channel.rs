@@ -1,141 +1,247 @@
 //! What a provider's word does to more than one message: templates that are parked or tried,
-//! numbers that are stopped, people who are not written to again, media that are handed over.
+//! numbers that are stopped, campaigns that are paused, names that are learned, media that are
+//! uploaded.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
 
-use super::Ctx;
+use super::{Ctx, StepEnv};
 use crate::config::Canary;
+use crate::model::campaign::{Campaign, Variant};
 use crate::model::consent::{ConsentChange, ConsentEntry};
-use crate::model::content::Media;
+use crate::model::content::{Category, Media};
 use crate::model::delivery::State;
-use crate::model::ids::Name;
-use crate::model::recipient::Locale;
+use crate::model::ids::{Name, RecipientId};
+use crate::model::recipient::{Address, Locale};
 use crate::model::time::Instant;
-use crate::provider::Provider;
-use crate::store::{AuditEntry, CampaignRow, CampaignStatus, Stage, StoreError, TemplateRow, Tx};
+use crate::provider::{OutboundMessage, Provider, Refusal, template_alert_key};
+use crate::store::{
+    AuditEntry, CampaignRow, CampaignStatus, Reader, Stage, StoreError, TemplateRow, Tx,
+};
 
 /// WhatsApp keeps what was uploaded for thirty days.
 const MEDIA_AGE_MAX: TimeDelta = TimeDelta::days(25);
-/// Held canaries are decided about within an hour, says the vendor; after this the rest goes.
+/// Held first messages are decided about within an hour, says the vendor; after this the rest goes.
 const HELD_MAX: TimeDelta = TimeDelta::hours(2);
 
-/// A template's language as the store has it.
-pub(super) fn language_text(language: Option<&Locale>) -> String {
-    language.map(ToString::to_string).unwrap_or_default()
+/// A template as a provider knows it: name and language.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct TemplateKey {
+    pub(super) name: String,
+    /// Empty for none.
+    pub(super) language: String,
 }
 
-/// Takes a template out of use: nobody gets it, and those who were planned with it get a new
-/// decision.
-pub(super) async fn park(
-    ctx: &Ctx,
+impl TemplateKey {
+    pub(super) fn new(name: &str, language: Option<&Locale>) -> Self {
+        let language = language.map(ToString::to_string).unwrap_or_default();
+        Self { name: name.to_owned(), language }
+    }
+
+    /// The one that a message goes with.
+    pub(super) fn of(message: &OutboundMessage) -> Self {
+        Self::new(message.template.as_deref().unwrap_or_default(), message.language.as_ref())
+    }
+
+    /// The one that a variant of a campaign goes with.
+    pub(super) fn of_variant(campaign: &Campaign, variant: &Variant) -> Self {
+        let language = variant.language.as_ref().or(campaign.fallback_language.as_ref());
+        Self::new(variant.template.as_deref().unwrap_or_default(), language)
+    }
+
+    fn alert_key(&self) -> String {
+        let language = self.language.parse().ok();
+        template_alert_key(&self.name, language.as_ref())
+    }
+}
+
+impl fmt::Display for TemplateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, self.language)
+    }
+}
+
+/// Whether a template is not to be sent by campaigns of a category: one that became marketing goes
+/// with no utility campaign.
+pub(super) fn is_parked(row: &TemplateRow, category: Category) -> bool {
+    row.stage == Stage::Parked
+        || row.category == Some(Category::Marketing) && category == Category::Utility
+}
+
+/// The open campaigns of a provider, each with the positions of its variants with a template.
+async fn with_template(
     tx: &mut Tx,
     provider: &Name,
-    (template, language): (&str, Option<&Locale>),
+    template: &TemplateKey,
+) -> Result<Vec<(CampaignRow, Vec<usize>)>, StoreError> {
+    let rows = tx.open_campaigns().await?.rows.into_iter();
+    let found = rows.filter(|row| row.campaign.provider == *provider).map(|row| {
+        let campaign = &row.campaign;
+        let variants = campaign.variants.iter().enumerate();
+        let with = variants.filter(|(_, variant)| {
+            variant.template.is_some() && TemplateKey::of_variant(campaign, variant) == *template
+        });
+        let indexes = with.map(|(index, _)| index).collect();
+        (row, indexes)
+    });
+    Ok(found.filter(|(_, indexes): &(_, Vec<usize>)| !indexes.is_empty()).collect())
+}
+
+/// Takes a template out of use by a word of `told_at`: nobody gets it, and those who were planned
+/// with it get a new decision. False when a later word is known.
+pub(super) async fn park(
+    env: &StepEnv,
+    tx: &mut Tx,
+    provider: &Name,
+    template: &TemplateKey,
     reason: &str,
+    told_at: Instant,
+) -> Result<bool, StoreError> {
+    let now = env.clock.now();
+    let names = (template.name.as_str(), template.language.as_str());
+    if !tx.park_template(provider, names, reason, (told_at, now)).await? {
+        return Ok(false);
+    }
+    let what = format!("template {} is parked: {reason}", template.name);
+    tx.put_alert(provider, &template.alert_key(), &what, told_at).await?;
+    decide_anew(env, tx, provider, template).await?;
+    tracing::warn!(%provider, template = template.name, reason, "a template is parked");
+    Ok(true)
+}
+
+/// Has everybody who is planned with a template decided about anew.
+pub(super) async fn decide_anew(
+    env: &StepEnv,
+    tx: &mut Tx,
+    provider: &Name,
+    template: &TemplateKey,
 ) -> Result<(), StoreError> {
-    let now = ctx.clock.now();
-    let row = TemplateRow {
-        template: template.to_owned(),
-        language: language_text(language),
-        stage: Stage::Parked,
-        room: 0,
-        reason: reason.to_owned(),
-        changed_at: now,
-    };
-    tx.put_template(provider, &row).await?;
-    let what = format!("template {template} is parked: {reason}");
-    tx.put_alert(provider, &format!("template:{template}"), &what, now).await?;
-    for campaign in ctx.store.read().await?.campaigns().await? {
-        if campaign.campaign.provider != *provider || campaign.status == CampaignStatus::Finished {
-            continue;
-        }
-        for (index, variant) in campaign.campaign.variants.iter().enumerate() {
-            let known = variant.language.as_ref().or(campaign.campaign.fallback_language.as_ref());
-            if variant.template.as_deref() == Some(template) && language_text(known) == row.language
-            {
-                tx.reopen_variant(campaign.id, index, now).await?;
-            }
+    for (row, variants) in with_template(tx, provider, template).await? {
+        for index in variants {
+            tx.reopen_variant(row.id, index, env.clock.now()).await?;
         }
     }
-    tracing::warn!(%provider, template, reason, "a template is parked");
+    Ok(())
+}
+
+/// Begins a template anew by a word of `told_at`, with a few messages first. Whoever was refused for
+/// want of it is planned again.
+pub(super) async fn restart(
+    env: &StepEnv,
+    tx: &mut Tx,
+    provider: &Name,
+    template: &TemplateKey,
+    (canary, told_at): (Canary, Instant),
+) -> Result<bool, StoreError> {
+    let now = env.clock.now();
+    let names = (template.name.as_str(), template.language.as_str());
+    if !tx.restart_template(provider, names, canary.messages, (told_at, now)).await? {
+        return Ok(false);
+    }
+    tx.put_alert(provider, &template.alert_key(), "", told_at).await?;
+    plan_refused_again(env, tx, provider, template).await?;
+    Ok(true)
+}
+
+/// Has everybody decided about anew who was refused since a template could not be sent.
+pub(super) async fn plan_refused_again(
+    env: &StepEnv,
+    tx: &mut Tx,
+    provider: &Name,
+    template: &TemplateKey,
+) -> Result<(), StoreError> {
+    let now = env.clock.now();
+    for (row, _) in with_template(tx, provider, template).await? {
+        if row.status != CampaignStatus::Cancelled && row.ends_at > now {
+            tx.plan_refused_templates(row.id, now).await?;
+        }
+    }
     Ok(())
 }
 
 /// A campaign with the variants marked that its provider does not take for now.
 pub(super) async fn with_parked(
-    ctx: &Ctx,
+    reader: &mut Reader,
     mut row: CampaignRow,
 ) -> Result<CampaignRow, StoreError> {
-    let parked: BTreeSet<(String, String)> = ctx
-        .store
-        .read()
-        .await?
+    let category = row.campaign.category;
+    let parked: BTreeSet<TemplateKey> = reader
         .templates(&row.campaign.provider)
         .await?
         .into_iter()
-        .filter(|template| template.stage == Stage::Parked)
-        .map(|template| (template.template, template.language))
+        .filter(|template| is_parked(template, category))
+        .map(|row| TemplateKey { name: row.template, language: row.language })
         .collect();
     if !parked.is_empty() {
         let campaign = Arc::make_mut(&mut row.campaign);
-        for variant in &mut campaign.variants {
-            let language = variant.language.as_ref().or(campaign.fallback_language.as_ref());
-            let name = variant.template.clone().unwrap_or_default();
-            variant.parked = parked.contains(&(name, language_text(language)));
+        let keys = campaign.variants.iter().map(|v| TemplateKey::of_variant(campaign, v));
+        let marks: Vec<bool> = keys.map(|key| parked.contains(&key)).collect();
+        for (variant, mark) in campaign.variants.iter_mut().zip(marks) {
+            variant.parked = mark;
         }
     }
     Ok(row)
 }
 
-/// Begins a template anew, with a few messages first.
-pub(super) async fn try_again(
-    tx: &mut Tx,
-    provider: &Name,
-    (template, language): (&str, Option<&Locale>),
-    canary: Canary,
-    now: Instant,
-) -> Result<(), StoreError> {
-    let row = TemplateRow {
-        template: template.to_owned(),
-        language: language_text(language),
-        stage: if canary.messages == 0 { Stage::Open } else { Stage::Canary },
-        room: u64::from(canary.messages),
-        reason: "approved".to_owned(),
-        changed_at: now,
-    };
-    tx.put_template(provider, &row).await
-}
-
 /// Stops a provider: its campaigns are paused until somebody has seen to it.
 pub(super) async fn stop(
-    ctx: &Ctx,
+    env: &StepEnv,
     tx: &mut Tx,
     provider: &Name,
     code: &str,
     advice: &str,
 ) -> Result<(), StoreError> {
-    let now = ctx.clock.now();
+    let now = env.clock.now();
     tx.put_alert(provider, code, advice, now).await?;
-    for row in ctx.store.read().await?.campaigns().await? {
-        if row.campaign.provider != *provider {
-            continue;
-        }
-        let from = [CampaignStatus::Active];
-        if tx.set_campaign_status(row.id, &from, CampaignStatus::Paused).await? {
-            let entry = AuditEntry {
-                at: now,
-                actor: format!("provider {provider}"),
-                action: "pause".to_owned(),
-                subject: row.campaign.name.to_string(),
-                detail: format!("{code}: {advice}"),
-            };
-            tx.note_audit(&entry).await?;
+    for row in tx.open_campaigns().await?.rows {
+        if row.campaign.provider == *provider {
+            pause_one(env, tx, &row, code, advice).await?;
         }
     }
     tracing::error!(%provider, code, advice, "the provider is stopped; its campaigns are paused");
+    Ok(())
+}
+
+/// Pauses a campaign several of whose people in a row were refused alike.
+pub(super) async fn pause(
+    env: &StepEnv,
+    tx: &mut Tx,
+    row: &CampaignRow,
+    refusal: &Refusal,
+) -> Result<(), StoreError> {
+    let (name, code) = (&row.campaign.name, refusal.code_text());
+    let what = format!(
+        "campaign {name} is paused: several people in a row were refused with {code}: {}",
+        refusal.words
+    );
+    tx.put_alert(&row.campaign.provider, &format!("campaign:{name}"), &what, env.clock.now())
+        .await?;
+    pause_one(env, tx, row, code, refusal.words.as_str()).await?;
+    tracing::error!(campaign = %name, code, "a campaign is paused: people in a row were refused");
+    Ok(())
+}
+
+async fn pause_one(
+    env: &StepEnv,
+    tx: &mut Tx,
+    row: &CampaignRow,
+    code: &str,
+    words: &str,
+) -> Result<(), StoreError> {
+    let from = [CampaignStatus::Active];
+    if tx.set_campaign_status(row.id, &from, CampaignStatus::Paused).await? {
+        let entry = AuditEntry {
+            at: env.clock.now(),
+            actor: format!("provider {}", row.campaign.provider),
+            action: "pause".to_owned(),
+            subject: row.campaign.name.to_string(),
+            detail: format!("{code}: {words}"),
+        };
+        tx.note_audit(&entry).await?;
+    }
     Ok(())
 }
 
@@ -145,7 +251,34 @@ pub(super) fn withdrawal(source: String, evidence: String, now: Instant) -> Cons
     ConsentEntry { change, at: now, source, evidence, recorded_at: now }
 }
 
-/// How the provider knows the media of a batch, by address; hands over what it does not know yet.
+/// Keeps what a channel calls people, and applies what was said under these names before.
+pub(super) async fn learn_names(
+    env: &StepEnv,
+    tx: &mut Tx,
+    provider: &Name,
+    names: &BTreeMap<Address, RecipientId>,
+) -> Result<(), StoreError> {
+    tx.put_aliases(provider, names).await?;
+    let names: Vec<(&str, RecipientId)> =
+        names.iter().map(|(name, id)| (name.as_str(), *id)).collect();
+    apply_kept(env, tx, provider, &names).await.map(drop)
+}
+
+/// Applies words that were kept under names that people have now; returns how many were new.
+pub(super) async fn apply_kept(
+    env: &StepEnv,
+    tx: &mut Tx,
+    provider: &Name,
+    names: &[(&str, RecipientId)],
+) -> Result<u64, StoreError> {
+    if names.is_empty() || tx.pending_count().await? == 0 {
+        return Ok(0);
+    }
+    let key = tx.forgotten_key().await?;
+    tx.apply_kept_consent(&key, provider.as_str(), names, env.clock.now()).await
+}
+
+/// How the provider knows the media of a batch, by address; uploads what it does not know yet.
 pub(super) async fn handles(
     ctx: &Ctx,
     name: &Name,
@@ -170,32 +303,29 @@ pub(super) async fn handles(
     Ok(known)
 }
 
-/// Opens templates whose first messages went well: all are called, none is held back, and the wait
-/// is over. Returns how many.
+/// Opens templates whose first messages went well: all are called, at least one is taken, none is
+/// held back, and the wait is over. Where none was taken, a few more are tried. Returns how many
+/// were opened.
 pub(super) async fn open_templates(ctx: &Ctx) -> Result<usize, StoreError> {
     let mut opened = 0;
     for (name, config) in ctx.config.providers.iter().filter(|(_, c)| c.kind.needs_template()) {
         for row in ctx.store.read().await?.templates(name).await? {
             let now = ctx.clock.now();
             let wait = TimeDelta::from_std(config.canary.wait).unwrap_or_default();
-            if row.stage != Stage::Canary || row.room > 0 || now < row.changed_at + wait {
-                continue;
-            }
-            let held = undecided_with(ctx, name, &row).await?;
-            if held > 0 && now < row.changed_at + HELD_MAX {
+            if row.stage != Stage::Canary || row.remaining > 0 || now < row.changed_at + wait {
                 continue;
             }
             let mut tx = ctx.store.begin().await?;
-            let open = TemplateRow { stage: Stage::Open, changed_at: now, ..row };
             tx.lock_account(&super::dispatch::number_account(name)).await?;
-            // somebody may have parked it in the meantime
-            let still = tx.templates(name).await?.into_iter().any(|now| {
-                now.template == open.template
-                    && now.language == open.language
-                    && now.stage == Stage::Canary
-            });
-            if still {
-                tx.put_template(name, &open).await?;
+            let key = TemplateKey { name: row.template.clone(), language: row.language.clone() };
+            let held = undecided_with(&mut tx, name, &key).await?;
+            if held > 0 && now < row.changed_at + HELD_MAX {
+                continue;
+            }
+            if row.accepted == 0 {
+                let more = (u64::from(config.canary.messages), 0);
+                tx.settle_canary(name, &row.template, &row.language, more, now).await?;
+            } else if tx.open_template(name, &row.template, &row.language, now).await? {
                 opened += 1;
             }
             tx.commit().await?;
@@ -205,21 +335,15 @@ pub(super) async fn open_templates(ctx: &Ctx) -> Result<usize, StoreError> {
 }
 
 /// Messages of a template that are under way or held back.
-async fn undecided_with(ctx: &Ctx, name: &Name, row: &TemplateRow) -> Result<u64, StoreError> {
+async fn undecided_with(
+    tx: &mut Tx,
+    name: &Name,
+    template: &TemplateKey,
+) -> Result<u64, StoreError> {
     let mut held = 0;
-    for campaign in ctx.store.read().await?.campaigns().await? {
-        let file = &campaign.campaign;
-        if file.provider != *name || campaign.status == CampaignStatus::Finished {
-            continue;
-        }
-        for (index, variant) in file.variants.iter().enumerate() {
-            let language = variant.language.as_ref().or(file.fallback_language.as_ref());
-            if variant.template.as_deref() == Some(row.template.as_str())
-                && language_text(language) == row.language
-            {
-                let states = [State::Claimed, State::Held];
-                held += ctx.store.read().await?.variant_count(campaign.id, index, &states).await?;
-            }
+    for (row, variants) in with_template(tx, name, template).await? {
+        for index in variants {
+            held += tx.variant_count(row.id, index, &[State::Held]).await?;
         }
     }
     Ok(held)

@@ -1,8 +1,8 @@
 //! The steps: functions that read the state and move it on.
 //!
 //! A step finds out by itself what is due, and is safe to run late, twice, or on two nodes at once.
-//! Bells only ring; start, restart, second node and simulation share this one path. What comes in
-//! from outside (files, webhooks, a person's wish) is applied here as well.
+//! Timers only say when to look; start, restart, second node and simulation share this one path. What comes in
+//! from outside (files, webhooks, an operator's command) is applied here as well.
 
 mod audience;
 pub mod audit;
@@ -17,14 +17,16 @@ pub mod import;
 pub mod insights;
 pub mod interval;
 pub mod learn;
+pub mod maintenance;
 pub mod offpolicy;
 pub mod people;
 pub mod plan;
 pub mod receive;
-pub mod tend;
+
 pub mod tokens;
 
 use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use crate::calendar::rules::Rules;
@@ -44,6 +46,14 @@ use crate::store::Store;
 pub struct Ctx {
     /// What is kept.
     pub store: Store,
+    /// All the rest.
+    pub env: StepEnv,
+}
+
+/// What a step works with besides the store. Whoever is inside a transaction is given this, and so
+/// has no second way to the database.
+#[derive(Clone)]
+pub struct StepEnv {
     /// What time it is.
     pub clock: Clock,
     /// What was asked for.
@@ -54,8 +64,22 @@ pub struct Ctx {
     pub providers: Arc<BTreeMap<Name, Arc<dyn Provider>>>,
     /// Who works.
     pub node: NodeId,
-    /// Whose word plans go by; absent, as in every daemon: the word of the model in use.
+    /// Whose preferences plans go by; absent, as in every daemon: those of the model in use.
     pub judge: Option<Arc<dyn Judge>>,
+}
+
+impl Deref for Ctx {
+    type Target = StepEnv;
+
+    fn deref(&self) -> &StepEnv {
+        &self.env
+    }
+}
+
+impl DerefMut for Ctx {
+    fn deref_mut(&mut self) -> &mut StepEnv {
+        &mut self.env
+    }
 }
 
 /// What a comparison of policies puts in the place of the model.

@@ -76,16 +76,11 @@ struct StoredDelivery {
 pub async fn stored(ctx: &Ctx, recipient: Recipient) -> Result<Stored, StoreError> {
     let Recipient { id, key, profile, consented } = recipient;
     let mut deliveries = Vec::new();
-    for row in ctx.store.read().await?.campaigns().await? {
-        let name = &row.campaign.name;
-        let Some(found) =
-            ctx.store.read().await?.delivery(row.id, id, ctx.config.slot_length).await?
-        else {
-            continue;
-        };
+    let mut reader = ctx.store.read().await?;
+    for (campaign, found) in reader.deliveries_of(id, ctx.config.slot_length).await? {
         let choice = found.delivery.choice.as_ref();
         deliveries.push(StoredDelivery {
-            campaign: name.to_string(),
+            campaign,
             state: found.delivery.state,
             reason: found.delivery.reason,
             variant: choice.map(|choice| choice.variant.to_string()),
@@ -93,6 +88,7 @@ pub async fn stored(ctx: &Ctx, recipient: Recipient) -> Result<Stored, StoreErro
             attempts: found.attempts,
         });
     }
+    drop(reader);
     let messages = ctx.store.read().await?.messages_of(id).await?;
     let names = ctx.store.read().await?.names(id).await?;
     Ok(Stored {

@@ -11,7 +11,9 @@ pub(crate) use opportune::model::ids::{Name, RecipientId};
 pub(crate) use opportune::model::time::Instant;
 pub(crate) use opportune::provider::{Rejected, signature};
 pub(crate) use opportune::store::{CampaignStatus, Create, Stage, Store};
-pub(crate) use opportune::work::{Ctx, campaigns, dispatch, new_node, plan, receive, tend};
+pub(crate) use opportune::work::{
+    Ctx, StepEnv, campaigns, dispatch, new_node, plan, receive, tend,
+};
 pub(crate) use serde_json::{Value, json};
 pub(crate) use tokio::sync::watch;
 
@@ -61,12 +63,14 @@ pub(crate) fn ctx(store: Store, config: Config, clock: Clock) -> Ctx {
     let providers = provider::from_config(&config.providers, &config.outbound).unwrap();
     Ctx {
         store,
-        clock,
-        rules: Arc::new(Rules::built_in()),
-        providers: Arc::new(providers),
-        config: Arc::new(config),
-        node: new_node(),
-        judge: None,
+        env: StepEnv {
+            clock,
+            rules: Arc::new(Rules::built_in()),
+            providers: Arc::new(providers),
+            config: Arc::new(config),
+            node: new_node(),
+            judge: None,
+        },
     }
 }
 

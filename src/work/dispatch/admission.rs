@@ -2,14 +2,15 @@
 //!
 //! The limits are nested: calls of an hour, different people of a moving day, the pair of number
 //! and person, messages a second. What is admitted is taken from them in the transaction of the
-//! claim, so that two daemons never use the same room, and nobody holds any of it: a daemon that
+//! claim, so that two daemons never use the same allowance twice, and nobody holds any of it: a daemon that
 //! dies leaves at most the [`HORIZON`] unused.
 //!
-//! The rate is a schedule (GCRA, ITU-T I.371): each message gets a moment of its own, and is called
-//! at it or within [`LATE_MAX`] after it, or given back. Moments are taken last, when nothing but
-//! the call is left to do: a slow claim would miss them. What is given back for want of a moment
-//! has used its part of the other limits, which are kept all the more. Moments lie a little further apart than
-//! the rate asks, which makes up for that lateness: no second ever sees more calls than its rate.
+//! The rate is a schedule (GCRA, ITU-T I.371): each message gets a send time of its own, and is
+//! called at it or within [`LATE_MAX`] after it, or given back. Send times are taken last, when
+//! nothing but the call is left to do: a slow claim would miss them. What is given back for want of
+//! one has used its part of the other limits, which are kept all the more. Send times lie a little
+//! further apart than the rate asks, which makes up for that lateness: no second ever sees more calls
+//! than its rate.
 //! The daemons' clocks must agree to within a few milliseconds of each other.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -19,15 +20,15 @@ use chrono::{DurationRound, TimeDelta};
 use crate::config::{Limits, ProviderConfig};
 use crate::model::ids::{Name, RecipientId};
 use crate::model::time::Instant;
-use crate::store::{Contact, StoreError, Tx};
-use crate::work::Ctx;
+use crate::store::{Contact, Reader, Store, StoreError, Tx};
+use crate::work::StepEnv;
 
-/// How far ahead moments are given out: as much is lost when a daemon dies, and as long it takes
+/// How far ahead send times are given out: as much is lost when a daemon dies, and as long it takes
 /// until a pause holds.
 pub(super) const HORIZON: TimeDelta = TimeDelta::seconds(1);
-/// A call that would begin later than this after its moment is not made.
+/// A call that would begin later than this after its send time is not made.
 pub(super) const LATE_MAX: TimeDelta = TimeDelta::milliseconds(20);
-/// Moments are this much further apart, in thousandths: a second's lateness at most.
+/// Send times are this much further apart, in thousandths: a second's lateness at most.
 const RESERVE: i64 = 20;
 /// People are counted by buckets of this length, and stay counted that much longer.
 const PEOPLE_BUCKET: TimeDelta = TimeDelta::minutes(10);
@@ -39,6 +40,19 @@ const HOUR: TimeDelta = TimeDelta::hours(1);
 /// The mark in which a portfolio's limit is kept that the channel told; see `receive`.
 pub(in crate::work) fn told_limit_mark(portfolio: &Name) -> String {
     format!("unique_per_day:{portfolio}")
+}
+
+/// The text of that mark: the limit, or nothing for none, and when it was told.
+pub(in crate::work) fn told_limit_text(limit: Option<u32>, at: Instant) -> String {
+    let limit = limit.map(|limit| limit.to_string()).unwrap_or_default();
+    format!("{limit} {}", at.timestamp_micros())
+}
+
+/// The limit that such a text tells, and since when; texts of older versions have no time.
+pub(in crate::work) fn told_limit(text: Option<&str>) -> Option<(Option<u32>, Instant)> {
+    let (limit, at) = text.map(|text| text.split_once(' ').unwrap_or((text, "0")))?;
+    let at = chrono::DateTime::from_timestamp_micros(at.parse().ok()?)?;
+    Some((limit.parse().ok(), at))
 }
 
 /// The account under which a number's rate is kept.
@@ -84,41 +98,50 @@ struct Taken {
 }
 
 /// The limits of one provider.
-pub(super) struct Gate<'a> {
-    pub(super) ctx: &'a Ctx,
+pub(super) struct RateLimiter<'a> {
+    pub(super) env: &'a StepEnv,
     pub(super) provider: &'a Name,
     pub(super) config: &'a ProviderConfig,
 }
 
-impl Gate<'_> {
+impl RateLimiter<'_> {
     /// How many messages are worth claiming at `now`, at most `most`; or when to come again.
-    pub(super) async fn room(&self, most: usize, now: Instant) -> Result<Room, StoreError> {
-        let Some(rate) = self.config.limits.per_second else { return Ok(Room::Of(most)) };
-        let next_at =
-            self.ctx.store.read().await?.rate_next_at(&number_account(self.provider)).await?;
+    pub(super) async fn allowance(
+        &self,
+        reader: &mut Reader,
+        most: usize,
+        now: Instant,
+    ) -> Result<Allowance, StoreError> {
+        let Some(rate) = self.config.limits.per_second else { return Ok(Allowance::Of(most)) };
+        let next_at = reader.rate_next_at(&number_account(self.provider)).await?;
         let next_at = next_at.unwrap_or(now).max(now);
         if next_at > now + HORIZON / 2 {
-            return Ok(Room::After(next_at - HORIZON / 2));
+            return Ok(Allowance::After(next_at - HORIZON / 2));
         }
         let span = (now + HORIZON - next_at).num_microseconds().unwrap_or_default();
-        let room = span / interval_us(rate) + 1;
-        Ok(Room::Of(most.min(room as usize)))
+        let allowance = span / interval_us(rate) + 1;
+        Ok(Allowance::Of(most.min(allowance as usize)))
     }
 
-    /// Gives up to `count` messages their moments, in order: as many as the number's rate has in
-    /// the time up to the [`HORIZON`].
-    pub(super) async fn moments(&self, count: usize) -> Result<Vec<Instant>, StoreError> {
-        let Some(rate) = self.config.limits.per_second.filter(|_| count > 0) else {
-            return Ok(vec![self.ctx.clock.now(); count]);
-        };
+    /// Gives up to `count` messages their send times, in order: as many as the number's rate has in
+    /// the time up to the [`HORIZON`]. `None` where nothing paces them.
+    pub(super) async fn send_times(
+        &self,
+        store: &Store,
+        count: usize,
+    ) -> Result<Option<Vec<Instant>>, StoreError> {
+        let Some(rate) = self.config.limits.per_second else { return Ok(None) };
+        if count == 0 {
+            return Ok(Some(Vec::new()));
+        }
         let number = number_account(self.provider);
-        let mut tx = self.ctx.store.begin().await?;
+        let mut tx = store.begin().await?;
         let next_at = tx.lock_account(&number).await?;
         // the clock is read under the lock, so that what others took lies in the past
-        let (moments, next_at) = schedule(rate, next_at, self.ctx.clock.now(), count);
+        let (times, next_at) = schedule(rate, next_at, self.env.clock.now(), count);
         tx.set_rate_next_at(&number, next_at).await?;
         tx.commit().await?;
-        Ok(moments)
+        Ok(Some(times))
     }
 
     /// Decides about messages to `people`, in their order, and takes what they use but the rate. People with an
@@ -145,7 +168,7 @@ impl Gate<'_> {
             None
         };
         // the clock is read under the lock, so that what others took lies in the past
-        let now = self.ctx.clock.now();
+        let now = self.env.clock.now();
         if let Some(limit) = limits.calls_per_hour {
             let span = HOUR + CALLS_BUCKET;
             let (used, first) = tx.quota_used(&number, now - span).await?;
@@ -154,7 +177,8 @@ impl Gate<'_> {
             left.calls = Some((u64::from(limit).saturating_sub(used), first + span));
         }
         if let Some(limit) = limits.unique_per_day {
-            let limit = told.and_then(|told| told.parse().ok()).map_or(limit, |t| limit.min(t));
+            let told = told_limit(told.as_deref()).and_then(|(limit, _)| limit);
+            let limit = told.map_or(limit, |told| limit.min(told));
             let span = DAY + PEOPLE_BUCKET;
             let (used, first) = tx.quota_used(&portfolio, now - span).await?;
             let first = if used == 0 { now } else { first };
@@ -178,24 +202,24 @@ impl Gate<'_> {
 
 /// What a claim may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Room {
+pub(super) enum Allowance {
     /// So many messages.
     Of(usize),
     /// Nothing before then.
     After(Instant),
 }
 
-/// Moments of `rate` messages a second from where the schedule stands, up to the [`HORIZON`]; and
+/// Send times of `rate` messages a second from where the schedule stands, up to the [`HORIZON`]; and
 /// where it stands then.
 fn schedule(rate: u32, next_at: Instant, now: Instant, count: usize) -> (Vec<Instant>, Instant) {
     let interval = TimeDelta::microseconds(interval_us(rate));
     let mut next_at = next_at.max(now);
-    let mut moments = Vec::new();
-    while moments.len() < count && next_at < now + HORIZON {
-        moments.push(next_at);
+    let mut times = Vec::new();
+    while times.len() < count && next_at < now + HORIZON {
+        times.push(next_at);
         next_at += interval;
     }
-    (moments, next_at)
+    (times, next_at)
 }
 
 /// Decides about messages to `people` in their order. A person who must wait uses nothing, so that
@@ -204,7 +228,7 @@ fn take(limits: Limits, left: Left, people: &[RecipientId], now: Instant) -> Tak
     let Left { mut calls, people: mut people_left, mut contacts, windows } = left;
     let bucket = now.duration_trunc(PEOPLE_BUCKET).unwrap_or(now);
     let still_counted = now - DAY - PEOPLE_BUCKET;
-    // a call comes at its moment, which is not known yet
+    // a call comes at its send time, which is not known yet
     let last = if limits.per_second.is_some() { now + HORIZON } else { now };
     let mut taken = Taken::default();
     let mut changed = Vec::new();
@@ -272,10 +296,10 @@ mod tests {
 
     #[test]
     fn no_second_sees_more_than_the_rate_and_nothing_is_promised_far_ahead() {
-        let (moments, next_at) = schedule(80, Instant::UNIX_EPOCH, start(), 200);
-        assert!((75..=80).contains(&moments.len()), "{}", moments.len());
-        let last = *moments.last().unwrap();
-        assert!(moments.iter().all(|at| *at < start() + HORIZON));
+        let (times, next_at) = schedule(80, Instant::UNIX_EPOCH, start(), 200);
+        assert!((75..=80).contains(&times.len()), "{}", times.len());
+        let last = *times.last().unwrap();
+        assert!(times.iter().all(|at| *at < start() + HORIZON));
         // the next daemon goes on where this one ended
         let (next, _) = schedule(80, next_at, start() + TimeDelta::milliseconds(500), 200);
         assert!(next[0] > last && next[0] - last < HORIZON / 50);

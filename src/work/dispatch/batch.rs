@@ -1,42 +1,48 @@
-//! One claim on one campaign's due messages, from the claim to the settlement.
+//! One campaign's due messages, batch by batch: a batch is settled and the next one claimed in one
+//! transaction, and none is open while a provider is called.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant as Stopwatch};
 
 use chrono::TimeDelta;
 use futures_util::stream::{self, StreamExt};
 use tokio::sync::watch;
 
-use super::admission::{Gate, LATE_MAX, Room, Verdict};
+use super::admission::{Allowance, LATE_MAX, RateLimiter, Verdict};
 use super::check::{Check, given_back, refused, undecided};
-use super::conclude::Done;
+use super::conclude::{Concluded, Runs};
 use crate::config::ProviderConfig;
 use crate::model::delivery::Reason;
 use crate::model::ids::RecipientId;
 use crate::model::recipient::Recipient;
 use crate::model::time::Instant;
-use crate::provider::{OutboundMessage, Provider, Scope, SendOutcome};
-use crate::store::{
-    Attempt, CampaignRow, CampaignStatus, Claim, Due, Settled, Stage, StoreError, TemplateRow, Tx,
-};
-use crate::work::channel::{self, language_text};
+use crate::provider::{OutboundMessage, Provider, RefusalScope, Scope, SendOutcome};
+use crate::store::{Attempt, CampaignRow, CampaignStatus, Claim, Due, Stage, StoreError, Tx};
+use crate::work::channel::{self, TemplateKey};
 use crate::work::plan::taken::over_cap;
 use crate::work::{Ctx, Report};
 
 /// Messages of one claim: enough that a transaction costs little, few enough for one lease.
 const BATCH_MAX: usize = 500;
+/// Batches in a row before other campaigns have their turn.
+const BATCHES_MAX: usize = 16;
 /// Calls in flight at once.
 const CALLS_MAX: usize = 64;
-/// Calls in flight at once where each has its moment: a slow answer must not delay the next call.
+/// Calls in flight at once where each has its instant: a slow answer must not delay the next call.
 const PACED_CALLS_MAX: usize = BATCH_MAX;
-/// How often a batch under way looks whether its campaign still runs.
-const HALT_EVERY: Duration = Duration::from_secs(1);
+/// How often a batch under way looks whether its campaign still runs and its people still consent.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// A look that is older lets no further call out.
+const LOOK_AGE_MAX: Duration = Duration::from_millis(1_800);
 /// Between tries to settle a batch while the database is away.
 const SETTLE_EVERY: Duration = Duration::from_secs(1);
+/// How long after its lease a batch is still tried to be settled.
+const SETTLE_AFTER_LEASE: TimeDelta = TimeDelta::hours(1);
 
-/// One claim.
-pub(super) struct Batch<'a> {
+/// A campaign at work.
+pub(super) struct Batches<'a> {
     pub(super) ctx: &'a Ctx,
     pub(super) row: &'a CampaignRow,
     pub(super) provider: &'a dyn Provider,
@@ -50,210 +56,330 @@ struct Ready {
     person: Recipient,
     message: OutboundMessage,
     at: Instant,
+    /// Whether it is one of the first with its template.
+    is_canary: bool,
 }
 
-/// What a claim led to before anything was called.
-#[derive(Default)]
-struct Opened {
+/// A claim, from its making to its settlement.
+pub(super) struct Batch {
+    pub(super) claim: Claim,
     ready: Vec<Ready>,
-    claimed: usize,
-    /// Settled already: they do not pass the check, or must wait.
-    settled: Vec<(RecipientId, Settled)>,
+    pub(super) concluded: Vec<Concluded>,
 }
 
-impl Batch<'_> {
-    pub(super) async fn run(&self) -> Result<Report, StoreError> {
-        let now = self.ctx.clock.now();
-        let paused = self.ctx.store.read().await?.paused(&self.row.campaign.provider, now).await?;
-        if paused.contains("") {
-            return Ok(Report::default());
+/// What a batch under way knows of the world beside it.
+struct Lookout {
+    halted: AtomicBool,
+    seen: Mutex<(Stopwatch, HashSet<RecipientId>)>,
+}
+
+impl Lookout {
+    /// Whether a person may be called now, by a look that is fresh.
+    fn allows(&self, person: RecipientId) -> Result<(), NotNow> {
+        let seen = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if seen.1.contains(&person) {
+            Err(NotNow::Withdrawn)
+        } else if self.halted.load(Ordering::Relaxed) || seen.0.elapsed() > LOOK_AGE_MAX {
+            Err(NotNow::Halted)
+        } else {
+            Ok(())
         }
-        let limit = match self.gate().room(BATCH_MAX, now).await? {
-            Room::Of(limit) => limit,
-            Room::After(at) => return Ok(Report { not_before: Some(at), ..Report::default() }),
-        };
-        let lease = TimeDelta::from_std(self.ctx.config.lease).unwrap_or_default();
-        let claim = Claim {
-            // short: it is written with every row
-            lease: format!("{:016x}", rand::random::<u64>()),
-            until: now + lease,
-        };
-        let mut opened = self.open(&claim, now, limit, &paused).await?;
-        if opened.claimed == 0 {
-            return Ok(Report::default());
-        }
-        let mut done = Vec::new();
-        let prepared = async {
-            self.part_with_capped(&mut opened.ready, &mut done).await?;
-            self.add_media(&mut opened.ready).await?;
-            self.pace(&mut opened.ready, &mut done).await
-        };
-        if let Err(error) = prepared.await {
-            let back = |ready: &Ready| Done::plain(ready.person.id, given_back(ready.due));
-            done.extend(opened.ready.iter().map(back));
-            self.settle_surely(&claim, &done).await?;
-            return Err(error);
-        }
-        let more = opened.claimed == limit;
-        done.extend(self.call_all(&claim, opened.ready).await);
-        let sent = self.settle_surely(&claim, &done).await?;
-        Ok(Report { done: sent, more, not_before: None })
     }
 
-    fn gate(&self) -> Gate<'_> {
-        Gate { ctx: self.ctx, provider: &self.row.campaign.provider, config: self.config }
+    fn halt(&self) {
+        self.halted.store(true, Ordering::Relaxed);
+    }
+}
+
+enum NotNow {
+    Withdrawn,
+    Halted,
+}
+
+impl Batches<'_> {
+    /// Sends what is due, up to [`BATCHES_MAX`] batches.
+    pub(super) async fn run(&self) -> Result<Report, StoreError> {
+        let mut report = Report::default();
+        let mut open: Option<Batch> = None;
+        for turn in 0..=BATCHES_MAX {
+            let last = turn == BATCHES_MAX || *self.stop.borrow();
+            let limit = if last { None } else { self.limit(&mut report).await? };
+            if open.is_none() && limit.is_none() {
+                break;
+            }
+            let (done, next) = self.exchange(open.take(), limit).await?;
+            report.done += done;
+            let Some(batch) = next else { break };
+            report.more = Some(batch.ready.len() + batch.concluded.len()) == limit;
+            open = Some(self.process(batch).await);
+        }
+        Ok(report)
+    }
+
+    /// How many messages to claim now, if any.
+    async fn limit(&self, report: &mut Report) -> Result<Option<usize>, StoreError> {
+        let now = self.ctx.clock.now();
+        let mut reader = self.ctx.store.read().await?;
+        if reader.next_due(self.row.id).await?.is_none_or(|due| due > now)
+            || reader.campaign_status(self.row.id).await? != CampaignStatus::Active
+            || reader.paused(&self.row.campaign.provider, now).await?.contains("")
+        {
+            return Ok(None);
+        }
+        Ok(match self.limiter().allowance(&mut reader, BATCH_MAX, now).await? {
+            Allowance::Of(limit) => Some(limit),
+            Allowance::After(at) => {
+                report.not_before = Some(at);
+                None
+            }
+        })
+    }
+
+    fn limiter(&self) -> RateLimiter<'_> {
+        RateLimiter { env: self.ctx, provider: &self.row.campaign.provider, config: self.config }
     }
 
     fn check(&self) -> Check<'_> {
-        Check { ctx: self.ctx, campaign: &self.row.campaign, config: self.config }
+        Check::new(self.ctx, &self.row.campaign, self.config)
     }
 
-    /// Claims, checks and admits, in one transaction; settles at once what goes no further.
-    async fn open(
+    /// Settles a batch and claims the next, in one transaction; returns how many were sent. What
+    /// was called must be known: it is tried while the database is away or its disk is full.
+    async fn exchange(
         &self,
-        claim: &Claim,
-        now: Instant,
-        limit: usize,
-        paused: &HashSet<String>,
-    ) -> Result<Opened, StoreError> {
-        let mut tx = self.ctx.store.begin().await?;
-        let claimed = tx.claim(self.row.id, claim, now, limit, self.ctx.config.slot_length).await?;
-        let mut opened = Opened { claimed: claimed.len(), ..Opened::default() };
-        if claimed.is_empty() {
-            return Ok(opened);
-        }
-        let ids: Vec<RecipientId> = claimed.iter().map(|due| due.recipient).collect();
-        let mut people = tx.recipients(&ids).await?;
-        for due in claimed {
-            let id = due.recipient;
-            match self.look(due, people.remove(&id), paused, now) {
-                Ok(ready) => opened.ready.push(ready),
-                Err(settled) => opened.settled.push((id, settled)),
+        open: Option<Batch>,
+        limit: Option<usize>,
+    ) -> Result<(usize, Option<Batch>), StoreError> {
+        let Some(open) = open else {
+            return self.exchange_once(None, limit).await;
+        };
+        let mut limit = limit;
+        let mut failure = None;
+        loop {
+            match self.exchange_once(Some(&open), limit).await {
+                Ok((sent, next)) => {
+                    return failure.map_or(Ok((sent, next)), Err);
+                }
+                Err(error) => {
+                    let now = self.ctx.clock.now();
+                    let again = error.is_transient() || error.is_conflict() || limit.is_some();
+                    if !again || now > open.claim.until + SETTLE_AFTER_LEASE {
+                        return Err(error);
+                    }
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        messages = open.concluded.len(),
+                        "a batch could not be settled; trying again"
+                    );
+                    if error.is_transient() && !error.is_conflict() {
+                        self.ctx.clock.pause(SETTLE_EVERY).await;
+                    } else if !error.is_conflict() {
+                        // the next claim is at fault; this batch is settled without it
+                        failure = Some(error);
+                    }
+                    limit = None;
+                }
             }
         }
-        self.admit(&mut tx, &mut opened).await?;
-        let mut alike: BTreeMap<Settled, Vec<RecipientId>> = BTreeMap::new();
-        for (id, settled) in &opened.settled {
-            alike.entry(*settled).or_default().push(*id);
-        }
-        for (settled, recipients) in alike {
-            tx.settle(self.row.id, claim, settled, &recipients, now).await?;
-        }
-        tx.commit().await?;
-        Ok(opened)
     }
 
-    fn look(
+    async fn exchange_once(
         &self,
-        due: Due,
-        person: Option<Recipient>,
-        paused: &HashSet<String>,
-        now: Instant,
-    ) -> Result<Ready, Settled> {
-        // who is gone was forgotten a moment ago: there is nobody to send to and no row to settle
-        let Some(person) = person else { return Err(refused(Reason::NoConsent)) };
-        let message = self.check().message(&person, due, now)?;
-        if message.template.as_ref().is_some_and(|template| paused.contains(template)) {
-            return Err(undecided(Reason::MovedThrottled, None));
+        open: Option<&Batch>,
+        limit: Option<usize>,
+    ) -> Result<(usize, Option<Batch>), StoreError> {
+        let mut tx = self.ctx.store.begin().await?;
+        let sent = match open {
+            Some(batch) => self.settle(&mut tx, batch).await?,
+            None => 0,
+        };
+        let next = match limit {
+            Some(limit) => self.claim(&mut tx, limit).await?,
+            None => None,
+        };
+        tx.commit().await?;
+        Ok((sent, next))
+    }
+
+    /// Claims, checks and admits.
+    async fn claim(&self, tx: &mut Tx, limit: usize) -> Result<Option<Batch>, StoreError> {
+        let now = self.ctx.clock.now();
+        let lease = TimeDelta::from_std(self.ctx.config.lease).unwrap_or_default();
+        let claim = Claim { lease: format!("{:016x}", rand::random::<u64>()), until: now + lease };
+        let length = self.ctx.config.slot_length;
+        let claimed = tx.claim(self.row.id, &claim, (now, now), limit, length).await?;
+        if claimed.is_empty() {
+            return Ok(None);
         }
-        Ok(Ready { due, person, message, at: now })
+        let provider = &self.row.campaign.provider;
+        let paused = tx.paused(provider, now).await?;
+        let ids: Vec<RecipientId> = claimed.iter().map(|due| due.recipient).collect();
+        let mut people = tx.recipients(&ids).await?;
+        let unreachable = tx.suppressed(provider, Some(&ids)).await?;
+        let mut batch = Batch { claim, ready: Vec::new(), concluded: Vec::new() };
+        let mut check = self.check();
+        for due in claimed {
+            // on a virtual clock each message is called at its own instant
+            let at = due.send_at.max(now);
+            let looked = match people.remove(&due.recipient) {
+                // who is gone was forgotten a moment ago: there is nobody to send to
+                None => Err(refused(due, Reason::NoConsent)),
+                Some(_) if unreachable.contains_key(&due.recipient) => {
+                    Err(refused(due, Reason::Suppressed))
+                }
+                Some(person) => check.message(&person, due, at).map(|message| (person, message)),
+            };
+            match looked {
+                Ok((person, message)) => {
+                    if message.template.as_ref().is_some_and(|name| paused.contains(name)) {
+                        let again = undecided(due, Reason::MovedThrottled, None);
+                        batch.concluded.push(Concluded::plain(again));
+                    } else {
+                        let is_canary = false;
+                        batch.ready.push(Ready { due, person, message, at, is_canary });
+                    }
+                }
+                Err(settled) => batch.concluded.push(Concluded::plain(settled)),
+            }
+        }
+        self.admit(tx, &mut batch, &mut check).await?;
+        Ok(Some(batch))
     }
 
     /// Puts off what templates and limits do not let through.
-    async fn admit(&self, tx: &mut Tx, opened: &mut Opened) -> Result<(), StoreError> {
+    async fn admit(
+        &self,
+        tx: &mut Tx,
+        batch: &mut Batch,
+        check: &mut Check<'_>,
+    ) -> Result<(), StoreError> {
         let name = &self.row.campaign.provider;
-        let ids: Vec<RecipientId> = opened.ready.iter().map(|ready| ready.person.id).collect();
         let mut windows = HashSet::new();
-        if self.config.kind.needs_template() && !ids.is_empty() {
+        if self.config.kind.needs_template() && !batch.ready.is_empty() {
             let now = self.ctx.clock.now();
+            let ids: Vec<RecipientId> = batch.ready.iter().map(|ready| ready.person.id).collect();
             windows = tx.open_windows(name, &ids, now).await?;
-            for ready in &mut opened.ready {
+            for ready in &mut batch.ready {
                 ready.message.free_form =
                     self.row.campaign.free_form && windows.contains(&ready.person.id);
             }
-            tx.lock_account(&super::number_account(name)).await?;
-            self.try_templates(tx, opened, now).await?;
+            self.look_at_templates(tx, batch, check, now).await?;
         }
-        let ids: Vec<RecipientId> = opened.ready.iter().map(|ready| ready.person.id).collect();
-        let verdicts = self.gate().admit(tx, &ids, windows).await?;
-        let ready = std::mem::take(&mut opened.ready);
+        let ids: Vec<RecipientId> = batch.ready.iter().map(|ready| ready.person.id).collect();
+        let verdicts = self.limiter().admit(tx, &ids, windows).await?;
+        let mut first: BTreeMap<TemplateKey, u64> = BTreeMap::new();
+        let ready = std::mem::take(&mut batch.ready);
         for (ready, verdict) in ready.into_iter().zip(verdicts) {
-            let settled = match verdict {
+            match verdict {
                 Verdict::Go => {
-                    opened.ready.push(ready);
-                    continue;
+                    if ready.is_canary {
+                        *first.entry(TemplateKey::of(&ready.message)).or_default() += 1;
+                    }
+                    batch.ready.push(ready);
                 }
                 Verdict::NotBefore(until) => {
                     let profile = &ready.person.profile;
-                    self.check().put_off(profile, ready.due, until, Attempt::NotMade)
+                    let settled = check.put_off(profile, ready.due, until, Attempt::NotMade);
+                    batch.concluded.push(Concluded::plain(settled));
                 }
-            };
-            opened.settled.push((ready.person.id, settled));
+            }
+        }
+        let now = self.ctx.clock.now();
+        for (template, messages) in first {
+            tx.use_canary(name, &template.name, &template.language, messages, now).await?;
         }
         Ok(())
     }
 
     /// Lets a few messages of a new template go first, and none of one that is parked.
-    async fn try_templates(
+    async fn look_at_templates(
         &self,
         tx: &mut Tx,
-        opened: &mut Opened,
+        batch: &mut Batch,
+        check: &mut Check<'_>,
         now: Instant,
     ) -> Result<(), StoreError> {
         let name = &self.row.campaign.provider;
         let canary = self.config.canary;
-        let rows = tx.templates(name).await?;
-        let mut known: HashMap<(String, String), (TemplateRow, bool)> = rows
-            .into_iter()
-            .map(|row| ((row.template.clone(), row.language.clone()), (row, false)))
-            .collect();
-        let ready = std::mem::take(&mut opened.ready);
-        for ready in ready {
-            let message = &ready.message;
-            let Some(template) = message.template.clone().filter(|_| !message.free_form) else {
-                opened.ready.push(ready);
-                continue;
-            };
-            let language = language_text(message.language.as_ref());
-            let fresh = || {
-                let first = canary.messages > 0;
-                let row = TemplateRow {
-                    template: template.clone(),
-                    language: language.clone(),
-                    stage: if first { Stage::Canary } else { Stage::Open },
-                    room: u64::from(canary.messages),
-                    reason: "new".to_owned(),
-                    changed_at: now,
-                };
-                (row, true)
-            };
-            let (row, changed) =
-                known.entry((template.clone(), language.clone())).or_insert_with(fresh);
-            let settled = match row.stage {
-                Stage::Open => None,
-                Stage::Parked => Some(undecided(Reason::MovedThrottled, None)),
-                Stage::Canary if row.room > 0 => {
-                    row.room -= 1;
-                    row.changed_at = now;
-                    *changed = true;
+        let mut known = self.templates(tx).await?;
+        let wanted: BTreeSet<TemplateKey> = batch.ready.iter().filter_map(needed).collect();
+        let fresh = wanted.iter().any(|key| !known.contains_key(key));
+        let is_tried = |(stage, _): &(Stage, u64)| *stage == Stage::Canary;
+        if fresh || wanted.iter().filter_map(|key| known.get(key)).any(is_tried) {
+            // who tries a template does so alone
+            tx.lock_account(&super::number_account(name)).await?;
+            for key in &wanted {
+                tx.add_template(name, &key.name, &key.language, canary.messages, now).await?;
+            }
+            known = self.templates(tx).await?;
+        }
+        for mut ready in std::mem::take(&mut batch.ready) {
+            let entry = needed(&ready).and_then(|key| known.get_mut(&key));
+            let settled = match entry {
+                None | Some((Stage::Open, _)) => None,
+                Some((Stage::Parked, _)) => {
+                    Some(undecided(ready.due, Reason::MovedThrottled, None))
+                }
+                Some((Stage::Canary, remaining)) if *remaining > 0 => {
+                    *remaining -= 1;
+                    ready.is_canary = true;
                     None
                 }
-                Stage::Canary => {
+                Some((Stage::Canary, _)) => {
                     let wait = TimeDelta::from_std(canary.wait).unwrap_or_default();
                     let until = now + wait.max(TimeDelta::seconds(1));
                     let profile = &ready.person.profile;
-                    Some(self.check().put_off(profile, ready.due, until, Attempt::NotMade))
+                    Some(check.put_off(profile, ready.due, until, Attempt::NotMade))
                 }
             };
             match settled {
-                None => opened.ready.push(ready),
-                Some(settled) => opened.settled.push((ready.person.id, settled)),
+                None => batch.ready.push(ready),
+                Some(settled) => batch.concluded.push(Concluded::plain(settled)),
             }
         }
-        for (row, _) in known.into_values().filter(|(_, changed)| *changed) {
-            tx.put_template(name, &row).await?;
-        }
         Ok(())
+    }
+
+    /// How far the provider's templates are trusted, and how many messages may go of those that
+    /// are tried. One of another category than the campaign's is parked for it.
+    async fn templates(
+        &self,
+        tx: &mut Tx,
+    ) -> Result<HashMap<TemplateKey, (Stage, u64)>, StoreError> {
+        let category = self.row.campaign.category;
+        let rows = tx.templates(&self.row.campaign.provider).await?;
+        let known = rows.into_iter().map(|row| {
+            let parked = channel::is_parked(&row, category);
+            let stage = if parked { Stage::Parked } else { row.stage };
+            (TemplateKey { name: row.template, language: row.language }, (stage, row.remaining))
+        });
+        Ok(known.collect())
+    }
+
+    /// Prepares and calls what was claimed. Nothing of it fails as a whole: what cannot be called is
+    /// given back.
+    async fn process(&self, mut batch: Batch) -> Batch {
+        let mut ready = std::mem::take(&mut batch.ready);
+        let prepared = async {
+            self.part_with_capped(&mut ready, &mut batch.concluded).await?;
+            self.add_media(&mut ready).await?;
+            self.pace(&mut ready, &mut batch.concluded).await
+        };
+        if let Err(error) = prepared.await {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                campaign = %self.row.campaign.name,
+                "a batch could not be prepared; it is given back"
+            );
+            let back = |ready: &Ready| {
+                Concluded::plain(given_back(ready.due)).as_canary(&ready.message, ready.is_canary)
+            };
+            batch.concluded.extend(ready.iter().map(back));
+            return batch;
+        }
+        let called = self.call_all(&batch.claim, ready).await;
+        batch.concluded.extend(called);
+        batch
     }
 
     /// Takes out those who have been written to too often meanwhile. What other campaigns have
@@ -261,16 +387,17 @@ impl Batch<'_> {
     async fn part_with_capped(
         &self,
         ready: &mut Vec<Ready>,
-        done: &mut Vec<Done>,
+        concluded: &mut Vec<Concluded>,
     ) -> Result<(), StoreError> {
         let ids: Vec<RecipientId> = ready.iter().map(|ready| ready.person.id).collect();
         let campaign = (self.row.id, &*self.row.campaign);
         let over = over_cap(self.ctx, campaign, &ids).await?;
-        for (id, again) in &over {
-            let settled = undecided(Reason::MovedLate, Some(*again));
-            done.push(Done::plain(*id, Settled { attempt: Attempt::NotMade, ..settled }));
-        }
-        ready.retain(|ready| !over.contains_key(&ready.person.id));
+        ready.retain(|ready| {
+            let Some(again) = over.get(&ready.person.id) else { return true };
+            let settled = undecided(ready.due, Reason::MovedLate, Some(*again));
+            concluded.push(Concluded::plain(settled).as_canary(&ready.message, ready.is_canary));
+            false
+        });
         Ok(())
     }
 
@@ -292,82 +419,119 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Gives each message its moment; what the second does not hold, the next claim takes.
-    async fn pace(&self, ready: &mut Vec<Ready>, done: &mut Vec<Done>) -> Result<(), StoreError> {
-        let moments = self.gate().moments(ready.len()).await?;
-        let back = ready.drain(moments.len()..);
-        done.extend(back.map(|ready| Done::plain(ready.person.id, given_back(ready.due))));
-        ready.iter_mut().zip(moments).for_each(|(ready, at)| ready.at = at);
+    /// Gives each message its instant; what the second does not hold, the next claim takes.
+    async fn pace(
+        &self,
+        ready: &mut Vec<Ready>,
+        concluded: &mut Vec<Concluded>,
+    ) -> Result<(), StoreError> {
+        let Some(times) = self.limiter().send_times(&self.ctx.store, ready.len()).await? else {
+            return Ok(());
+        };
+        let back = ready.drain(times.len()..).map(|ready| {
+            Concluded::plain(given_back(ready.due)).as_canary(&ready.message, ready.is_canary)
+        });
+        concluded.extend(back);
+        ready.iter_mut().zip(times).for_each(|(ready, at)| ready.at = at.max(ready.at));
         Ok(())
     }
 
-    async fn call_all(&self, claim: &Claim, ready: Vec<Ready>) -> Vec<Done> {
-        let halted = AtomicBool::new(false);
+    async fn call_all(&self, claim: &Claim, ready: Vec<Ready>) -> Vec<Concluded> {
+        let people: Vec<RecipientId> = ready.iter().map(|ready| ready.person.id).collect();
+        let lookout = Lookout {
+            halted: AtomicBool::new(false),
+            seen: Mutex::new((Stopwatch::now(), HashSet::new())),
+        };
+        let runs = Mutex::new(Runs::default());
         let paced = self.config.limits.per_second.is_some();
         let most = if paced { PACED_CALLS_MAX } else { CALLS_MAX };
-        let calls = ready.into_iter().map(|ready| self.call(claim, ready, &halted));
+        let calls = ready.into_iter().map(|ready| self.call(claim, ready, &lookout, &runs));
         let calls: Vec<_> = calls.collect();
         let calling = stream::iter(calls).buffer_unordered(most).collect();
         tokio::select! {
             done = calling => done,
-            never = self.watch(&halted) => match never {},
+            never = self.look_out(&lookout, &people) => match never {},
         }
     }
 
-    /// Looks now and then whether the campaign was paused or cancelled while its batch is called.
-    async fn watch(&self, halted: &AtomicBool) -> std::convert::Infallible {
+    /// Looks now and then whether the campaign was paused or cancelled, and whose consent has ended,
+    /// while a batch is called.
+    async fn look_out(
+        &self,
+        lookout: &Lookout,
+        people: &[RecipientId],
+    ) -> std::convert::Infallible {
         loop {
-            tokio::time::sleep(HALT_EVERY).await;
-            let look = async { self.ctx.store.read().await?.campaign_status(self.row.id).await };
-            let status = look.await;
-            // a database that is away does not stop what was claimed
-            if status.is_ok_and(|status| status != CampaignStatus::Active) {
-                halted.store(true, Ordering::Relaxed);
+            tokio::time::sleep(LOOK_EVERY).await;
+            let began = Stopwatch::now();
+            let look = async {
+                let mut reader = self.ctx.store.read().await?;
+                let status = reader.campaign_status(self.row.id).await?;
+                Ok::<_, StoreError>((status, reader.without_consent(people).await?))
+            };
+            // a database that is away lets no further call out until it answers
+            if let Ok(Ok((status, withdrawn))) = tokio::time::timeout(LOOK_AGE_MAX, look).await {
+                if status != CampaignStatus::Active {
+                    lookout.halt();
+                }
+                let mut seen =
+                    lookout.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                *seen = (began, withdrawn);
             }
         }
     }
 
-    async fn call(&self, claim: &Claim, mut ready: Ready, halted: &AtomicBool) -> Done {
+    async fn call(
+        &self,
+        claim: &Claim,
+        mut ready: Ready,
+        lookout: &Lookout,
+        runs: &Mutex<Runs>,
+    ) -> Concluded {
         let paced = self.config.limits.per_second.is_some();
         if paced {
             self.ctx.clock.pause_until(ready.at).await;
         }
         let now = self.ctx.clock.now();
-        let id = ready.person.id;
-        let missed = paced && now > ready.at + LATE_MAX;
-        let stopped = *self.stop.borrow() || halted.load(Ordering::Relaxed);
-        if stopped || missed || now >= claim.until {
-            return Done::plain(id, given_back(ready.due));
+        let at = self.ctx.clock.at_or_after(ready.at);
+        let back = |ready: &Ready| {
+            Concluded::plain(given_back(ready.due)).as_canary(&ready.message, ready.is_canary)
+        };
+        let missed = paced && at > ready.at + LATE_MAX;
+        if *self.stop.borrow() || missed || now >= claim.until {
+            return back(&ready);
         }
-        if let Err(settled) = self.check().timely(&ready.person.profile, ready.due, now) {
-            return Done::plain(id, Settled { attempt: Attempt::NotMade, ..settled });
-        }
-        ready.message.at = now;
-        let outcome = self.provider.send(&ready.message).await;
-        // what is true for everybody need not be heard by each of them
-        if matches!(
-            outcome,
-            SendOutcome::Later { whom: Scope::Provider, .. } | SendOutcome::Stopped { .. }
-        ) {
-            halted.store(true, Ordering::Relaxed);
-        }
-        self.check().conclude(ready.due, &ready.person.profile, &ready.message, outcome)
-    }
-
-    /// Settles, and does not give up before the lease is over: what was called must be known.
-    async fn settle_surely(&self, claim: &Claim, done: &[Done]) -> Result<usize, StoreError> {
-        loop {
-            match self.settle(claim, done).await {
-                Err(error) if error.is_transient() && self.ctx.clock.now() < claim.until => {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        messages = done.len(),
-                        "a batch could not be settled; trying again"
-                    );
-                    tokio::time::sleep(SETTLE_EVERY).await;
-                }
-                settled => return settled,
+        match lookout.allows(ready.person.id) {
+            Ok(()) => {}
+            Err(NotNow::Halted) => return back(&ready),
+            Err(NotNow::Withdrawn) => {
+                let settled = refused(ready.due, Reason::ConsentWithdrawn);
+                return Concluded::plain(settled).as_canary(&ready.message, ready.is_canary);
             }
         }
+        if let Err(settled) = self.check().timely(&ready.person.profile, ready.due, at) {
+            return Concluded::plain(settled).as_canary(&ready.message, ready.is_canary);
+        }
+        ready.message.at = at;
+        let outcome = self.provider.send(&ready.message).await;
+        let runs_on = {
+            let mut runs = runs.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            runs.note(needed(&ready).as_ref(), &outcome)
+        };
+        // what is true for everybody need not be heard by each of them
+        let for_all = outcome.refusal_scope() == Some(RefusalScope::Account)
+            || matches!(outcome, SendOutcome::Later { whom: Scope::Provider, .. });
+        if for_all || runs_on {
+            lookout.halt();
+        }
+        let mut check = self.check();
+        Concluded::of(&mut check, ready.due, &ready.person.profile, &ready.message, outcome)
+            .as_canary(&ready.message, ready.is_canary)
     }
+}
+
+/// The template that a message goes with.
+fn needed(ready: &Ready) -> Option<TemplateKey> {
+    let message = &ready.message;
+    (message.template.is_some() && !message.free_form).then(|| TemplateKey::of(message))
 }

@@ -1,58 +1,87 @@
 //! The last look before a call: what was true when it was planned may not be true now.
 
-use crate::calendar::infer::infer;
+use std::collections::HashMap;
+
+use chrono::TimeDelta;
+use chrono_tz::Tz;
+
+use crate::calendar::infer::{Inferred, infer};
 use crate::calendar::law::Case;
 use crate::calendar::quiet::Quiet;
 use crate::calendar::window;
 use crate::config::ProviderConfig;
 use crate::model::campaign::Campaign;
 use crate::model::delivery::{Reason, State, message_key};
-use crate::model::recipient::{Profile, Recipient};
+use crate::model::recipient::{Country, Profile, Recipient};
 use crate::model::time::Instant;
-use crate::provider::OutboundMessage;
+use crate::provider::{OutboundMessage, Unfit, fitted};
 use crate::store::{Attempt, Due, Settled};
-use crate::work::Ctx;
+use crate::work::StepEnv;
 use crate::work::plan::taken::is_forbidden;
 
 /// Between the last look at the clock and the provider's; quiet hours begin that much earlier.
-const CALL_MARGIN: chrono::TimeDelta = chrono::TimeDelta::seconds(2);
+const CALL_MARGIN: TimeDelta = TimeDelta::seconds(2);
 
-/// What a message is looked at with.
-#[derive(Clone, Copy)]
-pub(super) struct Check<'a> {
-    pub(super) ctx: &'a Ctx,
-    pub(super) campaign: &'a Campaign,
-    pub(super) config: &'a ProviderConfig,
+/// When a campaign may write to people of one place.
+struct Times {
+    opens: Instant,
+    closes: Instant,
+    quiet: Quiet,
 }
 
-impl Check<'_> {
+/// Where rules of time are the same: zone, country, and part of the country.
+type Place = (Tz, Option<Country>, Option<&'static str>);
+
+/// What messages of one batch are looked at with. Rules of time are computed once a place.
+pub(super) struct Check<'a> {
+    env: &'a StepEnv,
+    pub(super) campaign: &'a Campaign,
+    config: &'a ProviderConfig,
+    places: HashMap<Place, Times>,
+}
+
+impl<'a> Check<'a> {
+    pub(super) fn new(
+        env: &'a StepEnv,
+        campaign: &'a Campaign,
+        config: &'a ProviderConfig,
+    ) -> Self {
+        Self { env, campaign, config, places: HashMap::new() }
+    }
+
     /// The message as it goes out at `now`, or what happens instead.
     pub(super) fn message(
-        self,
+        &mut self,
         person: &Recipient,
         due: Due,
         now: Instant,
     ) -> Result<OutboundMessage, Settled> {
-        let (ctx, campaign) = (self.ctx, self.campaign);
+        let campaign = self.campaign;
+        let refused = |reason| Err(refused(due, reason));
         if !person.consented {
-            return Err(refused(Reason::ConsentWithdrawn));
+            return refused(Reason::ConsentWithdrawn);
         }
         let Some(address) = person.profile.address.clone() else {
-            return Err(refused(Reason::NoAddress));
+            return refused(Reason::NoAddress);
         };
         if is_forbidden(self.config, campaign, &person.profile) {
-            return Err(refused(Reason::ProviderForbids));
+            return refused(Reason::ProviderForbids);
         }
         self.timely(&person.profile, due, now)?;
         let variant = &campaign.variants[usize::from(due.variant_index)];
         let Ok(rendered) = variant.render(&person.profile.attributes) else {
-            return Err(refused(Reason::MissingParameter));
+            return refused(Reason::MissingParameter);
+        };
+        let rendered = match fitted(&self.config.kind, rendered) {
+            Ok(rendered) => rendered,
+            Err(Unfit::Empty(_)) => return refused(Reason::MissingParameter),
+            Err(Unfit::TooLong(..)) => return refused(Reason::RecipientRefused),
         };
         Ok(OutboundMessage {
             key: message_key(&campaign.name, person.id),
             recipient: person.key.clone(),
             address,
-            zone: person.profile.zone.map_or(ctx.config.time_zone, |zone| zone.tz),
+            zone: self.zone(&person.profile),
             campaign: campaign.name.clone(),
             category: campaign.category,
             variant: variant.name.clone(),
@@ -69,84 +98,102 @@ impl Check<'_> {
         })
     }
 
+    fn zone(&self, profile: &Profile) -> Tz {
+        profile.zone.map_or(self.env.config.time_zone, |zone| zone.tz)
+    }
+
+    fn times(&mut self, profile: &Profile) -> &Times {
+        let (env, campaign) = (self.env, self.campaign);
+        let zone = self.zone(profile);
+        let inferred = infer(profile.country.as_ref(), profile.address.as_ref());
+        let region = inferred.as_ref().and_then(|known: &Inferred| known.region);
+        let country = profile.country.clone().or(inferred.map(|known| known.country));
+        let channel = self.config.kind.channel();
+        self.places.entry((zone, country.clone(), region)).or_insert_with(|| {
+            let (opens, closes) = window::span(&campaign.window, zone);
+            let case =
+                Case { country: country.as_ref(), region, channel, category: campaign.category };
+            let (own, workspace) = (campaign.quiet_hours, env.config.quiet_hours);
+            Times { opens, closes, quiet: Quiet::new(&env.rules, case, own, workspace) }
+        })
+    }
+
     /// Whether window, lateness and quiet hours let a message out at `now`.
-    pub(super) fn timely(self, profile: &Profile, due: Due, now: Instant) -> Result<(), Settled> {
-        let zone = profile.zone.map_or(self.ctx.config.time_zone, |zone| zone.tz);
-        let (opens, closes) = window::span(&self.campaign.window, zone);
-        if now >= closes {
-            return Err(settle_as(State::Expired, Some(Reason::WindowOver)));
-        }
-        let lateness = now - self.moment(due);
-        let late = lateness.to_std().is_ok_and(|lateness| lateness > self.ctx.config.max_lateness)
+    pub(super) fn timely(
+        &mut self,
+        profile: &Profile,
+        due: Due,
+        now: Instant,
+    ) -> Result<(), Settled> {
+        let zone = self.zone(profile);
+        let lateness = now - self.lateness_from(due);
+        let late = lateness.to_std().is_ok_and(|lateness| lateness > self.env.config.max_lateness)
             || !self.in_its_hour(due, now);
+        let times = self.times(profile);
+        if now >= times.closes {
+            return Err(settled(due, State::Expired, Some(Reason::WindowOver)));
+        }
         let end = now + CALL_MARGIN;
-        let quiet = || quiet(self.ctx, self.campaign, self.config, profile);
-        if late || now < opens || end > closes || quiet().forbids_span(now, end, zone).is_some() {
-            return Err(undecided(Reason::MovedLate, None));
+        let quiet = || times.quiet.forbids_span(now, end, zone).is_some();
+        if late || now < times.opens || end > times.closes || quiet() {
+            return Err(undecided(due, Reason::MovedLate, None));
         }
         Ok(())
     }
 
-    /// The moment that lateness counts from: many short waits do not add up past its slot.
-    fn moment(self, due: Due) -> Instant {
-        due.send_at.min(due.slot.end(self.ctx.config.slot_length))
+    /// The instant that lateness counts from: many short waits do not add up past its slot.
+    fn lateness_from(&self, due: Due) -> Instant {
+        due.send_at.min(due.slot.end(self.env.config.slot_length))
     }
 
-    /// Whether a message that leaves at `at` takes the room that was planned for it: where an hour
-    /// holds so many, another hour's is not to be had without a new decision.
-    fn in_its_hour(self, due: Due, at: Instant) -> bool {
+    /// Whether a message that leaves at `at` takes the capacity that was planned for it: where an
+    /// hour holds so many, another hour's is not to be had without a new decision.
+    fn in_its_hour(&self, due: Due, at: Instant) -> bool {
         let hour = |at: Instant| at.timestamp().div_euclid(3600);
         self.campaign.capacity.per_hour.is_none() || hour(due.send_at) == hour(at)
     }
 
     /// A short wait is waited for within the same slot's lateness; a longer one is a new decision.
     pub(super) fn put_off(
-        self,
+        &mut self,
         profile: &Profile,
         due: Due,
         until: Instant,
         attempt: Attempt,
     ) -> Settled {
-        let zone = profile.zone.map_or(self.ctx.config.time_zone, |zone| zone.tz);
-        let lateness = (until - self.moment(due)).to_std().unwrap_or_default();
-        let near = lateness <= self.ctx.config.max_lateness
+        let lateness = (until - self.lateness_from(due)).to_std().unwrap_or_default();
+        let near = lateness <= self.env.config.max_lateness
             && self.in_its_hour(due, until)
-            && until < window::span(&self.campaign.window, zone).1;
+            && until < self.times(profile).closes;
         let again_at = near.then_some(until);
-        Settled { again_at, attempt, ..undecided(Reason::MovedThrottled, Some(until)) }
+        Settled { again_at, attempt, ..undecided(due, Reason::MovedThrottled, Some(until)) }
     }
 }
 
-/// The quiet hours that bind a campaign for one person.
-fn quiet(ctx: &Ctx, campaign: &Campaign, config: &ProviderConfig, profile: &Profile) -> Quiet {
-    let inferred = infer(profile.country.as_ref(), profile.address.as_ref());
-    let country = profile.country.as_ref().or(inferred.as_ref().map(|known| &known.country));
-    let case = Case {
-        country,
-        region: inferred.as_ref().and_then(|known| known.region),
-        channel: config.kind.channel(),
-        category: campaign.category,
-    };
-    Quiet::new(&ctx.rules, case, campaign.quiet_hours, ctx.config.quiet_hours)
+/// Settled without a call, unless `attempt` is changed.
+pub(super) fn settled(due: Due, state: State, reason: Option<Reason>) -> Settled {
+    Settled {
+        recipient: due.recipient,
+        try_number: due.attempts,
+        attempt: Attempt::NotMade,
+        state,
+        reason,
+        again_at: None,
+        not_before: None,
+        sent: None,
+        failure: None,
+    }
 }
 
-pub(super) fn settle_as(state: State, reason: Option<Reason>) -> Settled {
-    Settled { state, reason, again_at: None, not_before: None, attempt: Attempt::Made }
+pub(super) fn refused(due: Due, reason: Reason) -> Settled {
+    settled(due, State::Refused, Some(reason))
 }
 
-pub(super) fn refused(reason: Reason) -> Settled {
-    settle_as(State::Refused, Some(reason))
-}
-
-pub(super) fn undecided(reason: Reason, not_before: Option<Instant>) -> Settled {
-    Settled { not_before, ..settle_as(State::Planned, Some(reason)) }
+pub(super) fn undecided(due: Due, reason: Reason, not_before: Option<Instant>) -> Settled {
+    Settled { not_before, ..settled(due, State::Planned, Some(reason)) }
 }
 
 /// As if it had not been claimed.
 pub(super) fn given_back(due: Due) -> Settled {
-    Settled {
-        again_at: Some(due.send_at),
-        attempt: Attempt::NotMade,
-        ..settle_as(State::Planned, None)
-    }
+    Settled { again_at: Some(due.send_at), ..settled(due, State::Planned, None) }
 }

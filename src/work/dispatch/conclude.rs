@@ -1,182 +1,363 @@
 //! What follows from a provider's answer: the settlement of the message, and what it says of the
-//! person, the template and the account.
+//! person, the template, the campaign and the account.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::batch::Batch;
-use super::check::{Check, given_back, refused, settle_as, undecided};
-use crate::model::campaign::Campaign;
+use super::batch::{Batch, Batches};
+use super::check::{Check, given_back, refused, settled, undecided};
 use crate::model::consent::ConsentEntry;
 use crate::model::delivery::{Reason, State};
 use crate::model::ids::RecipientId;
-use crate::model::message::{Message, Response};
-use crate::model::recipient::{Address, Locale, Profile};
+use crate::model::recipient::{Address, Profile};
 use crate::model::time::Instant;
-use crate::provider::{OutboundMessage, RefusalScope, Scope, SendOutcome};
-use crate::store::{Attempt, Claim, Due, MessageRow, Settled, StoreError};
-use crate::work::channel;
+use crate::provider::{OutboundMessage, Refusal, RefusalScope, Scope, SendOutcome};
+use crate::store::{Attempt, Due, RefusalRun, Sent, Settled, StoreError, Tx};
+use crate::work::channel::{self, TemplateKey};
 
 /// Tries of one message that a provider puts off for this person.
 const ATTEMPTS_MAX: u32 = 5;
+/// Tries of one message whose media file the channel cannot use: by its handle, and once more.
+const MEDIA_ATTEMPTS_MAX: u32 = 2;
 /// Days on which a person who gets too much marketing is tried.
 const DAYS_MAX: u32 = 3;
+/// So many different people in a row who are refused, with nobody accepted between, mean more than
+/// each of them.
+const RUN_MAX: u32 = 4;
 
 /// What became of one message, and what is to be kept of it.
-pub(super) struct Done {
-    pub(super) recipient: RecipientId,
+pub(super) struct Concluded {
     pub(super) settled: Settled,
-    sent: Option<MessageRow>,
-    follow: Option<Follow>,
+    effect: Option<SideEffect>,
+    /// Of one of the first with its template: which, and whether it was called.
+    canary: Option<TemplateKey>,
+    /// Of a refusal that may be more than this person's.
+    refusal: Option<(RunKey, Refusal)>,
+    /// With what it went.
+    template: Option<TemplateKey>,
 }
 
 /// What an answer says of more than its message.
-enum Follow {
+enum SideEffect {
     /// A template (`""`: everything) asked to wait.
     Pause(String, Instant),
     /// The provider calls the person so.
     Alias(Address),
-    /// The person is not to be written to again.
+    /// The person said no.
     Withdraw(ConsentEntry),
+    /// The channel does not reach the person.
+    Suppress(String),
     /// The template is refused.
-    Park(String, Option<Locale>, String),
+    Park(TemplateKey, String),
     /// The service window is closed.
     Close,
-    /// A file must be handed over again.
-    Forget(String),
+    /// A file must be uploaded again.
+    Upload(String),
     /// The account is stopped.
     Stop(String, String),
 }
 
-impl Done {
-    pub(super) fn plain(recipient: RecipientId, settled: Settled) -> Self {
-        Self { recipient, settled, sent: None, follow: None }
+/// What runs of refusals are counted by.
+type RunKey = (RefusalScope, Option<TemplateKey>);
+
+/// People in a row who were refused alike, with nobody accepted between.
+#[derive(Debug, Default)]
+pub(super) struct Runs(BTreeMap<RunKey, u32>);
+
+impl Runs {
+    /// Takes note of an answer; whether a run is so long that no more should be called.
+    pub(super) fn note(&mut self, template: Option<&TemplateKey>, outcome: &SendOutcome) -> bool {
+        match outcome {
+            SendOutcome::Accepted { .. } | SendOutcome::Held { .. } => {
+                self.0.retain(|(_, of), _| of.as_ref() != template);
+                false
+            }
+            SendOutcome::Refused(refusal) if counts(refusal.scope) => {
+                let run = self.0.entry((refusal.scope, template.cloned())).or_default();
+                *run += 1;
+                *run >= RUN_MAX
+            }
+            _ => false,
+        }
     }
 }
 
-impl Check<'_> {
-    pub(super) fn conclude(
-        self,
+/// Whether refusals like this may be more than one person's.
+fn counts(scope: RefusalScope) -> bool {
+    matches!(scope, RefusalScope::PersonData | RefusalScope::Media | RefusalScope::Unknown)
+}
+
+impl Concluded {
+    pub(super) fn plain(settled: Settled) -> Self {
+        Self { settled, effect: None, canary: None, refusal: None, template: None }
+    }
+
+    /// As one of the first with its template, or not.
+    pub(super) fn as_canary(mut self, message: &OutboundMessage, is_canary: bool) -> Self {
+        self.canary = is_canary.then(|| TemplateKey::of(message));
+        self
+    }
+
+    pub(super) fn of(
+        check: &mut Check<'_>,
         due: Due,
         profile: &Profile,
         message: &OutboundMessage,
         outcome: SendOutcome,
-    ) -> Done {
-        let recipient = due.recipient;
-        let with = |settled, follow| Done { recipient, settled, sent: None, follow };
-        let kept = |settled, id, alias: Option<Address>| {
-            let message = sent_message(self.campaign, message, due);
-            let sent = Some(MessageRow { recipient, message, provider_message: id });
-            Done { recipient, settled, sent, follow: alias.map(Follow::Alias) }
+    ) -> Self {
+        let template =
+            (message.template.is_some() && !message.free_form).then(|| TemplateKey::of(message));
+        let key = template.clone();
+        let called = |settled| Settled { attempt: Attempt::Made, ..settled };
+        let with = |settled, effect| Self {
+            settled: called(settled),
+            effect,
+            ..Self::plain(given_back(due))
         };
-        let template = message.template.clone().filter(|_| !message.free_form);
-        match outcome {
-            SendOutcome::Accepted { id, alias } => kept(settle_as(State::Sent, None), id, alias),
-            SendOutcome::Held { id } => {
-                kept(settle_as(State::Held, Some(Reason::HeldByProvider)), id, None)
+        let taken = |state, reason, id| Settled {
+            sent: Some(Sent {
+                at: message.at,
+                content: message.content.clone(),
+                provider_message: id,
+            }),
+            ..settled(due, state, reason)
+        };
+        let mut concluded = match outcome {
+            SendOutcome::Accepted { id, alias } => {
+                with(taken(State::Sent, None, id), alias.map(SideEffect::Alias))
             }
-            SendOutcome::Later { whom: Scope::Recipient, .. }
-            | SendOutcome::NeedsTemplate
-            | SendOutcome::StaleMedia
+            SendOutcome::Held { id } => {
+                with(taken(State::Held, Some(Reason::HeldByProvider), id), None)
+            }
+            SendOutcome::Later { whom: Scope::Recipient, .. } | SendOutcome::NeedsTemplate
                 if due.attempts >= ATTEMPTS_MAX =>
             {
-                with(settle_as(State::Failed, Some(Reason::AttemptsExhausted)), None)
+                with(settled(due, State::Failed, Some(Reason::AttemptsExhausted)), None)
             }
-            SendOutcome::Later { until, whom } => {
-                let (attempt, follow) = match whom {
-                    Scope::Recipient => (Attempt::Made, None),
-                    Scope::Template => {
-                        (Attempt::NotMade, template.map(|name| Follow::Pause(name, until)))
-                    }
-                    Scope::Provider => {
-                        (Attempt::NotMade, Some(Follow::Pause(String::new(), until)))
-                    }
-                };
-                with(self.put_off(profile, due, until, attempt), follow)
+            SendOutcome::Later { until, whom: Scope::Recipient } => {
+                with(check.put_off(profile, due, until, Attempt::Made), None)
             }
+            // everybody was sent away: it is no try of this message
+            SendOutcome::Later { until, whom } => Self {
+                effect: match (whom, &template) {
+                    (Scope::Template, Some(key)) => {
+                        Some(SideEffect::Pause(key.name.clone(), until))
+                    }
+                    (Scope::Template, None) => None,
+                    _ => Some(SideEffect::Pause(String::new(), until)),
+                },
+                ..Self::plain(check.put_off(profile, due, until, Attempt::NotMade))
+            },
             SendOutcome::AnotherDay { until } => {
-                let again = undecided(Reason::MovedThrottled, Some(until));
-                let last = settle_as(State::Failed, Some(Reason::AttemptsExhausted));
+                let again = undecided(due, Reason::MovedThrottled, Some(until));
+                let last = settled(due, State::Failed, Some(Reason::AttemptsExhausted));
                 with(if due.attempts >= DAYS_MAX { last } else { again }, None)
             }
-            SendOutcome::RefusedPerson { scope, code } => {
-                let source =
-                    format!("{} {}", self.campaign.provider, code.as_deref().unwrap_or("refused"));
-                let follow = (scope == RefusalScope::Channel).then(|| {
-                    let evidence = message.key.to_string();
-                    Follow::Withdraw(channel::withdrawal(source, evidence, message.at))
-                });
-                with(refused(Reason::RecipientRefused), follow)
-            }
-            SendOutcome::RefusedTemplate { code } => match template {
-                // parked: the plan falls back to another variant, or refuses
-                Some(name) => {
-                    let code = code.unwrap_or_else(|| "refused".to_owned());
-                    let follow = Follow::Park(name, message.language.clone(), code);
-                    with(undecided(Reason::MovedThrottled, None), Some(follow))
-                }
-                None => with(refused(Reason::TemplateRefused), None),
-            },
             SendOutcome::NeedsTemplate => {
-                with(self.put_off(profile, due, message.at, Attempt::Made), Some(Follow::Close))
+                let again = check.put_off(profile, due, message.at, Attempt::Made);
+                with(again, Some(SideEffect::Close))
             }
-            SendOutcome::StaleMedia => {
-                let follow = message.media_url.clone().map(Follow::Forget);
-                with(self.put_off(profile, due, message.at, Attempt::Made), follow)
+            SendOutcome::InDoubt => {
+                with(settled(due, State::InDoubt, Some(Reason::AnswerLost)), None)
             }
-            SendOutcome::Stopped { code, advice } => {
-                with(given_back(due), Some(Follow::Stop(code, advice)))
+            SendOutcome::Refused(refusal) => {
+                Self::refused(check, due, profile, message, (template, refusal))
             }
-            SendOutcome::Failed => {
-                with(settle_as(State::Failed, Some(Reason::ProviderFailure)), None)
+        };
+        concluded.template = key;
+        concluded
+    }
+
+    fn refused(
+        check: &mut Check<'_>,
+        due: Due,
+        profile: &Profile,
+        message: &OutboundMessage,
+        (template, refusal): (Option<TemplateKey>, Refusal),
+    ) -> Self {
+        let code = refusal.code_text().to_owned();
+        let with = |settled: Settled, effect| {
+            let failure = Some(code.clone()).filter(|_| settled.state != State::Planned);
+            let settled = Settled { attempt: Attempt::Made, failure, ..settled };
+            Self { effect, ..Self::plain(settled) }
+        };
+        let mut concluded = match refusal.scope {
+            RefusalScope::PersonData | RefusalScope::Person => {
+                with(refused(due, Reason::RecipientRefused), None)
             }
-            SendOutcome::InDoubt => with(settle_as(State::InDoubt, Some(Reason::AnswerLost)), None),
+            RefusalScope::Unreachable => {
+                let effect = SideEffect::Suppress(code.clone());
+                with(refused(due, Reason::Suppressed), Some(effect))
+            }
+            RefusalScope::OptedOut => {
+                let source = format!("{} {code}", check.campaign.provider);
+                let evidence = message.key.to_string();
+                let entry = channel::withdrawal(source, evidence, message.at);
+                let effect = SideEffect::Withdraw(entry);
+                with(refused(due, Reason::ConsentWithdrawn), Some(effect))
+            }
+            RefusalScope::Template => match &template {
+                // parked: the plan falls back to another variant, or refuses
+                Some(key) => {
+                    let effect = SideEffect::Park(key.clone(), code.clone());
+                    with(undecided(due, Reason::MovedThrottled, None), Some(effect))
+                }
+                None => with(refused(due, Reason::TemplateRefused), None),
+            },
+            RefusalScope::Media if due.attempts >= MEDIA_ATTEMPTS_MAX => {
+                with(settled(due, State::Failed, Some(Reason::ProviderFailure)), None)
+            }
+            RefusalScope::Media => {
+                let effect = message.media_url.clone().map(SideEffect::Upload);
+                with(check.put_off(profile, due, message.at, Attempt::Made), effect)
+            }
+            RefusalScope::Account => Self {
+                effect: Some(SideEffect::Stop(code.clone(), refusal.words.to_string())),
+                ..Self::plain(given_back(due))
+            },
+            RefusalScope::Unknown => {
+                with(settled(due, State::Failed, Some(Reason::ProviderFailure)), None)
+            }
+        };
+        if counts(refusal.scope) {
+            concluded.refusal = Some(((refusal.scope, template), refusal));
         }
+        concluded
+    }
+
+    fn is_taken(&self) -> bool {
+        matches!(self.settled.state, State::Sent | State::Held)
     }
 }
 
-impl Batch<'_> {
-    /// Settles a batch in one transaction; returns how many were sent.
-    pub(super) async fn settle(&self, claim: &Claim, done: &[Done]) -> Result<usize, StoreError> {
-        let (ctx, provider) = (self.ctx, &self.row.campaign.provider);
-        let now = ctx.clock.now();
-        let mut alike: BTreeMap<Settled, Vec<RecipientId>> = BTreeMap::new();
-        let mut sent: HashMap<RecipientId, &MessageRow> = HashMap::new();
-        for done in done {
-            alike.entry(done.settled).or_default().push(done.recipient);
-            sent.extend(done.sent.as_ref().map(|row| (done.recipient, row)));
+impl Batches<'_> {
+    /// Settles a batch; returns how many were sent.
+    pub(super) async fn settle(&self, tx: &mut Tx, batch: &Batch) -> Result<usize, StoreError> {
+        let now = self.ctx.clock.now();
+        let tripped = self.count_runs(tx, batch).await?;
+        let mut rows = Vec::with_capacity(batch.concluded.len());
+        for concluded in &batch.concluded {
+            let of_run = concluded.refusal.as_ref().is_some_and(|(key, _)| tripped.contains(key));
+            rows.push(if of_run {
+                // it was not this person's: it goes again once somebody has seen to it
+                Settled {
+                    state: State::Planned,
+                    reason: Some(Reason::MovedThrottled),
+                    failure: None,
+                    ..concluded.settled.clone()
+                }
+            } else {
+                concluded.settled.clone()
+            });
         }
-        let mut tx = ctx.store.begin().await?;
-        // before its messages, as who looks for lost claims does: neither waits for the other
-        tx.release(claim).await?;
-        let mut kept = Vec::with_capacity(sent.len());
-        for (settled, recipients) in alike {
-            for id in tx.settle(self.row.id, claim, settled, &recipients, now).await? {
-                kept.extend(sent.remove(&id));
+        let done = tx.settle(self.row.id, &batch.claim, &rows, now).await?;
+        let mut sent = 0;
+        // of those alone who were settled: others were forgotten, or are somebody else's by now
+        let kept = batch.concluded.iter().filter(|c| done.contains(&c.settled.recipient));
+        let kept: Vec<&Concluded> = kept.inspect(|c| sent += usize::from(c.is_taken())).collect();
+        self.follow_up(tx, &kept).await?;
+        for (scope, template) in &tripped {
+            let refusal = batch.concluded.iter().rev().find_map(|concluded| {
+                let (key, refusal) = concluded.refusal.as_ref()?;
+                (key.0 == *scope && key.1 == *template).then_some(refusal)
+            });
+            let Some(refusal) = refusal else { continue };
+            self.end_run(tx, *scope, template.as_ref(), refusal).await?;
+        }
+        Ok(sent)
+    }
+
+    /// Counts people in a row who were refused alike; returns the runs that mean more than each of
+    /// them.
+    async fn count_runs(&self, tx: &mut Tx, batch: &Batch) -> Result<HashSet<RunKey>, StoreError> {
+        let is_news = batch.concluded.iter().any(|c| c.refusal.is_some());
+        let known = tx.refusal_runs(self.row.id).await?;
+        if !is_news && known.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let subject = |(scope, template): &RunKey| {
+            let template = template.as_ref().map(ToString::to_string).unwrap_or_default();
+            format!("{scope:?} {template}")
+        };
+        let mut runs: BTreeMap<String, u32> =
+            known.iter().map(|run| (run.subject.clone(), run.people)).collect();
+        let mut tripped = HashSet::new();
+        for concluded in &batch.concluded {
+            if concluded.is_taken() {
+                let template = concluded.template.clone();
+                for scope in [RefusalScope::PersonData, RefusalScope::Media, RefusalScope::Unknown]
+                {
+                    runs.remove(&subject(&(scope, template.clone())));
+                }
+                tripped.retain(|(_, of): &RunKey| *of != template);
+            } else if let Some((key, _)) = &concluded.refusal {
+                let run = runs.entry(subject(key)).or_default();
+                *run += 1;
+                if *run >= RUN_MAX {
+                    tripped.insert(key.clone());
+                }
             }
         }
-        tx.put_sent(&kept, now).await?;
+        for key in &tripped {
+            runs.remove(&subject(key));
+        }
+        let runs: Vec<RefusalRun> =
+            runs.into_iter().map(|(subject, people)| RefusalRun { subject, people }).collect();
+        if runs != known {
+            tx.put_refusal_runs(self.row.id, &runs).await?;
+        }
+        Ok(tripped)
+    }
+
+    /// Does what a run of refusals asks for: a template that nobody gets is parked; what else nobody
+    /// gets pauses the campaign.
+    async fn end_run(
+        &self,
+        tx: &mut Tx,
+        scope: RefusalScope,
+        template: Option<&TemplateKey>,
+        refusal: &Refusal,
+    ) -> Result<(), StoreError> {
+        let (env, provider) = (&self.ctx.env, &self.row.campaign.provider);
+        match (scope, template) {
+            (RefusalScope::PersonData, Some(template)) => {
+                let now = env.clock.now();
+                let reason = refusal.code_text();
+                channel::park(env, tx, provider, template, reason, now).await.map(drop)
+            }
+            _ => channel::pause(env, tx, self.row, refusal).await,
+        }
+    }
+
+    async fn follow_up(&self, tx: &mut Tx, kept: &[&Concluded]) -> Result<(), StoreError> {
+        let (env, provider) = (&self.ctx.env, &self.row.campaign.provider);
+        let now = env.clock.now();
         let mut pauses: BTreeMap<&str, Instant> = BTreeMap::new();
         let mut withdrawn = Vec::new();
         let mut aliases: BTreeMap<Address, RecipientId> = BTreeMap::new();
-        let mut parked: BTreeMap<(&str, Option<&Locale>), &str> = BTreeMap::new();
+        let mut parked: BTreeMap<&TemplateKey, &str> = BTreeMap::new();
         let mut stops: BTreeMap<&str, &str> = BTreeMap::new();
-        for (id, follow) in done.iter().filter_map(|d| Some((d.recipient, d.follow.as_ref()?))) {
-            match follow {
-                Follow::Pause(template, until) => {
+        let mut uploads: BTreeSet<&str> = BTreeSet::new();
+        let effects = kept.iter().filter_map(|c| Some((c.settled.recipient, c.effect.as_ref()?)));
+        for (id, effect) in effects {
+            match effect {
+                SideEffect::Pause(template, until) => {
                     let end = pauses.entry(template).or_insert(*until);
                     *end = (*until).max(*end);
                 }
-                Follow::Alias(alias) => {
+                SideEffect::Alias(alias) => {
                     let first = aliases.entry(alias.clone()).or_insert(id);
                     *first = id.min(*first);
                 }
-                Follow::Withdraw(entry) => withdrawn.push((id, entry.clone())),
-                Follow::Park(template, language, code) => {
-                    parked.insert((template, language.as_ref()), code);
+                SideEffect::Withdraw(entry) => withdrawn.push((id, entry.clone())),
+                SideEffect::Suppress(code) => tx.suppress(provider, id, code, now).await?,
+                SideEffect::Park(template, code) => {
+                    parked.insert(template, code);
                 }
-                Follow::Close => tx.close_service_window(provider, id).await?,
-                Follow::Forget(url) => tx.drop_media_handle(provider, url).await?,
-                Follow::Stop(code, advice) => {
+                SideEffect::Close => tx.close_service_window(provider, id).await?,
+                SideEffect::Upload(url) => {
+                    uploads.insert(url);
+                }
+                SideEffect::Stop(code, advice) => {
                     stops.insert(code, advice);
                 }
             }
@@ -184,30 +365,34 @@ impl Batch<'_> {
         for (template, until) in pauses {
             tx.pause_provider(provider, template, until).await?;
         }
-        tx.put_aliases(provider, &aliases).await?;
+        channel::learn_names(env, tx, provider, &aliases).await?;
         tx.append_consent(&withdrawn).await?;
+        for url in uploads {
+            tx.drop_media_handle(provider, url).await?;
+        }
         for (template, code) in parked {
-            channel::park(ctx, &mut tx, provider, template, code).await?;
+            channel::park(env, tx, provider, template, code, now).await?;
         }
         for (code, advice) in stops {
-            channel::stop(ctx, &mut tx, provider, code, advice).await?;
+            channel::stop(env, tx, provider, code, advice).await?;
         }
-        tx.commit().await?;
-        Ok(kept.len())
+        self.settle_canaries(tx, kept).await
     }
-}
 
-/// The message as history keeps it.
-fn sent_message(campaign: &Campaign, message: &OutboundMessage, due: Due) -> Message {
-    Message {
-        key: message.key.clone(),
-        campaign: Some(campaign.name.to_string()),
-        channel: Some(campaign.provider.to_string()),
-        category: Some(campaign.category),
-        media: Some(message.content.media),
-        style: message.content.style.clone(),
-        sent_at: message.at,
-        response: Response::default(),
-        propensity: due.propensity,
+    /// What was not called is given back to its template's first messages; what was taken counts.
+    async fn settle_canaries(&self, tx: &mut Tx, kept: &[&Concluded]) -> Result<(), StoreError> {
+        let mut first: BTreeMap<&TemplateKey, (u64, u64)> = BTreeMap::new();
+        for concluded in kept {
+            let Some(key) = &concluded.canary else { continue };
+            let (returned, accepted) = first.entry(key).or_default();
+            *returned += u64::from(concluded.settled.attempt == Attempt::NotMade);
+            *accepted += u64::from(concluded.is_taken());
+        }
+        for (key, (returned, accepted)) in first {
+            let (provider, now) = (&self.row.campaign.provider, self.ctx.clock.now());
+            let counts = (returned, accepted);
+            tx.settle_canary(provider, &key.name, &key.language, counts, now).await?;
+        }
+        Ok(())
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! A batch is claimed with a lease that has an end; each message is checked once more and admitted
 //! under the provider's limits in the same transaction; then each is handed to the provider with no
-//! transaction open, and the batch is settled by whoever shows the claim. What follows when the
-//! daemon dies:
+//! transaction open, and the batch is settled, by whoever shows the claim, in the transaction that
+//! claims the next. While it is called, consent and status are looked at again twice a second, and
+//! no call goes out on an older look. What follows when the daemon dies:
 //!
 //! | it died                            | then                                                  |
 //! |------------------------------------|-------------------------------------------------------|
@@ -26,7 +27,7 @@
 //!
 //! A message in doubt is not sent again. It is settled by the provider's word when that comes (see
 //! [`receive`](super::receive)), and given up after the provider's grace time (see
-//! [`tend`](super::tend)); only a utility message is sent again, where the settings say so.
+//! [`maintenance`](super::maintenance)); only a utility message is sent again, where the settings say so.
 
 mod admission;
 mod batch;
@@ -39,10 +40,12 @@ use super::{Ctx, Report};
 use crate::model::ids::Name;
 use crate::store::{CampaignStatus, StoreError};
 
-pub(super) use admission::{interval_us, number_account, told_limit_mark};
+pub(super) use admission::{
+    interval_us, number_account, told_limit, told_limit_mark, told_limit_text,
+};
 
-/// Sends what is due, one batch a campaign. When `stop` turns true, nothing more is called: calls
-/// in flight finish, and what was claimed but not called is given back.
+/// Sends what is due. When `stop` turns true, nothing more is called: calls in flight finish, and
+/// what was claimed but not called is given back.
 pub async fn run(ctx: &Ctx, stop: &watch::Receiver<bool>) -> Result<Report, StoreError> {
     let mut report = Report::default();
     for name in ctx.providers.keys() {
@@ -51,18 +54,20 @@ pub async fn run(ctx: &Ctx, stop: &watch::Receiver<bool>) -> Result<Report, Stor
     Ok(report)
 }
 
-/// The same for the campaigns of one provider, so that a slow one holds up nobody else's.
+/// The same for the campaigns of one provider, so that a slow one holds up nobody else's. A campaign
+/// that fails does not keep the next ones back; the last failure is told once all had their turn.
 pub async fn of_provider(
     ctx: &Ctx,
     name: &Name,
     stop: &watch::Receiver<bool>,
 ) -> Result<Report, StoreError> {
-    let mut report = Report::default();
+    let (mut report, mut failure) = (Report::default(), None);
     let (Some(provider), Some(config)) = (ctx.providers.get(name), ctx.config.providers.get(name))
     else {
         return Ok(report);
     };
-    for row in ctx.store.read().await?.campaigns().await? {
+    let campaigns = ctx.store.read().await?.open_campaigns().await?;
+    for row in campaigns.rows {
         if row.campaign.provider != *name
             || row.status != CampaignStatus::Active
             || row.planned_at.is_none()
@@ -70,12 +75,19 @@ pub async fn of_provider(
         {
             continue;
         }
-        // a look costs less than a transaction that claims nothing
-        if ctx.store.read().await?.next_due(row.id).await?.is_none_or(|due| due > ctx.clock.now()) {
-            continue;
+        let batches = batch::Batches { ctx, row: &row, provider: provider.as_ref(), config, stop };
+        match batches.run().await {
+            Ok(more) => report = report.and(more),
+            Err(error) if error.is_transient() => return Err(error),
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    campaign = %row.campaign.name,
+                    "a campaign's messages could not be sent"
+                );
+                failure = Some(error);
+            }
         }
-        let batch = batch::Batch { ctx, row: &row, provider: provider.as_ref(), config, stop };
-        report = report.and(batch.run().await?);
     }
-    Ok(report)
+    failure.map_or(Ok(report), Err)
 }

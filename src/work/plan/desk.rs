@@ -38,6 +38,8 @@ pub struct Desk {
     rules: Arc<Rules>,
     /// Everybody who may be decided about.
     pub people: People,
+    /// Whether they are few among many.
+    is_brief: bool,
     places: Vec<Option<Inferred>>,
     model: InUse,
     judge: Option<Arc<dyn Judge>>,
@@ -70,17 +72,18 @@ impl Desk {
     pub async fn open(ctx: &Ctx, rows: Vec<(CampaignRow, Extent)>) -> Result<Self, PlanError> {
         let mut known = Vec::with_capacity(rows.len());
         for (row, extent) in rows {
-            let row = channel::with_parked(ctx, row).await?;
+            let row = channel::with_parked(&mut ctx.store.read().await?, row).await?;
             let found = Known::read(ctx, &row, extent).await?;
             known.push((row, extent, found));
         }
-        let people = if known.iter().all(|(_, _, found)| found.is_brief) {
+        let is_brief = known.iter().all(|(_, _, found)| found.is_brief);
+        let people = if is_brief {
             let ids = known.iter().flat_map(|(_, _, found)| &found.rows);
             some_people(ctx, ids.map(|row| row.delivery.recipient).collect()).await?
         } else {
             People::load(ctx).await?
         };
-        let mut desk = Self::empty(ctx, people).await?;
+        let mut desk = Self::empty(ctx, people, is_brief).await?;
         for (row, extent, found) in known {
             let waits = taken::waits(ctx, &row.campaign).await?;
             let record = Record::read(ctx, &row.campaign).await?;
@@ -98,10 +101,10 @@ impl Desk {
         recipient: RecipientId,
         then: Instant,
     ) -> Result<Self, PlanError> {
-        let row = channel::with_parked(ctx, row).await?;
+        let row = channel::with_parked(&mut ctx.store.read().await?, row).await?;
         let people = some_people(ctx, vec![recipient]).await?;
         let waits = taken::waits(ctx, &row.campaign).await?;
-        let mut desk = Self::empty(ctx, people).await?;
+        let mut desk = Self::empty(ctx, people, true).await?;
         desk.now = then;
         desk.jobs.push(Job {
             row,
@@ -116,7 +119,7 @@ impl Desk {
         Ok(desk)
     }
 
-    async fn empty(ctx: &Ctx, people: People) -> Result<Self, PlanError> {
+    async fn empty(ctx: &Ctx, people: People, is_brief: bool) -> Result<Self, PlanError> {
         let place = |r: &crate::model::recipient::Recipient| {
             infer(r.profile.country.as_ref(), r.profile.address.as_ref())
         };
@@ -126,6 +129,7 @@ impl Desk {
             config: Arc::clone(&ctx.config),
             rules: Arc::clone(&ctx.rules),
             people,
+            is_brief,
             places,
             model: InUse::load(ctx).await?,
             judge: ctx.judge.clone(),
@@ -154,9 +158,11 @@ impl Desk {
             .collect();
         let own = self.jobs.iter().flat_map(|job| &job.row.campaign.frequency);
         let caps: Vec<Cap> = self.config.frequency.iter().chain(own).copied().collect();
-        self.taken = taken::messages(ctx, &caps, &decided).await?;
+        let people: Vec<RecipientId> = self.people.recipients.iter().map(|r| r.id).collect();
+        let people = self.is_brief.then_some(people.as_slice());
+        self.taken = taken::messages(ctx, &caps, &decided, people).await?;
         let (length, since) = (self.config.slot_length, taken::since(self.now));
-        for other in ctx.store.read().await?.campaigns().await? {
+        for other in ctx.store.read().await?.open_campaigns().await?.rows {
             if decided.contains_key(&other.id) || other.campaign.provider != provider {
                 continue;
             }

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 
 use super::learn::LearnError;
-use super::{Ctx, Report};
+use super::{Ctx, Report, StepEnv};
 use crate::model::campaign::Campaign;
 use crate::model::delivery::Delivery;
 use crate::model::ids::Name;
@@ -76,24 +76,27 @@ pub enum Extent {
     Undecided,
 }
 
-/// Plans every active campaign that needs it.
+/// Plans every active campaign that needs it. What fails for one provider keeps no other back; the
+/// last failure is told once all had their turn.
 pub async fn run(ctx: &Ctx) -> Result<Report, PlanError> {
     let mut needy: BTreeMap<Name, Vec<(CampaignRow, Extent)>> = BTreeMap::new();
-    let version = ctx.store.read().await?.active_version().await?;
-    for row in ctx.store.read().await?.campaigns().await? {
+    let mut reader = ctx.store.read().await?;
+    let version = reader.active_version().await?;
+    for row in reader.open_campaigns().await?.rows {
         if row.status != CampaignStatus::Active {
             continue;
         }
         let extent = if row.planned_at.is_none() || row.model != version {
             Extent::Everybody
-        } else if ctx.store.read().await?.undecided_count(row.id).await? > 0 {
+        } else if reader.undecided_count(row.id).await? > 0 {
             Extent::Undecided
         } else {
             continue;
         };
         needy.entry(row.campaign.provider.clone()).or_default().push((row, extent));
     }
-    let mut done = 0;
+    drop(reader);
+    let (mut done, mut failure) = (0, None);
     for (provider, rows) in needy {
         if !ctx.config.providers.contains_key(&provider) {
             tracing::error!(%provider, "the settings have no such provider; not planned");
@@ -104,10 +107,17 @@ pub async fn run(ctx: &Ctx) -> Result<Report, PlanError> {
                 done += drafts.iter().map(|draft| draft.plan.deliveries.len()).sum::<usize>();
             }
             Err(PlanError::Busy) => {}
-            Err(error) => return Err(error),
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    %provider,
+                    "campaigns of a provider could not be planned"
+                );
+                failure = Some(error);
+            }
         }
     }
-    Ok(Report { done, ..Report::default() })
+    failure.map_or(Ok(Report { done, ..Report::default() }), Err)
 }
 
 /// Plans campaigns of one provider and stores the plans, under the lease.
@@ -152,6 +162,8 @@ pub async fn foresee(ctx: &Ctx, campaign: Campaign) -> Result<Summary, PlanError
         planned_at: None,
         model: None,
         plan: None,
+        closed_at: None,
+        summary: None,
     };
     let (_, drafts) = dry(ctx, vec![(row, Extent::Everybody)]).await?;
     Ok(drafts.first().expect("one campaign makes one draft").summary())
@@ -191,31 +203,33 @@ pub async fn explain(
 }
 
 /// Has everything of a campaign that is late decided about anew, where something is so late that
-/// the daemon must have been away; with `back` from a pause, whatever is late at all. Returns how
-/// many.
-pub async fn lapse(
-    ctx: &Ctx,
+/// the daemon must have been away; after a pause, whatever is late at all. Returns how many.
+pub async fn reschedule(
+    env: &StepEnv,
     tx: &mut Tx,
     row: &CampaignRow,
-    back: Back,
+    resumed: Resumed,
 ) -> Result<u64, StoreError> {
-    let now = ctx.clock.now();
+    let now = env.clock.now();
     let late = now - PUNCTUAL;
-    let most = TimeDelta::from_std(ctx.config.max_lateness).unwrap_or(ABSENCE).min(ABSENCE);
-    let oldest = match back {
-        Back::FromPause => late,
-        Back::Unknown => now - most,
+    let most = TimeDelta::from_std(env.config.max_lateness).unwrap_or(ABSENCE).min(ABSENCE);
+    let oldest = match resumed {
+        Resumed::FromPause => late,
+        Resumed::Unknown => now - most,
     };
-    let lapsed = tx.lapse(row.id, late, oldest, now).await?;
-    if lapsed > 0 {
-        tracing::info!(campaign = %row.campaign.name, lapsed, "late messages get a new decision");
+    if tx.next_due(row.id).await?.is_none_or(|due| due > oldest) {
+        return Ok(0);
     }
-    Ok(lapsed)
+    let moved = tx.reopen_late(row.id, late, now).await?;
+    if moved > 0 {
+        tracing::info!(campaign = %row.campaign.name, moved, "late messages get a new decision");
+    }
+    Ok(moved)
 }
 
 /// Whether a campaign is known to have stood still.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Back {
+pub enum Resumed {
     /// An operator resumed it.
     FromPause,
     /// Only its messages tell.

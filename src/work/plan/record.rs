@@ -25,18 +25,18 @@ pub struct Record {
 }
 
 impl Record {
-    /// Reads the outcomes of all campaigns with the goal of this one.
+    /// Reads the outcomes of all campaigns with the goal of this one: of closed ones their sums.
     pub(super) async fn read(ctx: &Ctx, campaign: &Campaign) -> Result<Self, StoreError> {
-        let mut record = Self::default();
         let now = ctx.clock.now();
-        for row in ctx.store.read().await?.campaigns().await? {
+        let mut reader = ctx.store.read().await?;
+        let [chosen, others] = reader.closed_track(campaign.goal).await?;
+        let mut record = Self { chosen, others };
+        for row in reader.open_campaigns().await?.rows {
             let other = &row.campaign;
             if other.goal != campaign.goal || row.planned_at.is_none() {
                 continue;
             }
-            let (of, within) = ((row.id, &other.name), other.within);
-            let [chosen, others] =
-                ctx.store.read().await?.track(of, other.goal, within, now).await?;
+            let [chosen, others] = reader.track(row.id, other.goal, other.within, now).await?;
             for (sum, more) in [(&mut record.chosen, chosen), (&mut record.others, others)] {
                 sum.forecast += more.forecast;
                 sum.engaged += more.engaged;

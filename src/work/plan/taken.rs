@@ -32,23 +32,25 @@ pub fn is_forbidden(provider: &ProviderConfig, campaign: &Campaign, profile: &Pr
 }
 
 /// Other messages to people, for frequency caps: everything that was sent lately, by whomever, and
-/// what campaigns are still to send, without what is decided about now.
+/// what campaigns are still to send, without what is decided about now; of some people, or of all.
 pub(super) async fn messages(
     ctx: &Ctx,
     caps: &[Cap],
     decided: &BTreeMap<i64, HashSet<RecipientId>>,
+    people: Option<&[RecipientId]>,
 ) -> Result<HashMap<RecipientId, Vec<Taken>>, StoreError> {
     let mut taken: HashMap<RecipientId, Vec<Taken>> = HashMap::new();
     if caps.is_empty() {
         return Ok(taken);
     }
     let since = ctx.clock.now() - reach(caps);
-    for (recipient, message) in ctx.store.read().await?.sent_since(since).await? {
+    let mut reader = ctx.store.read().await?;
+    for (recipient, message) in reader.sent_since(people, since).await? {
         taken.entry(recipient).or_default().push(message);
     }
-    for row in ctx.store.read().await?.campaigns().await? {
+    for row in reader.open_campaigns().await?.rows {
         let here = decided.get(&row.id);
-        for (recipient, at) in ctx.store.read().await?.to_come(row.id, since).await? {
+        for (recipient, at) in reader.to_come(row.id, people, since).await? {
             if here.is_none_or(|here| !here.contains(&recipient)) {
                 let category = Some(row.campaign.category);
                 taken.entry(recipient).or_default().push(Taken { at, category });
@@ -65,11 +67,12 @@ pub(super) async fn waits(
 ) -> Result<HashMap<RecipientId, Instant>, StoreError> {
     let now = ctx.clock.now();
     let mut waits: HashMap<RecipientId, Instant> = HashMap::new();
-    for row in ctx.store.read().await?.campaigns().await? {
+    let mut reader = ctx.store.read().await?;
+    for row in reader.open_campaigns().await?.rows {
         let same = row.campaign.provider == campaign.provider
             && row.campaign.category == campaign.category;
         if same {
-            for (recipient, until) in ctx.store.read().await?.waits(row.id, now).await? {
+            for (recipient, until) in reader.waits(row.id, now).await? {
                 let latest = waits.entry(recipient).or_insert(until);
                 *latest = until.max(*latest);
             }

@@ -3,22 +3,33 @@
 //!
 //! Updates come twice, late, early, out of order and about messages nobody knows; all of that is
 //! normal. The earliest time of an event counts, and nothing is ever taken back. An update about a
-//! message whose call is not settled yet is kept, and taken up once it is.
+//! message whose call is not settled yet is kept, and taken up once it is. What a person says of
+//! consent is applied at once; where nobody knows the person yet, it is kept until somebody does.
+//!
+//! *Invariant:* a webhook speaks for its own provider: it touches no message of another.
 
-mod callers;
-mod inbox;
+mod senders;
+mod statuses;
 
 use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
+use serde::{Deserialize, Serialize};
 
-use self::callers::Callers;
-use self::inbox::Inbox;
-use super::{Ctx, channel, dispatch};
+use self::senders::SenderLookup;
+use self::statuses::{Noted, StatusBatch};
+use super::channel::{self, TemplateKey};
+use super::{Ctx, StepEnv, dispatch};
+use crate::calendar::infer::dialling_country;
 use crate::model::consent::{ConsentChange, ConsentEntry};
+use crate::model::content::Category;
 use crate::model::ids::{Name, RecipientId};
+use crate::model::recipient::{Address, Country, Recipient};
 use crate::model::time::Instant;
-use crate::provider::{Event, InboundMessage, Incoming, Update, UpdateOf};
+use crate::provider::{
+    CategoryChange, Event, InboundMessage, Incoming, Notice, PreferenceChange, PreferenceKind,
+    StopWord, TemplateCategory, TemplateChange, Update, UpdateOf,
+};
 use crate::store::{StoreError, Tx};
 
 /// How long a service window stays open after a person's last word.
@@ -27,52 +38,59 @@ const WINDOW: TimeDelta = TimeDelta::hours(24);
 const EARLY_MAX: usize = 1000;
 /// An early update that fits nothing within this time is about nothing of ours.
 const EARLY_AGE_MAX: TimeDelta = TimeDelta::hours(6);
+/// An opt-out that answers a message nobody knows is kept that long.
+const OPT_OUT_AGE_MAX: TimeDelta = TimeDelta::days(30);
 /// An update about an unknown message that is older than this did not come early.
 const UNKNOWN_AGE_MAX: TimeDelta = TimeDelta::minutes(2);
 /// Tries of a transaction that another one crossed.
 const TRIES_MAX: usize = 5;
 
 /// What became of a batch of updates.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Received {
     /// Told something new.
     pub applied: u64,
     /// Told nothing new.
     pub known: u64,
-    /// Are about no message of ours.
+    /// Are about no message or person of ours.
     pub unknown: u64,
+    /// Could not be read.
+    pub unreadable: u64,
 }
 
-/// Takes what came back through the providers themselves, and what came early.
-pub async fn collect(ctx: &Ctx) -> Result<Received, StoreError> {
-    take_early(ctx).await?;
-    let mut updates = Vec::new();
-    for provider in ctx.providers.values() {
-        updates.extend(provider.collect(ctx.clock.now()));
-    }
-    apply(ctx, updates).await
-}
-
-/// Applies updates, durably and all together.
-pub async fn apply(ctx: &Ctx, updates: Vec<Update>) -> Result<Received, StoreError> {
-    if updates.is_empty() {
-        return Ok(Received::default());
-    }
-    for _ in 1..TRIES_MAX {
-        match apply_once(ctx, updates.clone()).await {
-            Err(error) if error.is_conflict() => {}
-            done => return done,
+impl Received {
+    fn and(self, other: Self) -> Self {
+        Self {
+            applied: self.applied + other.applied,
+            known: self.known + other.known,
+            unknown: self.unknown + other.unknown,
+            unreadable: self.unreadable + other.unreadable,
         }
     }
-    apply_once(ctx, updates).await
 }
 
-async fn apply_once(ctx: &Ctx, updates: Vec<Update>) -> Result<Received, StoreError> {
-    let mut tx = ctx.store.begin().await?;
-    let mut post = Post::new(ctx);
-    post.updates(&mut tx, updates).await?;
-    tx.commit().await?;
-    Ok(post.received)
+/// Takes what came back through the providers themselves, and what came early. One provider's
+/// failure keeps nobody else's back.
+pub async fn collect(ctx: &Ctx) -> Result<Received, StoreError> {
+    take_early(ctx).await?;
+    let (mut received, mut failure) = (Received::default(), None);
+    for (name, provider) in ctx.providers.iter() {
+        let updates = provider.collect(ctx.clock.now());
+        match apply(ctx, name, updates).await {
+            Ok(more) => received = received.and(more),
+            Err(error) => failure = Some(error),
+        }
+    }
+    failure.map_or(Ok(received), Err)
+}
+
+/// Applies a provider's updates, durably and all together.
+pub async fn apply(
+    ctx: &Ctx,
+    provider: &Name,
+    updates: Vec<Update>,
+) -> Result<Received, StoreError> {
+    take(ctx, provider, updates.into_iter().map(Incoming::Update).collect()).await
 }
 
 /// Takes what a provider's webhook was told, durably and all together.
@@ -96,10 +114,17 @@ async fn take_once(
     told: Vec<Incoming>,
 ) -> Result<Received, StoreError> {
     let mut tx = ctx.store.begin().await?;
-    let mut post = Post::new(ctx);
-    post.all(&mut tx, provider, told).await?;
+    let mut batch = WebhookBatch::new(ctx, provider);
+    batch.all(&mut tx, told).await?;
     tx.commit().await?;
-    Ok(post.received)
+    Ok(batch.received)
+}
+
+/// An update as it is kept until its message is known.
+#[derive(Serialize, Deserialize)]
+struct EarlyUpdate {
+    provider: Name,
+    update: Update,
 }
 
 /// Takes up what came before its call was settled. A conflict is left to the next step.
@@ -110,72 +135,82 @@ async fn take_early(ctx: &Ctx) -> Result<(), StoreError> {
     let now = ctx.clock.now();
     let mut tx = ctx.store.begin().await?;
     let rows = tx.take_early(EARLY_MAX).await?;
-    let mut post = Post::new(ctx);
-    let mut by_age: BTreeMap<Instant, Vec<Update>> = BTreeMap::new();
-    for (body, first_at) in rows.into_iter().filter(|(_, at)| now - *at < EARLY_AGE_MAX) {
-        // our own words; one of an older version is as good as lost
-        if let Ok(update) = serde_json::from_str(&body) {
-            by_age.entry(first_at).or_default().push(update);
+    let mut by_age: BTreeMap<(Name, Instant), Vec<Update>> = BTreeMap::new();
+    for (body, first_at) in rows {
+        // our own words; one of an older version is of whatever provider knows its message
+        let found = match serde_json::from_str::<EarlyUpdate>(&body) {
+            Ok(early) => vec![early],
+            Err(_) => serde_json::from_str::<Update>(&body).map_or_else(
+                |_| Vec::new(),
+                |update| {
+                    let of = |provider: &Name| EarlyUpdate {
+                        provider: provider.clone(),
+                        update: update.clone(),
+                    };
+                    ctx.providers.keys().map(of).collect()
+                },
+            ),
+        };
+        for EarlyUpdate { provider, update } in found {
+            if now - first_at < kept_for(&update) {
+                by_age.entry((provider, first_at)).or_default().push(update);
+            }
         }
     }
-    for (first_at, updates) in by_age {
-        post.first_at = first_at;
-        post.updates(&mut tx, updates).await?;
+    for ((provider, first_at), updates) in by_age {
+        let mut batch = WebhookBatch { first_at, ..WebhookBatch::new(ctx, &provider) };
+        batch.updates(&mut tx, updates).await?;
     }
     tx.commit().await
 }
 
-/// One transaction's worth of what came back.
-struct Post<'a> {
-    ctx: &'a Ctx,
+fn kept_for(update: &Update) -> TimeDelta {
+    if update.event == Event::OptedOut { OPT_OUT_AGE_MAX } else { EARLY_AGE_MAX }
+}
+
+/// One transaction's worth of what came back from one provider.
+struct WebhookBatch<'a> {
+    env: &'a StepEnv,
+    provider: &'a Name,
     now: Instant,
     /// When its updates came first.
     first_at: Instant,
     received: Received,
 }
 
-impl<'a> Post<'a> {
-    fn new(ctx: &'a Ctx) -> Self {
-        let now = ctx.clock.now();
-        Self { ctx, now, first_at: now, received: Received::default() }
+impl<'a> WebhookBatch<'a> {
+    fn new(env: &'a StepEnv, provider: &'a Name) -> Self {
+        let now = env.clock.now();
+        Self { env, provider, now, first_at: now, received: Received::default() }
     }
 
     async fn updates(&mut self, tx: &mut Tx, updates: Vec<Update>) -> Result<(), StoreError> {
-        let mut inbox = Inbox::open(tx, &updates).await?;
+        let mut batch = StatusBatch::open(self.env, tx, self.provider, &updates).await?;
         let mut early = Vec::new();
         for update in updates {
             // a channel's clock may be ahead of ours
             let at = update.at.min(self.now);
-            if inbox.is_unsettled(&update.of)
-                || inbox.is_unknown(&update.of)
-                    && matches!(update.of, UpdateOf::Theirs(_))
-                    && self.now - at < UNKNOWN_AGE_MAX
-            {
-                early.extend(serde_json::to_string(&update).ok());
-                self.received.unknown += u64::from(!inbox.is_unsettled(&update.of));
-                continue;
-            }
-            let Some(key) = inbox.key(&update.of) else {
+            let mut noted = batch.note(tx, &update, at).await?;
+            let may_come = update.event == Event::OptedOut || self.now - at < UNKNOWN_AGE_MAX;
+            if noted == Noted::Unknown && matches!(update.of, UpdateOf::Theirs(_)) && may_come {
                 self.received.unknown += 1;
-                continue;
-            };
-            let news = inbox.note(self.ctx, tx, &key, update, at).await?;
-            match news {
-                None => self.received.unknown += 1,
-                Some(true) => self.received.applied += 1,
-                Some(false) => self.received.known += 1,
+                noted = Noted::Early;
+            }
+            match noted {
+                Noted::News => self.received.applied += 1,
+                Noted::Known => self.received.known += 1,
+                Noted::Unknown => self.received.unknown += 1,
+                Noted::Early => {
+                    let provider = self.provider.clone();
+                    early.extend(serde_json::to_string(&EarlyUpdate { provider, update }).ok());
+                }
             }
         }
         tx.add_early(&early, self.first_at, self.now).await?;
-        inbox.close(self.ctx, tx).await
+        batch.close(tx).await
     }
 
-    async fn all(
-        &mut self,
-        tx: &mut Tx,
-        provider: &Name,
-        told: Vec<Incoming>,
-    ) -> Result<(), StoreError> {
+    async fn all(&mut self, tx: &mut Tx, told: Vec<Incoming>) -> Result<(), StoreError> {
         let mut updates = Vec::new();
         let (mut written, mut preferences, mut moves) = (Vec::new(), Vec::new(), Vec::new());
         for told in told {
@@ -186,97 +221,158 @@ impl<'a> Post<'a> {
                     written.push(*word);
                 }
                 Incoming::Moved(told) => moves.push(told),
-                Incoming::Preference { from, wants, at } => preferences.push((from, wants, at)),
-                Incoming::Template { template, language, usable, reason, .. } => {
-                    let known = (template.as_str(), language.as_ref());
-                    if usable {
-                        let canary = self.ctx.config.providers[provider].canary;
-                        channel::try_again(tx, provider, known, canary, self.now).await?;
-                    } else {
-                        channel::park(self.ctx, tx, provider, known, &reason).await?;
-                    }
-                    self.received.applied += 1;
+                Incoming::Preference(change) => preferences.push(change),
+                Incoming::Template(change) => self.template(tx, &change).await?,
+                Incoming::Category(change) => self.category(tx, &change).await?,
+                Incoming::UniquePerDay { limit, at } => {
+                    self.unique_per_day(tx, limit, at).await?;
                 }
-                Incoming::UniquePerDay(limit) => {
-                    let portfolio = &self.ctx.config.providers[provider].portfolio;
-                    let told = limit.map(|limit| limit.to_string()).unwrap_or_default();
-                    tx.set_mark(&dispatch::told_limit_mark(portfolio), &told).await?;
-                    self.received.applied += 1;
-                }
-                Incoming::Notice { what, .. } => {
-                    let code = what.split(',').next().unwrap_or("notice").to_owned();
-                    tx.put_alert(provider, &code, &what, self.now).await?;
-                    self.received.applied += 1;
+                Incoming::Notice(notice) => self.notice(tx, &notice).await?,
+                Incoming::Unreadable { what } => {
+                    tracing::warn!(provider = %self.provider, %what, "an item cannot be read");
+                    self.received.unreadable += 1;
                 }
             }
         }
         if !updates.is_empty() {
             self.updates(tx, updates).await?;
         }
-        self.moved(tx, provider, moves).await?;
+        self.moved(tx, moves).await?;
         if !written.is_empty() {
-            self.written(tx, provider, written).await?;
+            self.written(tx, written).await?;
         }
-        if preferences.is_empty() {
+        if preferences.is_empty() { Ok(()) } else { self.preferences(tx, preferences).await }
+    }
+
+    fn count(&mut self, is_news: bool) {
+        *(if is_news { &mut self.received.applied } else { &mut self.received.known }) += 1;
+    }
+
+    async fn template(&mut self, tx: &mut Tx, change: &TemplateChange) -> Result<(), StoreError> {
+        let key = TemplateKey::new(&change.template, change.language.as_ref());
+        let told_at = change.at.unwrap_or(self.now).min(self.now);
+        let news = if change.usable {
+            let canary = self.env.config.providers[self.provider].canary;
+            channel::restart(self.env, tx, self.provider, &key, (canary, told_at)).await?
+        } else {
+            let reason = change.reason.as_str();
+            channel::park(self.env, tx, self.provider, &key, reason, told_at).await?
+        };
+        self.count(news);
+        Ok(())
+    }
+
+    /// A template that became marketing goes with no utility campaign, until it is utility again.
+    async fn category(&mut self, tx: &mut Tx, change: &CategoryChange) -> Result<(), StoreError> {
+        if change.announced {
             return Ok(());
         }
-        let names = preferences.iter().flat_map(|(from, ..)| from);
-        let mut callers = Callers::open(tx, provider, names).await?;
-        for (from, wants, at) in &preferences {
-            let people = callers.people(from);
-            self.received.unknown += u64::from(people.is_empty());
-            for person in people {
-                self.preference(tx, provider, person, *wants, (*at).min(self.now)).await?;
-            }
+        let key = TemplateKey::new(&change.template, change.language.as_ref());
+        let told_at = change.at.unwrap_or(self.now).min(self.now);
+        let category = match change.category {
+            TemplateCategory::Marketing => Some(Category::Marketing),
+            TemplateCategory::Utility => Some(Category::Utility),
+            TemplateCategory::Authentication | TemplateCategory::Other => None,
+        };
+        let first = self.env.config.providers[self.provider].canary.messages;
+        let names = (key.name.as_str(), key.language.as_str());
+        let times = (told_at, self.now);
+        let news = tx.put_template_category(self.provider, names, first, category, times).await?;
+        self.count(news);
+        if news && category == Some(Category::Marketing) {
+            channel::decide_anew(self.env, tx, self.provider, &key).await?;
+        } else if news {
+            channel::plan_refused_again(self.env, tx, self.provider, &key).await?;
         }
-        callers.close(tx, provider).await
+        Ok(())
+    }
+
+    /// The channel's own limit of different people a day; an older word changes nothing.
+    async fn unique_per_day(
+        &mut self,
+        tx: &mut Tx,
+        limit: Option<u32>,
+        at: Option<Instant>,
+    ) -> Result<(), StoreError> {
+        let portfolio = &self.env.config.providers[self.provider].portfolio;
+        let mark = dispatch::told_limit_mark(portfolio);
+        let at = at.unwrap_or(self.now).min(self.now);
+        let known = tx.mark(&mark).await?;
+        let news = dispatch::told_limit(known.as_deref()).is_none_or(|(_, told_at)| told_at <= at);
+        if news {
+            tx.set_mark(&mark, &dispatch::told_limit_text(limit, at)).await?;
+        }
+        self.count(news);
+        Ok(())
+    }
+
+    /// Good news answers the alert of its key; what stops an account pauses its campaigns.
+    async fn notice(&mut self, tx: &mut Tx, notice: &Notice) -> Result<(), StoreError> {
+        let at = notice.at.unwrap_or(self.now).min(self.now);
+        let what = if notice.clears() { "" } else { notice.what.as_str() };
+        let news = tx.put_alert(self.provider, &notice.key, what, at).await?;
+        if news && notice.stops() {
+            channel::stop(self.env, tx, self.provider, &notice.key, what).await?;
+        }
+        self.count(news);
+        Ok(())
     }
 
     /// Opens windows, notes presence and opt-outs, keeps words for an endpoint of the user's own.
     async fn written(
         &mut self,
         tx: &mut Tx,
-        provider: &Name,
         written: Vec<InboundMessage>,
     ) -> Result<(), StoreError> {
+        let (env, provider) = (self.env, self.provider);
         let names = written.iter().flat_map(|word| &word.from);
-        let mut callers = Callers::open(tx, provider, names).await?;
-        let config = &self.ctx.config.providers[provider];
+        let mut senders = SenderLookup::open(tx, provider, names).await?;
+        let config = &env.config.providers[provider];
         let mut windows: BTreeMap<RecipientId, Instant> = BTreeMap::new();
+        let mut reached: BTreeMap<RecipientId, Instant> = BTreeMap::new();
         let (mut presence, mut withdrawn) = (Vec::new(), Vec::new());
         for word in &written {
             let at = word.at.min(self.now);
-            let ids = callers.people(&word.from);
+            let ids = senders.people(&word.from);
+            let is_bound = word.stop.as_ref().is_some_and(|stop| !stop.is_plain());
+            let people = tx.recipients(if is_bound { &ids } else { &[] }).await?;
+            let source = || format!("{provider} stop word");
+            let entry = channel::withdrawal(source(), word.id.to_string(), self.now);
+            let entry = ConsentEntry { at, ..entry };
             for id in &ids {
-                if !word.is_reaction {
+                if word.kind.opens_window() {
                     let until = windows.entry(*id).or_insert(at + WINDOW);
                     *until = (at + WINDOW).max(*until);
+                    let last = reached.entry(*id).or_insert(at);
+                    *last = at.max(*last);
                 }
-                if word.answers.is_none() {
+                if word.answers.is_none() && word.kind.is_presence() {
                     presence.push((*id, at, "inbound".to_owned()));
                 }
-                if word.is_stop {
-                    let source = format!("{provider} stop word");
-                    let entry = channel::withdrawal(source, word.id.to_string(), self.now);
-                    withdrawn.push((*id, ConsentEntry { at, ..entry }));
+                if word.stop.as_ref().is_some_and(|stop| applies(stop, word, people.get(id))) {
+                    withdrawn.push((*id, entry.clone()));
                 }
+            }
+            // where nobody is known, the dialling code alone tells whether a bound word counts
+            if ids.is_empty() && word.stop.as_ref().is_some_and(|stop| applies(stop, word, None)) {
+                keep(tx, provider, &word.from, &entry).await?;
             }
             if config.inbound.is_some() {
                 let id = word.id.as_str();
                 tx.add_inbound(provider, id, ids.first().copied(), &word.raw, self.now).await?;
             }
-            if word.answers.is_none() {
-                let counted = if ids.is_empty() {
-                    &mut self.received.unknown
-                } else {
-                    &mut self.received.applied
-                };
-                *counted += 1;
+            if word.answers.is_none() && ids.is_empty() {
+                self.received.unknown += 1;
+            } else if word.answers.is_none() {
+                self.received.applied += 1;
             }
         }
-        callers.close(tx, provider).await?;
+        senders.close(env, tx, provider).await?;
         let windows: Vec<_> = windows.into_iter().collect();
         tx.open_service_windows(provider, &windows).await?;
+        for (person, at) in reached {
+            tx.lift_suppressions(provider, &[person], at).await?;
+        }
         tx.add_activity(&presence, self.now).await?;
         tx.append_consent(&withdrawn).await?;
         if let Some(rate) = config.limits.per_second {
@@ -286,36 +382,60 @@ impl<'a> Post<'a> {
         Ok(())
     }
 
-    /// A person's preference, told by the channel. Consent comes back only to whom the channel took it
-    /// from: who withdrew elsewhere has said so elsewhere.
-    async fn preference(
+    /// What people told the channel's own switch: their own word, also where they want messages.
+    async fn preferences(
         &mut self,
         tx: &mut Tx,
-        provider: &Name,
-        person: RecipientId,
-        wants: bool,
-        at: Instant,
+        changes: Vec<PreferenceChange>,
     ) -> Result<(), StoreError> {
-        let source = format!("{provider} user_preferences");
-        let change = if wants { ConsentChange::Granted } else { ConsentChange::Withdrawn };
-        if wants {
-            let ledger = tx.ledger(person).await?;
-            let ours = ledger.last().is_some_and(|last| {
-                last.change == ConsentChange::Withdrawn
-                    && last.source.starts_with(&format!("{provider} "))
-            });
-            if !ours {
-                self.received.known += 1;
-                return Ok(());
+        let provider = self.provider;
+        let names = changes.iter().flat_map(|change| &change.from);
+        let mut senders = SenderLookup::open(tx, provider, names).await?;
+        for told in &changes {
+            let at = told.at.min(self.now);
+            let wants = told.kind.wants();
+            let change = if wants { ConsentChange::Granted } else { ConsentChange::Withdrawn };
+            let source = match told.kind {
+                PreferenceKind::SignUp => format!("{provider} sign-up"),
+                PreferenceKind::Stop | PreferenceKind::Resume => {
+                    format!("{provider} user_preferences")
+                }
+            };
+            let evidence = told.evidence.to_string();
+            let entry = ConsentEntry { change, at, source, evidence, recorded_at: self.now };
+            let people = senders.people(&told.from);
+            if people.is_empty() {
+                self.received.unknown += 1;
+                keep(tx, provider, &told.from, &entry).await?;
+            }
+            for person in people {
+                let new = tx.append_consent(&[(person, entry.clone())]).await?;
+                self.count(new > 0);
             }
         }
-        let entry =
-            ConsentEntry { change, at, source, evidence: String::new(), recorded_at: self.now };
-        let new = tx.append_consent(&[(person, entry)]).await?;
-        self.received.applied += new;
-        self.received.known += 1 - new.min(1);
-        Ok(())
+        senders.close(self.env, tx, provider).await
     }
+}
+
+/// Keeps the word of somebody whom nobody knows yet.
+async fn keep(
+    tx: &mut Tx,
+    provider: &Name,
+    names: &[Address],
+    entry: &ConsentEntry,
+) -> Result<(), StoreError> {
+    let key = tx.forgotten_key().await?;
+    let names: Vec<&str> = names.iter().map(Address::as_str).collect();
+    tx.keep_consent(&key, provider.as_str(), &names, entry).await
+}
+
+/// Whether a stop word means that from this person.
+fn applies(stop: &StopWord, word: &InboundMessage, person: Option<&Recipient>) -> bool {
+    let profile = person.map(|person| &person.profile);
+    let told = profile.and_then(|profile| profile.country.clone());
+    let addresses = word.from.iter().chain(profile.and_then(|profile| profile.address.as_ref()));
+    let countries: Vec<Country> = addresses.filter_map(dialling_country).chain(told).collect();
+    stop.applies(profile.and_then(|profile| profile.locale.as_ref()), &countries)
 }
 
 /// What a word that answers a message says of it.
@@ -329,7 +449,8 @@ fn engagement(word: &InboundMessage) -> Vec<Update> {
     if word.by_button {
         updates.push(update(Event::Clicked));
     }
-    if word.is_stop {
+    // whether another word is a stop is known with the person
+    if word.stop.as_ref().is_some_and(StopWord::is_plain) {
         updates.push(update(Event::OptedOut));
     }
     updates

@@ -1,29 +1,34 @@
 //! Whom a channel speaks of: people have numbers and ids of the channel's own, and get new ones.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::Post;
+use super::WebhookBatch;
 use crate::calendar::infer::infer;
 use crate::model::ids::{Name, RecipientId};
+use crate::model::phone::alternatives;
 use crate::model::recipient::{Address, Profile, Recipient, Zone};
 use crate::model::time::Instant;
 use crate::provider::Move;
 use crate::store::{StoreError, Tx};
+use crate::work::{StepEnv, channel};
 
 /// The people whom a post names.
-pub(super) struct Callers {
+pub(super) struct SenderLookup {
     by_name: HashMap<String, Vec<RecipientId>>,
     /// Names that nobody had, beside one that somebody has.
     learned: BTreeMap<Address, RecipientId>,
 }
 
-impl Callers {
+impl SenderLookup {
     pub(super) async fn open(
         tx: &mut Tx,
         provider: &Name,
         names: impl Iterator<Item = &Address>,
     ) -> Result<Self, StoreError> {
-        let mut names: Vec<&str> = names.map(Address::as_str).collect();
+        // a number may be stored in another form than the channel tells
+        let told: Vec<&Address> = names.collect();
+        let others: Vec<Address> = told.iter().flat_map(|name| alternatives(name)).collect();
+        let mut names: Vec<&str> = told.into_iter().chain(&others).map(Address::as_str).collect();
         names.sort_unstable();
         names.dedup();
         let mut by_name: HashMap<String, Vec<RecipientId>> = HashMap::new();
@@ -36,32 +41,41 @@ impl Callers {
     /// Who is called so: all who share the first of the names that anybody has. The others are
     /// theirs from now on, where nobody else has them.
     pub(super) fn people(&mut self, names: &[Address]) -> Vec<RecipientId> {
-        let mut known = names.iter().filter_map(|name| self.by_name.get(name.as_str()));
-        let Some(people) = known.next().cloned() else { return Vec::new() };
-        for name in names.iter().filter(|name| !self.by_name.contains_key(name.as_str())) {
-            self.learned.insert(name.clone(), people[0]);
-        }
+        let mut known = names.iter().map(|name| self.called(name)).filter(|ids| !ids.is_empty());
+        let Some(people) = known.next() else { return Vec::new() };
+        drop(known);
+        let new = names.iter().filter(|name| self.called(name).is_empty());
+        let new: Vec<_> = new.map(|name| (name.clone(), people[0])).collect();
+        self.learned.extend(new);
         people
     }
 
-    pub(super) async fn close(self, tx: &mut Tx, provider: &Name) -> Result<(), StoreError> {
-        tx.put_aliases(provider, &self.learned).await
+    /// Everybody with this name in any of its forms.
+    fn called(&self, name: &Address) -> Vec<RecipientId> {
+        let forms = std::iter::once(name.clone()).chain(alternatives(name));
+        let known = forms.filter_map(|form| self.by_name.get(form.as_str())).flatten();
+        known.copied().collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    pub(super) async fn close(
+        self,
+        env: &StepEnv,
+        tx: &mut Tx,
+        provider: &Name,
+    ) -> Result<(), StoreError> {
+        channel::learn_names(env, tx, provider, &self.learned).await
     }
 }
 
-impl Post<'_> {
+impl WebhookBatch<'_> {
     /// Follows people to new numbers or ids. The old number may soon be somebody else's; an old id
     /// never is, and words that come late still carry it.
-    pub(super) async fn moved(
-        &mut self,
-        tx: &mut Tx,
-        provider: &Name,
-        moves: Vec<Move>,
-    ) -> Result<(), StoreError> {
+    pub(super) async fn moved(&mut self, tx: &mut Tx, moves: Vec<Move>) -> Result<(), StoreError> {
+        let provider = self.provider;
         for Move { was, now, at } in moves {
             let at = at.min(self.now);
-            let mut callers = Callers::open(tx, provider, was.iter()).await?;
-            let people = callers.people(&was);
+            let mut senders = SenderLookup::open(tx, provider, was.iter()).await?;
+            let people = senders.people(&was);
             self.received.unknown += u64::from(people.is_empty());
             let mut names = BTreeMap::new();
             for person in tx.recipients(&people).await?.into_values() {
@@ -71,7 +85,7 @@ impl Post<'_> {
                 let old_ids = was.iter().filter(|name| name.phone_digits().is_none());
                 names.extend(old_ids.chain(&now).map(|name| (name.clone(), id)));
             }
-            tx.put_aliases(provider, &names).await?;
+            channel::learn_names(self.env, tx, provider, &names).await?;
         }
         Ok(())
     }

@@ -1,0 +1,94 @@
+//! Words of people whom nobody knows yet, kept under keyed hashes of the names that they came with,
+//! until somebody has such a name.
+
+use super::bulk::{List, Sql, one_of};
+use super::{Doing, Forgotten, Reader, StoreError, Tx, instant, micros, on, parsed, run};
+use crate::model::consent::ConsentEntry;
+use crate::model::ids::RecipientId;
+use crate::model::time::Instant;
+
+/// Under which word a name is hashed.
+const WHAT: &str = "pending";
+
+const PUT: &str = "INSERT INTO pending_consent
+    (hash, provider, at, change, source, evidence, recorded_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
+
+const TAKE: Sql = one_of!(
+    "DELETE FROM pending_consent WHERE provider IN ('', $1) AND hash",
+    "$2",
+    " RETURNING hash, at, change, source, evidence, recorded_at"
+);
+
+const COUNT: &str = "SELECT COUNT(*) FROM (SELECT DISTINCT hash FROM pending_consent) AS names";
+
+impl Reader {
+    /// Under how many names words wait.
+    pub async fn pending_count(&mut self) -> Result<u64, StoreError> {
+        let count: i64 = on!(self, |db| sqlx::query_scalar(COUNT).fetch_one(db).await)
+            .doing("count words that wait")?;
+        Ok(count as u64)
+    }
+}
+
+impl Tx {
+    /// Keeps a word of somebody unknown under each of their names; `provider` is empty where a file
+    /// told it.
+    pub async fn keep_consent(
+        &mut self,
+        key: &Forgotten,
+        provider: &str,
+        names: &[&str],
+        entry: &ConsentEntry,
+    ) -> Result<(), StoreError> {
+        for name in names {
+            run!(
+                self,
+                PUT,
+                key.hash(WHAT, name),
+                provider,
+                micros(entry.at),
+                entry.change.as_str(),
+                &entry.source,
+                &entry.evidence,
+                micros(entry.recorded_at)
+            )
+            .doing("keep the word of somebody unknown")?;
+        }
+        Ok(())
+    }
+
+    /// Appends to the ledger what was kept under names that people have now. Returns how many words
+    /// were new.
+    pub async fn apply_kept_consent(
+        &mut self,
+        key: &Forgotten,
+        provider: &str,
+        names: &[(&str, RecipientId)],
+        now: Instant,
+    ) -> Result<u64, StoreError> {
+        if names.is_empty() {
+            return Ok(0);
+        }
+        let hashes: Vec<(String, RecipientId)> =
+            names.iter().map(|(name, id)| (key.hash(WHAT, name), *id)).collect();
+        let sql = self.text(TAKE);
+        let list = List(hashes.iter().map(|(hash, _)| hash.as_str()).collect());
+        let rows: Vec<(String, i64, String, String, String, i64)> =
+            on!(self, |db| sqlx::query_as(sql).bind(provider).bind(list).fetch_all(db).await)
+                .doing("look for words that wait")?;
+        let mut entries = Vec::new();
+        for (hash, at, change, source, evidence, _) in rows {
+            let entry = ConsentEntry {
+                change: parsed("pending_consent", &change)?,
+                at: instant("pending_consent", at)?,
+                source,
+                evidence,
+                recorded_at: now,
+            };
+            let whose = hashes.iter().filter(|(known, _)| *known == hash);
+            entries.extend(whose.map(|(_, id)| (*id, entry.clone())));
+        }
+        self.append_consent(&entries).await
+    }
+}

@@ -1,0 +1,425 @@
+//! The queue of what is due: claimed, settled, lost. Four functions are its contract.
+//!
+//! - [`Tx::claim`] takes what is due out of the queue and into a claim with an end.
+//! - [`Tx::settle`] ends a claim, and writes what became of each of its messages.
+//! - [`Tx::expire_claims`] declares in doubt what a claim held whose time is over.
+//! - [`Tx::take_out`] takes people out of the queue who get a new decision.
+//!
+//! Being claimed is being in a claim: nothing is written to a delivery before it is settled. Whoever
+//! deletes a row of the queue, or a claim, has what was in it to themselves.
+
+use std::collections::HashSet;
+
+use sqlx::FromRow;
+
+use super::bulk::{Column, List, Rows, Sql, numbers, one_of};
+use super::campaigns::CampaignStatus;
+use super::{
+    Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, instant, json, micros, on, run, to_json,
+};
+use crate::model::content::Content;
+use crate::model::delivery::{Reason, State};
+use crate::model::ids::{ProviderMessage, RecipientId};
+use crate::model::slot::{Slot, SlotLength};
+use crate::model::time::Instant;
+
+/// A claim on deliveries: who settles them shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// Unique to the claim, not only to the daemon.
+    pub lease: String,
+    /// When others may think its holder dead.
+    pub until: Instant,
+}
+
+/// A claimed delivery: what a call needs to know of it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Due {
+    /// Whom to write to.
+    pub recipient: RecipientId,
+    /// The position of what is sent among the campaign's variants.
+    pub variant_index: u16,
+    /// The slot that it takes room in.
+    pub slot: Slot,
+    /// When to send.
+    pub send_at: Instant,
+    /// How often it was tried, this time included.
+    pub attempts: u32,
+}
+
+/// How a claimed delivery is settled.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settled {
+    /// Whose it is.
+    pub recipient: RecipientId,
+    /// The number of the try that the claim was for, from 1.
+    pub try_number: u32,
+    /// Whether the provider was asked.
+    pub attempt: Attempt,
+    /// Its next state.
+    pub state: State,
+    /// Why; `None` keeps the reason for which it was planned.
+    pub reason: Option<Reason>,
+    /// Of one that is planned again: when it is tried, or `None` where a new decision is due.
+    pub again_at: Option<Instant>,
+    /// A new decision may not choose an earlier time.
+    pub not_before: Option<Instant>,
+    /// What the provider took.
+    pub sent: Option<Sent>,
+    /// What the provider said of one that it did not take: its code.
+    pub failure: Option<String>,
+}
+
+/// What a provider took.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sent {
+    /// When.
+    pub at: Instant,
+    /// What.
+    pub content: Content,
+    /// How the provider calls it.
+    pub provider_message: Option<ProviderMessage>,
+}
+
+/// Whether a claim led to a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attempt {
+    /// It did.
+    Made,
+    /// Nothing was called.
+    NotMade,
+}
+
+const TABLE: &str = "delivery";
+
+/// PostgreSQL passes over rows that others are claiming. Materialized, since a subquery that is run
+/// twice would claim twice its limit.
+const CLAIM: Sql = [
+    "DELETE FROM queue WHERE rowid IN (SELECT rowid FROM queue
+        WHERE campaign = $1 AND due_at <= $3 ORDER BY due_at, recipient LIMIT $2)
+     RETURNING recipient",
+    "WITH due AS MATERIALIZED (SELECT ctid AS place FROM queue
+        WHERE campaign = $1 AND due_at <= $3 ORDER BY due_at, recipient LIMIT $2
+        FOR UPDATE SKIP LOCKED)
+     DELETE FROM queue USING due WHERE queue.ctid = place RETURNING recipient",
+];
+
+const HOLD: &str = "INSERT INTO claim (lease, campaign, held_until, claimed_at, recipients)
+    VALUES ($1, $2, $3, $4, $5)";
+
+const CLAIMED: Sql = one_of!(
+    "SELECT recipient, variant_index, slot_start, send_at, attempts FROM delivery
+        WHERE campaign = $1 AND state = 'planned' AND send_at IS NOT NULL AND recipient",
+    "$2",
+    ""
+);
+
+const RELEASE: &str = "DELETE FROM claim WHERE lease = $1";
+
+const SETTLED: [&str; 14] = [
+    "campaign",
+    "changed_at",
+    "recipient",
+    "try_number",
+    "tries",
+    "state",
+    "reason",
+    "send_at",
+    "not_before",
+    "sent_at",
+    "media",
+    "style",
+    "provider_message",
+    "failure_code",
+];
+
+/// Those for whom a condition holds.
+macro_rules! settle_sql {
+    ($guard:literal) => {
+        concat!(
+            " WHERE delivery.campaign = v.campaign AND delivery.recipient = v.recipient AND ",
+            $guard,
+            " RETURNING delivery.recipient"
+        )
+    };
+}
+
+const SETTLE: &str =
+    "UPDATE delivery SET state = v.state, reason = COALESCE(v.reason, delivery.reason),
+    attempts = v.tries, changed_at = v.changed_at, not_before = v.not_before,
+    send_at = CASE WHEN v.state = 'planned' THEN v.send_at ELSE delivery.send_at END,
+    sent_at = v.sent_at, media = v.media, style = v.style, provider_message = v.provider_message,
+    failure_code = v.failure_code, failed_at = NULL,
+    observed_at = CASE WHEN v.sent_at IS NULL THEN delivery.observed_at ELSE v.changed_at END";
+
+const WHILE_HELD: &str = settle_sql!("delivery.state = 'planned'");
+
+const AFTER_DOUBT: &str =
+    settle_sql!("delivery.state = 'in_doubt' AND delivery.attempts = v.try_number");
+
+const PUT_BACK: Sql = one_of!(
+    "INSERT INTO queue (campaign, due_at, recipient)
+        SELECT campaign, send_at, recipient FROM delivery
+        WHERE campaign = $1 AND state = 'planned' AND send_at IS NOT NULL AND recipient",
+    "$2",
+    " ON CONFLICT DO NOTHING"
+);
+
+const LOST: &str = "DELETE FROM claim WHERE held_until <= $1 RETURNING campaign, recipients";
+
+const DOUBT: Sql = one_of!(
+    "UPDATE delivery SET state = 'in_doubt', reason = 'node_lost', attempts = attempts + 1,
+        changed_at = $1
+        WHERE state = 'planned' AND campaign = $2 AND recipient",
+    "$3",
+    ""
+);
+
+const TAKE_OUT: Sql = [
+    "DELETE FROM queue WHERE campaign = $1 AND (due_at, recipient) IN
+        (SELECT send_at, recipient FROM delivery WHERE campaign = $1 AND send_at IS NOT NULL
+            AND recipient IN (SELECT value FROM json_each($2)))
+     RETURNING recipient",
+    "DELETE FROM queue USING delivery AS d
+     WHERE d.campaign = $1 AND d.recipient = ANY($2) AND queue.campaign = $1
+        AND queue.due_at = d.send_at AND queue.recipient = d.recipient
+     RETURNING queue.recipient",
+];
+
+const TAKE_OUT_ALL: &str =
+    "DELETE FROM queue WHERE campaign = $1 AND due_at <= $2 RETURNING recipient";
+
+const IN_CLAIMS: Sql = [
+    "SELECT p.value FROM claim, json_each(claim.recipients) AS p WHERE claim.campaign = $1",
+    "SELECT CAST(p.value AS BIGINT) FROM claim, json_array_elements_text(claim.recipients::json) AS p
+        WHERE claim.campaign = $1",
+];
+
+const NEXT_DUE: &str = "SELECT MIN(due_at) FROM queue WHERE campaign = $1";
+
+const DUE_COUNT: &str = "SELECT COUNT(*) FROM queue WHERE campaign = $1 AND due_at <= $2";
+
+#[derive(FromRow)]
+struct DueRow {
+    recipient: i64,
+    variant_index: i64,
+    slot_start: i64,
+    send_at: i64,
+    attempts: i64,
+}
+
+impl DueRow {
+    fn into_model(self, length: SlotLength) -> Result<Due, StoreError> {
+        Ok(Due {
+            recipient: RecipientId(self.recipient),
+            variant_index: self.variant_index as u16,
+            slot: Slot::holding(instant(TABLE, self.slot_start)?, length),
+            send_at: instant(TABLE, self.send_at)?,
+            attempts: self.attempts as u32 + 1,
+        })
+    }
+}
+
+impl Reader {
+    /// Who of a campaign is in a claim.
+    pub async fn claimed(&mut self, campaign: i64) -> Result<HashSet<RecipientId>, StoreError> {
+        let sql = self.text(IN_CLAIMS);
+        let ids: Vec<i64> =
+            on!(self, |db| sqlx::query_scalar(sql).bind(campaign).fetch_all(db).await)
+                .doing("read who is claimed")?;
+        Ok(ids.into_iter().map(RecipientId).collect())
+    }
+
+    /// When the next message of a campaign is due that nobody has claimed.
+    pub async fn next_due(&mut self, campaign: i64) -> Result<Option<Instant>, StoreError> {
+        let at: Option<i64> =
+            on!(self, |db| sqlx::query_scalar(NEXT_DUE).bind(campaign).fetch_one(db).await)
+                .doing("find what is due next")?;
+        at.map(|at| instant("queue", at)).transpose()
+    }
+
+    /// How many messages are due at `now` that nobody has claimed.
+    pub async fn due_count(&mut self, campaign: i64, now: Instant) -> Result<u64, StoreError> {
+        let count: i64 = on!(self, |db| sqlx::query_scalar(DUE_COUNT)
+            .bind(campaign)
+            .bind(micros(now))
+            .fetch_one(db)
+            .await)
+        .doing("count what is due")?;
+        Ok(count as u64)
+    }
+}
+
+impl Tx {
+    /// Claims up to `limit` messages of a campaign that are due at `by`, oldest first. The claim
+    /// holds until it is [settled](Self::settle) or its time is over.
+    pub async fn claim(
+        &mut self,
+        campaign: i64,
+        claim: &Claim,
+        (now, by): (Instant, Instant),
+        limit: usize,
+        length: SlotLength,
+    ) -> Result<Vec<Due>, StoreError> {
+        let sql = self.text(CLAIM);
+        let people: Vec<i64> = on!(self, |db| sqlx::query_scalar(sql)
+            .bind(campaign)
+            .bind(limit as i64)
+            .bind(micros(by))
+            .fetch_all(db)
+            .await)
+        .doing("claim what is due")?;
+        if people.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sql = self.text(CLAIMED);
+        let mut rows: Vec<DueRow> = on!(self, |db| sqlx::query_as(sql)
+            .bind(campaign)
+            .bind(List(people))
+            .fetch_all(db)
+            .await)
+        .doing("read what is due")?;
+        rows.sort_by_key(|row| (row.send_at, row.recipient));
+        let held: Vec<i64> = rows.iter().map(|row| row.recipient).collect();
+        let until = micros(claim.until);
+        run!(self, HOLD, &claim.lease, campaign, until, micros(now), to_json(&held))
+            .doing("hold a claim")?;
+        rows.into_iter().map(|row| row.into_model(length)).collect()
+    }
+
+    /// Ends a claim and settles its deliveries; where its time was over and they had fallen into
+    /// doubt, those still in doubt are settled. What is planned again goes back into the queue, or
+    /// ends where the campaign is over. Returns those that were settled.
+    pub async fn settle(
+        &mut self,
+        campaign: i64,
+        claim: &Claim,
+        settled: &[Settled],
+        now: Instant,
+    ) -> Result<HashSet<RecipientId>, StoreError> {
+        const DOING: &str = "settle deliveries";
+        // before its messages, as who looks for lost claims does: neither waits for the other
+        let held = run!(self, RELEASE, &claim.lease).doing("end a claim")? > 0;
+        let over = self.end_of(campaign).await?;
+        let mut done = HashSet::with_capacity(settled.len());
+        for chunk in settled.chunks(ROWS_PER_STATEMENT) {
+            let columns = columns(campaign, chunk, over, now);
+            let tail = if held { WHILE_HELD } else { AFTER_DOUBT };
+            let ids: Vec<i64> = on!(self, |db| Rows::update(SETTLE, &SETTLED, columns, tail)
+                .build_query_scalar()
+                .fetch_all(db)
+                .await)
+            .doing(DOING)?;
+            done.extend(ids.into_iter().map(RecipientId));
+        }
+        let again = settled.iter().filter(|s| s.state == State::Planned && s.again_at.is_some());
+        let again: Vec<RecipientId> =
+            again.map(|s| s.recipient).filter(|id| done.contains(id)).collect();
+        if over.is_none() && !again.is_empty() {
+            let sql = self.text(PUT_BACK);
+            run!(self, sql, campaign, numbers(&again)).doing("queue what is tried again")?;
+        }
+        Ok(done)
+    }
+
+    /// How a campaign's people end who are planned when it is over already; `None` while it runs.
+    /// It stays so until this transaction ends.
+    pub(super) async fn end_of(
+        &mut self,
+        campaign: i64,
+    ) -> Result<Option<(State, Reason)>, StoreError> {
+        Ok(match self.lock_status(campaign).await? {
+            Some(CampaignStatus::Cancelled) => {
+                Some((State::Cancelled, Reason::CancelledByOperator))
+            }
+            Some(CampaignStatus::Finished) => Some((State::Expired, Reason::WindowOver)),
+            _ => None,
+        })
+    }
+
+    /// Declares those in doubt whose claim has run out; returns how many.
+    pub async fn expire_claims(&mut self, now: Instant) -> Result<u64, StoreError> {
+        let lost: Vec<(i64, String)> =
+            on!(self, |db| sqlx::query_as(LOST).bind(micros(now)).fetch_all(db).await)
+                .doing("find lost claims")?;
+        let sql = self.text(DOUBT);
+        let mut doubtful = 0;
+        for (campaign, recipients) in lost {
+            let recipients: Vec<i64> = json("claim", &recipients)?;
+            doubtful += run!(self, sql, micros(now), campaign, List(recipients))
+                .doing("declare lost claims in doubt")?;
+        }
+        Ok(doubtful)
+    }
+
+    /// Takes people out of a campaign's queue; returns those who were in it. Whoever was claimed is
+    /// not.
+    pub async fn take_out(
+        &mut self,
+        campaign: i64,
+        people: &[RecipientId],
+    ) -> Result<Vec<RecipientId>, StoreError> {
+        if people.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sql = self.text(TAKE_OUT);
+        let ids: Vec<i64> = on!(self, |db| sqlx::query_scalar(sql)
+            .bind(campaign)
+            .bind(numbers(people))
+            .fetch_all(db)
+            .await)
+        .doing("take people out of the queue")?;
+        Ok(ids.into_iter().map(RecipientId).collect())
+    }
+
+    /// Takes everybody out of a campaign's queue whose message was due by some time, or everybody.
+    pub(super) async fn take_out_all(
+        &mut self,
+        campaign: i64,
+        by: Option<Instant>,
+    ) -> Result<Vec<RecipientId>, StoreError> {
+        let by = by.map_or(i64::MAX, micros);
+        let ids: Vec<i64> = on!(self, |db| sqlx::query_scalar(TAKE_OUT_ALL)
+            .bind(campaign)
+            .bind(by)
+            .fetch_all(db)
+            .await)
+        .doing("take people out of the queue")?;
+        Ok(ids.into_iter().map(RecipientId).collect())
+    }
+}
+
+/// What is settled, column by column.
+fn columns(
+    campaign: i64,
+    chunk: &[Settled],
+    over: Option<(State, Reason)>,
+    now: Instant,
+) -> Vec<Column<'_>> {
+    let end = |s: &Settled| over.filter(|_| s.state == State::Planned);
+    let number =
+        |of: &dyn Fn(&Settled) -> Option<i64>| Column::Number(chunk.iter().map(of).collect());
+    let sent = |of: fn(&Sent) -> Option<&str>| {
+        Column::Text(chunk.iter().map(|s| s.sent.as_ref().and_then(of)).collect())
+    };
+    let state = |s: &Settled| Some(end(s).map_or(s.state, |(state, _)| state).as_str());
+    let reason = |s: &Settled| end(s).map(|(_, reason)| reason).or(s.reason).map(Reason::as_str);
+    let tries =
+        |s: &Settled| Some(i64::from(s.try_number) - i64::from(s.attempt == Attempt::NotMade));
+    vec![
+        number(&|_| Some(campaign)),
+        number(&|_| Some(micros(now))),
+        number(&|s| Some(s.recipient.0)),
+        number(&|s| Some(i64::from(s.try_number))),
+        number(&tries),
+        Column::Text(chunk.iter().map(state).collect()),
+        Column::Text(chunk.iter().map(reason).collect()),
+        number(&|s| s.again_at.map(micros)),
+        number(&|s| s.not_before.map(micros)),
+        number(&|s| s.sent.as_ref().map(|sent| micros(sent.at))),
+        sent(|sent| Some(sent.content.media.as_str())),
+        sent(|sent| sent.content.style.as_ref().map(|style| style.as_str())),
+        sent(|sent| sent.provider_message.as_ref().map(ProviderMessage::as_str)),
+        Column::Text(chunk.iter().map(|s| s.failure.as_deref()).collect()),
+    ]
+}

@@ -1,0 +1,112 @@
+//! Whom a channel cannot reach, by its own word. What people said is in the ledger, apart.
+
+use std::collections::HashMap;
+
+use super::bulk::{Sql, numbers, one_of};
+use super::{Doing, Reader, StoreError, Tx, instant, micros, on, parsed, run};
+use crate::model::ids::{Name, RecipientId, RecipientKey};
+use crate::model::time::Instant;
+
+/// A person whom a channel cannot reach.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Suppression {
+    /// By which provider.
+    pub provider: String,
+    /// The caller's id of the person.
+    pub recipient: RecipientKey,
+    /// The channel's code for it.
+    pub code: String,
+    /// Since when.
+    pub since: Instant,
+}
+
+const LIST: &str = "SELECT s.provider, r.key, s.code, s.since
+    FROM suppression s JOIN recipient r ON r.id = s.recipient
+    WHERE r.key > $1 ORDER BY r.key, s.provider LIMIT $2";
+
+const OF: Sql =
+    one_of!("SELECT recipient, code FROM suppression WHERE provider = $1 AND recipient", "$2", "");
+
+const ALL_OF: &str = "SELECT recipient, code FROM suppression WHERE provider = $1";
+
+const PUT: &str = "INSERT INTO suppression (provider, recipient, code, since)
+    SELECT $1, id, $3, $4 FROM recipient WHERE id = $2
+    ON CONFLICT (provider, recipient) DO UPDATE SET code = excluded.code";
+
+const LIFT: Sql =
+    one_of!("DELETE FROM suppression WHERE provider = $1 AND since <= $2 AND recipient", "$3", "");
+
+const REMOVE: &str = "DELETE FROM suppression WHERE recipient = $1";
+
+impl Reader {
+    /// Up to `limit` suppressions of people after `after`, in the order of the people's ids.
+    pub async fn suppressions(
+        &mut self,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<Suppression>, StoreError> {
+        let rows: Vec<(String, String, String, i64)> =
+            on!(self, |db| sqlx::query_as(LIST).bind(after).bind(limit as i64).fetch_all(db).await)
+                .doing("list suppressions")?;
+        let suppression = |(provider, key, code, since): (String, String, String, i64)| {
+            let recipient = parsed("recipient", &key)?;
+            Ok(Suppression { provider, recipient, code, since: instant("suppression", since)? })
+        };
+        rows.into_iter().map(suppression).collect()
+    }
+
+    /// Whom of the people a provider cannot reach, with its code; of everybody without `people`.
+    pub async fn suppressed(
+        &mut self,
+        provider: &Name,
+        people: Option<&[RecipientId]>,
+    ) -> Result<HashMap<RecipientId, String>, StoreError> {
+        let of = self.text(OF);
+        let rows: Vec<(i64, String)> =
+            on!(self, |db| match people {
+                Some(people) =>
+                    sqlx::query_as(of)
+                        .bind(provider.as_str())
+                        .bind(numbers(people))
+                        .fetch_all(db)
+                        .await,
+                None => sqlx::query_as(ALL_OF).bind(provider.as_str()).fetch_all(db).await,
+            })
+            .doing("read suppressions")?;
+        Ok(rows.into_iter().map(|(id, code)| (RecipientId(id), code)).collect())
+    }
+}
+
+impl Tx {
+    /// Notes that a provider cannot reach a person; since when stays what it was.
+    pub async fn suppress(
+        &mut self,
+        provider: &Name,
+        person: RecipientId,
+        code: &str,
+        since: Instant,
+    ) -> Result<(), StoreError> {
+        run!(self, PUT, provider.as_str(), person.0, code, micros(since))
+            .doing("note whom a channel does not reach")
+            .map(drop)
+    }
+
+    /// Lifts the suppressions of people whom a provider has reached at `at`, or who wrote.
+    pub async fn lift_suppressions(
+        &mut self,
+        provider: &Name,
+        people: &[RecipientId],
+        at: Instant,
+    ) -> Result<u64, StoreError> {
+        if people.is_empty() {
+            return Ok(0);
+        }
+        let sql = self.text(LIFT);
+        run!(self, sql, provider.as_str(), micros(at), numbers(people)).doing("lift suppressions")
+    }
+
+    /// Removes all suppressions of a person; returns how many.
+    pub async fn remove_suppressions(&mut self, person: RecipientId) -> Result<u64, StoreError> {
+        run!(self, REMOVE, person.0).doing("remove suppressions")
+    }
+}
