@@ -11,6 +11,7 @@ pub mod delivery;
 pub mod frequency;
 pub mod ids;
 pub mod message;
+pub mod phone;
 pub mod preference;
 mod range;
 pub mod recipient;

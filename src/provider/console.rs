@@ -4,7 +4,7 @@ use std::io::Write;
 
 use futures_util::future::BoxFuture;
 
-use super::{Incoming, OutboundMessage, Provider, Rejected, SendOutcome};
+use super::{Incoming, OutboundMessage, Provider, RefusalScope, Rejected, SendOutcome};
 use crate::model::ids::Name;
 
 pub(super) struct Console {
@@ -27,7 +27,10 @@ impl Provider for Console {
         );
         let outcome = match std::io::stderr().lock().write_all(line.as_bytes()) {
             Ok(()) => SendOutcome::Accepted { id: None, alias: None },
-            Err(_) => SendOutcome::Failed,
+            Err(_) => {
+                let words = "the standard error cannot be written to";
+                SendOutcome::refused(RefusalScope::Account, None, words)
+            }
         };
         Box::pin(std::future::ready(outcome))
     }

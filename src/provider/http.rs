@@ -14,12 +14,13 @@ use hmac::{Hmac, KeyInit, Mac};
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
 use super::{
-    Event, Incoming as Told, OutboundMessage, Provider, RefusalScope, Rejected, Scope, SendOutcome,
-    Update, UpdateOf,
+    Code, Event, Incoming as Told, OutboundMessage, Provider, RefusalScope, Rejected, Scope,
+    SendOutcome, Update, UpdateOf, Wording,
 };
 use crate::config::SecretValue;
 use crate::model::ids::{MessageKey, ProviderMessage};
@@ -67,20 +68,32 @@ struct Answer {
     message: Option<String>,
     #[serde(default)]
     held: bool,
+    #[serde(default, deserialize_with = "loose")]
     refused: Option<Whom>,
+    #[serde(default, deserialize_with = "loose")]
+    code: Option<Code>,
+}
+
+/// A value of another kind is as good as none.
+fn loose<'de, D: serde::Deserializer<'de>, T: serde::de::DeserializeOwned>(
+    from: D,
+) -> Result<Option<T>, D::Error> {
+    let value = Value::deserialize(from)?;
+    Ok(serde_json::from_value(value).ok())
 }
 
 #[derive(Deserialize, Clone, Copy)]
 #[serde(rename_all = "lowercase")]
 enum Whom {
     Recipient,
+    Unreachable,
     Template,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Incoming {
-    updates: Vec<IncomingUpdate>,
+    updates: Vec<Value>,
 }
 
 #[derive(Deserialize)]
@@ -92,7 +105,19 @@ struct IncomingUpdate {
     at: String,
     amount: Option<f64>,
     currency: Option<String>,
-    code: Option<String>,
+    #[serde(default, deserialize_with = "code")]
+    code: Option<Code>,
+}
+
+/// A code, which may come as a number.
+fn code<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Code>, D::Error> {
+    Ok(match Value::deserialize(from)? {
+        Value::Null => None,
+        Value::String(text) => Some(Code::clean(&text)),
+        Value::Number(number) => Some(Code::clean(&number.to_string())),
+        _ => return Err(serde::de::Error::custom("code is neither a text nor a number")),
+    }
+    .filter(|code| !code.is_empty()))
 }
 
 impl Http {
@@ -138,7 +163,10 @@ impl Http {
                 until: message.at + RETRY_AFTER_DEFAULT,
                 whom: Scope::Provider,
             },
-            Err(error) if error.is_builder() => SendOutcome::Failed,
+            Err(error) if error.is_builder() => {
+                let words = "the call could not be made; look at url in the settings";
+                SendOutcome::refused(RefusalScope::Account, None, words)
+            }
             Err(_) => SendOutcome::InDoubt,
             Ok(answer) => read(answer, message.at).await,
         }
@@ -162,8 +190,7 @@ async fn read(answer: reqwest::Response, now: Instant) -> SendOutcome {
     if status.is_server_error() || status.is_informational() {
         return SendOutcome::InDoubt;
     }
-    let short = answer.content_length().is_none_or(|length| length <= ANSWER_MAX as u64);
-    let body = if short { answer.bytes().await.unwrap_or_default() } else { Vec::new().into() };
+    let body = bounded(answer, ANSWER_MAX).await.unwrap_or_default();
     let told: Answer = serde_json::from_slice(&body).unwrap_or_default();
     if status.is_success() {
         let id = told.message.and_then(|id| id.parse().ok());
@@ -173,13 +200,54 @@ async fn read(answer: reqwest::Response, now: Instant) -> SendOutcome {
             SendOutcome::Accepted { id, alias: None }
         };
     }
+    let code = told.code;
     match told.refused {
         Some(Whom::Recipient) => {
-            SendOutcome::RefusedPerson { scope: RefusalScope::Campaign, code: None }
+            SendOutcome::refused(RefusalScope::Person, code, "the endpoint refused this person")
         }
-        Some(Whom::Template) => SendOutcome::RefusedTemplate { code: None },
-        None => SendOutcome::Failed,
+        Some(Whom::Template) => {
+            SendOutcome::refused(RefusalScope::Template, code, "the endpoint refused the template")
+        }
+        Some(Whom::Unreachable) => {
+            let words = "the endpoint does not reach this person";
+            SendOutcome::refused(RefusalScope::Unreachable, code, words)
+        }
+        None => refused_by_status(status).unwrap_or(SendOutcome::InDoubt),
     }
+}
+
+/// What a status means that comes without a word of explanation. A redirect, a missing permission
+/// or a missing address befall everybody; another 4xx may be one person's. `None` for a status that
+/// does not say whether the message was taken.
+pub(super) fn refused_by_status(status: StatusCode) -> Option<SendOutcome> {
+    let (scope, words) = match status.as_u16() {
+        300..=399 => (RefusalScope::Account, "the address moved; look at the URL in the settings"),
+        401 | 403 | 407 => {
+            (RefusalScope::Account, "the call is not permitted; look at the secret or token")
+        }
+        404 | 405 | 410 | 421 | 426 | 451 | 495 | 496 => {
+            (RefusalScope::Account, "nothing takes messages there; look at the URL in the settings")
+        }
+        400..=499 => (RefusalScope::Unknown, "the endpoint gave an answer that is not known"),
+        _ => return None,
+    };
+    Some(SendOutcome::refused(
+        scope,
+        Some(Code::clean(&format!("http {}", status.as_u16()))),
+        words,
+    ))
+}
+
+/// The body of an answer; `None` if it broke off or is longer than `max`.
+pub(super) async fn bounded(mut answer: reqwest::Response, max: usize) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await.ok()? {
+        if body.len() + chunk.len() > max {
+            return None;
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Some(body)
 }
 
 /// `Retry-After` in seconds (RFC 9110 has a date as well, which is taken as the default).
@@ -224,13 +292,26 @@ impl Provider for Http {
             let problem = format!("{count} updates are more than {UPDATES_MAX} in one post");
             return Err(Rejected::Body(problem));
         }
-        let checked = incoming.updates.into_iter().enumerate().map(|(index, update)| {
-            update
-                .check()
-                .map(Told::Update)
-                .map_err(|problem| Rejected::Body(format!("updates[{index}]: {problem}")))
-        });
-        checked.collect()
+        let mut told = Vec::with_capacity(incoming.updates.len());
+        let mut problems = Vec::new();
+        for (index, update) in incoming.updates.into_iter().enumerate() {
+            let read = serde_json::from_value::<IncomingUpdate>(update);
+            match read.map_err(|error| error.to_string()).and_then(IncomingUpdate::check) {
+                Ok(update) => told.push(Told::Update(update)),
+                Err(problem) => {
+                    problems.push(Wording::clean(&format!("updates[{index}]: {problem}")));
+                }
+            }
+        }
+        // a post of nothing but mistakes is its sender's to mend; one mistake among others must not
+        // keep them from being heard
+        match problems.first() {
+            Some(problem) if told.is_empty() => Err(Rejected::Body(problem.to_string())),
+            _ => {
+                told.extend(problems.into_iter().map(|what| Told::Unreadable { what }));
+                Ok(told)
+            }
+        }
     }
 }
 
@@ -245,6 +326,11 @@ impl IncomingUpdate {
         if self.amount.is_some_and(|amount| !amount.is_finite()) {
             return Err("amount is not finite".to_owned());
         }
+        let is_code =
+            |text: &String| text.len() == 3 && text.bytes().all(|b| b.is_ascii_uppercase());
+        if !self.currency.as_ref().is_none_or(is_code) {
+            return Err("currency is not an ISO 4217 code such as EUR".to_owned());
+        }
         let event = match self.event.as_str() {
             "accepted" => Event::Accepted,
             "delivered" => Event::Delivered,
@@ -256,8 +342,9 @@ impl IncomingUpdate {
             "failed" => Event::Failed { code: self.code },
             other => {
                 return Err(format!(
-                    "event {other:?} is not one of accepted, delivered, read, clicked, replied, \
-                     converted, opted_out, failed"
+                    "event {:?} is not one of accepted, delivered, read, clicked, replied, \
+                     converted, opted_out, failed",
+                    Code::clean(other).as_str()
                 ));
             }
         };

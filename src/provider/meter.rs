@@ -11,7 +11,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::{Incoming, OutboundMessage, Provider, Rejected, SendOutcome, Update};
+use super::{Incoming, OutboundMessage, Provider, RefusalScope, Rejected, SendOutcome, Update};
 use crate::model::content::Media;
 use crate::model::ids::Name;
 use crate::model::time::Instant;
@@ -102,12 +102,17 @@ fn word(outcome: &SendOutcome) -> &'static str {
         SendOutcome::Held { .. } => "held",
         SendOutcome::Later { .. } => "later",
         SendOutcome::AnotherDay { .. } => "another_day",
-        SendOutcome::RefusedPerson { .. } => "refused_person",
-        SendOutcome::RefusedTemplate { .. } => "refused_template",
         SendOutcome::NeedsTemplate => "needs_template",
-        SendOutcome::StaleMedia => "stale_media",
-        SendOutcome::Stopped { .. } => "stopped",
-        SendOutcome::Failed => "failed",
+        SendOutcome::Refused(refusal) => match refusal.scope {
+            RefusalScope::PersonData => "refused_data",
+            RefusalScope::Person => "refused_person",
+            RefusalScope::Unreachable => "refused_unreachable",
+            RefusalScope::OptedOut => "refused_opted_out",
+            RefusalScope::Template => "refused_template",
+            RefusalScope::Media => "refused_media",
+            RefusalScope::Account => "stopped",
+            RefusalScope::Unknown => "refused_unknown",
+        },
         SendOutcome::InDoubt => "in_doubt",
     }
 }

@@ -7,9 +7,13 @@
 mod console;
 mod guard;
 mod http;
+mod incoming;
 mod meter;
+mod outcome;
+mod parameters;
 mod simulated;
 mod stop_words;
+mod text;
 mod whatsapp;
 
 use std::collections::BTreeMap;
@@ -18,19 +22,27 @@ use std::sync::Arc;
 
 use chrono_tz::Tz;
 use futures_util::future::BoxFuture;
-use serde::{Deserialize, Serialize};
 
 use crate::config::{ConfigError, Outbound, ProviderConfig, ProviderKind};
 use crate::model::campaign::Rendered;
 use crate::model::content::{Category, Content, Media};
-use crate::model::ids::{MessageKey, Name, ProviderMessage, RecipientKey};
+use crate::model::ids::{MessageKey, Name, RecipientKey};
 use crate::model::recipient::{Address, Locale};
 use crate::model::time::Instant;
 
 pub use guard::Messenger;
 pub use http::signature;
+pub use incoming::{
+    CategoryChange, Event, InboundKind, InboundMessage, Incoming, Move, Notice, PreferenceChange,
+    PreferenceKind, Rejected, Severity, TemplateCategory, TemplateChange, Update, UpdateOf,
+    template_alert_key,
+};
 pub use meter::Meter;
+pub use outcome::{Refusal, RefusalScope, Scope, SendOutcome};
+pub use parameters::{Unfit, fitted};
 pub use simulated::Simulated;
+pub use stop_words::{StopWord, stop_word};
+pub use text::{Code, Wording};
 
 /// One message, ready to go.
 #[derive(Debug, Clone)]
@@ -69,231 +81,6 @@ pub struct OutboundMessage {
     pub due_at: Instant,
     /// When the call is made.
     pub at: Instant,
-}
-
-/// Whom a provider's word is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Scope {
-    /// This person alone.
-    Recipient,
-    /// Everybody who would get this template.
-    Template,
-    /// Everybody.
-    Provider,
-}
-
-/// Why a provider will never deliver to a person.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum RefusalScope {
-    /// Not in this campaign.
-    Campaign,
-    /// Not in any: the channel says that the person cannot or will not be written to.
-    Channel,
-}
-
-/// What happened to a message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum SendOutcome {
-    /// It was taken.
-    Accepted {
-        /// How the provider calls it.
-        id: Option<ProviderMessage>,
-        /// How the provider calls the person, where that differs from the address.
-        alias: Option<Address>,
-    },
-    /// It was taken and is kept back for now.
-    Held {
-        /// How the provider calls it.
-        id: Option<ProviderMessage>,
-    },
-    /// It was not taken; later it may be.
-    Later {
-        /// Not before.
-        until: Instant,
-        /// For whom.
-        whom: Scope,
-    },
-    /// It was not taken, and this person gets nothing before another day.
-    AnotherDay {
-        /// Not before.
-        until: Instant,
-    },
-    /// It will never be taken for this person.
-    RefusedPerson {
-        /// For how long that holds.
-        scope: RefusalScope,
-        /// The channel's code for it.
-        code: Option<String>,
-    },
-    /// It will never be taken with this template.
-    RefusedTemplate {
-        /// The channel's code for it.
-        code: Option<String>,
-    },
-    /// The person has not written lately enough: only a template will do.
-    NeedsTemplate,
-    /// What was uploaded is of no use any more.
-    StaleMedia,
-    /// Nothing more can be sent for anybody until somebody has seen to it.
-    Stopped {
-        /// The channel's code for it.
-        code: String,
-        /// What to do, for people.
-        advice: String,
-    },
-    /// It was not taken, for a reason that asking again does not mend.
-    Failed,
-    /// It may or may not have been taken.
-    InDoubt,
-}
-
-/// What a post to a webhook tells.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Incoming {
-    /// About a message that we sent.
-    Update(Update),
-    /// A person wrote to us.
-    Message(Box<InboundMessage>),
-    /// A person no longer wants marketing of this channel, or wants it again.
-    Preference {
-        /// Who, by every name that was told.
-        from: Vec<Address>,
-        /// Again, or no longer.
-        wants: bool,
-        /// When.
-        at: Instant,
-    },
-    /// A person has a new number, or a new id.
-    Moved(Move),
-    /// A template can or cannot be sent.
-    Template {
-        /// Its name.
-        template: String,
-        /// Its language.
-        language: Option<Locale>,
-        /// Whether it can.
-        usable: bool,
-        /// Why, in the channel's words.
-        reason: String,
-        /// When that was told.
-        at: Instant,
-    },
-    /// The account bears so many different people a day now.
-    UniquePerDay(Option<u32>),
-    /// Something about the account that people should know.
-    Notice {
-        /// In the channel's words.
-        what: String,
-        /// When that was told.
-        at: Instant,
-    },
-}
-
-/// A person's new number or id.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Move {
-    /// The old names, the number first.
-    pub was: Vec<Address>,
-    /// The new ones: the first is where to write to. Not empty.
-    pub now: Vec<Address>,
-    /// When.
-    pub at: Instant,
-}
-
-/// What a person wrote.
-#[derive(Debug, Clone, PartialEq)]
-pub struct InboundMessage {
-    /// How the provider calls it.
-    pub id: ProviderMessage,
-    /// Who, by every name that was told: the number first, then ids of the channel's own.
-    pub from: Vec<Address>,
-    /// The message of ours that it answers.
-    pub answers: Option<ProviderMessage>,
-    /// A button of ours was used, which is a click as well as a reply.
-    pub by_button: bool,
-    /// A mark on a message, which is no word to answer.
-    pub is_reaction: bool,
-    /// The person asks not to be written to again.
-    pub is_stop: bool,
-    /// When.
-    pub at: Instant,
-    /// As the channel told it, in JSON, for an endpoint of the user's own.
-    pub raw: String,
-}
-
-/// Something that came back.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Update {
-    /// Of which message.
-    pub of: UpdateOf,
-    /// What.
-    pub event: Event,
-    /// When it happened.
-    pub at: Instant,
-    /// Ids by which the channel calls the person; not kept with what came early.
-    #[serde(skip)]
-    pub names: Vec<Address>,
-}
-
-/// How an update names its message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum UpdateOf {
-    /// By our id.
-    Ours(MessageKey),
-    /// By our id and the try that it came of.
-    Try(MessageKey, u32),
-    /// By the provider's.
-    Theirs(ProviderMessage),
-}
-
-/// What came back.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum Event {
-    /// The provider has it: settles a doubt.
-    Accepted,
-    /// It reached the phone.
-    Delivered,
-    /// It was opened.
-    Read,
-    /// A link or button was used.
-    Clicked,
-    /// The person wrote back.
-    Replied,
-    /// The person bought or did what was asked.
-    Converted {
-        /// Its worth.
-        amount: Option<f64>,
-        /// ISO 4217 code of the amount.
-        currency: Option<String>,
-    },
-    /// The person wants no more.
-    OptedOut,
-    /// The channel gave up.
-    Failed {
-        /// The channel's code for it.
-        code: Option<String>,
-    },
-    /// The channel had taken it and gave up, for a reason that it would give at a call as well.
-    TurnedAway {
-        /// The channel's code for it.
-        code: String,
-        /// What the code means.
-        means: Box<SendOutcome>,
-    },
-}
-
-/// Why a post to a webhook is turned away.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Rejected {
-    /// The channel has no webhook.
-    #[error("provider {0} takes no webhooks")]
-    NoWebhook(Name),
-    /// The signature is missing or wrong.
-    #[error("the signature is missing or wrong")]
-    Signature,
-    /// The body is not what it must be.
-    #[error("{0}")]
-    Body(String),
 }
 
 /// A channel.

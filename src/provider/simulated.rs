@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use chrono::TimeDelta;
 use futures_util::future::BoxFuture;
 
-use super::{Event, Incoming, OutboundMessage, Provider, Rejected, SendOutcome, Update, UpdateOf};
+use super::{
+    Code, Event, Incoming, OutboundMessage, Provider, Rejected, SendOutcome, Update, UpdateOf,
+};
 use crate::model::ids::{MessageKey, Name, RecipientKey};
 use crate::model::message::Response;
 use crate::model::time::Instant;
@@ -81,7 +83,7 @@ fn events(response: Response) -> impl Iterator<Item = (Instant, Event)> {
         (response.replied_at, Event::Replied),
         (response.converted_at, converted),
         (response.opted_out_at, Event::OptedOut),
-        (response.failed_at, Event::Failed { code: response.failure_code }),
+        (response.failed_at, Event::Failed { code: response.failure_code.map(Code::from) }),
     ]
     .into_iter()
     .filter_map(|(at, event)| Some((at?, event)))

@@ -6,6 +6,7 @@
 
 mod codes;
 mod message;
+mod news;
 mod webhook;
 
 use futures_util::future::BoxFuture;
@@ -15,9 +16,10 @@ use serde::Deserialize;
 use subtle::ConstantTimeEq;
 use url::Url;
 
+use self::codes::GraphError;
 use super::guard::Guard;
-use super::http::is_signed;
-use super::{Incoming, OutboundMessage, Provider, Rejected, Scope, SendOutcome};
+use super::http::{bounded, is_signed, refused_by_status};
+use super::{Incoming, OutboundMessage, Provider, RefusalScope, Rejected, Scope, SendOutcome};
 use crate::config::{self, ConfigError, Outbound, SecretValue, WhatsAppApi};
 use crate::model::content::{Category, Media};
 use crate::model::time::Instant;
@@ -61,12 +63,7 @@ struct TakenMessage {
 
 #[derive(Deserialize)]
 struct Refused {
-    error: RefusedError,
-}
-
-#[derive(Deserialize)]
-struct RefusedError {
-    code: i64,
+    error: GraphError,
 }
 
 #[derive(Deserialize)]
@@ -98,7 +95,10 @@ impl WhatsApp {
     }
 
     async fn post(&self, message: &OutboundMessage) -> SendOutcome {
-        let Some(mut body) = message::body(message) else { return SendOutcome::Failed };
+        let Some(mut body) = message::body(message) else {
+            let words = "the variant names no template, and free form is not allowed now";
+            return SendOutcome::refused(RefusalScope::Template, None, words);
+        };
         // the Marketing Messages API takes marketing templates and nothing else
         let is_template = body["type"] == "template";
         let marketing = message.category == Category::Marketing && is_template;
@@ -123,7 +123,10 @@ impl WhatsApp {
             Err(error) if error.is_connect() => {
                 SendOutcome::Later { until: message.at + UNREACHABLE_WAIT, whom: Scope::Provider }
             }
-            Err(error) if error.is_builder() => SendOutcome::Failed,
+            Err(error) if error.is_builder() => {
+                let words = "the call could not be made; look at base_url in the settings";
+                SendOutcome::refused(RefusalScope::Account, None, words)
+            }
             Err(_) => SendOutcome::InDoubt,
             Ok(answer) => read(answer, message).await,
         }
@@ -146,7 +149,7 @@ impl WhatsApp {
             .await
             .map_err(|error| error.without_url().to_string())?;
         let status = answer.status();
-        let body = bounded(answer).await.unwrap_or_default();
+        let body = bounded(answer, ANSWER_MAX).await.unwrap_or_default();
         match serde_json::from_slice::<Uploaded>(&body) {
             Ok(uploaded) if status.is_success() => Ok(uploaded.id),
             _ => Err(format!("the upload was answered with status {}", status.as_u16())),
@@ -157,7 +160,7 @@ impl WhatsApp {
 /// What an answer says. A 200 means taken, not delivered.
 async fn read(answer: Response, message: &OutboundMessage) -> SendOutcome {
     let status = answer.status();
-    let Some(body) = bounded(answer).await else { return SendOutcome::InDoubt };
+    let Some(body) = bounded(answer, ANSWER_MAX).await else { return SendOutcome::InDoubt };
     if status.is_success() {
         return match serde_json::from_slice::<Taken>(&body) {
             Ok(taken) => taken.outcome(message),
@@ -165,20 +168,27 @@ async fn read(answer: Response, message: &OutboundMessage) -> SendOutcome {
             Err(_) => SendOutcome::InDoubt,
         };
     }
-    if let Ok(refused) = serde_json::from_slice::<Refused>(&body) {
-        return codes::outcome(refused.error.code, message.at, message.attempt);
+    let error = serde_json::from_slice::<Refused>(&body).map(|refused| refused.error);
+    match error {
+        Ok(error) if error.is_known() => error.outcome(message.at, message.attempt),
+        // where the code says nothing, the status may
+        Ok(error) if error.has_code() => match by_status(status, message.at) {
+            SendOutcome::Refused(refusal) if refusal.scope != RefusalScope::Unknown => {
+                SendOutcome::refused(refusal.scope, error.code(), refusal.words.as_str())
+            }
+            later @ SendOutcome::Later { .. } => later,
+            _ => error.outcome(message.at, message.attempt),
+        },
+        _ => by_status(status, message.at),
     }
-    by_status(status, message.at)
 }
 
 /// An answer that is not the API's own comes from something in between.
 fn by_status(status: StatusCode, now: Instant) -> SendOutcome {
     if status == StatusCode::TOO_MANY_REQUESTS {
         SendOutcome::Later { until: now + UNREACHABLE_WAIT, whom: Scope::Provider }
-    } else if status.is_client_error() {
-        SendOutcome::Failed
     } else {
-        SendOutcome::InDoubt
+        refused_by_status(status).unwrap_or(SendOutcome::InDoubt)
     }
 }
 
@@ -196,17 +206,6 @@ impl Taken {
         let mut names = names.iter().flatten().filter_map(|name| webhook::address(name));
         SendOutcome::Accepted { id, alias: names.find(|name| *name != message.address) }
     }
-}
-
-async fn bounded(mut answer: Response) -> Option<Vec<u8>> {
-    let mut body = Vec::new();
-    while let Some(chunk) = answer.chunk().await.ok()? {
-        if body.len() + chunk.len() > ANSWER_MAX {
-            return None;
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Some(body)
 }
 
 fn default_kind(media: Media) -> &'static str {

@@ -1,172 +1,41 @@
 //! What WhatsApp posts: statuses, what people write, their preferences, and news of templates and
-//! account.
+//! account (see [`news`]).
 //!
-//! Read loosely: what is not known is passed over, and one odd item never holds up the rest, since
-//! a post that is refused is posted again for a week.
+//! Read loosely: numbers may come as text and text as numbers, parts may be missing or null, and
+//! what is not known is passed over. One odd item never holds up the rest, since a post that is
+//! refused is posted again for a week; it is told as [`Incoming::Unreadable`], without its content.
 
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::codes;
+use super::codes::GraphError;
 use super::message::parse_callback_data;
+use super::news;
+use crate::model::ids::ProviderMessage;
 use crate::model::recipient::Address;
 use crate::model::time::Instant;
-use crate::provider::stop_words::is_stop;
-use crate::provider::{Event, InboundMessage, Incoming, Move, Rejected, Update, UpdateOf};
+use crate::provider::stop_words::stop_word;
+use crate::provider::{
+    Event, InboundKind, InboundMessage, Incoming, Move, PreferenceChange, PreferenceKind, Rejected,
+    Update, UpdateOf, Wording,
+};
 
 /// The most updates in one post, as the vendor promises.
 const UPDATES_MAX: usize = 1000;
 
-#[derive(Deserialize)]
-struct Post {
-    #[serde(default)]
-    entry: Vec<Entry>,
-}
-
-#[derive(Deserialize)]
-struct Entry {
-    /// Seconds since 1970, on entries that tell no time of their own.
-    time: Option<i64>,
-    #[serde(default)]
-    changes: Vec<Change>,
-}
-
-#[derive(Deserialize)]
-struct Change {
-    #[serde(default)]
-    field: String,
-    #[serde(default)]
-    value: Value,
-}
-
-#[derive(Deserialize)]
-struct Status {
-    id: String,
-    status: String,
-    timestamp: Seconds,
-    biz_opaque_callback_data: Option<String>,
-    recipient_id: Option<String>,
-    recipient_user_id: Option<String>,
-    recipient_parent_user_id: Option<String>,
-    #[serde(default)]
-    errors: Vec<StatusError>,
-}
-
-#[derive(Deserialize)]
-struct StatusError {
-    code: i64,
-}
-
-/// Seconds since 1970, which come as text or as a number.
-#[derive(Deserialize, Clone, Copy)]
-#[serde(try_from = "Value")]
-struct Seconds(Instant);
-
-impl TryFrom<Value> for Seconds {
-    type Error = &'static str;
-
-    fn try_from(value: Value) -> Result<Self, &'static str> {
-        let seconds = match &value {
-            Value::String(text) => text.parse().ok(),
-            other => other.as_i64(),
-        };
-        let at = seconds.and_then(|seconds| Instant::from_timestamp(seconds, 0));
-        at.map(Self).ok_or("it is no time in seconds")
-    }
-}
-
-#[derive(Deserialize)]
-struct Message {
-    from: Option<String>,
-    /// The person's id within the business's portfolio, which is told where the number may not be;
-    /// and within several portfolios that belong together.
-    from_user_id: Option<String>,
-    from_parent_user_id: Option<String>,
-    /// As the vendor called it first.
-    user_id: Option<String>,
-    id: String,
-    timestamp: Seconds,
-    text: Option<Text>,
-    button: Option<Button>,
-    interactive: Option<Interactive>,
-    reaction: Option<Reaction>,
-    context: Option<Context>,
-    system: Option<System>,
-}
-
-/// News of a person's account.
-#[derive(Deserialize)]
-struct System {
-    #[serde(rename = "type", default)]
-    kind: String,
-    wa_id: Option<String>,
-    user_id: Option<String>,
-    parent_user_id: Option<String>,
-    previous_user_id: Option<String>,
-    previous_parent_user_id: Option<String>,
-}
-
-/// Who a post is about, beside the items that name them.
-#[derive(Deserialize)]
-struct Contact {
-    wa_id: Option<String>,
-    user_id: Option<String>,
-    parent_user_id: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Text {
-    body: String,
-}
-
-#[derive(Deserialize)]
-struct Button {
-    payload: Option<String>,
-    text: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Interactive {
-    button_reply: Option<Choice>,
-    list_reply: Option<Choice>,
-}
-
-#[derive(Deserialize)]
-struct Choice {
-    id: Option<String>,
-    title: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Reaction {
-    message_id: Option<String>,
-    emoji: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Context {
-    id: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Preference {
-    wa_id: Option<String>,
-    user_id: Option<String>,
-    parent_user_id: Option<String>,
-    category: Option<String>,
-    value: String,
-    timestamp: Seconds,
-}
-
 /// Reads a post whose signature was checked; `number` is our phone number's id.
 pub(super) fn read(body: &[u8], number: &str) -> Result<Vec<Incoming>, Rejected> {
-    let post: Post =
+    let post: Value =
         serde_json::from_slice(body).map_err(|error| Rejected::Body(error.to_string()))?;
-    let mut reader = Reader { number, found: Vec::new() };
-    for entry in post.entry {
-        let at = entry.time.and_then(|time| Instant::from_timestamp(time, 0));
-        for change in entry.changes {
-            reader.change(&change, at.unwrap_or(Instant::UNIX_EPOCH));
+    if !post.is_object() {
+        return Err(Rejected::Body("the body is no JSON object".to_owned()));
+    }
+    let mut reader = Reader { number, at: None, found: Vec::new() };
+    for entry in list(&post, "entry") {
+        reader.at = instant(&entry["time"]);
+        for change in list(entry, "changes") {
+            reader.change(change["field"].as_str().unwrap_or_default(), &change["value"]);
         }
     }
     let count = reader.found.len();
@@ -177,25 +46,73 @@ pub(super) fn read(body: &[u8], number: &str) -> Result<Vec<Incoming>, Rejected>
     Ok(reader.found)
 }
 
+/// The items under a key; one that stands alone is a list of one.
+pub(super) fn list<'v>(value: &'v Value, key: &str) -> impl Iterator<Item = &'v Value> {
+    match &value[key] {
+        Value::Array(items) => items.as_slice(),
+        item @ Value::Object(_) => std::slice::from_ref(item),
+        _ => &[],
+    }
+    .iter()
+}
+
+/// Before the channel existed nothing was said there: programs write their zero for no time.
+const FIRST_SECOND: i64 = 1_230_768_000; // 2009-01-01
+/// Seconds of a year that nobody lives to see; a larger number counts milliseconds.
+const LAST_SECOND: i64 = 100_000_000_000;
+
+/// A time in seconds or milliseconds since 1970, as a number or as text.
+pub(super) fn instant(value: &Value) -> Option<Instant> {
+    let told = match value {
+        Value::String(text) => text.trim().parse::<f64>().ok()?,
+        other => other.as_f64()?,
+    } as i64;
+    let seconds = if told > LAST_SECOND { told / 1000 } else { told };
+    (FIRST_SECOND..LAST_SECOND).contains(&seconds).then(|| DateTime::from_timestamp(seconds, 0))?
+}
+
+/// Later than any arrival: whoever takes it in counts nothing later than now.
+fn untold() -> Instant {
+    DateTime::<Utc>::from_timestamp(253_370_764_800, 0).expect("the year 9999 can be written")
+}
+
+/// A text, or a number as text.
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) if !text.is_empty() => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
 /// A number as our addresses have it: `+` and digits; another id as it is.
 pub(super) fn address(id: &str) -> Option<Address> {
     let digits = id.bytes().all(|b| b.is_ascii_digit());
     if digits { format!("+{id}").parse().ok() } else { id.parse().ok() }
 }
 
-/// A person's names, in this order, without those that are not told.
-fn names<const N: usize>(told: [Option<String>; N]) -> Vec<Address> {
-    told.into_iter().flatten().filter_map(|name| address(&name)).collect()
+/// A person's names under these keys, in this order, without those that are not told.
+fn names(value: &Value, keys: &[&str]) -> Vec<Address> {
+    let mut names = Vec::new();
+    for name in keys.iter().filter_map(|key| address(&text(&value[*key])?)) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
 }
 
 /// The people whom a post tells beside its items.
 fn contacts(value: &Value) -> Vec<Vec<Address>> {
-    let contacts = list(value, "contacts").filter_map(|raw| Contact::deserialize(raw).ok());
-    contacts.map(|c| names([c.wa_id, c.user_id, c.parent_user_id])).collect()
+    list(value, "contacts").map(|c| names(c, &["wa_id", "user_id", "parent_user_id"])).collect()
 }
 
-/// A person's names with those of the contacts that share one, the number first.
+/// A person's names with those of the contacts that share one, the number first. Who is named
+/// nowhere else is the only contact.
 fn with_contacts(mut known: Vec<Address>, contacts: &[Vec<Address>]) -> Vec<Address> {
+    if let ([], [only]) = (&known[..], contacts) {
+        return only.clone();
+    }
     for contact in contacts {
         if contact.iter().any(|name| known.contains(name)) {
             let more: Vec<_> = contact.iter().filter(|n| !known.contains(n)).cloned().collect();
@@ -208,217 +125,264 @@ fn with_contacts(mut known: Vec<Address>, contacts: &[Vec<Address>]) -> Vec<Addr
 
 struct Reader<'a> {
     number: &'a str,
+    /// When the entry was made, where it tells that.
+    at: Option<Instant>,
     found: Vec<Incoming>,
 }
 
 impl Reader<'_> {
-    fn change(&mut self, change: &Change, at: Instant) {
-        let value = &change.value;
-        match change.field.as_str() {
-            "messages" => self.messages(value),
-            "user_preferences" => self.preferences(value),
-            "message_template_status_update" => self.template(value, at),
-            "business_capability_update" | "phone_number_quality_update" => self.limit(value, at),
-            "message_template_quality_update"
-            | "template_category_update"
-            | "message_template_components_update"
-            | "account_update"
-            | "account_alerts" => self.notice(&change.field, value, at),
-            _ => {}
+    fn change(&mut self, field: &str, value: &Value) {
+        match field {
+            "messages" | "user_preferences" => {
+                self.statuses(value);
+                self.messages(value);
+                self.preferences(value);
+            }
+            field => self.found.extend(news::read(field, value, self.at)),
+        }
+    }
+
+    /// What an item tells, or that it could not be read.
+    fn take(&mut self, what: &str, told: Result<Option<Incoming>, Odd>) {
+        match told {
+            Ok(told) => self.found.extend(told),
+            Err(Odd(why)) => {
+                let what = Wording::clean(&format!("{what}: {why}"));
+                self.found.push(Incoming::Unreadable { what });
+            }
+        }
+    }
+
+    /// When an item happened: its own time, else its entry's.
+    fn time(&self, item: &Value) -> Option<Instant> {
+        instant(&item["timestamp"]).or(self.at)
+    }
+
+    fn statuses(&mut self, value: &Value) {
+        let contacts = contacts(value);
+        for status in list(value, "statuses") {
+            let told = update(status, self.time(status), &contacts);
+            self.take("statuses", told.map(|update| update.map(Incoming::Update)));
         }
     }
 
     fn messages(&mut self, value: &Value) {
-        let contacts = contacts(value);
-        for status in list(value, "statuses") {
-            if let Ok(status) = Status::deserialize(status) {
-                self.found.extend(status.update(&contacts).map(Incoming::Update));
-            }
-        }
         // a webhook may be shared by several numbers; a window is open with one of them
-        let told = value["metadata"]["phone_number_id"].as_str();
+        let told = text(&value["metadata"]["phone_number_id"]);
         if told.is_some_and(|told| told != self.number) {
             return;
         }
+        let contacts = contacts(value);
         for raw in list(value, "messages") {
-            if let Ok(message) = Message::deserialize(raw) {
-                self.found.extend(message.told(self.number, &contacts, raw));
-            }
+            let at = self.time(raw).unwrap_or_else(untold);
+            let told = message(raw, at, self.number, &contacts);
+            self.take("messages", told);
         }
     }
 
     fn preferences(&mut self, value: &Value) {
         let contacts = contacts(value);
-        for preference in list(value, "user_preferences") {
-            let Ok(told) = Preference::deserialize(preference) else { continue };
-            let marketing = told.category.is_none_or(|category| category == "marketing_messages");
-            let wants = match told.value.as_str() {
-                "stop" if marketing => false,
-                "resume" if marketing => true,
-                _ => continue,
-            };
-            let from = names([told.wa_id, told.user_id, told.parent_user_id]);
-            let from = with_contacts(from, &contacts);
-            self.found.push(Incoming::Preference { from, wants, at: told.timestamp.0 });
+        for told in list(value, "user_preferences") {
+            let at = self.time(told).unwrap_or_else(untold);
+            let told = preference(told, at, &contacts);
+            self.take("user_preferences", told.map(|told| told.map(Incoming::Preference)));
         }
-    }
-
-    fn template(&mut self, value: &Value, at: Instant) {
-        let event = value["event"].as_str().unwrap_or_default();
-        let usable = match event {
-            "APPROVED" | "REINSTATED" | "UNPAUSED" => true,
-            "PAUSED" | "DISABLED" | "REJECTED" | "PENDING_DELETION" | "DELETED" | "ARCHIVED" => {
-                false
-            }
-            _ => return self.notice("message_template_status_update", value, at),
-        };
-        let Some(template) = value["message_template_name"].as_str() else { return };
-        self.found.push(Incoming::Template {
-            template: template.to_owned(),
-            language: value["message_template_language"].as_str().and_then(|l| l.parse().ok()),
-            usable,
-            reason: event.to_lowercase(),
-            at,
-        });
-    }
-
-    fn limit(&mut self, value: &Value, at: Instant) {
-        let told = ["max_daily_conversations_per_business", "max_daily_conversation_per_phone"]
-            .iter()
-            .map(|key| &value[*key])
-            .find(|told| !told.is_null());
-        let limit = match told {
-            Some(Value::Number(number)) => match number.as_i64() {
-                Some(-1) => Some(None),
-                number => number.and_then(|n| u32::try_from(n).ok()).map(Some),
-            },
-            Some(Value::String(tier)) => match tier.as_str() {
-                "TIER_50" => Some(Some(50)),
-                "TIER_250" => Some(Some(250)),
-                "TIER_1K" | "TIER_2K" => Some(Some(2_000)),
-                "TIER_10K" => Some(Some(10_000)),
-                "TIER_100K" => Some(Some(100_000)),
-                "TIER_UNLIMITED" => Some(None),
-                _ => None,
-            },
-            _ => None,
-        };
-        self.found.extend(limit.map(Incoming::UniquePerDay));
-        if value["event"].is_string() {
-            self.notice("phone_number_quality_update", value, at);
-        }
-    }
-
-    /// Keeps the short words of an item, which name templates, events and scores and no person.
-    fn notice(&mut self, field: &str, value: &Value, at: Instant) {
-        const KEYS: [&str; 10] = [
-            "event",
-            "message_template_name",
-            "message_template_language",
-            "previous_quality_score",
-            "new_quality_score",
-            "previous_category",
-            "new_category",
-            "alert_severity",
-            "alert_type",
-            "reason",
-        ];
-        let told = KEYS.iter().filter_map(|key| Some(format!("{key} {}", value[*key].as_str()?)));
-        let mut what = told.fold(field.to_owned(), |text, part| format!("{text}, {part}"));
-        what.truncate(what.floor_char_boundary(300));
-        self.found.push(Incoming::Notice { what, at });
     }
 }
 
-fn list<'v>(value: &'v Value, key: &str) -> impl Iterator<Item = &'v Value> {
-    value[key].as_array().into_iter().flatten()
-}
+/// Why an item cannot be read.
+struct Odd(&'static str);
 
-impl Status {
-    fn update(self, contacts: &[Vec<Address>]) -> Option<Update> {
-        let callback = self.biz_opaque_callback_data.as_deref().and_then(parse_callback_data);
-        let attempt = callback.as_ref().map_or(1, |(_, attempt)| *attempt);
-        let of = match callback {
-            Some((key, attempt)) => UpdateOf::Try(key, attempt),
-            None => UpdateOf::Theirs(self.id.parse().ok()?),
-        };
-        let at = self.timestamp.0;
-        let event = match self.status.as_str() {
-            "sent" => Event::Accepted,
-            "delivered" => Event::Delivered,
-            "read" | "played" => Event::Read,
-            "failed" => match self.errors.first() {
-                None => Event::Failed { code: None },
-                Some(error) => Event::TurnedAway {
-                    code: error.code.to_string(),
-                    means: Box::new(codes::outcome(error.code, at, attempt)),
-                },
-            },
-            _ => return None,
-        };
-        let told = [self.recipient_id, self.recipient_user_id, self.recipient_parent_user_id];
-        let mut names = with_contacts(names(told), contacts);
-        // the number is ours to know
-        names.retain(|name| name.phone_digits().is_none());
-        Some(Update { of, event, at, names })
-    }
-}
-
-impl Message {
-    fn told(mut self, number: &str, contacts: &[Vec<Address>], raw: &Value) -> Option<Incoming> {
-        let ids = [self.from_user_id.take(), self.from_parent_user_id.take(), self.user_id.take()];
-        let mut from = names([self.from.take()]);
-        from.extend(names(ids));
-        // news of the person's account, not a word of theirs
-        if let Some(system) = self.system.take() {
-            return system.moved(from, self.timestamp.0).map(Incoming::Moved);
+fn update(
+    status: &Value,
+    at: Option<Instant>,
+    contacts: &[Vec<Address>],
+) -> Result<Option<Update>, Odd> {
+    let word = status["status"].as_str().ok_or(Odd("the status is no word"))?;
+    let callback = text(&status["biz_opaque_callback_data"]);
+    let callback = callback.as_deref().and_then(parse_callback_data);
+    let attempt = callback.as_ref().map_or(1, |(_, attempt)| *attempt);
+    let of = match callback {
+        Some((key, attempt)) => UpdateOf::Try(key, attempt),
+        None => {
+            let id = text(&status["id"]).and_then(|id| id.parse().ok());
+            UpdateOf::Theirs(id.ok_or(Odd("the id is none"))?)
         }
-        let written = self.written(with_contacts(from, contacts), number, raw);
-        written.map(Box::new).map(Incoming::Message)
-    }
+    };
+    let event = match word.to_ascii_lowercase().as_str() {
+        "sent" => Event::Accepted,
+        "delivered" => Event::Delivered,
+        "read" | "played" => Event::Read,
+        "failed" => {
+            let errors = list(status, "errors").filter_map(|e| GraphError::deserialize(e).ok());
+            let error = errors.into_iter().find(GraphError::has_code).unwrap_or_default();
+            // a wait that counts from an unknown time is over
+            error.event(at.unwrap_or_default(), attempt)
+        }
+        _ => return Ok(None),
+    };
+    let told: &[&str] = match status["recipient_type"].as_str() {
+        Some("group") => &[],
+        _ => &["recipient_id", "recipient_user_id", "recipient_parent_user_id"],
+    };
+    let mut names = with_contacts(names(status, told), contacts);
+    // the number is ours to know
+    names.retain(|name| name.phone_digits().is_none());
+    Ok(Some(Update { of, event, at: at.unwrap_or_else(untold), names }))
+}
 
-    fn written(self, from: Vec<Address>, number: &str, raw: &Value) -> Option<InboundMessage> {
-        let choice = self.interactive.and_then(|i| i.button_reply.or(i.list_reply));
-        let (payload, label) = match (self.button, choice) {
-            (Some(button), _) => (button.payload, button.text),
-            (None, Some(choice)) => (choice.id, choice.title),
-            (None, None) => (None, None),
-        };
-        let by_button = payload.is_some() || label.is_some();
-        let said = [self.text.map(|text| text.body), payload, label];
-        let is_stop = said.iter().flatten().any(|text| is_stop(text));
-        let is_reaction = self.reaction.is_some();
-        let answered = match self.reaction {
-            // a mark that was taken back
-            Some(reaction) if reaction.emoji.as_deref().unwrap_or_default().is_empty() => {
-                return None;
-            }
-            Some(reaction) => reaction.message_id,
-            None => self.context.and_then(|context| context.id),
-        };
-        Some(InboundMessage {
-            id: self.id.parse().ok()?,
-            from,
-            answers: answered.and_then(|id| id.parse().ok()),
-            by_button,
-            is_reaction,
-            is_stop,
-            at: self.timestamp.0,
-            raw: json!({ "phone_number_id": number, "message": raw }).to_string(),
-        })
+fn preference(
+    told: &Value,
+    at: Instant,
+    contacts: &[Vec<Address>],
+) -> Result<Option<PreferenceChange>, Odd> {
+    let category = told["category"].as_str().unwrap_or_default().to_ascii_lowercase();
+    if !category.is_empty() && !category.contains("marketing") {
+        return Ok(None);
+    }
+    let value = told["value"].as_str().ok_or(Odd("the value is no word"))?;
+    let kind = match value.trim().to_ascii_lowercase().as_str() {
+        "stop" => PreferenceKind::Stop,
+        "resume" => PreferenceKind::Resume,
+        "signup" | "sign_up" => PreferenceKind::SignUp,
+        _ => return Ok(None),
+    };
+    let from = with_contacts(names(told, &["wa_id", "user_id", "parent_user_id"]), contacts);
+    if from.is_empty() {
+        return Err(Odd("nobody is named"));
+    }
+    let evidence = match text(&told["signup_id"]) {
+        Some(id) => format!("signup {id}"),
+        None => text(&told["detail"]).unwrap_or_default(),
+    };
+    Ok(Some(PreferenceChange { from, kind, at, evidence: Wording::clean(&evidence) }))
+}
+
+/// A word of a person, or news of their account.
+fn message(
+    raw: &Value,
+    at: Instant,
+    number: &str,
+    contacts: &[Vec<Address>],
+) -> Result<Option<Incoming>, Odd> {
+    if !raw.is_object() {
+        return Err(Odd("it is no object"));
+    }
+    let from = names(raw, &["from", "from_user_id", "from_parent_user_id", "user_id"]);
+    if raw["system"].is_object() {
+        return Ok(moved(&raw["system"], from, at).map(Incoming::Moved));
+    }
+    let kind = kind(raw);
+    let emoji = raw["reaction"]["emoji"].as_str().unwrap_or_default();
+    if kind == InboundKind::Reaction && emoji.is_empty() {
+        // a mark that was taken back
+        return Ok(None);
+    }
+    let from = with_contacts(from, contacts);
+    if from.is_empty() {
+        return Err(Odd("nobody is named"));
+    }
+    let said = match kind {
+        InboundKind::Private => said(raw),
+        InboundKind::Edit => said(&raw["edit"]["message"]),
+        // what is said to a group is not said to us
+        _ => Said::default(),
+    };
+    let answered = match kind {
+        InboundKind::Group | InboundKind::Revoked => None,
+        InboundKind::Reaction => text(&raw["reaction"]["message_id"]),
+        _ => text(&raw["context"]["id"]),
+    };
+    let id = text(&raw["id"]).and_then(|id| id.parse().ok()).unwrap_or_else(|| unnamed(at));
+    Ok(Some(Incoming::Message(Box::new(InboundMessage {
+        id,
+        from,
+        kind,
+        answers: answered.and_then(|id| id.parse().ok()),
+        by_button: said.by_button && kind == InboundKind::Private,
+        stop: said.words.iter().find_map(|word| stop_word(word)),
+        at,
+        raw: json!({ "phone_number_id": number, "message": raw }).to_string(),
+    }))))
+}
+
+/// An id for a message that tells none: what it says must not be lost for that.
+fn unnamed(at: Instant) -> ProviderMessage {
+    format!("unnamed.{}", at.timestamp()).parse().expect("digits are an id")
+}
+
+/// Types of messages that are a word of one person to us.
+const PRIVATE: [&str; 13] = [
+    "text",
+    "button",
+    "interactive",
+    "image",
+    "video",
+    "audio",
+    "voice",
+    "document",
+    "sticker",
+    "location",
+    "contacts",
+    "order",
+    "poll",
+];
+
+fn kind(raw: &Value) -> InboundKind {
+    let told = raw["type"].as_str().unwrap_or_default().to_ascii_lowercase();
+    let is_group = |told: &Value| text(&told["group_id"]).is_some();
+    if is_group(raw) || is_group(&raw["context"]) {
+        return InboundKind::Group;
+    }
+    match told.as_str() {
+        "reaction" => InboundKind::Reaction,
+        "edit" | "edited" => InboundKind::Edit,
+        "revoke" | "revoked" => InboundKind::Revoked,
+        "" if raw["reaction"].is_object() => InboundKind::Reaction,
+        "" if raw["edit"].is_object() => InboundKind::Edit,
+        "" if raw["revoke"].is_object() => InboundKind::Revoked,
+        "" if PRIVATE.iter().any(|key| !raw[*key].is_null()) => InboundKind::Private,
+        told if PRIVATE.contains(&told) => InboundKind::Private,
+        _ => InboundKind::Unsupported,
     }
 }
 
-impl System {
-    /// A new number brings a new id; where the number cannot be told, the id alone comes.
-    fn moved(self, from: Vec<Address>, at: Instant) -> Option<Move> {
-        let changes = ["user_changed_number", "customer_changed_number", "user_changed_user_id"];
-        if !changes.contains(&self.kind.as_str()) {
-            return None;
-        }
-        let was = from.into_iter().filter(|name| name.phone_digits().is_some());
-        let was = was.chain(names([self.previous_user_id, self.previous_parent_user_id])).collect();
-        let now = names([self.wa_id, self.user_id, self.parent_user_id]);
-        (!now.is_empty()).then_some(Move { was, now, at })
+/// The words of a message.
+#[derive(Default)]
+struct Said {
+    words: Vec<String>,
+    by_button: bool,
+}
+
+/// Texts, captions, and what a pressed button says and means.
+fn said(message: &Value) -> Said {
+    let interactive = &message["interactive"];
+    let chosen = [
+        (&message["button"], ["payload", "text"]),
+        (&interactive["button_reply"], ["id", "title"]),
+        (&interactive["list_reply"], ["id", "title"]),
+    ];
+    let mut words: Vec<String> = chosen
+        .iter()
+        .flat_map(|(choice, keys)| keys.iter().filter_map(|key| text(&choice[*key])))
+        .collect();
+    let by_button = !words.is_empty();
+    let written = [&message["text"]["body"], &message["order"]["text"]];
+    words.extend(written.into_iter().filter_map(text));
+    let captions = ["image", "video", "document", "audio"].map(|kind| &message[kind]["caption"]);
+    words.extend(captions.into_iter().filter_map(text));
+    Said { words, by_button }
+}
+
+/// A new number brings a new id; where the number cannot be told, the id alone comes.
+fn moved(system: &Value, from: Vec<Address>, at: Instant) -> Option<Move> {
+    let changes = ["user_changed_number", "customer_changed_number", "user_changed_user_id"];
+    if !changes.contains(&system["type"].as_str().unwrap_or_default()) {
+        return None;
     }
+    let mut was: Vec<Address> =
+        from.into_iter().filter(|name| name.phone_digits().is_some()).collect();
+    was.extend(names(system, &["previous_user_id", "previous_parent_user_id"]));
+    let now = names(system, &["wa_id", "new_wa_id", "user_id", "parent_user_id"]);
+    (!now.is_empty()).then_some(Move { was, now, at })
 }

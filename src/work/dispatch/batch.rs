@@ -16,7 +16,7 @@ use crate::model::delivery::Reason;
 use crate::model::ids::RecipientId;
 use crate::model::recipient::Recipient;
 use crate::model::time::Instant;
-use crate::provider::{OutboundMessage, Provider, Scope, SendOutcome};
+use crate::provider::{OutboundMessage, Provider, RefusalScope, Scope, SendOutcome};
 use crate::store::{
     Attempt, CampaignRow, CampaignStatus, Claim, Due, Settled, Stage, StoreError, TemplateRow, Tx,
 };
@@ -344,10 +344,8 @@ impl Batch<'_> {
         ready.message.at = now;
         let outcome = self.provider.send(&ready.message).await;
         // what is true for everybody need not be heard by each of them
-        if matches!(
-            outcome,
-            SendOutcome::Later { whom: Scope::Provider, .. } | SendOutcome::Stopped { .. }
-        ) {
+        let is_stop = outcome.refusal_scope() == Some(RefusalScope::Account);
+        if is_stop || matches!(outcome, SendOutcome::Later { whom: Scope::Provider, .. }) {
             halted.store(true, Ordering::Relaxed);
         }
         self.check().conclude(ready.due, &ready.person.profile, &ready.message, outcome)

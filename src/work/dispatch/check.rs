@@ -9,7 +9,7 @@ use crate::model::campaign::Campaign;
 use crate::model::delivery::{Reason, State, message_key};
 use crate::model::recipient::{Profile, Recipient};
 use crate::model::time::Instant;
-use crate::provider::OutboundMessage;
+use crate::provider::{OutboundMessage, Unfit, fitted};
 use crate::store::{Attempt, Due, Settled};
 use crate::work::Ctx;
 use crate::work::plan::taken::is_forbidden;
@@ -47,6 +47,11 @@ impl Check<'_> {
         let variant = &campaign.variants[usize::from(due.variant_index)];
         let Ok(rendered) = variant.render(&person.profile.attributes) else {
             return Err(refused(Reason::MissingParameter));
+        };
+        let rendered = match fitted(&self.config.kind, rendered) {
+            Ok(rendered) => rendered,
+            Err(Unfit::Empty(_)) => return Err(refused(Reason::MissingParameter)),
+            Err(Unfit::TooLong(..)) => return Err(refused(Reason::RecipientRefused)),
         };
         Ok(OutboundMessage {
             key: message_key(&campaign.name, person.id),

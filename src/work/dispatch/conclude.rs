@@ -18,6 +18,8 @@ use crate::work::channel;
 
 /// Tries of one message that a provider puts off for this person.
 const ATTEMPTS_MAX: u32 = 5;
+/// Tries of one message whose media file the channel cannot use: by its handle, and once more.
+const MEDIA_ATTEMPTS_MAX: u32 = 2;
 /// Days on which a person who gets too much marketing is tried.
 const DAYS_MAX: u32 = 3;
 
@@ -74,9 +76,7 @@ impl Check<'_> {
             SendOutcome::Held { id } => {
                 kept(settle_as(State::Held, Some(Reason::HeldByProvider)), id, None)
             }
-            SendOutcome::Later { whom: Scope::Recipient, .. }
-            | SendOutcome::NeedsTemplate
-            | SendOutcome::StaleMedia
+            SendOutcome::Later { whom: Scope::Recipient, .. } | SendOutcome::NeedsTemplate
                 if due.attempts >= ATTEMPTS_MAX =>
             {
                 with(settle_as(State::Failed, Some(Reason::AttemptsExhausted)), None)
@@ -98,36 +98,43 @@ impl Check<'_> {
                 let last = settle_as(State::Failed, Some(Reason::AttemptsExhausted));
                 with(if due.attempts >= DAYS_MAX { last } else { again }, None)
             }
-            SendOutcome::RefusedPerson { scope, code } => {
-                let source =
-                    format!("{} {}", self.campaign.provider, code.as_deref().unwrap_or("refused"));
-                let follow = (scope == RefusalScope::Channel).then(|| {
-                    let evidence = message.key.to_string();
-                    Follow::Withdraw(channel::withdrawal(source, evidence, message.at))
-                });
-                with(refused(Reason::RecipientRefused), follow)
-            }
-            SendOutcome::RefusedTemplate { code } => match template {
-                // parked: the plan falls back to another variant, or refuses
-                Some(name) => {
-                    let code = code.unwrap_or_else(|| "refused".to_owned());
-                    let follow = Follow::Park(name, message.language.clone(), code);
-                    with(undecided(Reason::MovedThrottled, None), Some(follow))
+            SendOutcome::Refused(refusal) => match refusal.scope {
+                RefusalScope::PersonData | RefusalScope::Person | RefusalScope::Unreachable => {
+                    with(refused(Reason::RecipientRefused), None)
                 }
-                None => with(refused(Reason::TemplateRefused), None),
+                RefusalScope::OptedOut => {
+                    let source = format!("{} {}", self.campaign.provider, refusal.code_text());
+                    let evidence = message.key.to_string();
+                    let entry = channel::withdrawal(source, evidence, message.at);
+                    with(refused(Reason::RecipientRefused), Some(Follow::Withdraw(entry)))
+                }
+                RefusalScope::Template => match template {
+                    // parked: the plan falls back to another variant, or refuses
+                    Some(name) => {
+                        let code = refusal.code_text().to_owned();
+                        let follow = Follow::Park(name, message.language.clone(), code);
+                        with(undecided(Reason::MovedThrottled, None), Some(follow))
+                    }
+                    None => with(refused(Reason::TemplateRefused), None),
+                },
+                RefusalScope::Media if due.attempts >= MEDIA_ATTEMPTS_MAX => {
+                    with(settle_as(State::Failed, Some(Reason::AttemptsExhausted)), None)
+                }
+                RefusalScope::Media => {
+                    let follow = message.media_url.clone().map(Follow::Forget);
+                    with(self.put_off(profile, due, message.at, Attempt::Made), follow)
+                }
+                RefusalScope::Account => {
+                    let code = refusal.code_text().to_owned();
+                    let follow = Follow::Stop(code, refusal.words.to_string());
+                    with(given_back(due), Some(follow))
+                }
+                RefusalScope::Unknown => {
+                    with(settle_as(State::Failed, Some(Reason::ProviderFailure)), None)
+                }
             },
             SendOutcome::NeedsTemplate => {
                 with(self.put_off(profile, due, message.at, Attempt::Made), Some(Follow::Close))
-            }
-            SendOutcome::StaleMedia => {
-                let follow = message.media_url.clone().map(Follow::Forget);
-                with(self.put_off(profile, due, message.at, Attempt::Made), follow)
-            }
-            SendOutcome::Stopped { code, advice } => {
-                with(given_back(due), Some(Follow::Stop(code, advice)))
-            }
-            SendOutcome::Failed => {
-                with(settle_as(State::Failed, Some(Reason::ProviderFailure)), None)
             }
             SendOutcome::InDoubt => with(settle_as(State::InDoubt, Some(Reason::AnswerLost)), None),
         }

@@ -9,7 +9,7 @@ use crate::model::ids::{MessageKey, Name, RecipientId};
 use crate::model::message::{Message, Response};
 use crate::model::recipient::Address;
 use crate::model::time::Instant;
-use crate::provider::{Event, RefusalScope, SendOutcome, Update, UpdateOf};
+use crate::provider::{Event, Refusal, RefusalScope, SendOutcome, Update, UpdateOf};
 use crate::store::{
     Attempt, CampaignRow, CampaignStatus, Known, MessageRow, Settled, StoreError, Tx,
 };
@@ -152,8 +152,8 @@ impl Inbox {
     ) -> Result<bool, StoreError> {
         let open = known.state != State::Sent;
         let settled = match event {
-            Event::TurnedAway { code, means } => {
-                self.turned_away(ctx, tx, (row, known), code, means, at).await?
+            Event::TurnedAway { code, means, .. } => {
+                self.turned_away(ctx, tx, (row, known), code.as_str(), means, at).await?
             }
             Event::Failed { .. } if open => Some(end(State::Failed, Reason::Undeliverable)),
             Event::Failed { .. } => None,
@@ -203,7 +203,7 @@ impl Inbox {
             SendOutcome::Later { until, .. } | SendOutcome::AnotherDay { until } => {
                 again(Some(*until))
             }
-            SendOutcome::RefusedTemplate { .. } => {
+            SendOutcome::Refused(Refusal { scope: RefusalScope::Template, .. }) => {
                 let found = tx.delivery(row.id, known.recipient, ctx.config.slot_length).await?;
                 let index = found.and_then(|f| f.delivery.choice).map(|c| c.variant_index);
                 let variant = index.map(|index| &row.campaign.variants[usize::from(index)]);
@@ -220,19 +220,24 @@ impl Inbox {
                 tx.close_service_window(provider, known.recipient).await?;
                 again(None)
             }
-            SendOutcome::StaleMedia => again(None),
-            SendOutcome::Stopped { code, advice } => {
-                channel::stop(ctx, tx, provider, code, advice).await?;
-                again(None)
-            }
-            SendOutcome::RefusedPerson { scope, .. } => {
-                if *scope == RefusalScope::Channel {
+            SendOutcome::Refused(refusal) => match refusal.scope {
+                RefusalScope::Media => again(None),
+                RefusalScope::Account => {
+                    let words = refusal.words.as_str();
+                    channel::stop(ctx, tx, provider, refusal.code_text(), words).await?;
+                    again(None)
+                }
+                RefusalScope::OptedOut => {
                     let key = message_key(&row.campaign.name, known.recipient).to_string();
                     let entry = channel::withdrawal(format!("{provider} {code}"), key, now);
                     self.withdrawn.push((known.recipient, ConsentEntry { at, ..entry }));
+                    open.then(|| end(State::Refused, Reason::RecipientRefused))
                 }
-                open.then(|| end(State::Refused, Reason::RecipientRefused))
-            }
+                RefusalScope::PersonData | RefusalScope::Person | RefusalScope::Unreachable => {
+                    open.then(|| end(State::Refused, Reason::RecipientRefused))
+                }
+                RefusalScope::Template | RefusalScope::Unknown => failed,
+            },
             _ => failed,
         })
     }
@@ -334,8 +339,8 @@ fn fill(response: &mut Response, event: Event, at: Instant) -> bool {
             earliest(&mut response.converted_at, at)
         }
         Event::OptedOut => earliest(&mut response.opted_out_at, at),
-        Event::Failed { code } => failed(response, code),
-        Event::TurnedAway { code, .. } => failed(response, Some(code)),
+        Event::Failed { code } => failed(response, code.map(String::from)),
+        Event::TurnedAway { code, .. } => failed(response, Some(code.into())),
     }
 }
 

@@ -15,10 +15,14 @@ use chrono::TimeDelta;
 use self::callers::Callers;
 use self::inbox::Inbox;
 use super::{Ctx, channel, dispatch};
+use crate::calendar::infer::dialling_country;
 use crate::model::consent::{ConsentChange, ConsentEntry};
 use crate::model::ids::{Name, RecipientId};
+use crate::model::recipient::{Country, Recipient};
 use crate::model::time::Instant;
-use crate::provider::{Event, InboundMessage, Incoming, Update, UpdateOf};
+use crate::provider::{
+    Event, Incoming, InboundMessage, PreferenceChange, PreferenceKind, StopWord, Update, UpdateOf,
+};
 use crate::store::{StoreError, Tx};
 
 /// How long a service window stays open after a person's last word.
@@ -41,6 +45,8 @@ pub struct Received {
     pub known: u64,
     /// Are about no message of ours.
     pub unknown: u64,
+    /// Could not be read.
+    pub unreadable: u64,
 }
 
 /// Takes what came back through the providers themselves, and what came early.
@@ -186,27 +192,36 @@ impl<'a> Post<'a> {
                     written.push(*word);
                 }
                 Incoming::Moved(told) => moves.push(told),
-                Incoming::Preference { from, wants, at } => preferences.push((from, wants, at)),
-                Incoming::Template { template, language, usable, reason, .. } => {
-                    let known = (template.as_str(), language.as_ref());
-                    if usable {
+                Incoming::Preference(change) => preferences.push(change),
+                Incoming::Template(change) => {
+                    let known = (change.template.as_str(), change.language.as_ref());
+                    if change.usable {
                         let canary = self.ctx.config.providers[provider].canary;
                         channel::try_again(tx, provider, known, canary, self.now).await?;
                     } else {
-                        channel::park(self.ctx, tx, provider, known, &reason).await?;
+                        let reason = change.reason.as_str();
+                        channel::park(self.ctx, tx, provider, known, reason).await?;
                     }
                     self.received.applied += 1;
                 }
-                Incoming::UniquePerDay(limit) => {
+                // its notice is told as well
+                Incoming::Category(_) => {}
+                Incoming::UniquePerDay { limit, .. } => {
                     let portfolio = &self.ctx.config.providers[provider].portfolio;
                     let told = limit.map(|limit| limit.to_string()).unwrap_or_default();
                     tx.set_mark(&dispatch::told_limit_mark(portfolio), &told).await?;
                     self.received.applied += 1;
                 }
-                Incoming::Notice { what, .. } => {
-                    let code = what.split(',').next().unwrap_or("notice").to_owned();
-                    tx.put_alert(provider, &code, &what, self.now).await?;
+                Incoming::Notice(notice) => {
+                    if !notice.clears() {
+                        let what = notice.what.as_str();
+                        tx.put_alert(provider, &notice.key, what, self.now).await?;
+                    }
                     self.received.applied += 1;
+                }
+                Incoming::Unreadable { what } => {
+                    tracing::warn!(%provider, %what, "an item of a post cannot be read");
+                    self.received.unreadable += 1;
                 }
             }
         }
@@ -220,13 +235,13 @@ impl<'a> Post<'a> {
         if preferences.is_empty() {
             return Ok(());
         }
-        let names = preferences.iter().flat_map(|(from, ..)| from);
+        let names = preferences.iter().flat_map(|change| &change.from);
         let mut callers = Callers::open(tx, provider, names).await?;
-        for (from, wants, at) in &preferences {
-            let people = callers.people(from);
+        for change in &preferences {
+            let people = callers.people(&change.from);
             self.received.unknown += u64::from(people.is_empty());
             for person in people {
-                self.preference(tx, provider, person, *wants, (*at).min(self.now)).await?;
+                self.preference(tx, provider, person, change).await?;
             }
         }
         callers.close(tx, provider).await
@@ -247,15 +262,17 @@ impl<'a> Post<'a> {
         for word in &written {
             let at = word.at.min(self.now);
             let ids = callers.people(&word.from);
+            let is_bound = word.stop.as_ref().is_some_and(|stop| !stop.is_plain());
+            let people = tx.recipients(if is_bound { &ids } else { &[] }).await?;
             for id in &ids {
-                if !word.is_reaction {
+                if word.kind.opens_window() {
                     let until = windows.entry(*id).or_insert(at + WINDOW);
                     *until = (at + WINDOW).max(*until);
                 }
-                if word.answers.is_none() {
+                if word.answers.is_none() && word.kind.is_presence() {
                     presence.push((*id, at, "inbound".to_owned()));
                 }
-                if word.is_stop {
+                if word.stop.as_ref().is_some_and(|stop| applies(stop, word, people.get(id))) {
                     let source = format!("{provider} stop word");
                     let entry = channel::withdrawal(source, word.id.to_string(), self.now);
                     withdrawn.push((*id, ConsentEntry { at, ..entry }));
@@ -293,11 +310,15 @@ impl<'a> Post<'a> {
         tx: &mut Tx,
         provider: &Name,
         person: RecipientId,
-        wants: bool,
-        at: Instant,
+        told: &PreferenceChange,
     ) -> Result<(), StoreError> {
+        let (wants, at) = (told.kind.wants(), told.at.min(self.now));
         let source = format!("{provider} user_preferences");
         let change = if wants { ConsentChange::Granted } else { ConsentChange::Withdrawn };
+        let evidence = match told.kind {
+            PreferenceKind::SignUp => told.evidence.to_string(),
+            PreferenceKind::Stop | PreferenceKind::Resume => String::new(),
+        };
         if wants {
             let ledger = tx.ledger(person).await?;
             let ours = ledger.last().is_some_and(|last| {
@@ -309,13 +330,21 @@ impl<'a> Post<'a> {
                 return Ok(());
             }
         }
-        let entry =
-            ConsentEntry { change, at, source, evidence: String::new(), recorded_at: self.now };
+        let entry = ConsentEntry { change, at, source, evidence, recorded_at: self.now };
         let new = tx.append_consent(&[(person, entry)]).await?;
         self.received.applied += new;
         self.received.known += 1 - new.min(1);
         Ok(())
     }
+}
+
+/// Whether a stop word means that from this person.
+fn applies(stop: &StopWord, word: &InboundMessage, person: Option<&Recipient>) -> bool {
+    let profile = person.map(|person| &person.profile);
+    let told = profile.and_then(|profile| profile.country.clone());
+    let addresses = word.from.iter().chain(profile.and_then(|profile| profile.address.as_ref()));
+    let countries: Vec<Country> = addresses.filter_map(dialling_country).chain(told).collect();
+    stop.applies(profile.and_then(|profile| profile.locale.as_ref()), &countries)
 }
 
 /// What a word that answers a message says of it.
@@ -329,7 +358,8 @@ fn engagement(word: &InboundMessage) -> Vec<Update> {
     if word.by_button {
         updates.push(update(Event::Clicked));
     }
-    if word.is_stop {
+    // whether another word is a stop is known with the person
+    if word.stop.as_ref().is_some_and(StopWord::is_plain) {
         updates.push(update(Event::OptedOut));
     }
     updates
