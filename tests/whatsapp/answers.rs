@@ -26,10 +26,10 @@ async fn each_answer_leads_to_its_state() {
         assert_eq!(of(7).await, (State::Held, Reason::HeldByProvider));
         assert_eq!(of(8).await, (State::InDoubt, Reason::AnswerLost));
         assert_eq!(of(9).await, (State::Sent, Reason::BestSlot));
-        // who is not on WhatsApp or wants no marketing is written to by nobody; the one in an
-        // experiment keeps their consent
+        // who wants no marketing said so; that the channel does not reach somebody, or tries an
+        // experiment, says nothing of consent
         let store = &scene.ctx.store;
-        for (n, consented) in [(1, false), (2, false), (3, true), (4, true)] {
+        for (n, consented) in [(1, true), (2, false), (3, true), (4, true)] {
             let person = store.recipient(&format!("r{n}").parse().unwrap()).await.unwrap();
             assert_eq!(person.unwrap().consented, consented, "r{n}");
         }

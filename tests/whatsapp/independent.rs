@@ -6,7 +6,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use opportune::model::recipient::Address;
-use opportune::provider::{Event, Incoming, InboundKind, UpdateOf};
+use opportune::provider::{Event, InboundKind, Incoming, UpdateOf};
 
 use crate::scene::*;
 
@@ -181,7 +181,9 @@ async fn an_independent_client_reads_the_same_from_webhooks() {
                 assert_eq!(word.id.as_str(), theirs["id"]);
                 let answers = word.answers.as_ref().map(|id| id.as_str());
                 // a reaction names its message itself; pywa reads the context alone
-                assert!(word.kind == InboundKind::Reaction || answers == theirs["answers"].as_str());
+                assert!(
+                    word.kind == InboundKind::Reaction || answers == theirs["answers"].as_str()
+                );
                 assert_eq!(json!(bare(&word.from)), theirs["person"]);
             }
             Incoming::Preference(change) => {

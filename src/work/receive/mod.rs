@@ -21,7 +21,7 @@ use crate::model::ids::{Name, RecipientId};
 use crate::model::recipient::{Country, Recipient};
 use crate::model::time::Instant;
 use crate::provider::{
-    Event, Incoming, InboundMessage, PreferenceChange, PreferenceKind, StopWord, Update, UpdateOf,
+    Event, InboundMessage, Incoming, PreferenceChange, PreferenceKind, StopWord, Update, UpdateOf,
 };
 use crate::store::{StoreError, Tx};
 
