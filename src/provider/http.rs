@@ -2,7 +2,10 @@
 //!
 //! Out: `{"message", "recipient", "to", "campaign", "category", "variant", "media", "style",
 //! "template", "language", "text", "parameters", "media_url"}`, what is unknown left out. In:
-//! `{"updates": [{"message" | "provider_message", "event", "at", …}]}`. Both carry the header
+//! `{"updates": [{"message" | "provider_message", "event", "at", …}]}`. An answer may be
+//! `{"message": ID, "held": true}`, or with a 4xx `{"refused": "recipient" | "unreachable" |
+//! "template", "code"}`; a redirect, 401, 403, 404 and their like without such a word are the
+//! endpoint's own matter. Both posts carry the header
 //! `X-Opportune-Signature: sha256=` and the HMAC-SHA256 (RFC 2104) of the raw body in hexadecimal
 //! digits.
 

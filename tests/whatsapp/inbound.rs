@@ -282,3 +282,36 @@ async fn the_channels_switch_is_read_in_every_form() {
         ]
     );
 }
+
+#[tokio::test]
+async fn a_sign_up_grants_consent_with_its_evidence() {
+    on_both(async |store| {
+        let scene = Scene::new(store, 0, "").await;
+        let profile = |address: &str| Profile {
+            address: Some(address.parse().unwrap()),
+            ..Profile::default()
+        };
+        let mut tx = scene.ctx.store.begin().await.unwrap();
+        let rows = [
+            ("r1".parse().unwrap(), profile("+447700900141")),
+            ("r2".parse().unwrap(), profile("+447700900142")),
+        ];
+        tx.put_recipients(&rows).await.unwrap();
+        tx.commit().await.unwrap();
+        let told = json!({ "user_preferences": [{ "wa_id": "447700900141", "detail": "x",
+            "category": "marketing_messages", "value": "signup", "timestamp": noon().timestamp(),
+            "signup_id": "13176843987434774" }] });
+        scene.advance(TimeDelta::minutes(1));
+        webhook(&scene.ctx, &change("user_preferences", told.clone())).await;
+        webhook(&scene.ctx, &change("user_preferences", told)).await;
+        assert!(consented(&scene, 1).await && !consented(&scene, 2).await);
+        let person = scene.ctx.store.recipient(&"r1".parse().unwrap()).await.unwrap().unwrap();
+        let ledger = scene.ctx.store.ledger(person.id).await.unwrap();
+        assert_eq!(ledger.len(), 1);
+        assert_eq!(
+            (ledger[0].at, ledger[0].evidence.as_str()),
+            (noon(), "signup 13176843987434774")
+        );
+    })
+    .await;
+}

@@ -131,3 +131,28 @@ async fn a_broken_media_file_is_tried_three_times_at_most() {
     let times = scene.graph.by_person();
     assert!(times.values().all(|times| *times <= 3), "{times:?}");
 }
+
+#[tokio::test]
+async fn a_free_text_that_the_channel_would_refuse_leaves_its_place_to_the_template() {
+    for text in ["", " \\n", &"x".repeat(4097)] {
+        let (_dir, store) = sqlite().await;
+        let variant = VARIANT.replace("text = \"Oi {{name}}\"", &format!("text = \"{text}\""));
+        let scene = Scene::with(store, 1, "", "free_form = true\n", &variant).await;
+        webhook(&scene.ctx, &messages("messages", json!([inbound("text", None, noon())]))).await;
+        send(&scene.ctx).await;
+        let calls = scene.graph.calls();
+        assert_eq!(calls[0].body["type"], "template", "{:?}", &text[..text.len().min(9)]);
+    }
+}
+
+#[tokio::test]
+async fn a_template_that_is_answered_with_a_closed_window_is_not_sent_again_and_again() {
+    let (_dir, store) = sqlite().await;
+    let scene = Scene::new(store, 1, "canary = 0\n").await;
+    scene.graph.answer(|_| Answer::Code(131_047));
+    for _ in 0..8 {
+        send(&scene.ctx).await;
+        scene.advance(TimeDelta::seconds(5));
+    }
+    assert_eq!(scene.graph.calls().len(), 1);
+}

@@ -319,7 +319,8 @@ impl<'a> Post<'a> {
             PreferenceKind::SignUp => told.evidence.to_string(),
             PreferenceKind::Stop | PreferenceKind::Resume => String::new(),
         };
-        if wants {
+        // who signs up says so for the first time, or anew
+        if told.kind == PreferenceKind::Resume {
             let ledger = tx.ledger(person).await?;
             let ours = ledger.last().is_some_and(|last| {
                 last.change == ConsentChange::Withdrawn
