@@ -88,6 +88,7 @@ fn fuzz(corpus: &[&[u8]], target: impl Fn(&[u8])) {
 const STATUSES: &[u8] = br#"{"object":"whatsapp_business_account","entry":[{"id":"1","time":1750030073,"changes":[{"field":"messages","value":{"messaging_product":"whatsapp","metadata":{"display_phone_number":"1","phone_number_id":"1"},"statuses":[{"id":"wamid.1","status":"failed","timestamp":"1750030073","recipient_id":"16505551234","biz_opaque_callback_data":"c:1#1","errors":[{"code":131049,"title":"t","error_data":{"details":"d"}}]}]}}]}]}"#;
 const WORDS: &[u8] = br#"{"entry":[{"changes":[{"field":"messages","value":{"messages":[{"from":"1","id":"w","timestamp":"1","type":"text","text":{"body":"stop"},"context":{"id":"x"}},{"from":"1","id":"v","timestamp":2,"interactive":{"list_reply":{"id":"7","title":"L"}}},{"user_id":"BR.1","id":"u","timestamp":"3","reaction":{"message_id":"x","emoji":"a"}}]}},{"field":"user_preferences","value":{"user_preferences":[{"wa_id":"1","category":"marketing_messages","value":"stop","timestamp":1}]}}]}]}"#;
 const NEWS: &[u8] = br#"{"entry":[{"time":1,"changes":[{"field":"message_template_status_update","value":{"event":"PAUSED","message_template_name":"n","message_template_language":"pt_BR"}},{"field":"phone_number_quality_update","value":{"event":"ONBOARDING","max_daily_conversations_per_business":"TIER_2K"}},{"field":"business_capability_update","value":{"max_daily_conversation_per_phone":-1}},{"field":"account_alerts","value":{"alert_type":"x"}}]}]}"#;
+const LOOSE: &[u8] = br#"{"entry":[{"time":"1750030073","changes":[{"field":"messages","value":{"contacts":[{"wa_id":"1","user_id":"GB.1"}],"statuses":[{"id":"w","status":"failed","timestamp":1750030073000,"errors":[{"code":"131050","title":null}]}],"messages":[{"id":"e","timestamp":"1750030073","type":"edit","from":"1","edit":{"message":{"type":"image","image":{"caption":"STOP"}}}},{"id":"g","from":"1","type":"text","group_id":"x","text":{"body":"hi"}}]}},{"field":"user_preferences","value":{"user_preferences":[{"wa_id":"1","value":"signup","signup_id":"2"}]}},{"field":"account_update","value":{"event":"ACCOUNT_RESTRICTION","restriction_info":[{"restriction_type":"RESTRICTED_BIZ_INITIATED_MESSAGING","expiration":1750030073}]}},{"field":"template_category_update","value":{"message_template_name":"n","correct_category":"MARKETING","new_category":"UTILITY","category_update_timestamp":1}},{"field":"account_alerts","value":{"entity_type":"BUSINESS","entity_id":1,"alert_info":{"alert_type":"X_DENIED","alert_severity":"CRITICAL"}}}]}]}"#;
 const UPDATES: &[u8] = br#"{"updates":[{"message":"c:1","event":"converted","at":"2027-03-01T15:04:05Z","amount":1.5,"currency":"EUR"},{"provider_message":"x","event":"failed","at":"2027-03-01T15:04:05+01:00","code":"1"}]}"#;
 
 fn providers()
@@ -108,13 +109,34 @@ fn providers()
 #[test]
 fn webhook_bodies_are_read_or_refused() {
     let providers = providers();
-    fuzz(&[STATUSES, WORDS, NEWS, UPDATES], |body| {
+    fuzz(&[STATUSES, WORDS, NEWS, LOOSE, UPDATES], |body| {
         let signed = signature(&SecretValue::new("s"), body);
         for provider in providers.values() {
             match provider.receive(Some(&signed), body) {
                 Ok(told) => assert!(told.len() <= 1000),
                 Err(rejected) => assert!(matches!(rejected, Rejected::Body(_)), "{rejected}"),
             }
+        }
+    });
+}
+
+#[test]
+fn a_stop_word_is_found_in_any_text_or_not_and_alone() {
+    use provider::stop_word;
+    let words = ["stop", "İPTAL", "Arre\u{302}t", "توقف", "\u{202a}STOP\u{202c}", "acha!"];
+    let corpus: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+    fuzz(&corpus, |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        let found = stop_word(&text);
+        // signs around it change nothing; words beside it make it a sentence
+        if text.len() < 1000 {
+            assert_eq!(stop_word(&format!("\u{200b}«{text}»! ")), found, "{text:?}");
+        }
+        if found.is_some() {
+            assert_eq!(stop_word(&format!("please do not {text} my order")), None, "{text:?}");
+        }
+        if found.as_ref().is_some_and(provider::StopWord::is_plain) {
+            assert!(found.is_some_and(|word| word.applies(None, &[])));
         }
     });
 }

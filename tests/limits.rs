@@ -168,12 +168,12 @@ async fn a_resumed_campaign_does_not_send_at_once_what_fell_due_while_it_stood()
         let ctx = ctx(store, "").await;
         let row = submit(&ctx, "sale", (2, 4), "[capacity]\nper_hour = 3\n").await;
         drive(&ctx, "2026-03-02T10:00:00Z".parse().unwrap(), |_| {}).await.unwrap();
-        assert!(campaigns::change(&ctx, &row, Wish::Pause, "test").await.unwrap());
+        assert!(campaigns::change(&ctx, &row, OperatorCommand::Pause, "test").await.unwrap());
         ctx.clock.advance_to("2026-03-02T10:14:00Z".parse().unwrap());
         drive(&ctx, "2026-03-02T15:30:00Z".parse().unwrap(), |_| {}).await.unwrap();
         let row =
             ctx.store.read().await.unwrap().campaign(&row.campaign.name).await.unwrap().unwrap();
-        assert!(campaigns::change(&ctx, &row, Wish::Resume, "test").await.unwrap());
+        assert!(campaigns::change(&ctx, &row, OperatorCommand::Resume, "test").await.unwrap());
         drive(&ctx, "2026-03-06T00:00:00Z".parse().unwrap(), |_| {}).await.unwrap();
         let mut hours: BTreeMap<i64, u32> = BTreeMap::new();
         for at in sent(&ctx).await.values().flatten() {

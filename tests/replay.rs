@@ -237,7 +237,7 @@ async fn a_campaign_can_be_played_to_ones_own_people_and_leaves_no_trace() {
     let url = format!("sqlite://{}", out.join("opportune.db").display());
     let start = NaiveDate::from_ymd_opt(2026, 8, 3).unwrap().and_hms_opt(0, 0, 0).unwrap();
     let ctx = ctx(Store::open(&url, Create::No).await.unwrap(), start.and_utc());
-    let before = ctx.store.read().await.unwrap().campaigns().await.unwrap().len();
+    let before = ctx.store.read().await.unwrap().open_campaigns().await.unwrap().rows.len();
     let source = tomorrow(start + TimeDelta::days(1));
     let campaign = campaigns::check(&ctx, &source).await.unwrap();
     let mut script = Script::tomorrow(&ctx, vec![(campaign, source.parse().unwrap())]);
@@ -265,7 +265,7 @@ async fn a_campaign_can_be_played_to_ones_own_people_and_leaves_no_trace() {
         }
     }
     assert!(told[0] == told[1], "{}\n{}", told[0], told[1]);
-    assert_eq!(ctx.store.read().await.unwrap().campaigns().await.unwrap().len(), before);
+    assert_eq!(ctx.store.read().await.unwrap().open_campaigns().await.unwrap().rows.len(), before);
 
     // the same from the command line, whose clock is the system's, and from the other database
     let database = Postgres::shared().database();

@@ -2,7 +2,10 @@
 //!
 //! Out: `{"message", "recipient", "to", "campaign", "category", "variant", "media", "style",
 //! "template", "language", "text", "parameters", "media_url"}`, what is unknown left out. In:
-//! `{"updates": [{"message" | "provider_message", "event", "at", …}]}`. Both carry the header
+//! `{"updates": [{"message" | "provider_message", "event", "at", …}]}`. An answer may be
+//! `{"message": ID, "held": true}`, or with a 4xx `{"refused": "recipient" | "unreachable" |
+//! "template", "code"}`; a redirect, 401, 403, 404 and their like without such a word are the
+//! endpoint's own matter. Both posts carry the header
 //! `X-Opportune-Signature: sha256=` and the HMAC-SHA256 (RFC 2104) of the raw body in hexadecimal
 //! digits.
 
@@ -349,5 +352,66 @@ impl IncomingUpdate {
             }
         };
         Ok(Update { of, event, at, names: Vec::new() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_permission_or_address_is_the_endpoints_and_another_4xx_is_not_known() {
+        for status in [301, 302, 308, 401, 403, 404, 405, 407, 410] {
+            let outcome = refused_by_status(StatusCode::from_u16(status).unwrap());
+            let Some(SendOutcome::Refused(refusal)) = outcome else { panic!("{status}") };
+            assert_eq!(refusal.scope, RefusalScope::Account, "{status}");
+            assert_eq!(refusal.code_text(), format!("http {status}"));
+            assert!(!refusal.words.is_empty());
+        }
+        for status in [400, 409, 413, 418, 422] {
+            let outcome = refused_by_status(StatusCode::from_u16(status).unwrap());
+            let scope = outcome.and_then(|outcome| outcome.refusal_scope());
+            assert_eq!(scope, Some(RefusalScope::Unknown), "{status}");
+        }
+        // nobody knows what was done before it went wrong
+        for status in [100, 200, 500, 502, 504] {
+            assert_eq!(refused_by_status(StatusCode::from_u16(status).unwrap()), None);
+        }
+    }
+
+    fn post(updates: Value) -> Result<Vec<Told>, Rejected> {
+        let secret = SecretValue::new("s");
+        let http = Http::new("http://127.0.0.1/".to_owned(), secret, Duration::from_secs(1));
+        let body = serde_json::json!({ "updates": updates }).to_string();
+        http.receive(Some(&signature(&http.secret, body.as_bytes())), body.as_bytes())
+    }
+
+    #[test]
+    fn one_bad_update_is_passed_over_and_the_others_are_heard() {
+        let at = "2026-12-10T15:00:00Z";
+        let told = post(serde_json::json!([
+            { "message": "c:1", "event": "read", "at": at },
+            { "message": "c:\u{0}", "event": "read", "at": at },
+            { "message": "c:2", "event": "failed", "at": at, "code": "x".repeat(10_000) },
+            { "message": "c:3", "event": "failed", "at": at, "code": 17 },
+            { "message": "c:4", "event": "converted", "at": at, "amount": 1, "currency": "E\u{0}R" },
+            { "event": "no\u{0}such".repeat(10_000), "message": "c:5", "at": at },
+            7,
+        ]))
+        .unwrap();
+        let codes: Vec<_> = told
+            .iter()
+            .filter_map(|told| match told {
+                Told::Update(Update { event: Event::Failed { code }, .. }) => code.clone(),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(codes.len(), 2);
+        assert!(codes[0].as_str().len() <= Code::MAX && codes[1].as_str() == "17");
+        let odd = told.iter().filter(|told| matches!(told, Told::Unreadable { .. })).count();
+        assert_eq!((told.len(), odd), (7, 4));
+        // nothing but mistakes is for the sender to mend
+        let refused = post(serde_json::json!([{ "message": "c:1", "event": "red", "at": at }]));
+        assert!(matches!(refused, Err(Rejected::Body(text)) if text.starts_with("updates[0]: ")));
     }
 }

@@ -1,5 +1,7 @@
 //! What comes back from a channel, parsed: nothing here can be wrong, whoever sent it.
 
+#![expect(missing_docs, reason = "the names of some fields and variants say all")]
+
 use serde::{Deserialize, Serialize};
 
 use super::stop_words::StopWord;

@@ -3,6 +3,8 @@
 //! A refusal tells what it is about. What follows from it is decided by whoever called: a channel
 //! sees one message and not the campaign.
 
+#![expect(missing_docs, reason = "the names of some fields and variants say all")]
+
 use serde::{Deserialize, Serialize};
 
 use super::{Code, Wording};

@@ -23,7 +23,7 @@ pub(super) fn is_invisible(c: char) -> bool {
 /// One line of at most `max` bytes: white space becomes single blanks.
 fn one_line(text: &str, max: usize) -> String {
     let mut line = String::new();
-    for word in text.split(|c: char| c.is_whitespace() || c.is_control()) {
+    for word in text.split(char::is_whitespace) {
         // no text is read further than it is kept
         if line.len() > max {
             break;
@@ -105,7 +105,7 @@ mod tests {
     fn a_text_of_any_length_and_with_any_character_is_short_and_clean() {
         let long = Code::clean(&"é".repeat(10_000));
         assert!(long.as_str().len() <= Code::MAX && !long.is_empty());
-        assert_eq!(Code::clean("13\u{0}10\u{200b}26\n").as_str(), "13 1026");
+        assert_eq!(Code::clean("13\u{0}10\u{200b}26\n").as_str(), "131026");
         assert_eq!(Wording::clean("  two\r\n\twords ").as_str(), "two words");
         assert!(Wording::clean("\u{0}\u{feff}").is_empty());
         let read: Code = serde_json::from_str("\"1\\u0000\"").unwrap();

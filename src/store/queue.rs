@@ -114,7 +114,7 @@ const CLAIMED: Sql = one_of!(
     ""
 );
 
-const RELEASE: &str = "DELETE FROM claim WHERE lease = $1";
+const RELEASE: &str = "DELETE FROM claim WHERE lease = $1 RETURNING recipients";
 
 const SETTLED: [&str; 14] = [
     "campaign",
@@ -299,12 +299,18 @@ impl Tx {
     ) -> Result<HashSet<RecipientId>, StoreError> {
         const DOING: &str = "settle deliveries";
         // before its messages, as who looks for lost claims does: neither waits for the other
-        let held = run!(self, RELEASE, &claim.lease).doing("end a claim")? > 0;
+        let held: Option<String> =
+            on!(self, |db| sqlx::query_scalar(RELEASE).bind(&claim.lease).fetch_optional(db).await)
+                .doing("end a claim")?;
+        let held: Option<HashSet<i64>> = held.map(|held| json("claim", &held)).transpose()?;
+        // what was never in the claim is not its holder's to settle
+        let is_held = |s: &&Settled| held.as_ref().is_none_or(|held| held.contains(&s.recipient.0));
+        let settled: Vec<&Settled> = settled.iter().filter(is_held).collect();
         let over = self.end_of(campaign).await?;
         let mut done = HashSet::with_capacity(settled.len());
         for chunk in settled.chunks(ROWS_PER_STATEMENT) {
             let columns = columns(campaign, chunk, over, now);
-            let tail = if held { WHILE_HELD } else { AFTER_DOUBT };
+            let tail = if held.is_some() { WHILE_HELD } else { AFTER_DOUBT };
             let ids: Vec<i64> = on!(self, |db| Rows::update(SETTLE, &SETTLED, columns, tail)
                 .build_query_scalar()
                 .fetch_all(db)
@@ -390,15 +396,16 @@ impl Tx {
 }
 
 /// What is settled, column by column.
-fn columns(
+fn columns<'s>(
     campaign: i64,
-    chunk: &[Settled],
+    chunk: &[&'s Settled],
     over: Option<(State, Reason)>,
     now: Instant,
-) -> Vec<Column<'_>> {
+) -> Vec<Column<'s>> {
     let end = |s: &Settled| over.filter(|_| s.state == State::Planned);
-    let number =
-        |of: &dyn Fn(&Settled) -> Option<i64>| Column::Number(chunk.iter().map(of).collect());
+    let number = |of: &dyn Fn(&Settled) -> Option<i64>| {
+        Column::Number(chunk.iter().map(|s| of(s)).collect())
+    };
     let sent = |of: fn(&Sent) -> Option<&str>| {
         Column::Text(chunk.iter().map(|s| s.sent.as_ref().and_then(of)).collect())
     };
@@ -412,8 +419,8 @@ fn columns(
         number(&|s| Some(s.recipient.0)),
         number(&|s| Some(i64::from(s.try_number))),
         number(&tries),
-        Column::Text(chunk.iter().map(state).collect()),
-        Column::Text(chunk.iter().map(reason).collect()),
+        Column::Text(chunk.iter().map(|s| state(s)).collect()),
+        Column::Text(chunk.iter().map(|s| reason(s)).collect()),
         number(&|s| s.again_at.map(micros)),
         number(&|s| s.not_before.map(micros)),
         number(&|s| s.sent.as_ref().map(|sent| micros(sent.at))),

@@ -198,6 +198,7 @@ async fn webhook(
                 ("applied", received.applied),
                 ("known", received.known),
                 ("unknown", received.unknown),
+                ("unreadable", received.unreadable),
             ] {
                 app.metrics.updates.get_or_create(&label(result)).inc_by(count);
             }

@@ -1,10 +1,12 @@
 //! Deliveries: decided, claimed, settled, in doubt.
 
+use std::collections::HashSet;
+
 use chrono::TimeDelta;
 use opportune::model::delivery::{Delivery, Reason, State};
 use opportune::model::ids::RecipientId;
 use opportune::model::slot::Slot;
-use opportune::store::{Attempt, Claim, Create, Due, Settled, Store};
+use opportune::store::{Claim, Create, Due, Settled, Store};
 use sqlx::{PgPool, SqlitePool};
 
 use crate::support::{self, on_both};
@@ -29,13 +31,9 @@ fn claim(name: &str, hour: i64) -> Claim {
     Claim { lease: name.to_owned(), until: at(hour) }
 }
 
-const SENT: Settled = Settled {
-    state: State::Sent,
-    reason: None,
-    again_at: None,
-    not_before: None,
-    attempt: Attempt::Made,
-};
+fn sent(people: &[RecipientId]) -> Vec<Settled> {
+    people.iter().map(|id| support::sent(*id, 1, at(2))).collect()
+}
 
 #[tokio::test]
 async fn a_claim_is_never_given_twice() {
@@ -45,14 +43,16 @@ async fn a_claim_is_never_given_twice() {
         let deliveries: Vec<_> = ids.iter().map(|id| planned(*id, 1)).collect();
         plan(&store, id, &deliveries).await;
         let mut early = store.begin().await.unwrap();
-        assert!(early.claim(id, &claim("e", 9), at(1), 500, LENGTH).await.unwrap().is_empty());
+        assert!(
+            early.claim(id, &claim("e", 9), (at(1), at(1)), 500, LENGTH).await.unwrap().is_empty()
+        );
         drop(early);
         let take = async |name: usize| {
             let mut taken = Vec::new();
             for round in 0.. {
                 let mut tx = store.begin().await.unwrap();
                 let claim = claim(&format!("{name}-{round}"), 9);
-                let rows = tx.claim(id, &claim, at(2), 20, LENGTH).await.unwrap();
+                let rows = tx.claim(id, &claim, (at(2), at(2)), 20, LENGTH).await.unwrap();
                 tx.commit().await.unwrap();
                 if rows.is_empty() {
                     break;
@@ -78,7 +78,7 @@ async fn only_the_holder_of_a_claim_settles_it() {
         plan(&store, id, &deliveries).await;
         let (mine, other) = (claim("mine", 3), claim("other", 3));
         let mut tx = store.begin().await.unwrap();
-        let rows = tx.claim(id, &mine, at(2), 2, LENGTH).await.unwrap();
+        let rows = tx.claim(id, &mine, (at(2), at(2)), 2, LENGTH).await.unwrap();
         assert_eq!(rows.len(), 2);
         let decided = planned(ids[0], 1);
         let choice = decided.choice.clone().unwrap();
@@ -87,25 +87,30 @@ async fn only_the_holder_of_a_claim_settles_it() {
             variant_index: choice.variant_index,
             slot: choice.slot,
             send_at: choice.send_at,
-            propensity: choice.propensity,
             attempts: 1,
         };
         assert_eq!(rows[0], due);
         let row = tx.delivery(id, ids[0], LENGTH).await.unwrap().unwrap();
         assert_eq!(row.delivery, Delivery { state: State::Claimed, ..decided });
-        assert!(tx.settle(id, &other, SENT, &ids, at(2)).await.unwrap().is_empty());
-        assert_eq!(tx.settle(id, &mine, SENT, &ids[..1], at(2)).await.unwrap(), ids[..1]);
-        assert!(tx.settle(id, &mine, SENT, &ids[..1], at(2)).await.unwrap().is_empty());
+        assert!(tx.settle(id, &other, &sent(&ids), at(2)).await.unwrap().is_empty());
+        let settled = tx.settle(id, &mine, &sent(&ids[..1]), at(2)).await.unwrap();
+        assert_eq!(settled, HashSet::from([ids[0]]));
+        assert!(tx.settle(id, &mine, &sent(&ids[..1]), at(2)).await.unwrap().is_empty());
         tx.commit().await.unwrap();
 
-        // the second one's claim runs out: it is in doubt, and a late answer still settles it
+        // the third one's claim runs out: it is in doubt, and a late answer still settles it
+        let late = claim("late", 3);
         let mut tx = store.begin().await.unwrap();
-        assert_eq!(tx.rescue(at(2)).await.unwrap(), 0);
-        assert_eq!(tx.rescue(at(3)).await.unwrap(), 1);
-        assert_eq!(tx.rescue(at(3)).await.unwrap(), 0, "it is declared once");
-        assert_eq!(tx.settle(id, &mine, SENT, &ids, at(3)).await.unwrap(), ids[1..2]);
+        assert_eq!(tx.claim(id, &late, (at(2), at(2)), 2, LENGTH).await.unwrap().len(), 1);
+        assert_eq!(tx.expire_claims(at(2)).await.unwrap(), 0);
+        assert_eq!(tx.expire_claims(at(3)).await.unwrap(), 1);
+        assert_eq!(tx.expire_claims(at(3)).await.unwrap(), 0, "it is declared once");
+        let another_try = [support::sent(ids[2], 2, at(2))];
+        assert!(tx.settle(id, &late, &another_try, at(3)).await.unwrap().is_empty());
+        let settled = tx.settle(id, &late, &sent(&ids), at(3)).await.unwrap();
+        assert_eq!(settled, HashSet::from([ids[2]]));
         tx.commit().await.unwrap();
-        let row = store.read().await.unwrap().delivery(id, ids[1], LENGTH).await.unwrap().unwrap();
+        let row = store.read().await.unwrap().delivery(id, ids[2], LENGTH).await.unwrap().unwrap();
         assert_eq!((row.delivery.state, row.attempts), (State::Sent, 1));
     })
     .await;
@@ -118,11 +123,12 @@ async fn a_doubt_ends_by_word_or_by_time() {
         let id = campaign(&store).await;
         plan(&store, id, &[planned(ids[0], 1), planned(ids[1], 1)]).await;
         let mut tx = store.begin().await.unwrap();
-        tx.claim(id, &claim("c", 3), at(2), 9, LENGTH).await.unwrap();
-        tx.rescue(at(3)).await.unwrap();
-        let word = Settled { reason: Some(Reason::Confirmed), ..SENT };
-        assert_eq!(tx.resolve(id, State::InDoubt, word, &ids[..1], at(4)).await.unwrap(), 1);
-        assert_eq!(tx.resolve(id, State::InDoubt, word, &ids[..1], at(4)).await.unwrap(), 0);
+        tx.claim(id, &claim("c", 3), (at(2), at(2)), 9, LENGTH).await.unwrap();
+        tx.expire_claims(at(3)).await.unwrap();
+        let mut found = tx.lock_deliveries(id, &ids[..1]).await.unwrap();
+        assert_eq!((found[0].state, found[0].attempts), (State::InDoubt, 1));
+        (found[0].state, found[0].reason) = (State::Sent, Reason::Confirmed);
+        tx.put_answered(&found, at(4)).await.unwrap();
         assert_eq!(tx.give_up(id, at(2), at(5)).await.unwrap(), 0);
         assert_eq!(tx.give_up(id, at(3), at(5)).await.unwrap(), 1);
         tx.commit().await.unwrap();
@@ -149,8 +155,8 @@ async fn a_new_decision_touches_only_what_is_open() {
         let id = campaign(&store).await;
         plan(&store, id, &[planned(ids[0], 1), planned(ids[1], 5)]).await;
         let mut tx = store.begin().await.unwrap();
-        tx.claim(id, &claim("c", 3), at(2), 9, LENGTH).await.unwrap();
-        tx.settle(id, &claim("c", 3), SENT, &ids, at(2)).await.unwrap();
+        tx.claim(id, &claim("c", 3), (at(2), at(2)), 9, LENGTH).await.unwrap();
+        tx.settle(id, &claim("c", 3), &sent(&ids), at(2)).await.unwrap();
         tx.commit().await.unwrap();
         let no = |id| Delivery {
             recipient: id,
@@ -208,8 +214,8 @@ async fn what_an_older_version_had_claimed_is_still_held_and_then_in_doubt() {
         let store = Store::open(&url, Create::No).await.unwrap();
         let second = |second| chrono::DateTime::from_timestamp(second, 0).unwrap();
         let mut tx = store.begin().await.unwrap();
-        assert_eq!(tx.rescue(second(9)).await.unwrap(), 0);
-        assert_eq!(tx.rescue(second(10)).await.unwrap(), 2);
+        assert_eq!(tx.expire_claims(second(9)).await.unwrap(), 0);
+        assert_eq!(tx.expire_claims(second(10)).await.unwrap(), 2);
         tx.commit().await.unwrap();
         let rows = store.read().await.unwrap().deliveries(1, LENGTH).await.unwrap();
         let states: Vec<State> = rows.iter().map(|row| row.delivery.state).collect();

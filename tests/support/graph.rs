@@ -48,6 +48,8 @@ pub enum Answer {
     Hold,
     /// An error of the API.
     Code(i64),
+    /// A status and a body, not taken.
+    Status(u16, &'static str),
     /// Taken, and the answer is not to be read.
     Garbled,
     /// Taken after so many milliseconds.
@@ -129,7 +131,7 @@ async fn message(
     let token = headers["authorization"].to_str().unwrap().to_owned();
     let to = addressee(&body).to_owned();
     let _ = number;
-    let taken = !matches!(answer, Answer::Code(_) | Answer::Ignored);
+    let taken = !matches!(answer, Answer::Code(_) | Answer::Status(..) | Answer::Ignored);
     let call = Call { path: uri.path().to_owned(), token, body, at: Instant::now(), taken };
     shared.calls.lock().unwrap().push(call);
     let id = shared.ids.fetch_add(1, Ordering::Relaxed);
@@ -150,6 +152,9 @@ async fn message(
         Answer::Lost | Answer::Ignored => std::future::pending().await,
         Answer::Hold => taken("held_for_quality_assessment"),
         Answer::Garbled => "half an ans".into_response(),
+        Answer::Status(status, body) => {
+            (StatusCode::from_u16(status).unwrap(), body).into_response()
+        }
         Answer::Code(code) => {
             let error = json!({ "error": {
                 "message": "(#0) as documented", "type": "OAuthException", "code": code,

@@ -11,11 +11,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use opportune::model::consent::{ConsentChange, ConsentEntry};
+use opportune::model::content::{Content, Media};
 use opportune::model::delivery::{Arm, Choice, Delivery, Reason, State};
 use opportune::model::ids::RecipientId;
 use opportune::model::slot::{Slot, SlotLength};
 use opportune::model::time::Instant as Moment;
-use opportune::store::{Create, Store};
+use opportune::store::{Attempt, Create, Sent, Settled, Store};
 use tempfile::TempDir;
 
 /// A PostgreSQL server of this test binary's own, on loopback, in a temporary folder. It ends when
@@ -252,6 +253,25 @@ pub fn browse(page: &Path, args: &[&str]) -> Output {
 pub fn granted(at: Moment, recorded_at: Moment) -> ConsentEntry {
     let (source, evidence) = ("form".to_owned(), String::new());
     ConsentEntry { change: ConsentChange::Granted, at, source, evidence, recorded_at }
+}
+
+/// A message that the provider took at its `try_number`-th try.
+pub fn sent(recipient: RecipientId, try_number: u32, at: Moment) -> Settled {
+    Settled {
+        recipient,
+        try_number,
+        attempt: Attempt::Made,
+        state: State::Sent,
+        reason: None,
+        again_at: None,
+        not_before: None,
+        sent: Some(Sent {
+            at,
+            content: Content { media: Media::Text, style: None },
+            provider_message: None,
+        }),
+        failure: None,
+    }
 }
 
 /// A message of a campaign's first variant, planned for a moment.

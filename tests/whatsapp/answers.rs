@@ -18,18 +18,20 @@ async fn each_answer_leads_to_its_state() {
         });
         send(&scene.ctx).await;
         let of = async |n: usize| state_of(&scene.ctx, scene.campaign, scene.ids[n - 1]).await;
-        let refused = (State::Refused, Reason::RecipientRefused);
+        let refused = |reason| (State::Refused, reason);
         let again = (State::Planned, Reason::MovedThrottled);
-        assert_eq!([of(1).await, of(2).await, of(3).await], [refused; 3]);
+        assert_eq!(of(1).await, refused(Reason::Suppressed));
+        assert_eq!(of(2).await, refused(Reason::ConsentWithdrawn));
+        assert_eq!(of(3).await, refused(Reason::RecipientRefused));
         assert_eq!([of(4).await, of(5).await], [again; 2]);
         assert_eq!(of(6).await, (State::Failed, Reason::ProviderFailure));
         assert_eq!(of(7).await, (State::Held, Reason::HeldByProvider));
         assert_eq!(of(8).await, (State::InDoubt, Reason::AnswerLost));
         assert_eq!(of(9).await, (State::Sent, Reason::BestSlot));
-        // who is not on WhatsApp or wants no marketing is written to by nobody; the one in an
-        // experiment keeps their consent
+        // who wants no marketing said so; that the channel does not reach somebody, or tries an
+        // experiment, says nothing of consent
         let store = &scene.ctx.store;
-        for (n, consented) in [(1, false), (2, false), (3, true), (4, true)] {
+        for (n, consented) in [(1, true), (2, false), (3, true), (4, true)] {
             let person = store
                 .read()
                 .await
@@ -174,7 +176,7 @@ async fn a_new_template_sends_a_few_first_and_waits_for_what_is_held() {
         assert_eq!(scene.graph.calls().len(), 4);
         // the wait is over, but they are held
         scene.advance(TimeDelta::seconds(40));
-        tend::run(&scene.ctx).await.unwrap();
+        maintenance::run(&scene.ctx).await.unwrap();
         send(&scene.ctx).await;
         assert_eq!(scene.graph.calls().len(), 4);
         let items: Vec<Value> = scene
@@ -186,7 +188,7 @@ async fn a_new_template_sends_a_few_first_and_waits_for_what_is_held() {
         webhook(&scene.ctx, &messages("statuses", items.into())).await;
         assert_eq!(states(&scene.ctx, scene.campaign).await[&(State::Sent, Reason::Confirmed)], 4);
         scene.graph.answer(|_| Answer::Accept);
-        tend::run(&scene.ctx).await.unwrap();
+        maintenance::run(&scene.ctx).await.unwrap();
         scene.advance(TimeDelta::seconds(30));
         send(&scene.ctx).await;
         assert_eq!(scene.graph.calls().len(), 12);

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use opportune::model::recipient::Address;
-use opportune::provider::{Event, Incoming, UpdateOf};
+use opportune::provider::{Event, InboundKind, Incoming, UpdateOf};
 
 use crate::scene::*;
 
@@ -162,7 +162,7 @@ async fn an_independent_client_reads_the_same_from_webhooks() {
                     Event::Delivered => "delivered",
                     Event::Read => "read",
                     Event::TurnedAway { code, .. } => {
-                        assert_eq!(*code, theirs["code"].to_string());
+                        assert_eq!(code.as_str(), theirs["code"].to_string());
                         "failed"
                     }
                     other => panic!("{other:?}"),
@@ -177,16 +177,18 @@ async fn an_independent_client_reads_the_same_from_webhooks() {
                 );
                 assert_eq!(theirs["person"], person);
             }
-            Incoming::Written(word) => {
+            Incoming::Message(word) => {
                 assert_eq!(word.id.as_str(), theirs["id"]);
                 let answers = word.answers.as_ref().map(|id| id.as_str());
                 // a reaction names its message itself; pywa reads the context alone
-                assert!(word.is_reaction || answers == theirs["answers"].as_str());
+                assert!(
+                    word.kind == InboundKind::Reaction || answers == theirs["answers"].as_str()
+                );
                 assert_eq!(json!(bare(&word.from)), theirs["person"]);
             }
-            Incoming::Wish { from, wants, .. } => {
-                assert_eq!(if *wants { "resume" } else { "stop" }, theirs["kind"]);
-                assert_eq!(json!(bare(from)), theirs["person"]);
+            Incoming::Preference(change) => {
+                assert_eq!(if change.kind.wants() { "resume" } else { "stop" }, theirs["kind"]);
+                assert_eq!(json!(bare(&change.from)), theirs["person"]);
             }
             Incoming::Moved(moved) => {
                 assert_eq!(bare(&moved.was)[0], theirs["was"]);

@@ -11,6 +11,8 @@ mod inbound;
 mod independent;
 mod limits;
 mod names;
+mod notices;
 mod outgoing;
+mod refusals;
 mod scene;
 mod statuses;

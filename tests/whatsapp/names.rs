@@ -215,3 +215,54 @@ async fn an_id_alone_is_written_to_and_followed() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_number_finds_its_person_in_either_form_and_nobody_else() {
+    on_both(async |store| {
+        // stored, told by the channel, and somebody with a number that only looks alike
+        let people = [
+            ("br-with", "+5511987654321", "551187654321"),
+            ("br-without", "+551187654322", "5511987654322"),
+            ("br-both", "+5511987654323", "5511987654323"),
+            ("mx-without", "+525512345678", "5215512345678"),
+            ("mx-with", "+5215512345679", "525512345679"),
+            ("ar-with", "+5491123456789", "541123456789"),
+            ("ar-home", "+54111523456780", "5491123456780"),
+        ];
+        let bystanders = [
+            ("landline", "+551132654321", ""),
+            ("other", "+5511987654399", ""),
+            ("other-area", "+5521987654321", ""),
+            ("other-country", "+571187654321", ""),
+        ];
+        let scene = Scene::new(store, 0, "").await;
+        let ctx = &scene.ctx;
+        for (key, stored, _) in people.iter().chain(&bystanders) {
+            import(ctx, key, stored).await;
+            let id = ctx.store.read().await.unwrap().recipient(&key.parse().unwrap()).await.unwrap().unwrap().id;
+            let granted = crate::support::granted(noon() - TimeDelta::days(9), noon());
+            let mut tx = ctx.store.begin().await.unwrap();
+            tx.append_consent(&[(id, granted)]).await.unwrap();
+            tx.commit().await.unwrap();
+        }
+        scene.advance(TimeDelta::hours(1));
+        for (n, (key, _, told)) in people.iter().enumerate() {
+            let at = noon() + TimeDelta::seconds(n as i64);
+            if n % 2 == 0 {
+                webhook(ctx, &text(json!({ "from": told }), "STOP", at)).await;
+            } else {
+                let preference = json!({ "user_preferences": [{ "wa_id": told, "detail": "d",
+                    "value": "stop", "category": "marketing_messages", "timestamp": at.timestamp() }] });
+                webhook(ctx, &change("user_preferences", preference)).await;
+            }
+            assert!(!consented(ctx, key).await, "{key}");
+        }
+        // a landline is nobody's mobile number, and the other way round
+        let alike = text(json!({ "from": "5511932654321" }), "STOP", noon());
+        assert_eq!(webhook(ctx, &alike).await.unknown, 1);
+        for (key, ..) in bystanders {
+            assert!(consented(ctx, key).await, "{key}");
+        }
+    })
+    .await;
+}

@@ -12,7 +12,7 @@ pub(crate) use opportune::model::time::Instant;
 pub(crate) use opportune::provider::{Rejected, signature};
 pub(crate) use opportune::store::{CampaignStatus, Create, Stage, Store};
 pub(crate) use opportune::work::{
-    Ctx, StepEnv, campaigns, dispatch, new_node, plan, receive, tend,
+    Ctx, StepEnv, campaigns, dispatch, maintenance, new_node, plan, receive,
 };
 pub(crate) use serde_json::{Value, json};
 pub(crate) use tokio::sync::watch;

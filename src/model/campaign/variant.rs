@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
+
 use crate::model::content::Content;
 use crate::model::ids::Name;
 use crate::model::recipient::Locale;
@@ -91,11 +93,21 @@ impl Variant {
         &self,
         attributes: &BTreeMap<String, String>,
     ) -> Result<Rendered, MissingParameter> {
-        let value = |name: &str| attributes.get(name).or_else(|| self.defaults.get(name)).cloned();
+        let told = |name: &str| attributes.get(name).filter(|value| is_seen(value));
+        let value = |name: &str| told(name).or_else(|| self.defaults.get(name)).cloned();
         Ok(Rendered {
             header: self.header.as_ref().map(|header| header.fill(value)).transpose()?,
             text: self.text.as_ref().map(|text| text.fill(value)).transpose()?,
             parameters: self.parameters.iter().map(|p| p.fill(value)).collect::<Result<_, _>>()?,
         })
     }
+}
+
+/// Whether anything of a value can be seen: blanks and signs without width are no value.
+fn is_seen(value: &str) -> bool {
+    let hides = |c: char| {
+        let category = c.general_category();
+        matches!(category, GeneralCategory::Control | GeneralCategory::Format)
+    };
+    value.chars().any(|c| !c.is_whitespace() && !hides(c))
 }

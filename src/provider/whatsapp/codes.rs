@@ -40,16 +40,15 @@ fn number<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Number>, D::Error
             let whole = told.as_i64().or_else(|| told.as_f64().map(|told| told as i64));
             whole.map(Number::Known)
         }
-        Value::String(told) => match told.trim().parse() {
-            Ok(known) => Some(Number::Known(known)),
-            Err(_) => Some(Number::Text(Code::clean(told))).filter(|n| *n != empty()),
-        },
+        Value::String(told) => {
+            let told = Code::clean(told);
+            match told.as_str().parse() {
+                Ok(known) => Some(Number::Known(known)),
+                Err(_) => (!told.is_empty()).then_some(Number::Text(told)),
+            }
+        }
         _ => None,
     })
-}
-
-fn empty() -> Number {
-    Number::Text(Code::clean(""))
 }
 
 fn text<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {

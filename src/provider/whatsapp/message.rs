@@ -10,6 +10,10 @@ use crate::provider::OutboundMessage;
 /// Of a template that names no language.
 const LANGUAGE_DEFAULT: &str = "en";
 
+/// The longest free text, and the longest one below a picture or film, in characters.
+const TEXT_MAX: usize = 4096;
+const CAPTION_MAX: usize = 1024;
+
 /// What status webhooks echo: our id and the try.
 pub(super) fn callback_data(key: &MessageKey, attempt: u32) -> String {
     format!("{key}#{attempt}")
@@ -62,8 +66,13 @@ fn template(message: &OutboundMessage) -> Option<Value> {
     }))
 }
 
+/// `None` where the text is missing, blank or longer than the channel takes: a template goes then.
 fn free_form(message: &OutboundMessage) -> Option<(&'static str, Value)> {
-    let text = message.rendered.text.as_deref();
+    let max = if message.content.media == Media::Text { TEXT_MAX } else { CAPTION_MAX };
+    let text = message.rendered.text.as_deref().filter(|text| !text.trim().is_empty());
+    if text.is_some_and(|text| text.chars().count() > max) {
+        return None;
+    }
     match message.content.media {
         Media::Text => Some(("text", json!({ "body": text? }))),
         media => {

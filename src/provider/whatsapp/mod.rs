@@ -170,7 +170,13 @@ async fn read(answer: Response, message: &OutboundMessage) -> SendOutcome {
     }
     let error = serde_json::from_slice::<Refused>(&body).map(|refused| refused.error);
     match error {
-        Ok(error) if error.is_known() => error.outcome(message.at, message.attempt),
+        Ok(error) if error.is_known() => match error.outcome(message.at, message.attempt) {
+            // it was a template: another one changes nothing
+            SendOutcome::NeedsTemplate if !message.free_form => {
+                SendOutcome::refused(RefusalScope::Unknown, error.code(), error.words().as_str())
+            }
+            outcome => outcome,
+        },
         // where the code says nothing, the status may
         Ok(error) if error.has_code() => match by_status(status, message.at) {
             SendOutcome::Refused(refusal) if refusal.scope != RefusalScope::Unknown => {

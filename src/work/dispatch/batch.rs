@@ -493,11 +493,12 @@ impl Batches<'_> {
             self.ctx.clock.pause_until(ready.at).await;
         }
         let now = self.ctx.clock.now();
-        let at = self.ctx.clock.at_or_after(ready.at);
+        // on a virtual clock each message is called at its own instant
+        let at = self.ctx.clock.at_or_after(ready.due.send_at);
         let back = |ready: &Ready| {
             Concluded::plain(given_back(ready.due)).as_canary(&ready.message, ready.is_canary)
         };
-        let missed = paced && at > ready.at + LATE_MAX;
+        let missed = paced && now > ready.at + LATE_MAX;
         if *self.stop.borrow() || missed || now >= claim.until {
             return back(&ready);
         }
