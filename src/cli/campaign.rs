@@ -242,6 +242,14 @@ pub(super) async fn status(env: &Env) -> anyhow::Result<()> {
             alert.code
         ));
     }
+    let zones = &found.zone_tables;
+    note(format_args!("Time zones by {}.", zones.tables));
+    if zones.outdated {
+        note(format_args!(
+            "The time zones are more than a year old: install a newer tzdata or opportune, or \
+             clocks that were changed since are told wrong"
+        ));
+    }
     env.printer.show(&Standings(found.campaigns))
 }
 

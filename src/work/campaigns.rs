@@ -10,7 +10,7 @@ use super::interval::Interval;
 use super::plan::{Back, lapse};
 use super::{Ctx, audit};
 use crate::calendar::quiet::Quiet;
-use crate::calendar::window;
+use crate::calendar::{window, zone};
 use crate::model::campaign::{Campaign, CampaignError};
 use crate::model::content::{Goal, Media};
 use crate::model::delivery::{Arm, Reason, State};
@@ -245,6 +245,18 @@ pub struct Status {
     pub campaigns: Vec<Standing>,
     /// What people should see to.
     pub alerts: Vec<Alert>,
+    /// The tables that clocks are told by.
+    pub zone_tables: ZoneTables,
+}
+
+/// The tables of the tz database in use.
+#[derive(Debug, Serialize)]
+pub struct ZoneTables {
+    /// Release and source.
+    #[serde(flatten)]
+    pub tables: zone::Tables,
+    /// Whether they are more than a year old: somewhere clocks may have been changed since.
+    pub outdated: bool,
 }
 
 /// Looks at everything.
@@ -253,7 +265,10 @@ pub async fn status(ctx: &Ctx) -> Result<Status, StoreError> {
     for row in ctx.store.campaigns().await? {
         campaigns.push(standing(ctx, &row).await?);
     }
-    Ok(Status { campaigns, alerts: ctx.store.alerts().await? })
+    let tables = zone::tables().clone();
+    let outdated = tables.is_outdated(ctx.clock.now());
+    let zone_tables = ZoneTables { tables, outdated };
+    Ok(Status { campaigns, alerts: ctx.store.alerts().await?, zone_tables })
 }
 
 /// Looks at a campaign.
