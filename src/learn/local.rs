@@ -31,6 +31,8 @@ mod tests {
     use chrono::DateTime;
     use chrono_tz::TZ_VARIANTS;
 
+    use super::super::reading::Span;
+    use super::super::{Contents, Evidence, Model, Presence, PresenceKind, Subject};
     use super::*;
 
     #[test]
@@ -44,6 +46,31 @@ mod tests {
                 let hour = week_hour(offsets.hour(at));
                 assert_eq!(hour, zone::week_hour(instant, zone), "{zone} {instant}");
             }
+        }
+    }
+
+    /// Evidence holds instants, so that a newer release of the tables needs nothing folded anew:
+    /// the hours are read from it when they are asked for.
+    #[test]
+    fn what_was_seen_is_seen_in_the_hours_of_today_s_tables() {
+        // British Columbia stays at UTC-7 since 2026; by tables of 2025 it was 18:30 on a Monday
+        let at: DateTime<chrono::Utc> = "2026-12-15T02:30:00Z".parse().unwrap();
+        let mut folded = Evidence::default();
+        folded.fold(&[], &[Presence { at, kind: PresenceKind::Session }]);
+        let evidence = Evidence::from_bytes(folded.as_bytes()).unwrap();
+        let model = Model::empty(Contents::default(), at, 1);
+        let span = Span { from: 0, until: u32::MAX };
+        for (zone, hour) in [
+            (Tz::America__Vancouver, 19),
+            (Tz::America__Los_Angeles, 18),
+            (Tz::America__Winnipeg, 21),
+            (Tz::America__Havana, 22),
+            (Tz::Africa__Casablanca, 26),
+        ] {
+            let subject = Subject { zone, country: None, tags: &[], evidence: &evidence };
+            let signs = model.sight(&subject, span).signs;
+            let hours: Vec<_> = signs.iter().map(|sign| sign.hour).collect();
+            assert_eq!(hours, [hour], "{zone}");
         }
     }
 }

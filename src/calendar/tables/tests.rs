@@ -1,3 +1,5 @@
+//! The tables in the program, in a folder, and in neither; their releases and their age.
+
 use chrono::DateTime;
 
 use super::*;
