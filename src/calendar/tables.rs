@@ -1,5 +1,5 @@
 //! Which tables of the tz database are in use, and the offset of every zone at every instant. Owns
-//! the choice (a folder of TZif files where its release is newer than the one in the program), the
+//! the choice (a folder of `TZif` files where its release is newer than the one in the program), the
 //! reading, and a search that is quick enough for tens of millions of instants. Refuses rules about
 //! wall times: those are [`super::zone`]'s.
 //!
@@ -148,7 +148,7 @@ impl Zones {
         Self::new(Tables { release, source: Source::BuiltIn }, None)
     }
 
-    /// The tables of a folder of TZif files; none if no file in it names their release, since they
+    /// The tables of a folder of `TZif` files; none if no file in it names their release, since they
     /// could be of any age. A zone that it lacks is read from the program's own tables.
     pub fn of_folder(folder: &Path) -> Option<Self> {
         let release = ["tzdata.zi", "+VERSION", "VERSION"].iter().find_map(|name| {

@@ -265,7 +265,7 @@ impl Model {
     }
 
     /// The hour of a person's local week that holds a second.
-    pub(super) fn hour(&self, subject: &Subject<'_>, at: u32) -> usize {
+    pub(super) fn hour(subject: &Subject<'_>, at: u32) -> usize {
         week_hour(Offsets::of(subject.zone).hour(at))
     }
 
