@@ -14,7 +14,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use chrono::{DateTime, Datelike, TimeDelta, Timelike, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
+use opportune::calendar::zone::week_hour;
 use opportune::learn::{Contents, Evidence, Model, Observed, Settings, Subject, fit};
 use opportune::model::content::{Content, Goal};
 use opportune::world::World;
@@ -166,9 +167,8 @@ fn ours(
 /// When somebody read something, in local hours of the week, and how many days before the end.
 fn reads(history: &PersonHistory, zone: chrono_tz::Tz) -> Vec<(usize, i64)> {
     let read = |message: &opportune::model::message::Message| {
-        let at = message.response.read_at?.with_timezone(&zone);
-        let hour = at.weekday().num_days_from_monday() * 24 + at.hour();
-        Some((hour as usize, (until() - at.to_utc()).num_days()))
+        let at = message.response.read_at?;
+        Some((week_hour(at, zone), (until() - at).num_days()))
     };
     history.messages.iter().filter_map(read).collect()
 }
@@ -296,9 +296,8 @@ fn rival(
         let style = (!row[2].is_empty()).then(|| row[2].parse().unwrap());
         let content = Content { media: row[1].parse().unwrap(), style };
         let at: DateTime<Utc> = row[3].parse().unwrap();
-        let local = at.with_timezone(&world.person(person).zone);
         chosen[person] = Chosen {
-            hour: (local.weekday().num_days_from_monday() * 24 + local.hour()) as usize,
+            hour: week_hour(at, world.person(person).zone),
             content: offer.iter().position(|c| *c == content).expect("it is on offer"),
         };
     }

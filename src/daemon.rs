@@ -14,6 +14,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 
+use crate::calendar::zone;
 use crate::model::ids::Name;
 use crate::provider::Meter;
 use crate::store::StoreError;
@@ -63,6 +64,13 @@ pub async fn run(mut ctx: Ctx) -> Result<(), DaemonError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(DaemonError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::Signals)?;
     tracing::info!(node = %ctx.node, listen = %ctx.config.listen, "the daemon is at work");
+    let zone_tables = zone::tables();
+    if zone_tables.is_outdated(ctx.clock.now()) {
+        tracing::warn!(
+            release = %zone_tables.release,
+            "the time zones are more than a year old; install a newer tzdata or opportune"
+        );
+    }
 
     let serving = tokio::spawn(web::serve(ctx.clone(), meter, listener, stop.clone()));
     let mut sending = JoinSet::new();

@@ -30,7 +30,9 @@
 //! # Invariants
 //!
 //! - *Invariant:* [`learn`], [`plan`], [`calendar`] and [`world`] read no clock, no store and no
-//!   file, log nothing, and draw no chance that was not given to them.
+//!   file, log nothing, and draw no chance that was not given to them; but [`calendar`] reads the
+//!   system's zone tables, once.
+//! - *Invariant:* [`calendar::zone`] alone tells what clocks show; chrono-tz gives names only.
 //! - *Invariant:* sqlx is named in [`store`] alone, linfa in [`learn`] alone, the cron scheduler in
 //!   [`daemon`] alone, clap in [`cli`] alone.
 //! - *Invariant:* nobody is sent to whose consent has ended, and nothing leaves in a quiet hour of

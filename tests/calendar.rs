@@ -1,16 +1,17 @@
 //! The calendar against a naive reading of the wall clock, minute by minute: on every IANA zone and
-//! around every change of its offset from 2024 to 2030. The naive reading shares no code with it.
+//! around every change of its offset from 2024 to 2030. The naive reading shares the
+//! tables of offsets with it, and no code.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Offset, TimeDelta, TimeZone, Timelike};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, TimeDelta, Timelike};
 use chrono_tz::{TZ_VARIANTS, Tz};
 use opportune::calendar::law::Case;
 use opportune::calendar::quiet::Quiet;
 use opportune::calendar::rules::Rules;
 use opportune::calendar::window::{allowed_slots, span};
-use opportune::calendar::zone::{instant, local, week_hour, week_hours};
+use opportune::calendar::zone::{instant, local, offset_at, week_hour, week_hours};
 use opportune::model::campaign::{CampaignQuiet, QuietHours, Window};
 use opportune::model::content::Category;
 use opportune::model::recipient::Country;
@@ -59,8 +60,13 @@ fn quiet() -> Quiet {
     Quiet::new(&rules, case, CampaignQuiet::Add(campaign), Some(workspace))
 }
 
+/// What the wall shows: the tables' offset added, and nothing else of the calendar's.
+fn shown(at: Instant, tz: Tz) -> NaiveDateTime {
+    at.naive_utc() + TimeDelta::seconds(offset_at(at.timestamp(), tz))
+}
+
 fn minute_of_day(at: Instant, tz: Tz) -> (NaiveDate, u32) {
-    let local = at.with_timezone(&tz).naive_local();
+    let local = shown(at, tz);
     (local.date(), local.hour() * 60 + local.minute())
 }
 
@@ -87,8 +93,7 @@ fn naively_forbidden(at: Instant, tz: Tz) -> bool {
 }
 
 fn offset(at: i64, tz: Tz) -> i32 {
-    let at = DateTime::from_timestamp(at, 0).unwrap().naive_utc();
-    tz.offset_from_utc_datetime(&at).fix().local_minus_utc()
+    i32::try_from(offset_at(at, tz)).unwrap()
 }
 
 /// The first second of every new offset from 2024 to 2030.
@@ -132,7 +137,7 @@ impl Minutes {
         let minutes = || (0..2 * hours * 60).map(|minute| first + TimeDelta::minutes(minute));
         Self {
             first,
-            local: minutes().map(|at| at.with_timezone(&tz).naive_local()).collect(),
+            local: minutes().map(|at| shown(at, tz)).collect(),
             forbidden: minutes().map(|at| naively_forbidden(at, tz)).collect(),
         }
     }
@@ -202,8 +207,7 @@ fn a_window_with_edges_near_a_change_is_never_left_by_the_wall_clock() {
                 };
                 let (opens, closes) = span(&window, tz);
                 for minute in 0..(closes - opens).num_minutes() {
-                    let shown = (opens + TimeDelta::minutes(minute)).with_timezone(&tz);
-                    let shown = shown.naive_local();
+                    let shown = shown(opens + TimeDelta::minutes(minute), tz);
                     assert!(
                         window.start <= shown && shown < window.end,
                         "{tz} {change} {window:?}"

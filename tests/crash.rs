@@ -19,6 +19,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use chrono::{TimeDelta, Timelike};
+use opportune::calendar::zone::local;
 use opportune::clock::Clock;
 use opportune::config::SecretValue;
 use opportune::model::delivery::State;
@@ -276,7 +277,7 @@ fn no_address_is_logged(daemons: &[Daemon]) {
 /// Quiet now in Kolkata, and not in São Paulo, eight and a half hours behind.
 fn quiet_in_kolkata() -> String {
     let tz: chrono_tz::Tz = "Asia/Kolkata".parse().unwrap();
-    let hour = Clock::system().now().with_timezone(&tz).hour();
+    let hour = local(Clock::system().now(), tz).hour();
     let (start, end) = ((hour + 22) % 24, (hour + 3) % 24);
     format!("[quiet_hours]\nstart = \"{start:02}:00\"\nend = \"{end:02}:00\"\n")
 }

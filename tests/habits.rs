@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Datelike, Timelike};
 use flate2::read::GzDecoder;
+use opportune::calendar::zone::local;
 use support::Workspace;
 
 /// One person in so many is enough to tell the methods apart.
@@ -35,7 +36,7 @@ fn events(file: &Path, zone: chrono_tz::Tz) -> Events {
     let mut events = Events::new();
     let mut reader = csv::Reader::from_reader(GzDecoder::new(std::fs::File::open(file).unwrap()));
     for row in reader.records().map(Result::unwrap).filter(|row| is_chosen(&row[0])) {
-        let at = DateTime::parse_from_rfc3339(&row[1]).unwrap().with_timezone(&zone);
+        let at = local(DateTime::parse_from_rfc3339(&row[1]).unwrap().to_utc(), zone);
         let day = at.weekday().num_days_from_monday() as usize;
         events.entry(row[0].to_owned()).or_default().push((day, at.hour() as usize));
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Timelike, Utc};
 use opportune::calendar::rules::Rules;
+use opportune::calendar::zone::local;
 use opportune::clock::Clock;
 use opportune::config::{Config, EXAMPLE};
 use opportune::demo;
@@ -91,7 +92,7 @@ async fn submit(ctx: &Ctx, start: NaiveDateTime, days: i64, more: &str) {
 
 /// The quiet hours of the example's settings, 21:00 to 8:00, by an eye of our own.
 fn is_quiet(at: DateTime<Utc>, tz: chrono_tz::Tz) -> bool {
-    let hour = at.with_timezone(&tz).hour();
+    let hour = local(at, tz).hour();
     !(8..21).contains(&hour)
 }
 
@@ -123,8 +124,8 @@ proptest! {
             ctx.clock.advance_to(ctx.clock.now() + TimeDelta::hours(sleep_for));
             drive(&ctx, begins + TimeDelta::days(4), |_| {}).await.unwrap();
             for (at, tz) in sent(&ctx).await {
-                assert!(!is_quiet(at, tz), "{at} is {} in {tz}", at.with_timezone(&tz));
-                let wall = at.with_timezone(&tz).naive_local();
+                assert!(!is_quiet(at, tz), "{at} is {} in {tz}", local(at, tz));
+                let wall = local(at, tz);
                 assert!(start <= wall && wall < start + TimeDelta::days(2), "{wall} in {tz}");
             }
             let row = ctx.store.read().await.unwrap().campaign(&"c".parse().unwrap()).await.unwrap().unwrap();

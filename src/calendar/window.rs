@@ -1,11 +1,11 @@
 //! The slots that a window and the quiet hours leave. Cheap for one group of people who share zone,
 //! country and region; keeping the answer for a group is the caller's.
 
-use chrono::{TimeDelta, TimeZone};
+use chrono::TimeDelta;
 use chrono_tz::Tz;
 
 use super::quiet::Quiet;
-use super::zone::{instant, local};
+use super::zone::{instant, instant_again, local};
 use crate::model::campaign::Window;
 use crate::model::slot::{Slot, SlotLength};
 use crate::model::time::Instant;
@@ -22,8 +22,7 @@ pub fn span(window: &Window, tz: Tz) -> (Instant, Instant) {
     let set_back = |again: &Instant| {
         *again < closes && local(*again - TimeDelta::nanoseconds(1), tz) < window.start
     };
-    let again = tz.from_local_datetime(&window.start).latest().map(|at| at.to_utc());
-    let opens = again.filter(|again| *again > opens && set_back(again)).unwrap_or(opens);
+    let opens = instant_again(window.start, tz).filter(set_back).unwrap_or(opens);
     (opens, closes.max(opens))
 }
 

@@ -1,28 +1,43 @@
 //! Instant ↔ wall time. Owns every addition of an offset; knows nothing of rules.
 
-use chrono::{DateTime, Datelike, MappedLocalTime, NaiveDate, NaiveDateTime, NaiveTime};
-use chrono::{Offset, TimeDelta, TimeZone, Timelike, Utc};
-use chrono_tz::{GapInfo, Tz};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Timelike};
+use chrono_tz::Tz;
 
+pub use super::tables::{Offsets, Release, Source, Tables, Zones, offsets, tables};
 use crate::model::preference::WEEK_HOURS;
 use crate::model::slot::{Slot, SlotLength};
 use crate::model::time::Instant;
 
 /// What the wall clock shows.
 pub fn local(at: Instant, tz: Tz) -> NaiveDateTime {
-    at.with_timezone(&tz).naive_local()
+    at.naive_utc() + TimeDelta::seconds(offset_at(at.timestamp(), tz))
 }
 
 /// When the wall clock shows `local`: the earlier of two instants when it does so twice, and the
 /// first instant after the gap when it never does.
 pub fn instant(local: NaiveDateTime, tz: Tz) -> Instant {
-    match tz.from_local_datetime(&local) {
-        MappedLocalTime::Single(at) | MappedLocalTime::Ambiguous(at, _) => at.to_utc(),
-        MappedLocalTime::None => GapInfo::new(&local, &tz)
-            .and_then(|gap| gap.end)
-            .expect("a wall time that is never shown lies in a gap, and every gap ends")
-            .to_utc(),
+    let shown = offsets(tz).shown(local.and_utc().timestamp());
+    match shown.first {
+        Some(second) => within(second, local),
+        None => instant_of(shown.passed),
     }
+}
+
+/// The later of the two instants at which the wall clock shows `local`; none when it does so once
+/// or never.
+pub(super) fn instant_again(local: NaiveDateTime, tz: Tz) -> Option<Instant> {
+    let shown = offsets(tz).shown(local.and_utc().timestamp());
+    shown.last.filter(|last| shown.first != Some(*last)).map(|second| within(second, local))
+}
+
+/// The instant in a second at which the wall clock shows the fraction of `local`: offsets are whole
+/// seconds.
+fn within(second: i64, local: NaiveDateTime) -> Instant {
+    instant_of(second) + TimeDelta::nanoseconds(i64::from(local.nanosecond() % 1_000_000_000))
+}
+
+fn instant_of(second: i64) -> Instant {
+    DateTime::from_timestamp(second, 0).expect("a second of an instant in use")
 }
 
 /// The hour of the local week, 0 to 167; hour 0 is Monday 00:00–01:00.
@@ -123,14 +138,12 @@ fn offset_holds_until(from: Instant, to: Instant, offset: i64, tz: Tz) -> Instan
             other = middle;
         }
     }
-    DateTime::from_timestamp(other, 0).expect("between two instants of chrono's range")
+    instant_of(other)
 }
 
-/// Seconds, local minus UTC; offsets change on whole seconds.
-fn offset_at(timestamp: i64, tz: Tz) -> i64 {
-    let at: DateTime<Utc> =
-        DateTime::from_timestamp(timestamp, 0).expect("a time stamp of an instant in use");
-    i64::from(tz.offset_from_utc_datetime(&at.naive_utc()).fix().local_minus_utc())
+/// Seconds, local minus UTC, at a second from the epoch; offsets change on whole seconds.
+pub fn offset_at(second: i64, tz: Tz) -> i64 {
+    offsets(tz).at(second)
 }
 
 #[cfg(test)]

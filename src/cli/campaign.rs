@@ -14,7 +14,7 @@ use crate::model::ids::{Name, RecipientId};
 use crate::model::time::format_instant;
 use crate::store::{CampaignRow, StateCount};
 use crate::work::Ctx;
-use crate::work::campaigns::{self, CampaignSummary, OperatorCommand, Results};
+use crate::work::campaigns::{self, CampaignSummary, FailureCount, OperatorCommand, Results};
 use crate::work::plan::{self, Summary};
 
 #[derive(clap::Args)]
@@ -142,8 +142,19 @@ impl Show for CampaignSummary {
                 format_instant(next)
             )),
         }
-        format!("{text}\n{}", states_table(&self.states, self.audience))
+        format!(
+            "{text}\n{}{}",
+            states_table(&self.states, self.audience),
+            failures_text(&self.failures)
+        )
     }
+}
+
+/// People who failed or were refused by the channel's codes.
+fn failures_text(failures: &[FailureCount]) -> String {
+    failures.iter().fold(String::new(), |text, failure| {
+        text + &format!("\n{} failed or refused with code {}", failure.people, failure.code)
+    })
 }
 
 /// People by state and reason, with the sum that must be the audience.
@@ -240,6 +251,26 @@ pub(super) async fn status(env: &Env) -> anyhow::Result<()> {
             format_instant(alert.at),
             alert.what,
             alert.code
+        ));
+    }
+    for broken in &found.broken {
+        note(format_args!(
+            "Campaign {} cannot be read by this version and is left alone: {}",
+            broken.name, broken.problem
+        ));
+    }
+    if found.pending_consents > 0 {
+        note(format_args!(
+            "Words on consent wait under {} names that nobody has yet.",
+            found.pending_consents
+        ));
+    }
+    let zones = &found.zone_tables;
+    note(format_args!("Time zones by {}.", zones.tables));
+    if zones.outdated {
+        note(format_args!(
+            "The time zones are more than a year old: install a newer tzdata or opportune, or \
+             clocks that were changed since are told wrong"
         ));
     }
     env.printer.show(&Standings(found.campaigns))

@@ -23,12 +23,13 @@ mod replay;
 mod token;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use clap::{Parser, Subcommand};
 use futures_util::future::LocalBoxFuture;
 
 use crate::calendar::rules::Rules;
+use crate::calendar::zone;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::files::FileError;
@@ -46,7 +47,7 @@ use self::print::Printer;
 
 /// Learns when and with what each person likes to be written to, plans and sends accordingly.
 #[derive(Parser)]
-#[command(version, max_term_width = 100)]
+#[command(version = version(), max_term_width = 100)]
 pub struct Cli {
     /// The settings file.
     #[arg(
@@ -62,6 +63,13 @@ pub struct Cli {
     json: bool,
     #[command(subcommand)]
     verb: Verb,
+}
+
+/// The program's version, and the tables that it tells clocks by.
+fn version() -> &'static str {
+    static VERSION: LazyLock<String> =
+        LazyLock::new(|| format!("{} ({})", env!("CARGO_PKG_VERSION"), zone::tables()));
+    &VERSION
 }
 
 #[derive(Subcommand)]

@@ -1,11 +1,12 @@
 //! The shapes of the three history files.
 
 use crate::calendar::infer::infer;
+use crate::calendar::told;
 use crate::model::Invalid;
 use crate::model::campaign::is_currency;
 use crate::model::ids::{MessageKey, RecipientKey};
 use crate::model::message::{Message, Response};
-use crate::model::recipient::{Address, Profile, Zone, parse_zone};
+use crate::model::recipient::{Address, Profile, Zone};
 use crate::model::time::Instant;
 
 use super::read::{Cells, HistoryFile};
@@ -71,10 +72,10 @@ impl HistoryFile for Recipients {
     fn row(cells: &Cells<'_>, now: Instant) -> Result<RecipientRow, Invalid> {
         let address: Option<Address> = cells.parse(1)?;
         let country = cells.parse(4)?;
+        let inferred = infer(country.as_ref(), address.as_ref());
         let zone = match cells.get(2) {
-            Some(name) => Some(Zone { tz: parse_zone(name)?, inferred: false }),
-            None => infer(country.as_ref(), address.as_ref())
-                .map(|inferred| Zone { tz: inferred.tz, inferred: true }),
+            Some(name) => Some(told::parse(name, inferred.as_ref())?),
+            None => inferred.map(|inferred| Zone { tz: inferred.tz, inferred: true }),
         };
         let mut tags: Vec<String> = cells
             .get(7)

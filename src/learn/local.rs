@@ -1,66 +1,23 @@
-//! From instants to hours of a person's own week, fast: offset tables instead of a look-up a
-//! message. Owns the tables; knows nothing of slots, rules or people.
+//! From instants to hours of a person's own week. Knows nothing of slots, rules or people.
 
-use std::sync::OnceLock;
+use chrono_tz::Tz;
 
-use chrono::{DateTime, Offset, TimeZone};
-use chrono_tz::{TZ_VARIANTS, Tz};
+use crate::calendar::zone;
 
-/// What the tables cover, in seconds from the epoch: 1990 to 2050. Outside, the nearest end holds.
-const FROM: i64 = 631_152_000;
-const UNTIL: i64 = 2_524_608_000;
-/// No zone has changed its offset there and back within so short a time since 1990.
-const STEP: i64 = 5 * 86_400;
-
-/// Offsets of every zone that was asked for.
-#[derive(Debug)]
-pub(super) struct Zones(Box<[OnceLock<Offsets>]>);
-
-impl Default for Zones {
-    fn default() -> Self {
-        Self((0..TZ_VARIANTS.len()).map(|_| OnceLock::new()).collect())
-    }
-}
-
-impl Zones {
-    /// The offsets of one zone.
-    pub(super) fn of(&self, zone: Tz) -> &Offsets {
-        self.0[zone as usize].get_or_init(|| Offsets::new(zone))
-    }
-}
-
-/// When a zone changes its offset: (first second, offset in seconds), oldest first.
-#[derive(Debug)]
-pub(super) struct Offsets(Vec<(i64, i64)>);
+/// The offsets of one zone, found once for all instants of a person.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Offsets(&'static zone::Offsets);
 
 impl Offsets {
-    fn new(zone: Tz) -> Self {
-        let offset = |at: i64| {
-            let utc = DateTime::from_timestamp(at, 0).expect("within chrono's range").naive_utc();
-            i64::from(zone.offset_from_utc_datetime(&utc).fix().local_minus_utc())
-        };
-        let mut changes = vec![(i64::MIN, offset(FROM))];
-        let mut at = FROM;
-        while at < UNTIL {
-            let (before, after) = (offset(at), offset(at + STEP));
-            if before != after {
-                let (mut low, mut high) = (at, at + STEP);
-                while high - low > 1 {
-                    let middle = i64::midpoint(low, high);
-                    if offset(middle) == before { low = middle } else { high = middle }
-                }
-                changes.push((high, after));
-            }
-            at += STEP;
-        }
-        Self(changes)
+    /// Those of a zone, by the tables in use.
+    pub(super) fn of(zone: Tz) -> Self {
+        Self(zone::offsets(zone))
     }
 
     /// Whole local hours since Monday 1969-12-29 00:00 on the zone's own clock.
-    pub(super) fn hour(&self, at: u32) -> i64 {
+    pub(super) fn hour(self, at: u32) -> i64 {
         let at = i64::from(at);
-        let later = self.0.partition_point(|(from, _)| *from <= at);
-        (at + self.0[later - 1].1).div_euclid(3600) + 72
+        (at + self.0.at(at)).div_euclid(3600) + 72
     }
 }
 
@@ -71,24 +28,49 @@ pub(super) fn week_hour(hour: i64) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use chrono::{Datelike, Timelike};
+    use chrono::DateTime;
+    use chrono_tz::TZ_VARIANTS;
 
+    use super::super::reading::Span;
+    use super::super::{Contents, Evidence, Model, Presence, PresenceKind, Subject};
     use super::*;
 
     #[test]
-    fn every_zone_agrees_with_its_rules_around_every_change_of_2024_to_2030() {
-        let zones = Zones::default();
+    fn every_zone_shows_the_hour_that_the_calendar_tells_from_2024_to_2030() {
         let start = 1_704_067_200u32;
-        for (index, zone) in TZ_VARIANTS.into_iter().enumerate() {
-            assert_eq!(index, zone as usize);
-            let offsets = zones.of(zone);
+        for zone in TZ_VARIANTS {
+            let offsets = Offsets::of(zone);
             for step in 0..7 * 366 {
                 let at = start + step * 86_400 + (step % 24) * 3600 + 1799;
-                let local =
-                    DateTime::from_timestamp(i64::from(at), 0).unwrap().with_timezone(&zone);
-                let hour = local.weekday().num_days_from_monday() * 24 + local.hour();
-                assert_eq!(week_hour(offsets.hour(at)), hour as usize, "{zone} {local}");
+                let instant = DateTime::from_timestamp(i64::from(at), 0).unwrap();
+                let hour = week_hour(offsets.hour(at));
+                assert_eq!(hour, zone::week_hour(instant, zone), "{zone} {instant}");
             }
+        }
+    }
+
+    /// Evidence holds instants, so that a newer release of the tables needs nothing folded anew:
+    /// the hours are read from it when they are asked for.
+    #[test]
+    fn what_was_seen_is_seen_in_the_hours_of_today_s_tables() {
+        // British Columbia stays at UTC-7 since 2026; by tables of 2025 it was 18:30 on a Monday
+        let at: DateTime<chrono::Utc> = "2026-12-15T02:30:00Z".parse().unwrap();
+        let mut folded = Evidence::default();
+        folded.fold(&[], &[Presence { at, kind: PresenceKind::Session }]);
+        let evidence = Evidence::from_bytes(folded.as_bytes()).unwrap();
+        let model = Model::empty(Contents::default(), at, 1);
+        let span = Span { from: 0, until: u32::MAX };
+        for (zone, hour) in [
+            (Tz::America__Vancouver, 19),
+            (Tz::America__Los_Angeles, 18),
+            (Tz::America__Winnipeg, 21),
+            (Tz::America__Havana, 22),
+            (Tz::Africa__Casablanca, 26),
+        ] {
+            let subject = Subject { zone, country: None, tags: &[], evidence: &evidence };
+            let signs = model.sight(&subject, span).signs;
+            let hours: Vec<_> = signs.iter().map(|sign| sign.hour).collect();
+            assert_eq!(hours, [hour], "{zone}");
         }
     }
 }

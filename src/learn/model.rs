@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::hyper::{ENDLESS, Hyper};
 use super::learner::Cut;
-use super::local::{Zones, week_hour};
+use super::local::{Offsets, week_hour};
 use super::mixture::{Chronotypes, Level};
 use super::observed::Contents;
 use super::parallel::map;
@@ -54,7 +54,6 @@ pub struct Model {
 /// What is worked out once after loading.
 #[derive(Debug, Clone, Default)]
 struct Ready {
-    zones: Arc<Zones>,
     population: OnceLock<Arc<Population>>,
     order: OnceLock<Vec<usize>>,
 }
@@ -261,13 +260,13 @@ impl Model {
     }
 
     pub(super) fn sight(&self, subject: &Subject<'_>, span: Span) -> Sight {
-        let offsets = self.ready.zones.of(subject.zone);
+        let offsets = Offsets::of(subject.zone);
         Sight::new(subject.evidence, offsets, span, self.reporting)
     }
 
     /// The hour of a person's local week that holds a second.
-    pub(super) fn hour(&self, subject: &Subject<'_>, at: u32) -> usize {
-        week_hour(self.ready.zones.of(subject.zone).hour(at))
+    pub(super) fn hour(subject: &Subject<'_>, at: u32) -> usize {
+        week_hour(Offsets::of(subject.zone).hour(at))
     }
 
     /// Shares of the chronotypes that are expected of a person before any evidence: the mean of

@@ -122,7 +122,7 @@ impl Read {
 impl Sight {
     pub(super) fn new(
         evidence: &Evidence,
-        offsets: &Offsets,
+        offsets: Offsets,
         span: Span,
         reporting: Reporting,
     ) -> Self {

@@ -119,7 +119,7 @@ impl Trials {
             if !soon && newer.until < sent.at + read.delivered + within {
                 continue;
             }
-            let hour = model.hour(&cut.subject, sent.at);
+            let hour = Model::hour(&cut.subject, sent.at);
             let content = sent.content.and_then(|c| list.get(usize::from(c))).unwrap_or(&any);
             let mut scores = [own[hour]; METHODS];
             for (score, (method, weights)) in scores[1..].iter_mut().zip(&naive) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DurationRound, TimeDelta};
+use chrono::TimeDelta;
 
 use super::REPLY_DELAY;
 use super::arms::{Stretch, hash, left_to, mix, share_left_to, unit};
@@ -13,7 +13,7 @@ use crate::calendar::working::working_share;
 use crate::model::campaign::Chats;
 use crate::model::delivery::Arm;
 use crate::model::slot::Slot;
-use crate::model::time::Instant;
+use crate::model::time::{Instant, truncated};
 
 /// The portfolio's span.
 const DAY: TimeDelta = TimeDelta::hours(24);
@@ -202,7 +202,7 @@ pub(super) fn replies_in(chats: &Chats, setting: &Setting<'_>, hour: Instant) ->
 
 /// The UTC hour that holds an instant.
 pub(super) fn hour_of(at: Instant) -> Instant {
-    at.duration_trunc(TimeDelta::hours(1)).expect("an hour divides time within chrono's range")
+    truncated(at, TimeDelta::hours(1))
 }
 
 /// Messages of other campaigns in a span.

@@ -8,6 +8,7 @@ use chrono::{TimeDelta, Timelike};
 use super::ReplayError;
 use super::faults::Call;
 use super::outcome::Played;
+use crate::calendar::zone::local;
 use crate::model::campaign::{Campaign, CampaignQuiet, QuietHours};
 use crate::model::consent::ConsentChange;
 use crate::model::content::Category;
@@ -64,9 +65,8 @@ fn hours(ctx: &Ctx, campaign: &Campaign, calls: &[&Call], broken: &mut Vec<Strin
     };
     let mut by_hour: BTreeMap<i64, u32> = BTreeMap::new();
     for call in calls {
-        let wall = call.at.with_timezone(&call.zone).naive_local();
-        let window =
-            call.at.with_timezone(&campaign.window.zone.unwrap_or(call.zone)).naive_local();
+        let wall = local(call.at, call.zone);
+        let window = local(call.at, campaign.window.zone.unwrap_or(call.zone));
         if !(campaign.window.start..campaign.window.end).contains(&window) {
             broken.push(format!("message {} left outside its window, at {window}", call.key));
         }

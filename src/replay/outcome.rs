@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::ReplayError;
 use super::faults::Call;
 use super::policy::Policy;
+use crate::calendar::zone::local;
 use crate::model::campaign::Campaign;
 use crate::model::ids::{RecipientId, RecipientKey};
 use crate::model::recipient::Recipient;
@@ -304,7 +305,7 @@ fn by_local_hour(zones: &HashMap<i64, Tz>, people: &[ExportRow]) -> [u64; 24] {
     for person in people {
         let at = person.sent_at.and_then(chrono::DateTime::from_timestamp_micros);
         if let (Some(at), Some(zone)) = (at, zones.get(&person.recipient)) {
-            hours[at.with_timezone(zone).hour() as usize] += 1;
+            hours[local(at, *zone).hour() as usize] += 1;
         }
     }
     hours

@@ -10,7 +10,7 @@ use super::interval::Interval;
 use super::plan::{Resumed, reschedule};
 use super::{Ctx, audit};
 use crate::calendar::quiet::Quiet;
-use crate::calendar::window;
+use crate::calendar::{window, zone};
 use crate::model::campaign::{Campaign, CampaignError};
 use crate::model::content::{Goal, Media};
 use crate::model::delivery::{Arm, Reason, State};
@@ -262,6 +262,18 @@ pub struct Status {
     pub alerts: Vec<Alert>,
     /// Names under which words on consent wait for somebody to have them.
     pub pending_consents: u64,
+    /// The tables that clocks are told by.
+    pub zone_tables: ZoneTables,
+}
+
+/// The tables of the tz database in use.
+#[derive(Debug, Serialize)]
+pub struct ZoneTables {
+    /// Release and source.
+    #[serde(flatten)]
+    pub tables: zone::Tables,
+    /// Whether they are more than a year old: somewhere clocks may have been changed since.
+    pub outdated: bool,
 }
 
 /// Closed campaigns that a status lists.
@@ -281,7 +293,10 @@ pub async fn status(ctx: &Ctx) -> Result<Status, StoreError> {
     let broken = open.broken.into_iter().chain(closed.broken).collect();
     let alerts = reader.alerts().await?;
     let pending_consents = reader.pending_count().await?;
-    Ok(Status { campaigns, broken, alerts, pending_consents })
+    let tables = zone::tables().clone();
+    let outdated = tables.is_outdated(ctx.clock.now());
+    let zone_tables = ZoneTables { tables, outdated };
+    Ok(Status { campaigns, broken, alerts, pending_consents, zone_tables })
 }
 
 /// Looks at a campaign.

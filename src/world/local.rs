@@ -1,11 +1,12 @@
 //! A person's own clock, in whole seconds: what the wall shows at an instant, and the way back.
 //!
 //! The world tells its own time: were it told by the calendar that plans are made with, the two
-//! would err alike and no replay would show it.
+//! would err alike and no replay would show it. Only the tables of offsets are the same.
 
-use chrono::{DateTime, Datelike, NaiveDate, Offset, TimeZone};
+use chrono::{DateTime, Datelike, NaiveDate};
 use chrono_tz::Tz;
 
+use crate::calendar::zone::offset_at;
 use crate::model::time::Instant;
 
 /// Seconds of a day.
@@ -17,8 +18,7 @@ const MONDAY: i64 = 4 * DAY;
 
 /// What the wall shows, in seconds since 1970-01-01T00:00 on that wall, at a second of UTC.
 pub(super) fn wall(zone: Tz, utc: i64) -> i64 {
-    let naive = DateTime::from_timestamp(utc, 0).unwrap_or_default().naive_utc();
-    utc + i64::from(zone.offset_from_utc_datetime(&naive).fix().local_minus_utc())
+    utc + offset_at(utc, zone)
 }
 
 /// The second of UTC at which the wall shows `wall`: of two the earlier; in a gap, its far side.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DurationRound, TimeDelta, Timelike};
+use chrono::{TimeDelta, Timelike};
 use chrono_tz::Tz;
 use serde::Serialize;
 
@@ -12,7 +12,7 @@ use crate::calendar::zone;
 use crate::model::delivery::Delivery;
 use crate::model::ids::Name;
 use crate::model::slot::SlotLength;
-use crate::model::time::Instant;
+use crate::model::time::{Instant, truncated};
 use crate::plan::Plan;
 use crate::store::{CampaignRow, PlanSlotRow, StoreError};
 use crate::work::Ctx;
@@ -202,5 +202,5 @@ pub fn local_time(delivery: &Delivery, tz: Tz) -> Option<chrono::NaiveDateTime> 
 
 /// The UTC hour that holds an instant.
 fn hour_of(at: Instant) -> Instant {
-    at.duration_trunc(TimeDelta::hours(1)).expect("an hour divides time within chrono's range")
+    truncated(at, TimeDelta::hours(1))
 }
