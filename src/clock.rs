@@ -2,6 +2,8 @@
 //!
 //! *Invariant:* `Utc::now` occurs here and nowhere else.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use chrono::{DateTime, SubsecRound, Utc};
 use tokio::sync::watch;
 
@@ -14,7 +16,11 @@ pub struct Clock(Source);
 #[derive(Debug, Clone)]
 enum Source {
     System,
-    Virtual(watch::Sender<DateTime<Utc>>),
+    Virtual {
+        time: watch::Sender<DateTime<Utc>>,
+        /// Up to when a step may do things at their own instants; shared by all copies.
+        horizon: Arc<Mutex<DateTime<Utc>>>,
+    },
 }
 
 impl Clock {
@@ -25,7 +31,11 @@ impl Clock {
 
     /// A clock that stands still until [`Clock::advance_to`] moves it.
     pub fn starting_at(start: Instant) -> Self {
-        Self(Source::Virtual(watch::Sender::new(start.trunc_subsecs(6))))
+        let start = start.trunc_subsecs(6);
+        Self(Source::Virtual {
+            time: watch::Sender::new(start),
+            horizon: Arc::new(Mutex::new(start)),
+        })
     }
 
     /// The time now, cut to the microsecond, which is what the store keeps.
@@ -33,7 +43,7 @@ impl Clock {
     pub fn now(&self) -> Instant {
         match &self.0 {
             Source::System => Utc::now().trunc_subsecs(6),
-            Source::Virtual(time) => *time.borrow(),
+            Source::Virtual { time, .. } => *time.borrow(),
         }
     }
 
@@ -43,7 +53,7 @@ impl Clock {
             Source::System => {
                 tokio::time::sleep((at - self.now()).to_std().unwrap_or_default()).await;
             }
-            Source::Virtual(time) => {
+            Source::Virtual { time, .. } => {
                 // the sender lives in self, so the channel cannot close while we wait
                 let _ = time.subscribe().wait_for(|now| *now >= at).await;
             }
@@ -70,13 +80,32 @@ impl Clock {
     pub fn at_or_after(&self, at: Instant) -> Instant {
         match &self.0 {
             Source::System => self.now(),
-            Source::Virtual(_) => self.now().max(at),
+            Source::Virtual { .. } => self.now().max(at),
+        }
+    }
+
+    /// Up to when a step may do things, each at its own instant: now, or later on a virtual clock,
+    /// which need not stop at each of them.
+    pub fn horizon(&self) -> Instant {
+        match &self.0 {
+            Source::System => self.now(),
+            Source::Virtual { horizon, .. } => {
+                let horizon = *horizon.lock().unwrap_or_else(PoisonError::into_inner);
+                horizon.max(self.now())
+            }
+        }
+    }
+
+    /// Lets steps on a virtual clock do things up to `at`.
+    pub fn look_ahead_to(&self, at: Instant) {
+        if let Source::Virtual { horizon, .. } = &self.0 {
+            *horizon.lock().unwrap_or_else(PoisonError::into_inner) = at;
         }
     }
 
     /// Moves a virtual clock forward; a step back is ignored, and so is the system's clock.
     pub fn advance_to(&self, at: Instant) {
-        if let Source::Virtual(time) = &self.0 {
+        if let Source::Virtual { time, .. } = &self.0 {
             time.send_if_modified(|now| {
                 let forward = at > *now;
                 *now = (*now).max(at);

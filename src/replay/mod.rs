@@ -74,6 +74,9 @@ pub async fn drive(
             plan::run(ctx).await?;
             next_round = now + ROUND;
         }
+        // what is due in a slot is claimed at once, and each message called at its own instant
+        let slot_end = Slot::holding(now, ctx.config.slot_length).end(ctx.config.slot_length);
+        ctx.clock.look_ahead_to(slot_end.min(until) - TimeDelta::microseconds(1));
         loop {
             let Report { more, not_before, .. } = dispatch::run(ctx, &stop).await?;
             // a provider's rate: time passes while its messages go out

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::admission::{Allowance, LATE_MAX, RateLimiter, Verdict};
 use super::check::{Check, given_back, refused, undecided};
 use super::conclude::{Concluded, Runs};
-use crate::config::ProviderConfig;
+use crate::config::{Limits, ProviderConfig};
 use crate::model::delivery::Reason;
 use crate::model::ids::RecipientId;
 use crate::model::recipient::Recipient;
@@ -118,9 +118,9 @@ impl Batches<'_> {
 
     /// How many messages to claim now, if any.
     async fn limit(&self, report: &mut Report) -> Result<Option<usize>, StoreError> {
-        let now = self.ctx.clock.now();
+        let (now, by) = (self.ctx.clock.now(), self.horizon());
         let mut reader = self.ctx.store.read().await?;
-        if reader.next_due(self.row.id).await?.is_none_or(|due| due > now)
+        if reader.next_due(self.row.id).await?.is_none_or(|due| due > by)
             || reader.campaign_status(self.row.id).await? != CampaignStatus::Active
             || reader.paused(&self.row.campaign.provider, now).await?.contains("")
         {
@@ -133,6 +133,14 @@ impl Batches<'_> {
                 None
             }
         })
+    }
+
+    /// Up to when messages are claimed: now, or on a virtual clock as far as it looks ahead, where no
+    /// limit is counted by the time of the claim.
+    fn horizon(&self) -> Instant {
+        let limits = Limits { per_second: None, ..self.config.limits };
+        let counted = limits != Limits::default();
+        if counted { self.ctx.clock.now() } else { self.ctx.clock.horizon() }
     }
 
     fn limiter(&self) -> RateLimiter<'_> {
@@ -207,7 +215,8 @@ impl Batches<'_> {
         let lease = TimeDelta::from_std(self.ctx.config.lease).unwrap_or_default();
         let claim = Claim { lease: format!("{:016x}", rand::random::<u64>()), until: now + lease };
         let length = self.ctx.config.slot_length;
-        let claimed = tx.claim(self.row.id, &claim, (now, now), limit, length).await?;
+        let by = self.horizon();
+        let claimed = tx.claim(self.row.id, &claim, (now, by), limit, length).await?;
         if claimed.is_empty() {
             return Ok(None);
         }
@@ -425,14 +434,15 @@ impl Batches<'_> {
         ready: &mut Vec<Ready>,
         concluded: &mut Vec<Concluded>,
     ) -> Result<(), StoreError> {
-        let Some(times) = self.limiter().send_times(&self.ctx.store, ready.len()).await? else {
+        let earliest: Vec<Instant> = ready.iter().map(|ready| ready.at).collect();
+        let Some(times) = self.limiter().send_times(&self.ctx.store, &earliest).await? else {
             return Ok(());
         };
         let back = ready.drain(times.len()..).map(|ready| {
             Concluded::plain(given_back(ready.due)).as_canary(&ready.message, ready.is_canary)
         });
         concluded.extend(back);
-        ready.iter_mut().zip(times).for_each(|(ready, at)| ready.at = at.max(ready.at));
+        ready.iter_mut().zip(times).for_each(|(ready, at)| ready.at = at);
         Ok(())
     }
 
@@ -494,7 +504,7 @@ impl Batches<'_> {
         }
         let now = self.ctx.clock.now();
         // on a virtual clock each message is called at its own instant
-        let at = self.ctx.clock.at_or_after(ready.due.send_at);
+        let at = self.ctx.clock.at_or_after(ready.at);
         let back = |ready: &Ready| {
             Concluded::plain(given_back(ready.due)).as_canary(&ready.message, ready.is_canary)
         };
