@@ -261,6 +261,7 @@ pub fn told(reason: Reason) -> &'static str {
         Reason::MovedThrottled => "the provider asked to wait; this is the best that is left",
         Reason::NoConsent => "the ledger has no consent",
         Reason::NoAddress => "there is no address",
+        Reason::BadAddress => "the address is none of this channel's",
         Reason::NoAllowedSlot => "window and quiet hours leave no slot",
         Reason::WindowOver => "the last allowed slot has begun",
         Reason::NoCapacity => "every allowed slot is full of people who gain more",

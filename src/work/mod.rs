@@ -14,6 +14,7 @@ mod fold;
 pub mod forward;
 mod habits;
 pub mod import;
+mod opt_outs;
 pub mod insights;
 pub mod interval;
 pub mod learn;

@@ -1,6 +1,6 @@
 //! The last look before a call: what was true when it was planned may not be true now.
 
-use crate::calendar::infer::infer;
+use crate::calendar::infer::{infer, place_of};
 use crate::calendar::law::Case;
 use crate::calendar::quiet::Quiet;
 use crate::calendar::window;
@@ -40,6 +40,9 @@ impl Check<'_> {
         let Some(address) = person.profile.address.clone() else {
             return Err(refused(Reason::NoAddress));
         };
+        if !address.is_good_for(self.config.kind.channel()) {
+            return Err(refused(Reason::BadAddress));
+        }
         if is_forbidden(self.config, campaign, &person.profile) {
             return Err(refused(Reason::ProviderForbids));
         }
@@ -120,14 +123,21 @@ impl Check<'_> {
 /// The quiet hours that bind a campaign for one person.
 fn quiet(ctx: &Ctx, campaign: &Campaign, config: &ProviderConfig, profile: &Profile) -> Quiet {
     let inferred = infer(profile.country.as_ref(), profile.address.as_ref());
-    let country = profile.country.as_ref().or(inferred.as_ref().map(|known| &known.country));
     let case = Case {
-        country,
+        // a given code that names no country has given way to the number's
+        country: inferred.as_ref().map(|known| &known.country),
         region: inferred.as_ref().and_then(|known| known.region),
         channel: config.kind.channel(),
         category: campaign.category,
     };
-    Quiet::new(&ctx.rules, case, campaign.quiet_hours, ctx.config.quiet_hours)
+    let quiet = Quiet::new(&ctx.rules, case, campaign.quiet_hours, ctx.config.quiet_hours);
+    match profile.address.as_ref().and_then(place_of) {
+        None => quiet,
+        Some(place) => {
+            let (country, region) = (Some(&place.country), place.region);
+            quiet.with_laws(&ctx.rules, Case { country, region, ..case })
+        }
+    }
 }
 
 pub(super) fn settle_as(state: State, reason: Option<Reason>) -> Settled {
