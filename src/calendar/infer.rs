@@ -34,6 +34,11 @@ pub fn infer(country: Option<&Country>, address: Option<&Address>) -> Option<Inf
     }
 }
 
+/// Where an address belongs, whatever country is given.
+pub fn place_of(address: &Address) -> Option<&'static Inferred> {
+    PLACES.of_address(address)
+}
+
 /// The country that an address belongs to: by the digits of a telephone number, or by the prefix of
 /// a business-scoped user id such as `BR.13491208655302741918`.
 pub fn dialling_country(address: &Address) -> Option<Country> {
@@ -115,22 +120,9 @@ impl Places {
             Some(digits) => (1..=PREFIX_MAX.min(digits.len()))
                 .rev()
                 .find_map(|length| self.by_prefix.get(&digits[..length])),
-            None => self.by_country.get(&user_id_country(address.as_str())?),
+            None => self.by_country.get(&address.user_id()?),
         }
     }
-}
-
-/// The country in front of a business-scoped user id: two capitals, a dot, letters and digits.
-fn user_id_country(text: &str) -> Option<Country> {
-    /// Shorter tails are words rather than ids.
-    const TAIL_MIN: usize = 10;
-    let (country, tail) = text.split_once('.')?;
-    // the id of a person with several portfolios that belong together
-    let tail = tail.strip_prefix("ENT.").unwrap_or(tail);
-    let is_id = tail.len() >= TAIL_MIN
-        && tail.bytes().all(|b| b.is_ascii_alphanumeric())
-        && tail.bytes().any(|b| b.is_ascii_digit());
-    if is_id { country.parse().ok() } else { None }
 }
 
 #[cfg(test)]

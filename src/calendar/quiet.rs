@@ -73,6 +73,19 @@ impl Quiet {
         Self { bans: laws.chain(daily).collect() }
     }
 
+    /// Adds the laws of another case: a person's number may belong to another country than the one
+    /// that is given, and the law of either binds.
+    #[must_use]
+    pub fn with_laws(mut self, rules: &Rules, case: Case<'_>) -> Self {
+        for (law, holidays) in rules.binding(case) {
+            let ban = (Ban::Country(law), holidays);
+            if !self.bans.contains(&ban) {
+                self.bans.insert(0, ban);
+            }
+        }
+        self
+    }
+
     /// Who forbids an instant to people in a zone; laws are named first.
     pub fn forbids_at(&self, at: Instant, tz: Tz) -> Option<&Ban> {
         self.forbids_span(at, at + TimeDelta::nanoseconds(1), tz)

@@ -204,7 +204,7 @@ fn make_history(out: &Path, world: &World, until: Instant) -> Result<(), DemoErr
     let recipients = people.iter().map(|person| {
         let row = person.recipient.clone();
         let opted_in = row.opted_in.map(|(at, source)| (at, source.to_owned()));
-        RecipientRow { key: row.key, profile: row.profile, opted_in }
+        RecipientRow { key: row.key, profile: row.profile, opted_in, opted_out: None }
     });
     write_recipients(&out.join("recipients.csv"), &attributes, recipients)?;
     let messages = people.iter().flat_map(|person| {

@@ -6,10 +6,11 @@ use crate::model::Invalid;
 use crate::model::campaign::is_currency;
 use crate::model::ids::{MessageKey, RecipientKey};
 use crate::model::message::{Message, Response};
-use crate::model::recipient::{Address, Profile, Zone};
+use crate::model::recipient::{Address, Country, Profile, Zone};
 use crate::model::time::Instant;
 
-use super::read::{Cells, HistoryFile};
+use super::cells::Cells;
+use super::read::HistoryFile;
 
 /// The longest list of tags, and the most attributes, of a person.
 const LIST_MAX: usize = 100;
@@ -32,6 +33,24 @@ pub struct RecipientRow {
     pub profile: Profile,
     /// When and by what source consent was given, if it was.
     pub opted_in: Option<(Instant, String)>,
+    /// When consent ended, if it did.
+    pub opted_out: Option<Instant>,
+}
+
+/// `opt-outs.csv`
+pub struct OptOuts;
+
+/// A row of `opt-outs.csv`: who must not be written to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OptOutRow {
+    /// The caller's id, where the row has it.
+    pub recipient: Option<RecipientKey>,
+    /// The address, where the row has it.
+    pub address: Option<Address>,
+    /// Since when, where it is known.
+    pub at: Option<Instant>,
+    /// Through what the person said so.
+    pub source: String,
 }
 
 /// A row of `messages.csv`.
@@ -64,21 +83,22 @@ impl HistoryFile for Recipients {
         "country",
         "opted_in_at",
         "opt_in_source",
+        "opted_out_at",
         "tags",
     ];
     const REQUIRED: &'static [&'static str] = &["recipient"];
     const ATTRIBUTES: bool = true;
 
     fn row(cells: &Cells<'_>, now: Instant) -> Result<RecipientRow, Invalid> {
-        let address: Option<Address> = cells.parse(1)?;
-        let country = cells.parse(4)?;
+        let country = country(cells, 4);
+        let address = address(cells, 1, country.as_ref())?;
         let inferred = infer(country.as_ref(), address.as_ref());
         let zone = match cells.get(2) {
             Some(name) => Some(told::parse(name, inferred.as_ref())?),
             None => inferred.map(|inferred| Zone { tz: inferred.tz, inferred: true }),
         };
         let mut tags: Vec<String> = cells
-            .get(7)
+            .text(8)
             .into_iter()
             .flat_map(|tags| tags.split('|'))
             .map(|tag| tag.trim().to_owned())
@@ -97,13 +117,21 @@ impl HistoryFile for Recipients {
             attributes.insert(name.to_owned(), value.to_owned());
         }
         let opted_in = cells.time(5, "opted_in_at", now)?.map(|at| {
-            let source = cells.get(6).unwrap_or("import");
+            let source = cells.text(6).unwrap_or("import");
             (at, source.to_owned())
         });
         Ok(RecipientRow {
             key: cells.required(0)?,
-            profile: Profile { address, zone, locale: cells.parse(3)?, country, tags, attributes },
+            profile: Profile {
+                address,
+                zone,
+                locale: locale(cells, 3)?,
+                country,
+                tags,
+                attributes,
+            },
             opted_in,
+            opted_out: cells.time(7, "opted_out_at", now)?,
         })
     }
 }
@@ -135,23 +163,21 @@ impl HistoryFile for Messages {
     const ATTRIBUTES: bool = false;
 
     fn row(cells: &Cells<'_>, now: Instant) -> Result<MessageRow, Invalid> {
-        let sent_at = cells.time(7, "sent_at", now)?;
-        let wanted = "an RFC 3339 time stamp; a message of the past was sent at some time";
         let message = Message {
             key: cells.required::<MessageKey>(0)?,
             campaign: word(cells, 2, "campaign")?,
             channel: word(cells, 3, "channel")?,
             category: cells.parse(4)?,
             media: cells.parse(5)?,
-            style: cells.parse(6)?,
-            sent_at: sent_at.ok_or_else(|| Invalid::new("sent_at", "", wanted))?,
+            style: cells.text(6).map(str::parse).transpose()?,
+            sent_at: cells.required_time(7, "sent_at", now)?,
             response: Response {
                 delivered_at: cells.time(8, "delivered_at", now)?,
                 read_at: cells.time(9, "read_at", now)?,
                 clicked_at: cells.time(10, "clicked_at", now)?,
                 replied_at: cells.time(11, "replied_at", now)?,
                 converted_at: cells.time(12, "converted_at", now)?,
-                amount: decimal(cells, 13, "amount")?,
+                amount: cells.decimal(13, "amount")?,
                 currency: match cells.get(14) {
                     Some(code) if !is_currency(code) => {
                         let wanted = "a code of three capital letters, such as USD";
@@ -163,7 +189,7 @@ impl HistoryFile for Messages {
                 failed_at: cells.time(16, "failed_at", now)?,
                 failure_code: word(cells, 17, "failure_code")?,
             },
-            propensity: decimal(cells, 18, "propensity")?,
+            propensity: cells.decimal(18, "propensity")?,
         };
         message.check()?;
         Ok(MessageRow { recipient: cells.required(1)?, message })
@@ -177,30 +203,78 @@ impl HistoryFile for Activity {
     const ATTRIBUTES: bool = false;
 
     fn row(cells: &Cells<'_>, now: Instant) -> Result<ActivityRow, Invalid> {
-        let at = cells.time(1, "at", now)?;
         Ok(ActivityRow {
             recipient: cells.required(0)?,
-            at: at.ok_or_else(|| Invalid::new("at", "", "an RFC 3339 time stamp"))?,
+            at: cells.required_time(1, "at", now)?,
             kind: word(cells, 2, "kind")?.unwrap_or("session".to_owned()),
         })
     }
 }
 
+impl HistoryFile for OptOuts {
+    type Row = OptOutRow;
+    const COLUMNS: &'static [&'static str] = &["recipient", "address", "at", "source", "country"];
+    const REQUIRED: &'static [&'static str] = &[];
+    const ONE_OF: &'static [&'static str] = &["recipient", "address"];
+    const ATTRIBUTES: bool = false;
+
+    fn row(cells: &Cells<'_>, now: Instant) -> Result<OptOutRow, Invalid> {
+        let country = country(cells, 4);
+        let recipient = cells.text(0).map(str::parse).transpose()?;
+        let address = address(cells, 1, country.as_ref())?;
+        if recipient.is_none() && address.is_none() {
+            return Err(Invalid::new("recipient", "", "an id; the row has no address either"));
+        }
+        let source = word(cells, 3, "source")?.unwrap_or("import".to_owned());
+        Ok(OptOutRow { recipient, address, at: cells.time(2, "at", now)?, source })
+    }
+}
+
+/// The country that a cell certainly names. Another is taken as empty, so that the address tells whose
+/// law binds.
+fn country(cells: &Cells<'_>, index: usize) -> Option<Country> {
+    let text = cells.code(index)?;
+    let country = Country::recognized(text);
+    if country.is_none() {
+        let shown: String = text.chars().take(20).collect();
+        cells.remark(format!(
+            "country: {shown:?} is no country of ISO 3166-1 and is taken as empty; the dialling code tells the law"
+        ));
+    }
+    country
+}
+
+/// The address in a cell, in its normal form where its meaning is certain.
+fn address(
+    cells: &Cells<'_>,
+    index: usize,
+    country: Option<&Country>,
+) -> Result<Option<Address>, Invalid> {
+    let Some(text) = cells.get(index) else { return Ok(None) };
+    let address = Address::from_cell(text, country)?;
+    if !address.is_good_for("whatsapp") && !address.is_good_for("mail") {
+        cells.remark(
+            "address: it is no telephone number with its country's code, nor a mail address; \
+             channels that need one refuse it as bad_address when planned"
+                .to_owned(),
+        );
+    }
+    Ok(Some(address))
+}
+
+fn locale(
+    cells: &Cells<'_>,
+    index: usize,
+) -> Result<Option<crate::model::recipient::Locale>, Invalid> {
+    cells.code(index).map(str::parse).transpose()
+}
+
 /// A free word of bounded length.
 fn word(cells: &Cells<'_>, index: usize, column: &'static str) -> Result<Option<String>, Invalid> {
-    let Some(text) = cells.get(index) else { return Ok(None) };
+    let Some(text) = cells.text(index) else { return Ok(None) };
     if text.len() > crate::model::ids::TEXT_MAX || text.chars().any(char::is_control) {
         let wanted = "a word of at most 200 bytes without control characters";
         return Err(Invalid::new(column, text, wanted));
     }
     Ok(Some(text.to_owned()))
-}
-
-fn decimal(cells: &Cells<'_>, index: usize, column: &'static str) -> Result<Option<f64>, Invalid> {
-    let Some(text) = cells.get(index) else { return Ok(None) };
-    let number: Option<f64> = text.parse().ok();
-    match number.filter(|number| number.is_finite()) {
-        Some(number) => Ok(Some(number)),
-        None => Err(Invalid::new(column, text, "a number such as 12.5")),
-    }
 }

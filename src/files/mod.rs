@@ -3,10 +3,18 @@
 //! Owns the shapes of the history files and the way cells are written. A row becomes a model here
 //! or is refused with line, column, value and what would be right. Touches no store.
 
+mod cells;
+mod header;
 mod history;
+mod presets;
 mod read;
+mod text;
 mod write;
 
-pub use history::{Activity, ActivityRow, MessageRow, Messages, RecipientRow, Recipients};
+pub use cells::Cells;
+pub use history::{
+    Activity, ActivityRow, MessageRow, Messages, OptOutRow, OptOuts, RecipientRow, Recipients,
+};
+pub use presets::{Layout, LayoutError, layout};
 pub use read::{FileError, HistoryFile, Input, Numbered, RowError, Rows, open};
 pub use write::{Output, OutputError, number, write_activity, write_messages, write_recipients};

@@ -1,5 +1,6 @@
-//! Reading: streams, headers and the cells of a row.
+//! Reading: streams and rows, each with its line in the file.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -9,8 +10,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use csv::StringRecord;
 use flate2::read::MultiGzDecoder;
 
+use super::cells::{Cells, Remarks};
+use super::header::{self, Columns};
+use super::presets::Layout;
+use super::text::{self, Text};
 use crate::model::Invalid;
-use crate::model::time::{Instant, parse_instant};
+use crate::model::time::Instant;
 
 /// Why a file cannot be read at all.
 #[derive(Debug, thiserror::Error)]
@@ -44,30 +49,44 @@ pub enum FileError {
         columns: String,
     },
     /// A column that nobody knows.
-    #[error("{}, line 1: unknown column {column:?}; the columns are {columns}", path.display())]
+    #[error("{}, line {line}: unknown column {column:?}; the columns are {columns}", path.display())]
     UnknownColumn {
         /// Which file.
         path: PathBuf,
+        /// Where its header stands.
+        line: u64,
         /// As it stands there.
         column: String,
         /// The known columns.
         columns: String,
     },
     /// A column that stands there twice.
-    #[error("{}, line 1: column {column:?} stands there twice; which one counts?", path.display())]
+    #[error("{}, line {line}: column {column:?} stands there twice; which one counts?", path.display())]
     AmbiguousColumn {
         /// Which file.
         path: PathBuf,
+        /// Where its header stands.
+        line: u64,
         /// As it stands there.
         column: String,
     },
     /// A required column is missing.
-    #[error("{}, line 1: column {column:?} is missing; it is required", path.display())]
+    #[error("{}, line {line}: column {column:?} is missing; it is required", path.display())]
     MissingColumn {
         /// Which file.
         path: PathBuf,
+        /// Where its header stands.
+        line: u64,
         /// The required one.
-        column: &'static str,
+        column: String,
+    },
+    /// It is no text.
+    #[error("{} is no CSV file: it is {problem}", path.display())]
+    NoText {
+        /// Which file.
+        path: PathBuf,
+        /// What it is, and what helps.
+        problem: &'static str,
     },
 }
 
@@ -134,69 +153,13 @@ pub trait HistoryFile: Sized + Send + 'static {
     const COLUMNS: &'static [&'static str];
     /// Those that must be there.
     const REQUIRED: &'static [&'static str];
+    /// Of which one must be there; empty: no such rule.
+    const ONE_OF: &'static [&'static str] = &[];
     /// Whether columns `attr_X` are taken.
     const ATTRIBUTES: bool;
 
     /// Turns the cells of a row into a model; `now` is the latest time allowed.
     fn row(cells: &Cells<'_>, now: Instant) -> Result<Self::Row, Invalid>;
-}
-
-/// Where each known column stands in a file.
-pub(super) struct Columns {
-    /// By position in [`HistoryFile::COLUMNS`].
-    known: Vec<Option<usize>>,
-    /// The names of `attr_X` columns without the prefix.
-    attributes: Vec<(String, usize)>,
-    width: usize,
-}
-
-/// The cells of one row, by column.
-pub struct Cells<'r> {
-    columns: &'r Columns,
-    record: &'r StringRecord,
-}
-
-impl<'r> Cells<'r> {
-    /// The cell of the column at `index` in [`HistoryFile::COLUMNS`], `None` when it is empty.
-    pub fn get(&self, index: usize) -> Option<&'r str> {
-        let cell = self.record.get(self.columns.known[index]?)?.trim();
-        (!cell.is_empty()).then_some(cell)
-    }
-
-    /// A time, or that it is none, or that it lies after `now`.
-    pub fn time(
-        &self,
-        index: usize,
-        column: &'static str,
-        now: Instant,
-    ) -> Result<Option<Instant>, Invalid> {
-        let Some(text) = self.get(index) else { return Ok(None) };
-        let at = parse_instant(column, text)?;
-        if at > now { Err(Invalid::new(column, text, "in the past")) } else { Ok(Some(at)) }
-    }
-
-    /// Parses a cell by its type's own rule.
-    pub fn parse<T: std::str::FromStr<Err = Invalid>>(
-        &self,
-        index: usize,
-    ) -> Result<Option<T>, Invalid> {
-        self.get(index).map(str::parse).transpose()
-    }
-
-    /// Parses a cell that must not be empty.
-    pub fn required<T: std::str::FromStr<Err = Invalid>>(
-        &self,
-        index: usize,
-    ) -> Result<T, Invalid> {
-        self.get(index).unwrap_or_default().parse()
-    }
-
-    /// The filled `attr_X` cells by `X`.
-    pub fn attributes(&self) -> impl Iterator<Item = (&'r str, &'r str)> {
-        let cell = |index: usize| self.record.get(index).map_or("", str::trim);
-        let filled = move |(name, index): &'r (String, usize)| (name.as_str(), cell(*index));
-        self.columns.attributes.iter().map(filled).filter(|(_, value)| !value.is_empty())
-    }
 }
 
 /// A row's line and the model it became, or why it is refused.
@@ -208,91 +171,93 @@ pub struct Rows<F> {
     reader: csv::Reader<Box<dyn Read + Send>>,
     columns: Columns,
     record: StringRecord,
+    /// Lines of the file before the first that the reader saw.
+    skipped: u64,
+    remarks: RefCell<Remarks>,
     shape: std::marker::PhantomData<F>,
 }
 
 impl<F: HistoryFile> Rows<F> {
     /// Reads and checks the header.
     pub fn new(input: Input) -> Result<Self, FileError> {
+        Self::with_layout(input, None)
+    }
+
+    /// As [`Self::new`], for a file with the columns of another tool.
+    pub fn with_layout(input: Input, layout: Option<Layout>) -> Result<Self, FileError> {
         let path = input.path;
+        let failed = |line, cause| FileError::Read { path: path.clone(), line, cause };
+        let opened = text::open(input.reader).map_err(|cause| failed(1, cause.into()))?;
+        let Text { reader, separator, skipped } =
+            opened.map_err(|problem| FileError::NoText { path: path.clone(), problem })?;
         let mut reader = csv::ReaderBuilder::new()
             .flexible(true)
+            .has_headers(false)
+            .delimiter(separator)
             .buffer_capacity(1 << 16)
-            .from_reader(input.reader);
-        let header = reader.headers().map_err(|cause| FileError::Read {
-            path: path.clone(),
-            line: 1,
-            cause,
-        })?;
-        let columns = columns::<F>(&path, header)?;
+            .from_reader(reader);
+        let mut header = StringRecord::new();
+        let line = skipped + 1;
+        reader.read_record(&mut header).map_err(|cause| failed(line, cause))?;
+        let mut nameless = Vec::new();
+        let mut columns = header::columns::<F>(&path, line, &header, layout, &mut nameless)?;
+        columns.decimal_comma = matches!(separator, b';' | b'\t');
+        let remarks = RefCell::new(Remarks::default());
+        for column in nameless {
+            let what = format!("column {column} has no name and is ignored");
+            remarks.borrow_mut().add(line, what);
+        }
         let shape = std::marker::PhantomData;
-        Ok(Self { path, reader, columns, record: StringRecord::new(), shape })
+        Ok(Self { path, reader, columns, record: header, skipped, remarks, shape })
+    }
+
+    /// What was read otherwise than it stands so far, in words.
+    pub fn remarks(&self) -> Vec<String> {
+        self.remarks.borrow().texts()
     }
 
     /// The next row: a model, or why it is refused; `None` at the end. An error of the file ends
-    /// the reading.
+    /// the reading. Rows whose cells are all empty, which spreadsheets leave behind, are none.
     pub fn next(&mut self, now: Instant) -> Result<Option<Numbered<F::Row>>, FileError> {
-        let line = self.reader.position().line();
-        match self.reader.read_record(&mut self.record) {
-            Ok(false) => Ok(None),
-            Ok(true) => {
-                let line = self.record.position().map_or(line, csv::Position::line);
-                Ok(Some((line, self.row(line, now))))
+        loop {
+            let before = self.reader.position().line();
+            let mut bytes = std::mem::take(&mut self.record).into_byte_record();
+            match self.reader.read_byte_record(&mut bytes) {
+                Ok(false) => return Ok(None),
+                Ok(true) => {}
+                Err(cause) => {
+                    let line = self.skipped + before;
+                    return Err(FileError::Read { path: self.path.clone(), line, cause });
+                }
             }
-            Err(error) if matches!(error.kind(), csv::ErrorKind::Utf8 { .. }) => {
-                let problem = "the row is not UTF-8 text".to_owned();
-                Ok(Some((line, Err(RowError { line, problem }))))
+            // blank lines are passed over before a record, line breaks within it are quoted
+            let breaks = bytes.as_slice().iter().filter(|b| **b == b'\n').count() as u64;
+            let start = (self.reader.position().line() - 1).saturating_sub(breaks).max(before);
+            let line = self.skipped + start;
+            match StringRecord::from_byte_record(bytes) {
+                Ok(record) => self.record = record,
+                Err(_) => {
+                    let problem =
+                        "the row is not UTF-8 text; save the file as CSV UTF-8".to_owned();
+                    return Ok(Some((line, Err(RowError { line, problem }))));
+                }
             }
-            Err(cause) => Err(FileError::Read { path: self.path.clone(), line, cause }),
+            if self.record.len() > 1 && self.record.iter().all(|cell| cell.trim().is_empty()) {
+                continue;
+            }
+            return Ok(Some((line, self.row(line, now))));
         }
     }
 
     fn row(&self, line: u64, now: Instant) -> Result<F::Row, RowError> {
-        let width = self.columns.width;
-        if self.record.len() != width {
+        let Columns { width, named, .. } = self.columns;
+        let beyond = self.record.iter().skip(width).any(|cell| !cell.trim().is_empty());
+        if self.record.len() < named || beyond {
             let problem = format!("the row has {} cells, the header {width}", self.record.len());
             return Err(RowError { line, problem });
         }
-        F::row(&Cells { columns: &self.columns, record: &self.record }, now)
-            .map_err(|error| RowError { line, problem: error.to_string() })
+        let cells =
+            Cells { columns: &self.columns, record: &self.record, line, remarks: &self.remarks };
+        F::row(&cells, now).map_err(|error| RowError { line, problem: error.to_string() })
     }
-}
-
-fn columns<F: HistoryFile>(path: &Path, header: &StringRecord) -> Result<Columns, FileError> {
-    let listed = || {
-        let mut listed = F::COLUMNS.join(", ");
-        if F::ATTRIBUTES {
-            listed.push_str(" and attr_X");
-        }
-        listed
-    };
-    let path = path.to_owned();
-    if header.is_empty() || header.len() == 1 && header[0].trim().is_empty() {
-        return Err(FileError::Empty { path, columns: listed() });
-    }
-    let mut columns =
-        Columns { known: vec![None; F::COLUMNS.len()], attributes: vec![], width: header.len() };
-    for (index, name) in header.iter().map(str::trim).enumerate() {
-        let twice = if let Some(known) = F::COLUMNS.iter().position(|column| *column == name) {
-            columns.known[known].replace(index).is_some()
-        } else if let Some(name) =
-            name.strip_prefix("attr_").filter(|n| F::ATTRIBUTES && !n.is_empty())
-        {
-            let twice = columns.attributes.iter().any(|(other, _)| other == name);
-            columns.attributes.push((name.to_owned(), index));
-            twice
-        } else {
-            return Err(FileError::UnknownColumn { path, column: name.into(), columns: listed() });
-        };
-        if twice {
-            return Err(FileError::AmbiguousColumn { path, column: name.to_owned() });
-        }
-    }
-    for required in F::REQUIRED {
-        let index = F::COLUMNS.iter().position(|column| column == required);
-        if index.is_none_or(|index| columns.known[index].is_none()) {
-            return Err(FileError::MissingColumn { path, column: required });
-        }
-    }
-    Ok(columns)
 }

@@ -139,7 +139,7 @@ pub fn write_recipients(
     let header: Vec<String> =
         Recipients::COLUMNS.iter().map(ToString::to_string).chain(named).collect();
     let mut output = Output::create(path, &header)?;
-    for RecipientRow { key, profile, opted_in } in rows {
+    for RecipientRow { key, profile, opted_in, opted_out } in rows {
         let zone = profile.zone.filter(|zone| !zone.inferred);
         let (at, source) = opted_in.unzip();
         let mut cells = vec![
@@ -150,6 +150,7 @@ pub fn write_recipients(
             profile.country.as_ref().map(ToString::to_string).unwrap_or_default(),
             time(at),
             source.unwrap_or_default(),
+            time(opted_out),
             profile.tags.join("|"),
         ];
         let value = |name| profile.attributes.get(name).cloned().unwrap_or_default();

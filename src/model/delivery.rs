@@ -107,6 +107,8 @@ word_type! {
         ConsentWithdrawn = "consent_withdrawn",
         /// There is nowhere to write to.
         NoAddress = "no_address",
+        /// The address is none of the channel's, and nobody is called at it.
+        BadAddress = "bad_address",
         /// Quiet hours and window leave no slot.
         NoAllowedSlot = "no_allowed_slot",
         /// The window is over.

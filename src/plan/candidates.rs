@@ -234,6 +234,9 @@ fn menus(request: &Request<'_>, threads: usize) -> Vec<Result<Vec<u16>, Reason>>
         if !person.has_address {
             return Err(Reason::NoAddress);
         }
+        if person.bad_address {
+            return Err(Reason::BadAddress);
+        }
         if person.forbidden {
             return Err(Reason::ProviderForbids);
         }
@@ -267,10 +270,12 @@ fn grounds(
     let mut firsts: Vec<&Person<'_>> = Vec::new();
     let ground_of: Vec<u32> = (request.people.iter())
         .map(|person| {
-            *known.entry((person.zone, person.country, person.region)).or_insert_with(|| {
-                firsts.push(person);
-                firsts.len() as u32 - 1
-            })
+            *known
+                .entry((person.zone, person.country, person.region, person.number))
+                .or_insert_with(|| {
+                    firsts.push(person);
+                    firsts.len() as u32 - 1
+                })
         })
         .collect();
     let campaign = request.campaign;
@@ -314,7 +319,13 @@ pub(super) fn quiet_of(
         channel: carrier.channel,
         category: campaign.category,
     };
-    Quiet::new(setting.rules, case, campaign.quiet_hours, setting.quiet)
+    let quiet = Quiet::new(setting.rules, case, campaign.quiet_hours, setting.quiet);
+    match person.number {
+        None => quiet,
+        Some((country, region)) => {
+            quiet.with_laws(setting.rules, Case { country: Some(country), region, ..case })
+        }
+    }
 }
 
 impl Ground {

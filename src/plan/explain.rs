@@ -263,6 +263,7 @@ pub fn told(reason: Reason) -> &'static str {
         Reason::Suppressed => "the channel does not reach this person, by its own word",
         Reason::SameAddress => "another person with the same address gets the message",
         Reason::NoAddress => "there is no address",
+        Reason::BadAddress => "the address is none of this channel's",
         Reason::NoAllowedSlot => "window and quiet hours leave no slot",
         Reason::WindowOver => "the last allowed slot has begun",
         Reason::NoCapacity => "every allowed slot is full of people who gain more",

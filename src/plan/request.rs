@@ -100,6 +100,8 @@ pub struct Person<'a> {
     pub country: Option<&'a Country>,
     /// The part of the country, where its law asks.
     pub region: Option<&'a str>,
+    /// Country and part of it that the telephone number belongs to; its law binds too.
+    pub number: Option<(&'a Country, Option<&'a str>)>,
     /// The language to write in.
     pub locale: Option<&'a Locale>,
     /// What fills the parameters.
@@ -108,6 +110,8 @@ pub struct Person<'a> {
     pub consented: bool,
     /// Whether there is an address.
     pub has_address: bool,
+    /// Whether the address is none of the provider's channel.
+    pub bad_address: bool,
     /// Whether the provider does not carry this campaign to this person.
     pub forbidden: bool,
     /// The provider takes nothing for this person before.

@@ -101,6 +101,26 @@ impl Tx {
         Ok(found.into_iter().map(|(address, id)| (address, RecipientId(id))).collect())
     }
 
+    /// Who has an address, by import or by any channel's word; several may share one.
+    pub async fn people_called(
+        &mut self,
+        addresses: &[&str],
+    ) -> Result<Vec<(String, RecipientId)>, StoreError> {
+        const ANY_ALIAS: Sql = one_of!("SELECT alias, recipient FROM alias WHERE alias", "$1", "");
+        let addresses = List(addresses.to_vec());
+        let (by_address, by_alias) = (self.text(BY_ADDRESS), self.text(ANY_ALIAS));
+        let mut found: Vec<(String, i64)> =
+            on!(self, |db| sqlx::query_as(by_address).bind(addresses.clone()).fetch_all(db).await)
+                .doing("look up addresses")?;
+        let aliases: Vec<(String, i64)> =
+            on!(self, |db| sqlx::query_as(by_alias).bind(addresses).fetch_all(db).await)
+                .doing("look up other names")?;
+        found.extend(aliases);
+        found.sort();
+        found.dedup();
+        Ok(found.into_iter().map(|(address, id)| (address, RecipientId(id))).collect())
+    }
+
     /// Notes that a person left addresses for a new one at `at`, and that the channel no longer calls
     /// the person by them; false when the person has moved later than that already.
     pub async fn leave_addresses(

@@ -22,7 +22,7 @@ impl<'a> Audience<'a> {
     pub(super) fn holds(&self, recipient: &Recipient, place: Option<&Inferred>) -> bool {
         let wanted = &self.campaign.audience;
         let tags = &recipient.profile.tags;
-        let country = recipient.profile.country.as_ref().or(place.map(|place| &place.country));
+        let country = place.map(|place| &place.country);
         let any_key = !wanted.tags.is_empty()
             || !wanted.countries.is_empty()
             || !wanted.recipients.is_empty();

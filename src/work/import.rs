@@ -12,8 +12,8 @@ use tokio::sync::mpsc;
 use super::Ctx;
 use crate::clock::Clock;
 use crate::files::{
-    Activity, ActivityRow, FileError, HistoryFile, Input, MessageRow, Messages, Numbered,
-    RecipientRow, Recipients, RowError, Rows,
+    Activity, ActivityRow, FileError, HistoryFile, Input, Layout, MessageRow, Messages, Numbered,
+    OptOuts, RecipientRow, Recipients, RowError, Rows,
 };
 use crate::model::consent::{ConsentChange, ConsentEntry};
 use crate::model::ids::{RecipientId, RecipientKey};
@@ -53,6 +53,10 @@ pub struct Imported {
     pub recipients_created: u64,
     /// Time zones inferred from country or dialling code.
     pub zones_inferred: u64,
+    /// Opt-outs of addresses that nobody has.
+    pub unknown: u64,
+    /// What was read otherwise than it stands.
+    pub remarks: Vec<String>,
     /// The first refused rows.
     #[serde(serialize_with = "shown")]
     pub refusals: Vec<RowError>,
@@ -112,7 +116,28 @@ pub async fn recipients(
     strictness: Strictness,
     progress: impl FnMut(u64),
 ) -> Result<Imported, ImportError> {
-    run::<Recipients>(ctx, input, strictness, progress).await
+    run::<Recipients>(ctx, input, None, strictness, progress).await
+}
+
+/// Loads another tool's export of people.
+pub async fn recipients_from(
+    ctx: &Ctx,
+    input: Input,
+    layout: Layout,
+    strictness: Strictness,
+    progress: impl FnMut(u64),
+) -> Result<Imported, ImportError> {
+    run::<Recipients>(ctx, input, Some(layout), strictness, progress).await
+}
+
+/// Loads `opt-outs.csv`.
+pub async fn opt_outs(
+    ctx: &Ctx,
+    input: Input,
+    strictness: Strictness,
+    progress: impl FnMut(u64),
+) -> Result<Imported, ImportError> {
+    run::<OptOuts>(ctx, input, None, strictness, progress).await
 }
 
 /// Loads `messages.csv`.
@@ -122,7 +147,7 @@ pub async fn messages(
     strictness: Strictness,
     progress: impl FnMut(u64),
 ) -> Result<Imported, ImportError> {
-    run::<Messages>(ctx, input, strictness, progress).await
+    run::<Messages>(ctx, input, None, strictness, progress).await
 }
 
 /// Loads `activity.csv`.
@@ -132,7 +157,7 @@ pub async fn activity(
     strictness: Strictness,
     progress: impl FnMut(u64),
 ) -> Result<Imported, ImportError> {
-    run::<Activity>(ctx, input, strictness, progress).await
+    run::<Activity>(ctx, input, None, strictness, progress).await
 }
 
 type Parsed<R> = Vec<Numbered<R>>;
@@ -140,12 +165,13 @@ type Parsed<R> = Vec<Numbered<R>>;
 async fn run<F: Load>(
     ctx: &Ctx,
     input: Input,
+    layout: Option<Layout>,
     strictness: Strictness,
     mut progress: impl FnMut(u64),
 ) -> Result<Imported, ImportError> {
     let now = ctx.clock.now();
     let (sender, mut chunks) = mpsc::channel::<Parsed<F::Row>>(CHUNKS_AHEAD);
-    let parser = tokio::task::spawn_blocking(move || parse::<F>(input, now, &sender));
+    let parser = tokio::task::spawn_blocking(move || parse::<F>(input, layout, now, &sender));
     let mut kept = Kept { line: 1, ..Kept::default() };
     let mut loader = Loader::open(ctx).await.map_err(|cause| kept.stopped(cause))?;
     let (mut imported, mut line, mut open) = (Imported::default(), 1, None);
@@ -172,7 +198,7 @@ async fn run<F: Load>(
         // also when the file broke off: what was good stays
         tx.commit().await.map_err(|cause| kept.stopped(cause))?;
     }
-    read?;
+    imported.remarks = read?;
     if spoilt { Err(ImportError::Strict(Box::new(imported))) } else { Ok(imported) }
 }
 
@@ -192,10 +218,11 @@ impl Kept {
 
 fn parse<F: HistoryFile>(
     input: Input,
+    layout: Option<Layout>,
     now: Instant,
     sender: &mpsc::Sender<Parsed<F::Row>>,
-) -> Result<(), FileError> {
-    let mut rows = Rows::<F>::new(input)?;
+) -> Result<Vec<String>, FileError> {
+    let mut rows = Rows::<F>::with_layout(input, layout)?;
     let mut chunk = Vec::with_capacity(CHUNK_ROWS);
     loop {
         let row = rows.next(now);
@@ -210,19 +237,19 @@ fn parse<F: HistoryFile>(
         if (!more || chunk.len() == CHUNK_ROWS) && !chunk.is_empty() {
             let full = std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK_ROWS));
             if sender.blocking_send(full).is_err() {
-                return Ok(());
+                return Ok(rows.remarks());
             }
         }
         if !more {
-            return Ok(());
+            return Ok(rows.remarks());
         }
     }
 }
 
 /// A file whose rows can be put into the store.
-trait Load: HistoryFile {
+pub(super) trait Load: HistoryFile {
     /// Whose row it is.
-    fn owner(row: &Self::Row) -> &RecipientKey;
+    fn owner(row: &Self::Row) -> Option<&RecipientKey>;
 
     /// The address in it, by which a forgotten person could come back under another id.
     fn address(_row: &Self::Row) -> Option<&str> {
@@ -238,15 +265,15 @@ trait Load: HistoryFile {
     ) -> Result<(), StoreError>;
 }
 
-struct Loader {
+pub(super) struct Loader {
     clock: Clock,
     /// When the chunk at hand is written: learning looks for rows by the time of their writing, and
     /// a long import must not stamp its last rows with its beginning.
-    now: Instant,
+    pub(super) now: Instant,
     /// Absent while nobody was ever forgotten.
     forgotten: Option<Forgotten>,
     store: Store,
-    known: HashMap<RecipientKey, RecipientId>,
+    pub(super) known: HashMap<RecipientKey, RecipientId>,
 }
 
 impl Loader {
@@ -285,7 +312,7 @@ impl Loader {
         let Some(key) = &self.forgotten else { return Ok(()) };
         let hashes = |row: &F::Row| {
             let address = F::address(row).map(|address| key.hash("address", address));
-            [Some(key.hash("recipient", F::owner(row).as_str())), address]
+            [F::owner(row).map(|owner| key.hash("recipient", owner.as_str())), address]
         };
         let all: Vec<String> = rows.iter().flat_map(|(_, row)| hashes(row)).flatten().collect();
         let gone = self.store.read().await?.which_forgotten(&all).await?;
@@ -305,7 +332,7 @@ impl Loader {
     }
 
     /// The numbers of the owners of rows; unknown ones are created without consent.
-    async fn owners<'k>(
+    pub(super) async fn owners<'k>(
         &mut self,
         tx: &mut Tx,
         keys: impl Iterator<Item = &'k RecipientKey>,
@@ -333,12 +360,12 @@ impl Loader {
 }
 
 impl Load for Recipients {
-    fn owner(row: &RecipientRow) -> &RecipientKey {
-        &row.key
+    fn owner(row: &RecipientRow) -> Option<&RecipientKey> {
+        Some(&row.key)
     }
 
     fn address(row: &RecipientRow) -> Option<&str> {
-        row.profile.address.as_ref().map(super::super::model::recipient::Address::as_str)
+        row.profile.address.as_ref().map(crate::model::recipient::Address::as_str)
     }
 
     async fn put(
@@ -370,7 +397,7 @@ async fn put_batch(
     for row in rows {
         imported.zones_inferred += u64::from(row.profile.zone.is_some_and(|zone| zone.inferred));
         people.push((row.key, row.profile));
-        opted_in.push(row.opted_in);
+        opted_in.push((row.opted_in, row.opted_out));
     }
     let added = tx.put_recipients(&people).await?;
     let mut entries = Vec::new();
@@ -380,8 +407,10 @@ async fn put_batch(
             AddedRecipient::Updated => imported.updated += 1,
             AddedRecipient::Same => imported.same += 1,
         }
-        entries.extend(opted_in.map(|(at, source)| {
-            let change = ConsentChange::Granted;
+        let (granted, withdrawn) = opted_in;
+        let granted = granted.map(|(at, source)| (ConsentChange::Granted, at, source));
+        let withdrawn = withdrawn.map(|at| (ConsentChange::Withdrawn, at, "import".to_owned()));
+        entries.extend(granted.into_iter().chain(withdrawn).map(|(change, at, source)| {
             let evidence = "recipients.csv".to_owned();
             (id, ConsentEntry { change, at, source, evidence, recorded_at: loader.now })
         }));
@@ -391,8 +420,8 @@ async fn put_batch(
 }
 
 impl Load for Messages {
-    fn owner(row: &MessageRow) -> &RecipientKey {
-        &row.recipient
+    fn owner(row: &MessageRow) -> Option<&RecipientKey> {
+        Some(&row.recipient)
     }
 
     async fn put(
@@ -451,8 +480,8 @@ async fn withdraw_consent(
 }
 
 impl Load for Activity {
-    fn owner(row: &ActivityRow) -> &RecipientKey {
-        &row.recipient
+    fn owner(row: &ActivityRow) -> Option<&RecipientKey> {
+        Some(&row.recipient)
     }
 
     async fn put(

@@ -19,6 +19,7 @@ pub mod interval;
 pub mod learn;
 pub mod maintenance;
 pub mod offpolicy;
+mod opt_outs;
 pub mod people;
 pub mod plan;
 pub mod receive;

@@ -131,6 +131,8 @@ impl Crowd {
             attributes: &self.attributes,
             consented: member.consented,
             has_address: member.has_address,
+            bad_address: false,
+            number: None,
             forbidden: member.forbidden,
             not_before: None,
             price: member.price,

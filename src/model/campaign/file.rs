@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use chrono::NaiveDateTime;
+use chrono::{Datelike, NaiveDateTime};
 use serde::Deserialize;
 use toml::value::Datetime;
 
@@ -18,6 +18,9 @@ use crate::model::content::{Category, Content, Goal, Media, Style};
 use crate::model::frequency::RawFrequency;
 use crate::model::ids::{Name, RecipientKey};
 use crate::model::recipient::{Country, Locale, parse_zone};
+
+/// The zone tables hold changes of the clock up to it.
+const LAST_YEAR: i32 = 2100;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -213,6 +216,16 @@ impl RawWindow {
             },
         };
         let (start, end) = (start?, end?);
+        for (key, at) in [("window.start", start), ("window.end", end)] {
+            if at.year() >= LAST_YEAR {
+                wrong.note(
+                    key,
+                    format_args!(
+                        "{at} is not before the year {LAST_YEAR}; clocks are not known farther"
+                    ),
+                );
+            }
+        }
         if end <= start {
             wrong.note("window.end", format_args!("{end} is not after window.start {start}"));
         } else if end - start > WINDOW_MAX {
@@ -246,6 +259,12 @@ impl RawAudience {
                     format_args!("{length} entries are more than {AUDIENCE_LIST_MAX}; use a tag"),
                 );
             }
+        }
+        for country in self.countries.iter().filter(|country| !country.is_known()) {
+            wrong.note(
+                "audience.countries",
+                format_args!("{:?} is no country of ISO 3166-1, such as BR", country.as_str()),
+            );
         }
         Audience { tags: self.tags, countries: self.countries, recipients: self.recipients }
     }

@@ -12,7 +12,7 @@ use chrono_tz::Tz;
 use super::content::{Category, Content, Goal};
 use super::frequency::Cap;
 use super::ids::{Name, RecipientKey};
-use super::recipient::{Country, Locale};
+use super::recipient::{Country, Distance, Locale};
 
 pub use hours::{CampaignQuiet, QuietHours, WeekSpan};
 pub use variant::{MissingParameter, Pattern, Rendered, Variant};
@@ -155,8 +155,9 @@ impl Campaign {
         contents
     }
 
-    /// For a reader of `locale`, the index of the best translation of each variant name: the
-    /// person's region, else the language, else one without a language, else the fallback.
+    /// For a reader of `locale`, the index of the best translation of each variant name: the nearest
+    /// by Unicode CLDR, else one without a language, else the nearest to the fallback. Who has no
+    /// locale gets a lone translation.
     pub fn variants_for(&self, locale: Option<&Locale>) -> Vec<usize> {
         let mut chosen: Vec<usize> = Vec::new();
         let mut first = 0;
@@ -164,27 +165,34 @@ impl Campaign {
             let name = &self.variants[first].name;
             let past =
                 first + self.variants[first..].iter().take_while(|v| v.name == *name).count();
-            let rank = |index: &usize| self.fitness(&self.variants[*index], locale);
-            let best = (first..past).filter(|i| rank(i) > 0).max_by_key(|i| (rank(i), past - i));
-            chosen.extend(best);
+            let lone = past - first == 1;
+            let rank = |index: &usize| self.rank(&self.variants[*index], locale, lone);
+            let fit = (first..past).filter_map(|index| rank(&index).map(|rank| (rank, index)));
+            chosen.extend(fit.min().map(|(_, index)| index));
             first = past;
         }
         chosen
     }
 
-    /// 0 does not fit; higher fits better.
-    fn fitness(&self, variant: &Variant, reader: Option<&Locale>) -> u8 {
+    /// Lower fits better; `None` does not fit.
+    fn rank(
+        &self,
+        variant: &Variant,
+        reader: Option<&Locale>,
+        lone: bool,
+    ) -> Option<(u8, Option<Distance>)> {
         if variant.parked {
-            return 0;
+            return None;
         }
-        match (&variant.language, reader) {
-            (None, _) => 2,
-            (Some(language), Some(reader)) if language == reader => 4,
-            (Some(language), Some(reader)) if language.fits(reader) => 3,
-            (Some(language), _) => {
-                u8::from(self.fallback_language.as_ref().is_some_and(|f| f.fits(language)))
-            }
+        let Some(language) = &variant.language else { return Some((1, None)) };
+        let to = |reader: &Locale| language.distance(reader);
+        if let Some(distance) = reader.and_then(to) {
+            return Some((0, Some(distance)));
         }
+        if let Some(distance) = self.fallback_language.as_ref().and_then(to) {
+            return Some((2, Some(distance)));
+        }
+        (lone && reader.is_none()).then_some((3, None))
     }
 }
 impl Arms {

@@ -15,11 +15,11 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use chrono::{DurationRound, TimeDelta};
+use chrono::TimeDelta;
 
 use crate::config::{Limits, ProviderConfig};
 use crate::model::ids::{Name, RecipientId};
-use crate::model::time::Instant;
+use crate::model::time::{Instant, truncated};
 use crate::store::{Contact, Reader, Store, StoreError, Tx};
 use crate::work::StepEnv;
 
@@ -199,7 +199,7 @@ impl RateLimiter<'_> {
         }
         let taken = take(limits, left, people, now);
         if limits.calls_per_hour.is_some() && taken.calls > 0 {
-            let bucket = now.duration_trunc(CALLS_BUCKET).unwrap_or(now);
+            let bucket = truncated(now, CALLS_BUCKET);
             tx.use_quota(&number, bucket, taken.calls as i64).await?;
         }
         for (bucket, used) in taken.people {
@@ -244,7 +244,7 @@ fn schedule(
 /// nobody else is slower for it.
 fn take(limits: Limits, left: Left, people: &[RecipientId], now: Instant) -> Taken {
     let Left { mut calls, people: mut people_left, mut contacts, windows } = left;
-    let bucket = now.duration_trunc(PEOPLE_BUCKET).unwrap_or(now);
+    let bucket = truncated(now, PEOPLE_BUCKET);
     let still_counted = now - DAY - PEOPLE_BUCKET;
     // a call comes at its send time, which is not known yet
     let last = if limits.per_second.is_some() { now + HORIZON } else { now };
@@ -301,6 +301,8 @@ fn take(limits: Limits, left: Left, people: &[RecipientId], now: Instant) -> Tak
 
 #[cfg(test)]
 mod tests {
+    use chrono::DurationRound;
+
     use super::*;
     use crate::config::PairLimit;
 

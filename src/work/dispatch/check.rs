@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::TimeDelta;
 use chrono_tz::Tz;
 
-use crate::calendar::infer::{Inferred, infer};
+use crate::calendar::infer::{infer, place_of};
 use crate::calendar::law::Case;
 use crate::calendar::quiet::Quiet;
 use crate::calendar::window;
@@ -29,8 +29,11 @@ struct Times {
     quiet: Quiet,
 }
 
-/// Where rules of time are the same: zone, country, and part of the country.
-type Place = (Tz, Option<Country>, Option<&'static str>);
+/// A country, and the part of it where its law asks.
+type Land = (Country, Option<&'static str>);
+
+/// Where rules of time are the same: the zone, where the person is, and where the number is from.
+type Place = (Tz, Option<Land>, Option<Land>);
 
 /// What messages of one batch are looked at with. Rules of time are computed once a place.
 pub(super) struct Check<'a> {
@@ -64,6 +67,9 @@ impl<'a> Check<'a> {
         let Some(address) = person.profile.address.clone() else {
             return refused(Reason::NoAddress);
         };
+        if !address.is_good_for(self.config.kind.channel()) {
+            return refused(Reason::BadAddress);
+        }
         if is_forbidden(self.config, campaign, &person.profile) {
             return refused(Reason::ProviderForbids);
         }
@@ -105,16 +111,23 @@ impl<'a> Check<'a> {
     fn times(&mut self, profile: &Profile) -> &Times {
         let (env, campaign) = (self.env, self.campaign);
         let zone = self.zone(profile);
-        let inferred = infer(profile.country.as_ref(), profile.address.as_ref());
-        let region = inferred.as_ref().and_then(|known: &Inferred| known.region);
-        let country = profile.country.clone().or(inferred.map(|known| known.country));
+        // a given code that names no country has given way to the number's
+        let place = infer(profile.country.as_ref(), profile.address.as_ref());
+        let place = place.map(|known| (known.country, known.region));
+        let number = profile.address.as_ref().and_then(place_of);
+        let number = number.map(|known| (known.country.clone(), known.region));
         let channel = self.config.kind.channel();
-        self.places.entry((zone, country.clone(), region)).or_insert_with(|| {
+        self.places.entry((zone, place.clone(), number.clone())).or_insert_with(|| {
             let (opens, closes) = window::span(&campaign.window, zone);
-            let case =
-                Case { country: country.as_ref(), region, channel, category: campaign.category };
             let (own, workspace) = (campaign.quiet_hours, env.config.quiet_hours);
-            Times { opens, closes, quiet: Quiet::new(&env.rules, case, own, workspace) }
+            let given = case(campaign, channel, place.as_ref());
+            let quiet = Quiet::new(&env.rules, given, own, workspace);
+            // the law of the number's country binds too
+            let quiet = match &number {
+                None => quiet,
+                Some(number) => quiet.with_laws(&env.rules, case(campaign, channel, Some(number))),
+            };
+            Times { opens, closes, quiet }
         })
     }
 
@@ -167,6 +180,15 @@ impl<'a> Check<'a> {
             && until < self.times(profile).closes;
         let again_at = near.then_some(until);
         Settled { again_at, attempt, ..undecided(due, Reason::MovedThrottled, Some(until)) }
+    }
+}
+
+fn case<'l>(campaign: &Campaign, channel: &'l str, land: Option<&'l Land>) -> Case<'l> {
+    Case {
+        country: land.map(|(country, _)| country),
+        region: land.and_then(|(_, region)| *region),
+        channel,
+        category: campaign.category,
     }
 }
 

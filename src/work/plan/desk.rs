@@ -11,7 +11,7 @@ use super::draft::Draft;
 use super::record::Record;
 use super::taken::{self, Load, bookings, is_forbidden};
 use super::{Ctx, Extent};
-use crate::calendar::infer::{Inferred, dialling_country, infer};
+use crate::calendar::infer::{Inferred, dialling_country, infer, place_of};
 use crate::calendar::rules::Rules;
 use crate::config::{Config, ProviderConfig};
 use crate::learn::Evidence;
@@ -272,12 +272,19 @@ impl Desk {
             id: recipient.id,
             key: &recipient.key,
             zone: self.zone(index),
-            country: profile.country.as_ref().or(place.map(|place| &place.country)),
+            // a given code that names no country has given way to the number's
+            country: place.map(|place| &place.country),
             region: place.and_then(|place| place.region),
+            number: (profile.address.as_ref().and_then(place_of))
+                .map(|place| (&place.country, place.region)),
             locale: profile.locale.as_ref(),
             attributes: &profile.attributes,
             consented: recipient.consented,
             has_address: profile.address.is_some(),
+            bad_address: provider.is_some_and(|provider| {
+                let channel = provider.kind.channel();
+                profile.address.as_ref().is_some_and(|address| !address.is_good_for(channel))
+            }),
             forbidden: provider.is_some_and(|p| is_forbidden(p, campaign, profile)),
             not_before: job.waits.get(&recipient.id).copied().max(self.paused),
             price: self.price(campaign, index),

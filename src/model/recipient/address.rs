@@ -1,0 +1,285 @@
+//! Addresses: the text by which a channel finds a person, and how a file's cell becomes one.
+//!
+//! A cell that certainly means a telephone number becomes `+` and its digits, however it is written.
+//! No digit is guessed: a number without its country's code is read only where the row names the
+//! country and the number is one of that country's plan. What is no number stays as it stands, since
+//! it may be right for another channel; [`Address::is_good_for`] says for which.
+
+use phonenumber::country::Id;
+
+use super::Country;
+use crate::model::Invalid;
+use crate::model::ids::{is_plain, text_type};
+
+text_type! {
+    /// The channel's address. Never logged; `Debug` is for tests alone.
+    Address, "address",
+    "an address of 1 to 200 bytes; a telephone number is + and 7 to 15 digits",
+    |text| match text.strip_prefix('+') {
+        Some(digits) => (7..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()),
+        None => is_plain(text),
+    }
+}
+
+impl Address {
+    /// The digits after `+` if this is a telephone number.
+    pub fn phone_digits(&self) -> Option<&str> {
+        self.as_str().strip_prefix('+')
+    }
+
+    /// Reads a file's cell; a national number is one of `country`.
+    pub fn from_cell(text: &str, country: Option<&Country>) -> Result<Self, Invalid> {
+        let plain = plain(text);
+        let bare = unwrapped(&plain);
+        match phone(bare, country) {
+            Some(digits) => format!("+{digits}").parse(),
+            // the text itself, without what cannot be seen
+            None => visible(text).trim().parse::<Self>().map_err(|error| Invalid {
+                value: Invalid::new("address", text, "").value,
+                ..error
+            }),
+        }
+    }
+
+    /// Whether a channel could reach anybody by it. Telephone channels take a telephone number, or
+    /// the channel's own id of a person; mail takes a mail address; others take what they are given.
+    pub fn is_good_for(&self, channel: &str) -> bool {
+        match channel {
+            "whatsapp" | "sms" => {
+                self.phone_digits().is_some_and(|digits| !digits.starts_with('0'))
+                    || self.user_id().is_some()
+            }
+            "smtp" | "mail" | "email" => self.as_str().split_once('@').is_some_and(|(at, host)| {
+                !at.is_empty()
+                    && host.contains('.')
+                    && !host.contains('@')
+                    && !self.as_str().contains(char::is_whitespace)
+            }),
+            _ => true,
+        }
+    }
+
+    /// The country's code in front of a business-scoped user id such as
+    /// `BR.13491208655302741918`: two capitals, a dot, letters and digits.
+    pub fn user_id(&self) -> Option<Country> {
+        /// Shorter tails are words rather than ids.
+        const TAIL_MIN: usize = 10;
+        let (country, tail) = self.as_str().split_once('.')?;
+        // the id of a person with several portfolios that belong together
+        let tail = tail.strip_prefix("ENT.").unwrap_or(tail);
+        let is_id = tail.len() >= TAIL_MIN
+            && tail.bytes().all(|b| b.is_ascii_alphanumeric())
+            && tail.bytes().any(|b| b.is_ascii_digit());
+        let two = country.len() == 2 && country.bytes().all(|b| b.is_ascii_uppercase());
+        if is_id && two { country.parse().ok() } else { None }
+    }
+}
+
+/// Without characters that have no width: joiners, marks of direction, soft hyphens.
+fn visible(text: &str) -> String {
+    let hidden = |c: &char| {
+        matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+    };
+    text.chars().filter(|c| !hidden(c)).collect()
+}
+
+/// With digits, dashes and blanks of other scripts as those of ASCII.
+fn plain(text: &str) -> String {
+    let ascii = |c: char| match c {
+        '\u{ff01}'..='\u{ff5e}' => char::from_u32(c as u32 - 0xfee0).unwrap_or(c),
+        '\u{660}'..='\u{669}' => digit(c, 0x660),
+        '\u{6f0}'..='\u{6f9}' => digit(c, 0x6f0),
+        '\u{966}'..='\u{96f}' => digit(c, 0x966),
+        '\u{9e6}'..='\u{9ef}' => digit(c, 0x9e6),
+        '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' => '-',
+        c if c.is_whitespace() => ' ',
+        c => c,
+    };
+    visible(text).chars().map(ascii).collect::<String>().trim().to_owned()
+}
+
+fn digit(c: char, zero: u32) -> char {
+    char::from_digit(c as u32 - zero, 10).unwrap_or(c)
+}
+
+/// Without what spreadsheets and programs put around a number.
+fn unwrapped(text: &str) -> &str {
+    let text = text.strip_prefix("=").map_or(text, str::trim);
+    let text = text.strip_prefix('"').and_then(|t| t.strip_suffix('"')).unwrap_or(text);
+    let mut text = text.strip_prefix('\'').unwrap_or(text).trim();
+    for scheme in ["whatsapp:", "tel:", "sms:", "callto:"] {
+        if text.get(..scheme.len()).is_some_and(|head| head.eq_ignore_ascii_case(scheme)) {
+            text = text[scheme.len()..].trim_start_matches("//").trim();
+        }
+    }
+    text
+}
+
+/// The digits of a telephone number in full, where the text is certainly one.
+fn phone(text: &str, country: Option<&Country>) -> Option<String> {
+    for server in ["@s.whatsapp.net", "@c.us"] {
+        if let Some(user) = text.strip_suffix(server) {
+            // after a colon stands the device
+            let digits = user.split(':').next().unwrap_or_default();
+            let all = digits.bytes().all(|b| b.is_ascii_digit());
+            return full(digits).filter(|_| all);
+        }
+    }
+    let link = text.strip_prefix("https://").unwrap_or(text);
+    let link = link.strip_prefix("wa.me/").or(link.strip_prefix("api.whatsapp.com/send?phone="));
+    if let Some(digits) = link.map(|digits| digits.trim_start_matches('+')) {
+        return full(digits).filter(|_| digits.bytes().all(|b| b.is_ascii_digit()));
+    }
+    let text = without_decimals(text);
+    let international = text.trim_start_matches('(').starts_with('+');
+    let written = |c: char| c.is_ascii_digit() || matches!(c, ' ' | '-' | '.' | '(' | ')');
+    let rest = if international { text.replacen('+', "", 1) } else { text.to_owned() };
+    // 1.5119 may be a number of another kind
+    let last = rest.rsplit(['.', ' ', '-']).next().unwrap_or_default();
+    if !rest.chars().all(written) || rest.contains('.') && last.trim_end_matches(')').len() < 2 {
+        return None;
+    }
+    // the zero that is dialled within the country alone; Italy dials it from abroad too
+    let trunk = rest.contains("(0)");
+    let rest = if trunk { rest.replace("(0)", "") } else { rest };
+    let digits: String = rest.chars().filter(char::is_ascii_digit).collect();
+    let abroad = if international { Some(digits.as_str()) } else { digits.strip_prefix("00") };
+    match abroad {
+        Some(digits) if trunk && digits.starts_with("39") => None,
+        Some(digits) => full(digits),
+        None if trunk => None,
+        None => national(&digits, country?),
+    }
+}
+
+/// `+` and 7 to 15 digits, of which the first is no zero; no number plan is asked.
+fn full(digits: &str) -> Option<String> {
+    let fits = (7..=15).contains(&digits.len()) && !digits.starts_with('0');
+    fits.then(|| digits.to_owned())
+}
+
+/// The number of a country's plan that the digits are, with or without the code of the country.
+fn national(digits: &str, country: &Country) -> Option<String> {
+    if !(4..=17).contains(&digits.len()) {
+        return None;
+    }
+    let id: Id = country.as_str().parse().ok()?;
+    let number = phonenumber::parse(Some(id), digits).ok()?;
+    if !number.is_valid() {
+        return None;
+    }
+    let written = number.format().mode(phonenumber::Mode::E164).to_string();
+    let found = full(written.strip_prefix('+')?)?;
+    // a plan may drop a prefix of the country; it never makes digits up
+    let code = number.code().value().to_string();
+    let own = found.strip_prefix(&code)?;
+    digits.ends_with(own).then_some(found)
+}
+
+/// A whole number as programs write it that hold numbers as fractions: `5511987654303.0`.
+fn without_decimals(text: &str) -> &str {
+    let Some((whole, decimals)) = text.split_once(['.', ',']) else { return text };
+    let digits = whole.strip_prefix('+').unwrap_or(whole);
+    let whole_number =
+        (7..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+    let zeros = (1..=2).contains(&decimals.len()) && decimals.bytes().all(|b| b == b'0');
+    if whole_number && zeros { whole } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str, country: &str) -> String {
+        let country = country.parse().ok();
+        Address::from_cell(text, country.as_ref()).unwrap().to_string()
+    }
+
+    #[test]
+    fn what_certainly_is_a_number_is_one() {
+        for text in [
+            "+5511987654301",
+            " +55 11 98765-4301 ",
+            "005511987654301",
+            "tel:+55-11-98765-4301",
+            "whatsapp:+5511987654301",
+            "WhatsApp:+5511987654301",
+            "5511987654301@s.whatsapp.net",
+            "5511987654301:12@s.whatsapp.net",
+            "'+5511987654301",
+            "=\"+5511987654301\"",
+            "＋５５１１９８７６５４３０１",
+            "\u{a0}+5511987654301\u{a0}",
+            "\u{202a}+55\u{202c} 11 98765\u{2011}4301",
+            "+55 (11) 98765.4301",
+            "(+55) 11987654301",
+            "+5511987654301.0",
+            "https://wa.me/5511987654301",
+            "+٥٥١١٩٨٧٦٥٤٣٠١",
+            "00 55 11 987654301",
+        ] {
+            assert_eq!(read(text, ""), "+5511987654301", "{text}");
+        }
+        assert_eq!(read("+44 (0)20 7946 0123", ""), "+442079460123");
+    }
+
+    #[test]
+    fn a_national_number_is_read_where_the_row_names_its_country() {
+        for (text, country, number) in [
+            ("(11) 98765-4304", "BR", "+5511987654304"),
+            ("011 98765-4304", "BR", "+5511987654304"),
+            ("5511987654304", "BR", "+5511987654304"),
+            ("5511987654304.0", "BR", "+5511987654304"),
+            ("07911 123456", "GB", "+447911123456"),
+            ("(415) 555-2671", "US", "+14155552671"),
+            ("06 12 34 56 78", "FR", "+33612345678"),
+            ("06 698 12345", "IT", "+3906698 12345"),
+        ] {
+            assert_eq!(read(text, country), number.replace(' ', ""), "{text}");
+        }
+    }
+
+    #[test]
+    fn no_digit_is_guessed_and_what_is_none_reaches_nobody() {
+        for (text, country) in [
+            ("5.51199E+12", "BR"),
+            ("5,51199E+12", "BR"),
+            ("5511987654301", ""),
+            ("(11) 98765-4304", ""),
+            ("semtelefone", "BR"),
+            ("0000000000", "BR"),
+            ("123", "BR"),
+            ("11 98765-4304 / 11 98765-4305", "BR"),
+            ("98765-4304", "BR"),
+            ("5511987654301.5", "BR"),
+            ("#N/A", ""),
+            ("1.55119", "US"),
+            ("123456789012345678901", "BR"),
+            ("+39 (0)6 698 12345 x", ""),
+            ("120363@g.us", ""),
+        ] {
+            let country = country.parse().ok();
+            let read = Address::from_cell(text, country.as_ref());
+            assert!(read.is_err() || !read.unwrap().is_good_for("whatsapp"), "{text}");
+        }
+        for refused in
+            ["+0", "+5511987654310 / +5511987654311", "+55119876543101234", "+55 11 CASA"]
+        {
+            assert!(Address::from_cell(refused, None).is_err(), "{refused}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_good_for_its_own_channel() {
+        let good =
+            |text: &str, channel: &str| text.parse::<Address>().unwrap().is_good_for(channel);
+        assert!(good("ana@example.com", "smtp") && !good("ana@example.com", "whatsapp"));
+        assert!(good("+5511987654301", "whatsapp") && !good("+5511987654301", "smtp"));
+        assert!(good("BR.13491208655302741918", "whatsapp"));
+        assert!(!good("+0000000000", "whatsapp") && !good("005511987654301", "sms"));
+        assert!(good("customer 7", "http") && good("customer 7", "console"));
+        assert_eq!(read("Ana.Souza@Example.com", "BR"), "Ana.Souza@Example.com");
+    }
+}

@@ -1,0 +1,128 @@
+//! `opt-outs.csv` comes in: the list of the unsubscribed from another tool, as withdrawals in the
+//! ledger. Running it twice changes nothing; a later consent counts.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::import::{Imported, Load, Loader};
+use crate::files::{OptOutRow, OptOuts};
+use crate::model::consent::{ConsentChange, ConsentEntry};
+use crate::model::ids::{RecipientId, RecipientKey};
+use crate::model::recipient::{Address, Profile};
+use crate::model::time::Instant;
+use crate::store::{StoreError, Tx};
+
+const EVIDENCE: &str = "opt-outs.csv";
+
+impl Load for OptOuts {
+    fn owner(row: &OptOutRow) -> Option<&RecipientKey> {
+        row.recipient.as_ref()
+    }
+
+    fn address(row: &OptOutRow) -> Option<&str> {
+        row.address.as_ref().map(Address::as_str)
+    }
+
+    async fn put(
+        loader: &mut Loader,
+        tx: &mut Tx,
+        rows: Vec<(u64, OptOutRow)>,
+        imported: &mut Imported,
+    ) -> Result<(), StoreError> {
+        let keys = rows.iter().filter_map(|(_, row)| row.recipient.as_ref());
+        loader.owners(tx, keys, imported).await?;
+        give_addresses(tx, &rows).await?;
+        let addresses: Vec<&str> =
+            rows.iter().filter_map(|(_, row)| row.address.as_ref()).map(Address::as_str).collect();
+        let mut at_address: HashMap<String, Vec<RecipientId>> = HashMap::new();
+        for (address, id) in tx.people_called(&addresses).await? {
+            at_address.entry(address).or_default().push(id);
+        }
+        let (mut entries, mut unknown) = (Vec::new(), Vec::new());
+        for (_, row) in rows {
+            let mut people: Vec<RecipientId> =
+                row.recipient.iter().map(|key| loader.known[key]).collect();
+            if let Some(address) = &row.address {
+                let there = at_address.get(address.as_str());
+                people.extend(there.into_iter().flatten());
+            }
+            people.sort_unstable();
+            people.dedup();
+            match row.address {
+                Some(address) if people.is_empty() => unknown.push((address, row.at, row.source)),
+                _ => entries.extend(people.into_iter().map(|id| (id, row.at, row.source.clone()))),
+            }
+        }
+        let withdrawn = withdraw(loader, tx, &entries).await?;
+        imported.consents += withdrawn;
+        imported.new += withdrawn;
+        imported.same += entries.len() as u64 - withdrawn;
+        keep_unknown(loader, tx, unknown, imported).await
+    }
+}
+
+/// Who is named by id and address and has no address yet has this one from now on, so that the
+/// opt-out stays with it.
+async fn give_addresses(tx: &mut Tx, rows: &[(u64, OptOutRow)]) -> Result<(), StoreError> {
+    let given: BTreeMap<&RecipientKey, &Address> = rows
+        .iter()
+        .filter_map(|(_, row)| Some((row.recipient.as_ref()?, row.address.as_ref()?)))
+        .collect();
+    let keys: Vec<RecipientKey> = given.keys().map(|key| (*key).clone()).collect();
+    let ids = tx.recipient_ids(keys.iter()).await?;
+    let numbers: Vec<RecipientId> = ids.values().copied().collect();
+    let people = tx.recipients(&numbers).await?;
+    let without: Vec<(RecipientKey, Profile)> = given
+        .into_iter()
+        .filter(|(key, _)| {
+            let person = ids.get(*key).and_then(|id| people.get(id));
+            person.is_some_and(|person| person.profile.address.is_none())
+        })
+        .map(|(key, address)| {
+            (key.clone(), Profile { address: Some(address.clone()), ..Profile::default() })
+        })
+        .collect();
+    tx.put_recipients(&without).await.map(drop)
+}
+
+/// Appends withdrawals. One without a date holds from now on, and is written once: a person who came
+/// back since is not withdrawn again by the same list.
+async fn withdraw(
+    loader: &Loader,
+    tx: &mut Tx,
+    people: &[(RecipientId, Option<Instant>, String)],
+) -> Result<u64, StoreError> {
+    let mut entries: Vec<(RecipientId, ConsentEntry)> = Vec::with_capacity(people.len());
+    for (id, at, source) in people {
+        let known = |entry: &ConsentEntry| {
+            entry.change == ConsentChange::Withdrawn
+                && entry.evidence == EVIDENCE
+                && entry.source == *source
+        };
+        let listed = || entries.iter().any(|(other, entry)| other == id && known(entry));
+        if at.is_none() && (listed() || tx.ledger(*id).await?.iter().any(known)) {
+            continue;
+        }
+        let entry = ConsentEntry {
+            change: ConsentChange::Withdrawn,
+            at: at.unwrap_or(loader.now),
+            source: source.clone(),
+            evidence: EVIDENCE.to_owned(),
+            recorded_at: loader.now,
+        };
+        entries.push((*id, entry));
+    }
+    tx.append_consent(&entries).await
+}
+
+/// Opt-outs of addresses that nobody has yet. They must hold once somebody comes with the address:
+/// `Tx::keep_opt_outs` takes them here.
+#[expect(clippy::unused_async, reason = "the store will be asked to keep them")]
+async fn keep_unknown(
+    _loader: &Loader,
+    _tx: &mut Tx,
+    unknown: Vec<(Address, Option<Instant>, String)>,
+    imported: &mut Imported,
+) -> Result<(), StoreError> {
+    imported.unknown += unknown.len() as u64;
+    Ok(())
+}
