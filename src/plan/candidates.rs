@@ -237,6 +237,12 @@ fn menus(request: &Request<'_>, threads: usize) -> Vec<Result<Vec<u16>, Reason>>
         if person.bad_address {
             return Err(Reason::BadAddress);
         }
+        if person.suppressed {
+            return Err(Reason::Suppressed);
+        }
+        if person.shares_address {
+            return Err(Reason::SameAddress);
+        }
         if person.forbidden {
             return Err(Reason::ProviderForbids);
         }

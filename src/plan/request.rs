@@ -112,6 +112,10 @@ pub struct Person<'a> {
     pub has_address: bool,
     /// Whether the address is none of the provider's channel.
     pub bad_address: bool,
+    /// Whether the channel does not reach the person, by its own word.
+    pub suppressed: bool,
+    /// Whether another person with the same address gets the message.
+    pub shares_address: bool,
     /// Whether the provider does not carry this campaign to this person.
     pub forbidden: bool,
     /// The provider takes nothing for this person before.

@@ -1,11 +1,12 @@
 //! What channels call people: their addresses, other names for them, and addresses that they have
 //! left.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::bulk::{Column, List, Rows, Sql, numbers, one_of};
 use super::{Doing, Reader, StoreError, Tx, micros, on, parsed, run};
 use crate::model::ids::{Name, RecipientId};
+use crate::model::phone::alternatives;
 use crate::model::recipient::Address;
 use crate::model::time::Instant;
 
@@ -52,6 +53,44 @@ impl Reader {
                 .doing("read a person's names")
         };
         Ok(Names { aliases: read(ALIASES).await?, former_addresses: read(FORMER).await? })
+    }
+}
+
+impl Reader {
+    /// Pairs of a person and another who has the same address, in any of its forms.
+    pub async fn sharing_addresses(
+        &mut self,
+        people: &[RecipientId],
+    ) -> Result<Vec<(RecipientId, RecipientId)>, StoreError> {
+        const ADDRESSES: Sql =
+            one_of!("SELECT id, address FROM recipient WHERE address IS NOT NULL AND id", "$1", "");
+        let (sql, by_address) = (self.text(ADDRESSES), self.text(BY_ADDRESS));
+        let rows: Vec<(i64, String)> =
+            on!(self, |db| sqlx::query_as(sql).bind(numbers(people)).fetch_all(db).await)
+                .doing("read addresses")?;
+        let mut forms: Vec<(String, RecipientId)> = Vec::with_capacity(rows.len());
+        for (id, text) in rows {
+            let address: Address = parsed("recipient", &text)?;
+            let others = alternatives(&address);
+            forms.push((text, RecipientId(id)));
+            forms.extend(others.iter().map(|form| (form.to_string(), RecipientId(id))));
+        }
+        let list = List(forms.iter().map(|(form, _)| form.as_str()).collect());
+        let found: Vec<(String, i64)> =
+            on!(self, |db| sqlx::query_as(by_address).bind(list).fetch_all(db).await)
+                .doing("look up addresses")?;
+        let mut by_form: HashMap<&str, Vec<RecipientId>> = HashMap::new();
+        for (form, id) in &forms {
+            by_form.entry(form).or_default().push(*id);
+        }
+        let mut pairs = Vec::new();
+        for (form, other) in &found {
+            let of = by_form.get(form.as_str()).into_iter().flatten();
+            pairs.extend(of.filter(|id| id.0 != *other).map(|id| (*id, RecipientId(*other))));
+        }
+        pairs.sort_unstable();
+        pairs.dedup();
+        Ok(pairs)
     }
 }
 

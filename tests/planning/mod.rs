@@ -132,6 +132,8 @@ impl Crowd {
             consented: member.consented,
             has_address: member.has_address,
             bad_address: false,
+            suppressed: false,
+            shares_address: false,
             number: None,
             forbidden: member.forbidden,
             not_before: None,

@@ -18,8 +18,10 @@ use crate::learn::Evidence;
 use crate::model::campaign::Campaign;
 use crate::model::delivery::{Delivery, Reason, State};
 use crate::model::frequency::{Cap, Taken};
-use crate::model::ids::{RecipientId, RecipientKey};
+use crate::model::ids::{Name, RecipientId, RecipientKey};
+use crate::model::phone::same_number_key;
 use crate::model::preference::Preference;
+use crate::model::recipient::Recipient;
 use crate::model::slot::Slot;
 use crate::model::time::Instant;
 use crate::plan::{self, Again, Booking, Carrier, Explanation, Person, Request, Setting, SlotLoad};
@@ -48,6 +50,8 @@ pub struct Desk {
     booked: Vec<(Slot, u32)>,
     /// Other messages to each person, where there are caps.
     taken: HashMap<RecipientId, Vec<Taken>>,
+    /// Whom the channel does not reach.
+    suppressed: HashMap<RecipientId, String>,
     /// Until when the provider as a whole asked to wait.
     paused: Option<Instant>,
     /// Share of replies by hours after the slot; empty before anything is learned.
@@ -65,6 +69,8 @@ struct Job {
     booked: Vec<Booking>,
     /// Whom the provider asked to leave alone.
     waits: HashMap<RecipientId, Instant>,
+    /// Who has the same address as somebody else who gets the message.
+    doubles: HashSet<RecipientId>,
 }
 
 impl Desk {
@@ -84,6 +90,9 @@ impl Desk {
             People::load(ctx).await?
         };
         let mut desk = Self::empty(ctx, people, is_brief).await?;
+        if let Some((row, ..)) = known.first() {
+            desk.read_suppressed(ctx, &row.campaign.provider).await?;
+        }
         for (row, extent, found) in known {
             let waits = taken::waits(ctx, &row.campaign).await?;
             let record = Record::read(ctx, &row.campaign).await?;
@@ -106,6 +115,7 @@ impl Desk {
         let waits = taken::waits(ctx, &row.campaign).await?;
         let mut desk = Self::empty(ctx, people, true).await?;
         desk.now = then;
+        desk.read_suppressed(ctx, &row.campaign.provider).await?;
         desk.jobs.push(Job {
             row,
             extent: Extent::Everybody,
@@ -114,6 +124,7 @@ impl Desk {
             again: vec![None; desk.people.recipients.len()],
             booked: Vec::new(),
             waits,
+            doubles: HashSet::new(),
         });
         desk.read_taken(ctx).await?;
         Ok(desk)
@@ -136,6 +147,7 @@ impl Desk {
             jobs: Vec::new(),
             booked: Vec::new(),
             taken: HashMap::new(),
+            suppressed: HashMap::new(),
             paused: None,
             reply_delay: Vec::new(),
         };
@@ -145,7 +157,16 @@ impl Desk {
         Ok(desk)
     }
 
-    /// What others have taken of the provider and of people's patience.
+    /// Whom the channel does not reach.
+    async fn read_suppressed(&mut self, ctx: &Ctx, provider: &Name) -> Result<(), StoreError> {
+        let people: Vec<RecipientId> = self.people.recipients.iter().map(|r| r.id).collect();
+        let people = self.is_brief.then_some(people.as_slice());
+        self.suppressed = ctx.store.read().await?.suppressed(provider, people).await?;
+        Ok(())
+    }
+
+    /// What others have taken of the provider and of people's patience. What was sent to an address
+    /// counts for everybody who has it.
     async fn read_taken(&mut self, ctx: &Ctx) -> Result<(), StoreError> {
         let Some(first) = self.jobs.first() else { return Ok(()) };
         let provider = first.row.campaign.provider.clone();
@@ -161,6 +182,7 @@ impl Desk {
         let people: Vec<RecipientId> = self.people.recipients.iter().map(|r| r.id).collect();
         let people = self.is_brief.then_some(people.as_slice());
         self.taken = taken::messages(ctx, &caps, &decided, people).await?;
+        self.share_taken();
         let (length, since) = (self.config.slot_length, taken::since(self.now));
         for other in ctx.store.read().await?.open_campaigns().await?.rows {
             if decided.contains_key(&other.id) || other.campaign.provider != provider {
@@ -199,7 +221,66 @@ impl Desk {
         booked.extend_from_slice(&found.booked);
         drop(audience);
         let record = Record::default();
-        Job { row, extent, record, chosen, again, booked, waits }
+        let doubles = self.doubles(&row.campaign, found, extent, &chosen);
+        Job { row, extent, record, chosen, again, booked, waits, doubles }
+    }
+
+    /// Who of the chosen has an address, in any of its forms, to which somebody else is written: who
+    /// was written to or keeps a place, else the first who may be written to.
+    fn doubles(
+        &self,
+        campaign: &Campaign,
+        found: &Known,
+        extent: Extent,
+        chosen: &[usize],
+    ) -> HashSet<RecipientId> {
+        let channel = self.provider(campaign).map_or("", |provider| provider.kind.channel());
+        let key = |recipient: &Recipient| {
+            let address = recipient.profile.address.as_ref()?;
+            address.is_good_for(channel).then(|| same_number_key(address))
+        };
+        let mut written: HashMap<String, RecipientId> = HashMap::new();
+        let stays = |row: &&DeliveryRow| {
+            let gets = !matches!(row.delivery.state, State::Refused | State::Cancelled);
+            gets && !is_open(row, extent)
+        };
+        for row in found.rows.iter().filter(stays) {
+            let id = row.delivery.recipient;
+            let at = self.people.recipients.binary_search_by_key(&id, |recipient| recipient.id);
+            if let Some(key) = at.ok().and_then(|at| key(&self.people.recipients[at])) {
+                written.entry(key).or_insert(id);
+            }
+        }
+        let mut doubles = HashSet::new();
+        for recipient in chosen.iter().map(|index| &self.people.recipients[*index]) {
+            if !recipient.consented || self.suppressed.contains_key(&recipient.id) {
+                continue;
+            }
+            let Some(key) = key(recipient) else { continue };
+            if *written.entry(key).or_insert(recipient.id) != recipient.id {
+                doubles.insert(recipient.id);
+            }
+        }
+        doubles
+    }
+
+    fn share_taken(&mut self) {
+        if self.taken.is_empty() {
+            return;
+        }
+        let mut alike: HashMap<String, Vec<RecipientId>> = HashMap::new();
+        for recipient in &self.people.recipients {
+            if let Some(address) = &recipient.profile.address {
+                alike.entry(same_number_key(address)).or_default().push(recipient.id);
+            }
+        }
+        for people in alike.into_values().filter(|people| people.len() > 1) {
+            let all: Vec<Taken> =
+                people.iter().filter_map(|id| self.taken.get(id)).flatten().copied().collect();
+            if !all.is_empty() {
+                self.taken.extend(people.into_iter().map(|id| (id, all.clone())));
+            }
+        }
     }
 
     /// What a message that stays is expected to bring and cost.
@@ -281,6 +362,8 @@ impl Desk {
             attributes: &profile.attributes,
             consented: recipient.consented,
             has_address: profile.address.is_some(),
+            suppressed: self.suppressed.contains_key(&recipient.id),
+            shares_address: job.doubles.contains(&recipient.id),
             bad_address: provider.is_some_and(|provider| {
                 let channel = provider.kind.channel();
                 profile.address.as_ref().is_some_and(|address| !address.is_good_for(channel))

@@ -128,11 +128,18 @@ pub async fn over_cap(
         return Ok(over);
     }
     let now = ctx.clock.now();
+    let mut reader = ctx.store.read().await?;
+    // what was sent to an address counts for everybody who has it
+    let sharing = reader.sharing_addresses(people).await?;
+    let others: Vec<RecipientId> = sharing.iter().map(|(_, other)| *other).collect();
+    let everybody = [people, &others].concat();
     let mut taken: HashMap<RecipientId, Vec<Taken>> = HashMap::new();
-    for (recipient, message) in
-        ctx.store.read().await?.taken_of(id, people, now - reach(&caps)).await?
-    {
-        taken.entry(recipient).or_default().push(message);
+    for (recipient, message) in reader.taken_of(id, &everybody, now - reach(&caps)).await? {
+        let same =
+            sharing.iter().filter(|(_, other)| *other == recipient).map(|(person, _)| *person);
+        for person in same.chain([recipient]) {
+            taken.entry(person).or_default().push(message);
+        }
     }
     for (recipient, messages) in taken {
         if let Some(again) = caps.iter().filter_map(|cap| again_at(cap, &messages, now)).max() {
