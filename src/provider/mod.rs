@@ -7,6 +7,7 @@
 mod console;
 mod guard;
 mod http;
+mod interrupt;
 mod meter;
 mod simulated;
 mod stop_words;
@@ -29,6 +30,7 @@ use crate::model::time::Instant;
 
 pub use guard::Messenger;
 pub use http::signature;
+pub use interrupt::interruptible;
 pub use meter::Meter;
 pub use simulated::Simulated;
 

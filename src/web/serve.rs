@@ -19,7 +19,7 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Request line and headers: looked at between reads, so that up to twice as much gets through.
 const HEADERS_MAX: usize = 32 * 1024;
 /// How long requests under way may take once the daemon stops.
-const STOP_TIMEOUT: Duration = Duration::from_secs(20);
+const STOP_TIMEOUT: Duration = Duration::from_secs(8);
 /// After the system could not hand over a connection, for want of open files or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 

@@ -16,7 +16,9 @@ use crate::model::content::{Goal, Media};
 use crate::model::delivery::{Arm, Reason, State};
 use crate::model::ids::{Name, RecipientId};
 use crate::model::time::Instant;
-use crate::store::{Alert, CampaignRow, CampaignStatus, ExportRow, StateCount, StoreError};
+use crate::store::{
+    Alert, CampaignRow, CampaignStatus, ExportRow, StateCount, StoreError, TaskRow,
+};
 
 /// What waits longer is shown as late.
 const LATE_AFTER: TimeDelta = TimeDelta::minutes(1);
@@ -245,6 +247,8 @@ pub struct Status {
     pub campaigns: Vec<Standing>,
     /// What people should see to.
     pub alerts: Vec<Alert>,
+    /// What the background tasks of every daemon did last.
+    pub tasks: Vec<TaskRow>,
 }
 
 /// Looks at everything.
@@ -253,7 +257,8 @@ pub async fn status(ctx: &Ctx) -> Result<Status, StoreError> {
     for row in ctx.store.read().await?.campaigns().await? {
         campaigns.push(standing(ctx, &row).await?);
     }
-    Ok(Status { campaigns, alerts: ctx.store.read().await?.alerts().await? })
+    let mut read = ctx.store.read().await?;
+    Ok(Status { campaigns, alerts: read.alerts().await?, tasks: read.tasks().await? })
 }
 
 /// Looks at a campaign.

@@ -16,11 +16,13 @@ mod habits;
 pub mod import;
 pub mod insights;
 pub mod interval;
+mod leadership;
 pub mod learn;
 pub mod offpolicy;
 pub mod people;
 pub mod plan;
 pub mod receive;
+pub mod tasks;
 pub mod tend;
 pub mod tokens;
 
