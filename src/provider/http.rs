@@ -19,7 +19,7 @@ use subtle::ConstantTimeEq;
 
 use super::{
     Event, Incoming as Told, OutboundMessage, Provider, RefusalScope, Rejected, Scope, SendOutcome,
-    Update, UpdateOf,
+    Update, UpdateOf, answer,
 };
 use crate::config::SecretValue;
 use crate::model::ids::{MessageKey, ProviderMessage};
@@ -31,8 +31,6 @@ const UPDATES_MAX: usize = 1000;
 const RETRY_AFTER_DEFAULT: TimeDelta = TimeDelta::seconds(30);
 /// More than a day's wait is another plan, not a pause.
 const RETRY_AFTER_MAX: TimeDelta = TimeDelta::days(1);
-/// The most of an answer that is read.
-const ANSWER_MAX: usize = 64 * 1024;
 
 pub(super) struct Http {
     client: reqwest::Client,
@@ -101,6 +99,8 @@ impl Http {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder()
             .timeout(timeout)
+            // an address that does not answer is told from a call that nobody knows the end of
+            .connect_timeout(timeout / 2)
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .expect("a client without files or certificates of its own can be built");
@@ -162,8 +162,8 @@ async fn read(answer: reqwest::Response, now: Instant) -> SendOutcome {
     if status.is_server_error() || status.is_informational() {
         return SendOutcome::InDoubt;
     }
-    let short = answer.content_length().is_none_or(|length| length <= ANSWER_MAX as u64);
-    let body = if short { answer.bytes().await.unwrap_or_default() } else { Vec::new().into() };
+    // the status tells what became of the message, whether or not the body can be read
+    let body = answer::body(answer).await.unwrap_or_default();
     let told: Answer = serde_json::from_slice(&body).unwrap_or_default();
     if status.is_success() {
         let id = told.message.and_then(|id| id.parse().ok());

@@ -4,6 +4,7 @@
 //! touches no store. What comes back from outside is parsed here into [`Update`]s, which cannot be
 //! wrong, whoever sent them.
 
+mod answer;
 mod console;
 mod guard;
 mod http;
@@ -11,6 +12,7 @@ mod interrupt;
 mod meter;
 mod simulated;
 mod stop_words;
+mod uploads;
 mod whatsapp;
 
 use std::collections::BTreeMap;
