@@ -9,7 +9,12 @@ fn main() -> ExitCode {
     cli::start_logging(&cli);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let done = match runtime {
-        Ok(runtime) => runtime.block_on(cli::run(cli)),
+        Ok(runtime) => {
+            let done = runtime.block_on(cli::run(cli));
+            // a thread that is at work on what nobody waits for must not keep the process
+            runtime.shutdown_background();
+            done
+        }
         Err(error) => Err(error.into()),
     };
     match done {

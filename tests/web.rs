@@ -22,6 +22,7 @@ use opportune::model::recipient::Profile;
 use opportune::provider::{self, Meter, signature};
 use opportune::store::{AddedRecipient, Create, Store};
 use opportune::web;
+use opportune::work::tasks::{Ended, Patience, Tasks};
 use opportune::work::tokens::{self, Scope};
 use opportune::work::{Ctx, StepEnv, audit, campaigns, dispatch, new_node};
 use serde_json::{Value, json};
@@ -32,6 +33,7 @@ struct Listener {
     port: u16,
     ctx: Ctx,
     dir: tempfile::TempDir,
+    tasks: Tasks,
     stop: watch::Sender<bool>,
 }
 
@@ -80,8 +82,9 @@ impl Listener {
         let routes = axum::Router::new().route("/", axum::routing::post(shopkeeper));
         tokio::spawn(async move { axum::serve(shop, routes).await.unwrap() });
         let (stop, stopped) = watch::channel(false);
-        tokio::spawn(web::serve(ctx.clone(), meter, listener, stopped));
-        Self { port, ctx, dir, stop }
+        let tasks = Tasks::default();
+        tokio::spawn(web::serve(ctx.clone(), meter, tasks.clone(), listener, stopped));
+        Self { port, ctx, dir, tasks, stop }
     }
 
     /// Sends a request as it stands; status and body of the answer.

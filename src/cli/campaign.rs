@@ -11,10 +11,12 @@ use super::{BadInput, Env, actor};
 use crate::files::Output;
 use crate::model::delivery::message_key;
 use crate::model::ids::{Name, RecipientId};
-use crate::model::time::format_instant;
-use crate::store::{CampaignRow, StateCount};
+use crate::model::time::{Instant, format_instant};
+use crate::store::{CampaignRow, StateCount, TaskRow};
 use crate::work::Ctx;
-use crate::work::campaigns::{self, CampaignSummary, FailureCount, OperatorCommand, Results};
+use crate::work::campaigns::{
+    self, CampaignSummary, FailureCount, OperatorCommand, Results, Status,
+};
 use crate::work::plan::{self, Summary};
 
 #[derive(clap::Args)]
@@ -93,41 +95,45 @@ impl Show for Checked {
 
 #[derive(Serialize)]
 #[serde(transparent)]
-pub(super) struct Standings(Vec<CampaignSummary>);
+struct Standings(Vec<CampaignSummary>);
 
 impl Show for Standings {
     fn text(&self) -> String {
-        let mut shown = table(&[
-            "campaign", "status", "audience", "planned", "due", "late", "sent", "held", "in doubt",
-            "refused", "other",
-        ]);
-        for standing in &self.0 {
-            let of = |state: &str| -> u64 {
-                let alike = standing.states.iter().filter(|c| c.state.as_str() == state);
-                alike.map(|c| c.people).sum()
-            };
-            let (planned, sent, refused) = (of("planned"), of("sent"), of("refused"));
-            let (held, in_doubt) = (of("held"), of("in_doubt"));
-            shown.add_row([
-                standing.name.to_string(),
-                standing.status.clone(),
-                standing.audience.to_string(),
-                planned.to_string(),
-                standing.due.to_string(),
-                standing.late.to_string(),
-                sent.to_string(),
-                held.to_string(),
-                in_doubt.to_string(),
-                refused.to_string(),
-                (standing.audience - planned - sent - held - in_doubt - refused).to_string(),
-            ]);
-        }
-        let mut text = shown.to_string();
-        for standing in &self.0 {
-            text.push_str(&format!("\n\n{}", standing.text()));
-        }
-        text
+        standings_text(&self.0)
     }
+}
+
+fn standings_text(standings: &[CampaignSummary]) -> String {
+    let mut shown = table(&[
+        "campaign", "status", "audience", "planned", "due", "late", "sent", "held", "in doubt",
+        "refused", "other",
+    ]);
+    for standing in standings {
+        let of = |state: &str| -> u64 {
+            let alike = standing.states.iter().filter(|c| c.state.as_str() == state);
+            alike.map(|c| c.people).sum()
+        };
+        let (planned, sent, refused) = (of("planned"), of("sent"), of("refused"));
+        let (held, in_doubt) = (of("held"), of("in_doubt"));
+        shown.add_row([
+            standing.name.to_string(),
+            standing.status.clone(),
+            standing.audience.to_string(),
+            planned.to_string(),
+            standing.due.to_string(),
+            standing.late.to_string(),
+            sent.to_string(),
+            held.to_string(),
+            in_doubt.to_string(),
+            refused.to_string(),
+            (standing.audience - planned - sent - held - in_doubt - refused).to_string(),
+        ]);
+    }
+    let mut text = shown.to_string();
+    for standing in standings {
+        text.push_str(&format!("\n\n{}", standing.text()));
+    }
+    text
 }
 
 impl Show for CampaignSummary {
@@ -224,7 +230,10 @@ pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
             let campaign = campaign.with_context(|| file.display().to_string())?;
             env.printer.show(&Checked { name: campaign.name, stored: true, plan: None })
         }
-        Verb::List => status(env).await,
+        Verb::List => {
+            let found = campaigns::status(&ctx).await?;
+            env.printer.show(&Standings(found.campaigns))
+        }
         Verb::Show { name } => {
             let row = find_campaign(&ctx, &name).await?;
             env.printer.show(&campaigns::summary(&ctx, &row).await?)
@@ -240,7 +249,7 @@ pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
     }
 }
 
-/// `status`: how every campaign stands.
+/// `status`: how every campaign stands, and what the daemons do.
 pub(super) async fn status(env: &Env) -> anyhow::Result<()> {
     let ctx = env.ctx().await?;
     let found = campaigns::status(&ctx).await?;
@@ -273,7 +282,44 @@ pub(super) async fn status(env: &Env) -> anyhow::Result<()> {
              clocks that were changed since are told wrong"
         ));
     }
-    env.printer.show(&Standings(found.campaigns))
+    env.printer.show(&found)
+}
+
+impl Show for Status {
+    fn text(&self) -> String {
+        let mut text = standings_text(&self.campaigns);
+        if !self.tasks.is_empty() {
+            text.push_str(&format!("\n\n{}", tasks_table(&self.tasks)));
+        }
+        text
+    }
+}
+
+/// What the daemons' background tasks did last.
+fn tasks_table(tasks: &[TaskRow]) -> String {
+    let header = ["task", "node", "last start", "last success", "took", "runs", "failed", "panics"];
+    let mut shown = table(&header);
+    let at = |at: Option<Instant>| at.map_or_else(|| "never".to_owned(), format_instant);
+    for task in tasks {
+        shown.add_row([
+            task.name.clone(),
+            task.node.clone(),
+            at(task.last_started_at),
+            at(task.last_succeeded_at),
+            task.last_duration_ms.map(|ms| format!("{ms} ms")).unwrap_or_default(),
+            task.runs.to_string(),
+            task.failures.to_string(),
+            task.panics.to_string(),
+        ]);
+    }
+    let mut text = shown.to_string();
+    for task in tasks {
+        let failed = task.last_result.as_deref().is_some_and(|result| result != "ok");
+        if let Some(error) = task.last_error.as_ref().filter(|_| failed) {
+            text.push_str(&format!("\n{} on {}: {error}", task.name, task.node));
+        }
+    }
+    text
 }
 
 pub(super) fn read(file: &PathBuf) -> anyhow::Result<String> {

@@ -26,7 +26,7 @@ pub use provider::{
     WhatsApp, WhatsAppApi,
 };
 
-use provider::RawProvider;
+use provider::{RawProvider, SETTLING};
 
 /// The commented file that `init` writes; its values are the defaults.
 pub const EXAMPLE: &str = include_str!("../opportune.toml");
@@ -296,6 +296,24 @@ impl RawConfig {
         if lease < LEASE_RANGE[0] || lease > LEASE_RANGE[1] {
             wrong.push(format!("daemon.lease: {lease:?} is not between 5s and 1h"));
         }
+        for (name, provider) in &providers {
+            let timeout = provider.kind.timeout();
+            if timeout.is_zero() || timeout + SETTLING <= lease {
+                continue;
+            }
+            let shown = humantime::format_duration;
+            let bound = lease.checked_sub(SETTLING).filter(|bound| !bound.is_zero());
+            let shorter = bound
+                .map_or(String::new(), |bound| format!("timeout at most {}, or ", shown(bound)));
+            wrong.push(format!(
+                "provider.{name}.timeout: {} does not fit into daemon.lease = {}: a call and the {} \
+                 in which it is settled must end before the lease; set {shorter}lease at least {}",
+                shown(timeout),
+                shown(lease),
+                shown(SETTLING),
+                shown(timeout + SETTLING)
+            ));
+        }
         let lanes = self.daemon.lanes.unwrap_or(2);
         if lanes == 0 || lanes > LANES_MAX {
             wrong.push(format!("daemon.lanes: {lanes} is not between 1 and {LANES_MAX}"));
@@ -364,6 +382,39 @@ mod tests {
         provider.y.url: kind "http" needs it
         provider.y.secret: kind "http" needs it
         "#);
+    }
+
+    #[test]
+    fn what_does_not_fit_into_a_lease_or_a_grace_time_is_refused() {
+        let shop = |lease: &str, more: &str| {
+            format!(
+                "[daemon]\nlease = \"{lease}\"\n[provider.y]\nkind = \"http\"\n\
+                 url = \"http://localhost/\"\nsecret = {{ env = \"S\" }}\n{more}"
+            )
+        };
+        let parse = |text: &str| Config::parse(text, Path::new("opportune.toml"));
+        insta::assert_snapshot!(
+            problem(&shop("30s", "timeout = \"26s\"")),
+            @"opportune.toml: provider.y.timeout: 26s does not fit into daemon.lease = 30s: a call and the 5s in which it is settled must end before the lease; set timeout at most 25s, or lease at least 31s"
+        );
+        // the time-out that is not written counts too
+        assert!(problem(&shop("12s", "")).contains("timeout: 10s does not fit"));
+        assert!(problem(&shop("5s", "timeout = \"1s\"")).contains("; set lease at least 6s"));
+        assert!(parse(&shop("30s", "timeout = \"25s\"")).is_ok());
+        for (grace, fits) in [("0s", false), ("1s", true), ("7days", true), ("8days", false)] {
+            let text = shop("10m", &format!("in_doubt_grace = \"{grace}\""));
+            assert_eq!(parse(&text).is_ok(), fits, "{grace}");
+        }
+    }
+
+    #[test]
+    fn a_password_in_an_address_is_never_shown() {
+        let text = "[provider.y]\nkind = \"http\"\nurl = \"ftp://me:hush@host/\"\n\
+                    secret = { env = \"S\" }\ninbound_url = \"ftp://me:hush@host/\"\n\
+                    inbound_secret = { env = \"S\" }\n";
+        let told = problem(text);
+        assert!(told.contains("provider.y.url") && told.contains("provider.y.inbound_url"));
+        assert!(!told.contains("hush"), "{told}");
     }
 
     #[test]

@@ -15,6 +15,12 @@ use crate::model::tariff::Tariff;
 
 /// A lease must outlive a call; see `work::dispatch`.
 const TIMEOUT_MAX: Duration = Duration::from_mins(1);
+/// What a call is followed by within the lease: the settlement of its batch.
+pub(super) const SETTLING: Duration = Duration::from_secs(5);
+/// A provider's word takes a moment; after a week no channel posts it any more.
+const GRACE_RANGE: [Duration; 2] = [Duration::from_secs(1), Duration::from_hours(7 * 24)];
+/// More first messages of a template than any campaign has are no trial.
+const CANARY_MAX: u32 = 100_000;
 /// No channel known takes more.
 const PER_SECOND_MAX: u32 = 100_000;
 /// No message is tried for longer than its campaign lasts.
@@ -133,6 +139,15 @@ impl ProviderKind {
             Self::Simulated { .. } => "simulated",
             Self::Http { .. } => "http",
             Self::WhatsApp(_) => "whatsapp",
+        }
+    }
+
+    /// The longest that one call takes; nothing for what calls nobody.
+    pub fn timeout(&self) -> Duration {
+        match self {
+            Self::Console | Self::Simulated { .. } => Duration::ZERO,
+            Self::Http { timeout, .. } => *timeout,
+            Self::WhatsApp(settings) => settings.timeout,
         }
     }
 
@@ -302,10 +317,19 @@ impl RawProvider {
                 "{key}.canary_wait: {canary_wait:?} is more than {CANARY_WAIT_MAX:?}"
             ));
         }
+        let grace = self.in_doubt_grace.unwrap_or(Duration::from_mins(10));
+        if grace < GRACE_RANGE[0] || grace > GRACE_RANGE[1] {
+            let shown = humantime::format_duration(grace);
+            wrong.push(format!("{key}.in_doubt_grace: {shown} is not between 1s and 7days"));
+        }
+        let canary = self.canary.unwrap_or(20);
+        if canary > CANARY_MAX {
+            wrong.push(format!("{key}.canary: {canary} is more than {CANARY_MAX}"));
+        }
         let limits = self.limits.check(&key, &self.kind, wrong);
         let portfolio = self.portfolio.clone().unwrap_or(name.clone());
-        let (grace, utility) = (self.in_doubt_grace, self.in_doubt_utility);
-        let canary = Canary { messages: self.canary.unwrap_or(20), wait: canary_wait };
+        let utility = self.in_doubt_utility;
+        let canary = Canary { messages: canary, wait: canary_wait };
         let inbound =
             check_inbound(&key, self.inbound_url.as_deref(), self.inbound_secret.as_ref(), wrong);
         let prices = self.prices.clone();
@@ -319,7 +343,7 @@ impl RawProvider {
             tariff,
             limits,
             portfolio,
-            in_doubt_grace: grace.unwrap_or(Duration::from_mins(10)),
+            in_doubt_grace: grace,
             in_doubt_utility: utility.unwrap_or(InDoubt::GiveUp),
             canary,
             inbound,
@@ -327,14 +351,16 @@ impl RawProvider {
     }
 
     fn kind(self, key: &str, timeout: Duration, wrong: &mut Vec<String>) -> Option<ProviderKind> {
-        let web = |url: &str| url.starts_with("http://") || url.starts_with("https://");
+        // an address may hold a password: it is not shown
+        let web =
+            |url: &str| Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
         match self.kind.as_str() {
             "console" => Some(ProviderKind::Console),
             "simulated" => Some(ProviderKind::Simulated { seed: self.seed.unwrap_or(1) }),
             "http" => {
                 let url = self.url?;
                 if !web(&url) {
-                    wrong.push(format!("{key}.url: {url:?} is not an http:// or https:// address"));
+                    wrong.push(format!("{key}.url: it is not an http:// or https:// address"));
                 }
                 Some(ProviderKind::Http { url, secret: self.secret?, timeout })
             }
@@ -342,9 +368,7 @@ impl RawProvider {
                 let base_url =
                     self.base_url.unwrap_or("https://graph.facebook.com/v25.0".to_owned());
                 if !web(&base_url) {
-                    wrong.push(format!(
-                        "{key}.base_url: {base_url:?} is not an http:// or https:// address"
-                    ));
+                    wrong.push(format!("{key}.base_url: it is not an http:// or https:// address"));
                 }
                 let phone_number_id = self.phone_number_id?;
                 if phone_number_id.is_empty()
@@ -423,9 +447,7 @@ fn check_inbound(
                 Some(Inbound { url: parsed, secret: secret.clone() })
             }
             _ => {
-                wrong.push(format!(
-                    "{key}.inbound_url: {url:?} is not an http:// or https:// address"
-                ));
+                wrong.push(format!("{key}.inbound_url: it is not an http:// or https:// address"));
                 None
             }
         },

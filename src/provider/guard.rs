@@ -10,13 +10,20 @@ use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::CONTENT_TYPE;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 use url::{Host, Url};
 
 use super::http::signature;
 use crate::config::{Outbound, SecretValue};
 
-/// Of one call.
-const TIMEOUT: Duration = Duration::from_secs(30);
+/// Of one word to an endpoint of the user's own. A daemon that stops waits for it.
+const TELL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Of fetching a file: 100 MiB at 1 MiB a second, and some.
+const FETCH_TIMEOUT: Duration = Duration::from_mins(2);
+/// Of connecting.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a server may be silent.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
 
 /// Why an address was not called, or what went wrong there.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +42,10 @@ pub(super) enum FetchError {
     Status(u16),
     /// The answer is too large.
     #[error("the answer is larger than {0} bytes")]
-    TooLarge(usize),
+    TooLarge(u64),
+    /// The file could not be kept.
+    #[error("it could not be written to disk")]
+    Disk(#[source] std::io::Error),
 }
 
 /// Calls what the settings allow.
@@ -50,7 +60,9 @@ impl Guard {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let resolver = Arc::new(Lookup { allow_private: outbound.allow_private });
         let client = reqwest::Client::builder()
-            .timeout(TIMEOUT)
+            .timeout(TELL_TIMEOUT)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(SILENCE_MAX)
             .redirect(reqwest::redirect::Policy::none())
             // a proxy would connect on our behalf, past every check
             .no_proxy()
@@ -78,27 +90,33 @@ impl Guard {
         Ok(())
     }
 
-    /// Fetches a file of at most `most` bytes; with its content type.
+    /// Fetches a file of at most `most` bytes into `out`, piece by piece; its length and content
+    /// type.
     pub(super) async fn fetch(
         &self,
         url: &Url,
-        most: usize,
-    ) -> Result<(Vec<u8>, Option<String>), FetchError> {
+        most: u64,
+        out: &mut (impl AsyncWrite + Unpin),
+    ) -> Result<(u64, Option<String>), FetchError> {
         self.check(url)?;
-        let mut answer = self.client.get(url.clone()).send().await?;
+        let mut answer = self.client.get(url.clone()).timeout(FETCH_TIMEOUT).send().await?;
         if !answer.status().is_success() {
             return Err(FetchError::Status(answer.status().as_u16()));
         }
+        if answer.content_length().is_some_and(|length| length > most) {
+            return Err(FetchError::TooLarge(most));
+        }
         let kind = answer.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         let kind = kind.map(str::to_owned);
-        let mut body = Vec::new();
+        let mut length = 0;
         while let Some(chunk) = answer.chunk().await? {
-            if body.len() + chunk.len() > most {
+            length += chunk.len() as u64;
+            if length > most {
                 return Err(FetchError::TooLarge(most));
             }
-            body.extend_from_slice(&chunk);
+            out.write_all(&chunk).await.map_err(FetchError::Disk)?;
         }
-        Ok((body, kind))
+        Ok((length, kind))
     }
 
     async fn tell(&self, url: &Url, secret: &SecretValue, body: String) -> Result<(), FetchError> {
@@ -247,7 +265,9 @@ mod tests {
             allow_private: false,
         };
         let guard = Guard::new(&outbound);
-        let fetch = async |url: &str| guard.fetch(&Url::parse(url).unwrap(), 10).await.unwrap_err();
+        let fetch = async |url: &str| {
+            guard.fetch(&Url::parse(url).unwrap(), 10, &mut Vec::new()).await.unwrap_err()
+        };
         assert!(matches!(fetch("http://example.com/x").await, FetchError::NotAllowed));
         assert!(matches!(fetch("http://127.0.0.1:9/x").await, FetchError::Private));
         // the name is allowed and leads home: the lookup refuses it

@@ -23,7 +23,7 @@ use subtle::ConstantTimeEq;
 
 use super::{
     Code, Event, Incoming as Told, OutboundMessage, Provider, RefusalScope, Rejected, Scope,
-    SendOutcome, Update, UpdateOf, Wording,
+    SendOutcome, Update, UpdateOf, Wording, answer,
 };
 use crate::config::SecretValue;
 use crate::model::ids::{MessageKey, ProviderMessage};
@@ -35,8 +35,6 @@ const UPDATES_MAX: usize = 1000;
 const RETRY_AFTER_DEFAULT: TimeDelta = TimeDelta::seconds(30);
 /// More than a day's wait is another plan, not a pause.
 const RETRY_AFTER_MAX: TimeDelta = TimeDelta::days(1);
-/// The most of an answer that is read.
-const ANSWER_MAX: usize = 64 * 1024;
 
 pub(super) struct Http {
     client: reqwest::Client,
@@ -129,6 +127,8 @@ impl Http {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder()
             .timeout(timeout)
+            // an address that does not answer is told from a call that nobody knows the end of
+            .connect_timeout(timeout / 2)
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .expect("a client without files or certificates of its own can be built");
@@ -193,7 +193,8 @@ async fn read(answer: reqwest::Response, now: Instant) -> SendOutcome {
     if status.is_server_error() || status.is_informational() {
         return SendOutcome::InDoubt;
     }
-    let body = bounded(answer, ANSWER_MAX).await.unwrap_or_default();
+    // the status tells what became of the message, whether or not the body can be read
+    let body = answer::body(answer).await.unwrap_or_default();
     let told: Answer = serde_json::from_slice(&body).unwrap_or_default();
     if status.is_success() {
         let id = told.message.and_then(|id| id.parse().ok());
@@ -239,18 +240,6 @@ pub(super) fn refused_by_status(status: StatusCode) -> Option<SendOutcome> {
         Some(Code::clean(&format!("http {}", status.as_u16()))),
         words,
     ))
-}
-
-/// The body of an answer; `None` if it broke off or is longer than `max`.
-pub(super) async fn bounded(mut answer: reqwest::Response, max: usize) -> Option<Vec<u8>> {
-    let mut body = Vec::new();
-    while let Some(chunk) = answer.chunk().await.ok()? {
-        if body.len() + chunk.len() > max {
-            return None;
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Some(body)
 }
 
 /// `Retry-After` in seconds (RFC 9110 has a date as well, which is taken as the default).

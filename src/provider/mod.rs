@@ -4,16 +4,19 @@
 //! touches no store. What comes back from outside is parsed here into [`Update`]s, which cannot be
 //! wrong, whoever sent them.
 
+mod answer;
 mod console;
 mod guard;
 mod http;
 mod incoming;
+mod interrupt;
 mod meter;
 mod outcome;
 mod parameters;
 mod simulated;
 mod stop_words;
 mod text;
+mod uploads;
 mod whatsapp;
 
 use std::collections::BTreeMap;
@@ -37,6 +40,7 @@ pub use incoming::{
     PreferenceKind, Rejected, Severity, TemplateCategory, TemplateChange, Update, UpdateOf,
     template_alert_key,
 };
+pub use interrupt::interruptible;
 pub use meter::Meter;
 pub use outcome::{Refusal, RefusalScope, Scope, SendOutcome};
 pub use parameters::{Unfit, fitted};

@@ -17,6 +17,7 @@ mod copy;
 mod deliveries;
 mod evidence;
 mod history;
+mod leases;
 mod models;
 mod names;
 mod observed;
@@ -27,6 +28,7 @@ mod recipients;
 mod standing;
 mod suppressions;
 mod taken;
+mod tasks;
 mod track;
 mod workspace;
 
@@ -56,6 +58,7 @@ pub use consent::ForgottenCounts;
 pub use deliveries::DeliveryRow;
 pub use evidence::Whose;
 pub use history::{AddedMessages, MessageRow};
+pub use leases::Term;
 pub use models::ModelRow;
 pub use names::Names;
 pub use observed::{ObservedRow, Second};
@@ -64,6 +67,7 @@ pub use recipients::AddedRecipient;
 pub use standing::{ArmCount, ExportRow, StateCount};
 pub use suppressions::Suppression;
 pub use taken::SlotCount;
+pub use tasks::TaskRow;
 pub use track::Track;
 pub use workspace::Forgotten;
 
@@ -271,6 +275,14 @@ pub enum StoreError {
         #[source]
         cause: sqlx::Error,
     },
+    /// Another node does now what was done here in a term that is over; nothing was stored.
+    #[error("term {term} of the lease {lease:?} is over: another node has taken it")]
+    LostTerm {
+        /// The lease's name.
+        lease: String,
+        /// The number of the lost term.
+        term: i64,
+    },
     /// A stored value is not what it must be.
     #[error("table {table} holds a bad row")]
     Corrupt {
@@ -291,6 +303,23 @@ impl StoreError {
             }
             _ => false,
         }
+    }
+
+    /// What went wrong, for logs and `status`: without the texts of its causes, which may hold what
+    /// is stored.
+    pub fn outline(&self) -> String {
+        let why = match self {
+            Self::Open { cause, .. } | Self::Query { cause, .. } => match cause {
+                sqlx::Error::Io(_) => "no connection".to_owned(),
+                sqlx::Error::PoolTimedOut => "no connection was free in time".to_owned(),
+                sqlx::Error::Database(error) => {
+                    format!("the database's code {}", error.code().unwrap_or_default())
+                }
+                _ => return self.to_string(),
+            },
+            _ => return self.to_string(),
+        };
+        format!("{self}: {why}")
     }
 
     /// Whether trying again later may help: the database is busy or out of reach, not wrong.
@@ -364,6 +393,14 @@ impl Store {
             cause => StoreError::Migrate { cause },
         })?;
         Ok(store)
+    }
+
+    /// Which database it is, for people.
+    pub fn kind(&self) -> &'static str {
+        match &self.pool {
+            Pool::Sqlite { .. } => "SQLite",
+            Pool::Postgres(_) => "PostgreSQL",
+        }
     }
 
     /// A connection to read with.
@@ -450,15 +487,18 @@ pub enum Create {
     Scratch,
 }
 
-/// The URL without a password in it.
+/// The URL without what may be secret: neither name and password nor parameters, of which one can
+/// be a password.
 fn shown_url(url: &str) -> String {
-    match url.split_once("://") {
-        Some((scheme, rest)) => match rest.rsplit_once('@') {
-            Some((_, host)) => format!("{scheme}://…@{host}"),
-            None => url.to_owned(),
-        },
-        None => "of unknown kind".to_owned(),
+    let Some((scheme, rest)) = url.split_once("://") else { return "of unknown kind".to_owned() };
+    if scheme == "sqlite" {
+        return url.to_owned();
     }
+    // a password may hold any character: the host comes after the last @
+    let rest =
+        rest.rsplit_once('@').map_or_else(|| rest.to_owned(), |(_, host)| format!("…@{host}"));
+    let end = rest.find(['?', '#']).unwrap_or(rest.len());
+    format!("{scheme}://{}", &rest[..end])
 }
 
 /// Microseconds since 1970, as stored.
@@ -490,4 +530,22 @@ fn json<'t, T: serde::Deserialize<'t>>(
 /// As JSON; our own types always serialize.
 fn to_json<T: serde::Serialize>(value: &T) -> String {
     serde_json::to_string(value).expect("models have string keys and finite numbers")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shown_url;
+
+    #[test]
+    fn a_printed_url_holds_no_password() {
+        for (url, shown) in [
+            ("postgres://user:pass@host:5432/db", "postgres://…@host:5432/db"),
+            ("postgres://user:p@ss?w#rd@host/db", "postgres://…@host/db"),
+            ("postgres://host/db?user=u&password=pass", "postgres://host/db"),
+            ("postgres://user@host/db?password=a@b", "postgres://…@b"),
+            ("sqlite://a@b?.db", "sqlite://a@b?.db"),
+        ] {
+            assert_eq!(shown_url(url), shown);
+        }
+    }
 }

@@ -1,23 +1,15 @@
-//! Small facts of the workspace: numbers given out, leases, marks of progress, forgotten people.
+//! Small facts of the workspace: numbers given out, marks of progress, forgotten people.
 
 use std::collections::HashSet;
 
 use super::bulk::{List, Sql, one_of};
-use super::{Doing, Reader, Store, StoreError, Tx, micros, on, run};
-use crate::model::ids::NodeId;
-use crate::model::time::Instant;
+use super::{Doing, Reader, Store, StoreError, Tx, on, run};
 use hmac::{Hmac, KeyInit, Mac};
 use rand::RngCore;
 use sha2::Sha256;
 
 const TAKE_NUMBERS: &str = "INSERT INTO counter (noun, next) VALUES ($1, $2 + 1)
     ON CONFLICT (noun) DO UPDATE SET next = counter.next + $2 RETURNING next";
-
-const TAKE_LEASE: &str = "INSERT INTO lease (name, holder, held_until) VALUES ($1, $2, $3)
-    ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, held_until = excluded.held_until
-    WHERE lease.holder = excluded.holder OR lease.held_until <= $4";
-
-const DROP_LEASE: &str = "DELETE FROM lease WHERE name = $1 AND holder = $2";
 
 const PUT_VALUE: &str = "INSERT INTO workspace (name, value) VALUES ($1, $2)
     ON CONFLICT (name) DO UPDATE SET value = excluded.value";
@@ -55,28 +47,6 @@ impl Store {
         let key = tx.forgotten_key().await?;
         tx.commit().await?;
         Ok(key)
-    }
-
-    /// Takes or keeps a lease until `until`; false when another holds it at `now`.
-    pub async fn take_lease(
-        &self,
-        name: &str,
-        node: &NodeId,
-        now: Instant,
-        until: Instant,
-    ) -> Result<bool, StoreError> {
-        let mut tx = self.begin().await?;
-        let (node, until, now) = (node.as_str(), micros(until), micros(now));
-        let taken = run!(tx, TAKE_LEASE, name, node, until, now).doing("take a lease")?;
-        tx.commit().await?;
-        Ok(taken > 0)
-    }
-
-    /// Gives a lease back early.
-    pub async fn drop_lease(&self, name: &str, node: &NodeId) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
-        run!(tx, DROP_LEASE, name, node.as_str()).doing("give a lease back")?;
-        tx.commit().await
     }
 }
 

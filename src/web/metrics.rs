@@ -3,7 +3,7 @@
 //! Names and units are that ecosystem's: base units, `_total` for what only grows. No label has a
 //! person in it.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::TimeDelta;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -19,6 +19,7 @@ use tokio::sync::Mutex;
 use crate::model::time::Instant;
 use crate::provider::Meter;
 use crate::store::StoreError;
+use crate::work::tasks::Tasks;
 use crate::work::{Ctx, campaigns};
 
 /// The format that [`Metrics::text`] writes.
@@ -52,6 +53,51 @@ struct OfProvider {
     provider: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfTask {
+    task: String,
+}
+
+/// What background tasks did; the tasks themselves count.
+#[derive(Default)]
+struct TaskMetrics {
+    runs: Family<OfTask, Counter>,
+    failures: Family<OfTask, Counter>,
+    panics: Family<OfTask, Counter>,
+    running: Family<OfTask, Gauge>,
+    last_started: Family<OfTask, Gauge<f64, AtomicU64>>,
+    last_success: Family<OfTask, Gauge<f64, AtomicU64>>,
+    last_duration: Family<OfTask, Gauge<f64, AtomicU64>>,
+}
+
+impl TaskMetrics {
+    fn register(&self, registry: &mut Registry) {
+        registry.register("task_runs", "Steps of background tasks that ended", self.runs.clone());
+        let failures = self.failures.clone();
+        registry.register("task_failures", "Steps that ended with an error", failures);
+        registry.register("task_panics", "Steps that ended by a panic", self.panics.clone());
+        registry.register("task_running", "Whether a step goes on now", self.running.clone());
+        registry.register_with_unit(
+            "task_last_start_timestamp",
+            "When the last step began",
+            Unit::Seconds,
+            self.last_started.clone(),
+        );
+        registry.register_with_unit(
+            "task_last_success_timestamp",
+            "When a step last ended well",
+            Unit::Seconds,
+            self.last_success.clone(),
+        );
+        registry.register_with_unit(
+            "task_last_duration",
+            "How long the last step took",
+            Unit::Seconds,
+            self.last_duration.clone(),
+        );
+    }
+}
+
 /// Everything that is counted.
 pub(super) struct Metrics {
     registry: Registry,
@@ -65,6 +111,9 @@ pub(super) struct Metrics {
     due: Family<OfCampaign, Gauge>,
     lateness: Family<OfCampaign, Gauge<f64, AtomicU64>>,
     alerts: Family<OfProvider, Gauge>,
+    /// Whether the database answered.
+    pub(super) database_up: Gauge,
+    tasks: TaskMetrics,
     /// When everybody was counted last.
     counted: Mutex<Option<Instant>>,
 }
@@ -81,6 +130,8 @@ impl Metrics {
             due: Family::default(),
             lateness: Family::default(),
             alerts: Family::default(),
+            database_up: Gauge::default(),
+            tasks: TaskMetrics::default(),
             counted: Mutex::new(None),
             registry: Registry::default(),
         };
@@ -110,25 +161,50 @@ impl Metrics {
             m.lateness.clone(),
         );
         registry.register("provider_alerts", "Alerts that nobody has seen to", m.alerts.clone());
+        let up = metrics.database_up.clone();
+        registry.register("database_up", "Whether the database answered in time", up);
+        metrics.tasks.register(&mut registry);
         Self { registry, ..metrics }
     }
 
-    /// Everything as text, with the campaigns as they stand now.
-    pub(super) async fn text(&self, ctx: &Ctx) -> Result<String, StoreError> {
+    /// Everything as text.
+    pub(super) fn text(&self) -> String {
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("writing to a string does not fail");
+        text
+    }
+
+    /// Takes over how the daemon's tasks stand.
+    pub(super) fn take_tasks(&self, tasks: &Tasks) {
+        let seconds = |at: Instant| at.timestamp_micros() as f64 / 1e6;
+        for (row, running) in tasks.rows() {
+            let (m, label) = (&self.tasks, OfTask { task: row.name });
+            for (counters, count) in
+                [(&m.runs, row.runs), (&m.failures, row.failures), (&m.panics, row.panics)]
+            {
+                counters.get_or_create(&label).inner().store(count, Ordering::Relaxed);
+            }
+            m.running.get_or_create(&label).set(i64::from(running));
+            for (gauges, value) in [
+                (&m.last_started, row.last_started_at.map(seconds)),
+                (&m.last_success, row.last_succeeded_at.map(seconds)),
+                (&m.last_duration, row.last_duration_ms.map(|ms| ms as f64 / 1e3)),
+            ] {
+                value.map(|value| gauges.get_or_create(&label).set(value));
+            }
+        }
+    }
+
+    /// Counts how campaigns stand now; what is not old is not counted anew. Figures that could not
+    /// be counted are left out.
+    pub(super) async fn count(&self, ctx: &Ctx) -> Result<(), StoreError> {
         let now = ctx.clock.now();
         // whoever counts keeps others from counting beside
         let mut counted = self.counted.lock().await;
-        if counted.is_none_or(|at| now - at >= COUNT_EVERY) {
-            self.count(ctx, now).await?;
-            *counted = Some(now);
+        if counted.is_some_and(|at| now - at < COUNT_EVERY) {
+            return Ok(());
         }
-        drop(counted);
-        let mut text = String::new();
-        encode(&mut text, &self.registry).expect("writing to a string does not fail");
-        Ok(text)
-    }
-
-    async fn count(&self, ctx: &Ctx, now: Instant) -> Result<(), StoreError> {
+        *counted = None;
         self.deliveries.clear();
         self.due.clear();
         self.lateness.clear();
@@ -158,6 +234,7 @@ impl Metrics {
         for alert in ctx.store.read().await?.alerts().await? {
             self.alerts.get_or_create(&OfProvider { provider: alert.provider }).inc();
         }
+        *counted = Some(now);
         Ok(())
     }
 }

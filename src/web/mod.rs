@@ -26,6 +26,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::model::ids::Name;
 use crate::provider::{Meter, Rejected};
+use crate::work::tasks::Tasks;
 use crate::work::{Ctx, receive};
 
 use self::metrics::{Metrics, Webhook};
@@ -56,13 +57,14 @@ pub async fn bind(ctx: &Ctx) -> Result<TcpListener, ListenError> {
 
 /// How long a request may take, its body included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long one daemon's metrics stand for everybody who asks.
-const METRICS_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long metrics wait for what the database tells.
+const METRICS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What requests are answered with.
 #[derive(Clone)]
 struct App {
     ctx: Ctx,
+    tasks: Tasks,
     metrics: Arc<Metrics>,
 }
 
@@ -73,8 +75,14 @@ impl FromRef<App> for Ctx {
 }
 
 /// Serves until `stop` turns true; requests under way are finished.
-pub async fn serve(ctx: Ctx, meter: Meter, listener: TcpListener, stop: watch::Receiver<bool>) {
-    let app = App { metrics: Arc::new(Metrics::new(&meter)), ctx: ctx.clone() };
+pub async fn serve(
+    ctx: Ctx,
+    meter: Meter,
+    tasks: Tasks,
+    listener: TcpListener,
+    stop: watch::Receiver<bool>,
+) {
+    let app = App { metrics: Arc::new(Metrics::new(&meter)), ctx: ctx.clone(), tasks };
     let routes = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
@@ -127,22 +135,34 @@ async fn hold(State(room): State<Arc<Semaphore>>, request: Request, next: Next) 
 }
 
 async fn tell_metrics(State(app): State<App>) -> Response {
-    match tokio::time::timeout(METRICS_TIMEOUT, app.metrics.text(&app.ctx)).await {
-        Ok(Ok(text)) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
-        Ok(Err(_)) | Err(_) => {
-            (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n").into_response()
+    let counting = app.metrics.count(&app.ctx);
+    let counted = tokio::time::timeout(METRICS_TIMEOUT, counting).await;
+    // what this process knows by itself is told whatever the database does
+    let up = match counted {
+        Ok(Ok(())) => true,
+        Ok(Err(error)) => {
+            tracing::error!(error = error.outline(), "campaigns could not be counted for metrics");
+            !error.is_transient()
         }
-    }
+        Err(_) => false,
+    };
+    app.metrics.database_up.set(i64::from(up));
+    app.metrics.take_tasks(&app.tasks);
+    ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], app.metrics.text()).into_response()
 }
 
-async fn ready(State(ctx): State<Ctx>) -> Response {
-    match tokio::time::timeout(READY_TIMEOUT, async { ctx.store.read().await?.ping().await }).await
-    {
-        Ok(Ok(())) => "ready\n".into_response(),
-        Ok(Err(_)) | Err(_) => {
-            (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n").into_response()
-        }
+/// Whether the database answers and every background task does its work; what does not is named.
+async fn ready(State(app): State<App>) -> Response {
+    let ping = async { app.ctx.store.read().await?.ping().await };
+    let mut problems = app.tasks.problems(app.ctx.clock.now());
+    if !matches!(tokio::time::timeout(READY_TIMEOUT, ping).await, Ok(Ok(()))) {
+        problems.insert(0, "the database does not answer".to_owned());
     }
+    if problems.is_empty() {
+        return "ready\n".into_response();
+    }
+    let text: String = problems.iter().map(|problem| format!("{problem}\n")).collect();
+    (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
 }
 
 /// Answers a channel that asks whether the address is ours.

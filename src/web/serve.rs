@@ -10,6 +10,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
+use tokio_io_timeout::TimeoutStream;
 
 /// Connections at once; further ones wait in the system's queue. Below the usual limit of open
 /// files, with room for the database and the providers.
@@ -18,8 +19,10 @@ const CONNECTIONS_MAX: usize = 512;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Request line and headers: looked at between reads, so that up to twice as much gets through.
 const HEADERS_MAX: usize = 32 * 1024;
+/// How long a client may take nothing of an answer that waits for it.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long requests under way may take once the daemon stops.
-const STOP_TIMEOUT: Duration = Duration::from_secs(20);
+const STOP_TIMEOUT: Duration = Duration::from_secs(8);
 /// After the system could not hand over a connection, for want of open files or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -43,11 +46,16 @@ pub(super) async fn run(listener: TcpListener, routes: Router, mut stop: watch::
         };
         // answers are short: what they wait for is the next packet's company
         let _ = stream.set_nodelay(true);
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(WRITE_TIMEOUT));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
             .max_buf_size(HEADERS_MAX)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes.clone()));
+            .serve_connection(
+                TokioIo::new(Box::pin(stream)),
+                TowerToHyperService::new(routes.clone()),
+            );
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             // a client that breaks off harms nobody

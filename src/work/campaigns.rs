@@ -18,6 +18,7 @@ use crate::model::ids::{Name, RecipientId};
 use crate::model::time::Instant;
 use crate::store::{
     Alert, ArmCount, BrokenCampaign, CampaignRow, CampaignStatus, Reader, StateCount, StoreError,
+    TaskRow,
 };
 
 /// What waits longer is shown as late.
@@ -264,6 +265,8 @@ pub struct Status {
     pub pending_consents: u64,
     /// The tables that clocks are told by.
     pub zone_tables: ZoneTables,
+    /// What the background tasks of every daemon did last.
+    pub tasks: Vec<TaskRow>,
 }
 
 /// The tables of the tz database in use.
@@ -296,7 +299,8 @@ pub async fn status(ctx: &Ctx) -> Result<Status, StoreError> {
     let tables = zone::tables().clone();
     let outdated = tables.is_outdated(ctx.clock.now());
     let zone_tables = ZoneTables { tables, outdated };
-    Ok(Status { campaigns, broken, alerts, pending_consents, zone_tables })
+    let tasks = reader.tasks().await?;
+    Ok(Status { campaigns, broken, alerts, pending_consents, zone_tables, tasks })
 }
 
 /// Looks at a campaign.

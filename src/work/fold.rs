@@ -17,7 +17,7 @@ use super::learn::LearnError;
 use crate::learn::{Contents, Evidence, Observed, Presence, PresenceKind};
 use crate::model::ids::RecipientId;
 use crate::model::time::Instant;
-use crate::store::{ObservedRow, Second, Store, StoreError};
+use crate::store::{ObservedRow, Second, Store, StoreError, Term};
 
 /// What clocks may differ by and transactions may take.
 const OVERLAP: TimeDelta = TimeDelta::minutes(5);
@@ -52,7 +52,12 @@ pub(super) struct Folded {
 
 /// Folds messages and activity written since the last time into everybody's evidence; all of them
 /// if it starts over.
-pub(super) async fn fold(ctx: &Ctx, now: Instant, starts_over: bool) -> Result<Folded, LearnError> {
+pub(super) async fn fold(
+    ctx: &Ctx,
+    term: &Term,
+    now: Instant,
+    starts_over: bool,
+) -> Result<Folded, LearnError> {
     let store = &ctx.store;
     let mark = store
         .read()
@@ -99,7 +104,7 @@ pub(super) async fn fold(ctx: &Ctx, now: Instant, starts_over: bool) -> Result<F
             })
             .await?;
     }
-    folded.people = folder.write(store, known.len(), starts_over).await?;
+    folded.people = folder.write(store, term, known.len(), starts_over).await?;
     // a row that is written again in the second of this fold keeps its second: that one is read anew
     let settled = before(now).timestamp()..now.timestamp();
     let recent = |seconds: Vec<Second>| -> BTreeMap<i64, (i64, i64)> {
@@ -113,6 +118,7 @@ pub(super) async fn fold(ctx: &Ctx, now: Instant, starts_over: bool) -> Result<F
     };
     let mark = serde_json::to_string(&mark).map_err(|_| LearnError::Panicked)?;
     let mut tx = store.begin().await?;
+    tx.hold_term(term).await?;
     tx.set_mark(FOLDED, &mark).await?;
     tx.commit().await?;
     Ok(folded)
@@ -182,6 +188,7 @@ impl Folder {
     async fn write(
         mut self,
         store: &Store,
+        term: &Term,
         known: usize,
         starts_over: bool,
     ) -> Result<u64, LearnError> {
@@ -193,15 +200,17 @@ impl Folder {
         let mut ids: Vec<RecipientId> = self.folded.keys().copied().collect();
         ids.sort_unstable();
         let mut tx = store.begin().await?;
+        tx.hold_term(term).await?;
         tx.add_contents(known, &self.contents.list()[known..]).await?;
         tx.commit().await?;
         let mut after = RecipientId(i64::MIN);
         for chunk in ids.chunks(WRITE_ROWS) {
-            self.write_chunk(store, starts_over.then_some(after), chunk).await?;
+            self.write_chunk(store, term, starts_over.then_some(after), chunk).await?;
             after = chunk.last().copied().unwrap_or(after);
         }
         if starts_over {
             let mut tx = store.begin().await?;
+            tx.hold_term(term).await?;
             tx.clear_evidence(after, None).await?;
             tx.commit().await?;
         }
@@ -212,11 +221,13 @@ impl Folder {
     async fn write_chunk(
         &self,
         store: &Store,
+        term: &Term,
         clear_after: Option<RecipientId>,
         ids: &[RecipientId],
     ) -> Result<(), StoreError> {
         let rows: Vec<_> = ids.iter().map(|id| (*id, self.folded[id].as_bytes())).collect();
         let mut tx = store.begin().await?;
+        tx.hold_term(term).await?;
         if let Some(after) = clear_after {
             tx.clear_evidence(after, ids.last().copied()).await?;
         }

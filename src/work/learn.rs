@@ -8,7 +8,6 @@
 
 use std::sync::Arc;
 
-use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
 use super::Ctx;
@@ -16,13 +15,12 @@ pub(super) use super::fold::Folded;
 use super::fold::fold;
 pub use super::habits::{InUse, People, subject};
 use super::habits::{Taught, contents};
+use super::leadership::lead;
 use crate::learn::{self, Drift, FitError, Model, Settings, Tuning, drift};
 use crate::model::ids::RecipientId;
 use crate::model::time::Instant;
-use crate::store::StoreError;
+use crate::store::{StoreError, Term};
 
-/// Longer than any fit; a daemon that dies while learning is waited for no longer.
-const LEASE: TimeDelta = TimeDelta::hours(1);
 const LEASE_NAME: &str = "learn";
 /// Of every fit: the same history gives the same model.
 pub(super) const SEED: u64 = 1;
@@ -137,34 +135,26 @@ pub async fn run(
     mut progress: impl FnMut(&str, f64) + Send + 'static,
 ) -> Result<Learned, LearnError> {
     let now = ctx.clock.now();
-    if !ctx.store.take_lease(LEASE_NAME, &ctx.node, now, now + LEASE).await? {
-        return Err(LearnError::Busy);
-    }
-    let learn = async {
+    let learn = async |term: Term| {
         progress("folding history", 0.0);
         let starts_over = matches!(depth, Depth::Full | Depth::FullAtSettings);
-        let folded = fold(ctx, now, starts_over).await?;
-        teach(ctx, now, as_of.unwrap_or(now), depth, folded, progress).await
+        let folded = fold(ctx, &term, now, starts_over).await?;
+        teach(ctx, &term, now, as_of.unwrap_or(now), depth, folded, progress).await
     };
-    let learned = learn.await;
-    ctx.store.drop_lease(LEASE_NAME, &ctx.node).await?;
-    learned
+    lead(ctx, LEASE_NAME, learn).await?.ok_or(LearnError::Busy)
 }
 
 /// Folds what is new, and no more.
 pub(super) async fn catch_up(ctx: &Ctx) -> Result<(), LearnError> {
     let now = ctx.clock.now();
-    if !ctx.store.take_lease(LEASE_NAME, &ctx.node, now, now + LEASE).await? {
-        return Err(LearnError::Busy);
-    }
-    let folded = fold(ctx, now, false).await;
-    ctx.store.drop_lease(LEASE_NAME, &ctx.node).await?;
-    folded.map(drop)
+    let folded = lead(ctx, LEASE_NAME, async |term: Term| fold(ctx, &term, now, false).await);
+    folded.await?.map(drop).ok_or(LearnError::Busy)
 }
 
 /// Makes a version of what the evidence teaches, and puts it in use.
 async fn teach(
     ctx: &Ctx,
+    term: &Term,
     now: Instant,
     as_of: Instant,
     depth: Depth,
@@ -219,7 +209,7 @@ async fn teach(
             // of the refreshed versions of one fit, the newest is enough
             let earlier = earlier.filter(|earlier| earlier.outcome == Outcome::Refreshed);
             let stale = version.filter(|_| earlier.is_some() && outcome == Outcome::Refreshed);
-            keep(ctx, now, as_of, &summary, &model, stale).await?
+            keep(ctx, term, now, as_of, &summary, &model, stale).await?
         }
     };
     let Folded { messages, activities, people } = folded;
@@ -237,6 +227,7 @@ async fn earlier(ctx: &Ctx, last: Option<&InUse>) -> Result<Option<Earlier>, Lea
 /// Stores a version and puts it in use; `stale` is dropped for it.
 async fn keep(
     ctx: &Ctx,
+    term: &Term,
     now: Instant,
     as_of: Instant,
     summary: &Summary,
@@ -247,6 +238,7 @@ async fn keep(
     let summary = json(serde_json::to_string(summary))?;
     let parameters = json(serde_json::to_string(model))?;
     let mut tx = ctx.store.begin().await?;
+    tx.hold_term(term).await?;
     let version = tx.add_model(now, as_of, &summary, &parameters).await?;
     if let Some(stale) = stale {
         tx.drop_model(stale).await?;

@@ -16,6 +16,7 @@ mod habits;
 pub mod import;
 pub mod insights;
 pub mod interval;
+mod leadership;
 pub mod learn;
 pub mod maintenance;
 pub mod offpolicy;
@@ -23,7 +24,7 @@ mod opt_outs;
 pub mod people;
 pub mod plan;
 pub mod receive;
-
+pub mod tasks;
 pub mod tokens;
 
 use std::collections::BTreeMap;

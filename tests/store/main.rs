@@ -1,13 +1,14 @@
 //! Each behaviour of the store on both databases.
 
 mod claims;
+mod leases;
 #[path = "../support/mod.rs"]
 mod support;
 
 use chrono::DateTime;
 use opportune::model::campaign::Campaign;
 use opportune::model::consent::{ConsentChange, ConsentEntry};
-use opportune::model::ids::{NodeId, RecipientId, RecipientKey};
+use opportune::model::ids::{RecipientId, RecipientKey};
 use opportune::model::message::{Message, Response};
 use opportune::model::recipient::{Profile, Zone};
 use opportune::model::slot::SlotLength;
@@ -199,22 +200,6 @@ async fn campaign(store: &Store) -> i64 {
     assert_eq!(tx.add_campaign(&campaign, CAMPAIGN, at(0), at(99)).await.unwrap(), None);
     tx.commit().await.unwrap();
     id
-}
-
-#[tokio::test]
-async fn a_lease_has_one_holder_until_it_ends() {
-    on_both(async |store| {
-        let [a, b]: [NodeId; 2] = ["a", "b"].map(|name| name.parse().unwrap());
-        assert!(store.take_lease("plan", &a, at(0), at(2)).await.unwrap());
-        assert!(!store.take_lease("plan", &b, at(1), at(3)).await.unwrap());
-        assert!(store.take_lease("plan", &a, at(1), at(3)).await.unwrap());
-        assert!(store.take_lease("plan", &b, at(3), at(5)).await.unwrap());
-        store.drop_lease("plan", &a).await.unwrap();
-        assert!(!store.take_lease("plan", &a, at(4), at(6)).await.unwrap());
-        store.drop_lease("plan", &b).await.unwrap();
-        assert!(store.take_lease("plan", &a, at(4), at(6)).await.unwrap());
-    })
-    .await;
 }
 
 #[tokio::test]

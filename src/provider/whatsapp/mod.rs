@@ -7,33 +7,34 @@
 mod codes;
 mod message;
 mod news;
+mod upload;
 mod webhook;
 
 use futures_util::future::BoxFuture;
-use reqwest::header::CONTENT_TYPE;
 use reqwest::{Response, StatusCode};
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
 use url::Url;
 
 use self::codes::GraphError;
+use self::upload::Uploader;
 use super::guard::Guard;
-use super::http::{bounded, is_signed, refused_by_status};
-use super::{Incoming, OutboundMessage, Provider, RefusalScope, Rejected, Scope, SendOutcome};
+use super::http::{is_signed, refused_by_status};
+use super::uploads::Uploads;
+use super::{
+    Incoming, OutboundMessage, Provider, RefusalScope, Rejected, Scope, SendOutcome, answer,
+};
 use crate::config::{self, ConfigError, Outbound, SecretValue, WhatsAppApi};
 use crate::model::content::{Category, Media};
 use crate::model::time::Instant;
 
-/// The most of an answer that is read.
-const ANSWER_MAX: usize = 64 * 1024;
 /// What is waited where nobody can be reached: 30 seconds.
 const UNREACHABLE_WAIT: chrono::TimeDelta = chrono::TimeDelta::seconds(30);
-/// The largest document that the Cloud API takes.
-const MEDIA_MAX: usize = 100 * 1024 * 1024;
 
 pub(super) struct WhatsApp {
     client: reqwest::Client,
-    guard: Guard,
+    uploader: Uploader,
+    uploads: Uploads,
     base_url: String,
     phone_number_id: String,
     api: WhatsAppApi,
@@ -66,11 +67,6 @@ struct Refused {
     error: GraphError,
 }
 
-#[derive(Deserialize)]
-struct Uploaded {
-    id: String,
-}
-
 impl WhatsApp {
     pub(super) fn new(
         settings: &config::WhatsApp,
@@ -79,12 +75,21 @@ impl WhatsApp {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder()
             .timeout(settings.timeout)
+            // an address that does not answer is told from a call that nobody knows the end of
+            .connect_timeout(settings.timeout / 2)
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .expect("a client without files or certificates of its own can be built");
+        let uploader = Uploader {
+            client: client.clone(),
+            guard: Guard::new(outbound),
+            to: format!("{}/{}/media", settings.base_url, settings.phone_number_id),
+            token: settings.token.read()?,
+        };
         Ok(Self {
             client,
-            guard: Guard::new(outbound),
+            uploader,
+            uploads: Uploads::default(),
             base_url: settings.base_url.clone(),
             phone_number_id: settings.phone_number_id.clone(),
             api: settings.api,
@@ -131,36 +136,12 @@ impl WhatsApp {
             Ok(answer) => read(answer, message).await,
         }
     }
-
-    async fn hand_over(&self, media: Media, url: &str) -> Result<String, String> {
-        let url = Url::parse(url).map_err(|error| error.to_string())?;
-        let fetched = self.guard.fetch(&url, MEDIA_MAX).await;
-        let (file, kind) = fetched.map_err(|error| error.to_string())?;
-        let kind = kind.unwrap_or_else(|| default_kind(media).to_owned());
-        let name = message::file_name(url.as_str()).unwrap_or_else(|| "file".to_owned());
-        let form = Form::new(&kind, &name, &file);
-        let answer = self
-            .client
-            .post(format!("{}/{}/media", self.base_url, self.phone_number_id))
-            .bearer_auth(self.token.expose())
-            .header(CONTENT_TYPE, form.content_type)
-            .body(form.body)
-            .send()
-            .await
-            .map_err(|error| error.without_url().to_string())?;
-        let status = answer.status();
-        let body = bounded(answer, ANSWER_MAX).await.unwrap_or_default();
-        match serde_json::from_slice::<Uploaded>(&body) {
-            Ok(uploaded) if status.is_success() => Ok(uploaded.id),
-            _ => Err(format!("the upload was answered with status {}", status.as_u16())),
-        }
-    }
 }
 
 /// What an answer says. A 200 means taken, not delivered.
 async fn read(answer: Response, message: &OutboundMessage) -> SendOutcome {
     let status = answer.status();
-    let Some(body) = bounded(answer, ANSWER_MAX).await else { return SendOutcome::InDoubt };
+    let Some(body) = answer::body(answer).await else { return SendOutcome::InDoubt };
     if status.is_success() {
         return match serde_json::from_slice::<Taken>(&body) {
             Ok(taken) => taken.outcome(message),
@@ -214,68 +195,31 @@ impl Taken {
     }
 }
 
-fn default_kind(media: Media) -> &'static str {
-    match media {
-        Media::Image => "image/jpeg",
-        Media::Video => "video/mp4",
-        Media::Audio => "audio/mpeg",
-        Media::Document => "application/pdf",
-        Media::Text | Media::Carousel => "application/octet-stream",
-    }
-}
-
-/// A form with one file (RFC 7578).
-struct Form {
-    content_type: String,
-    body: Vec<u8>,
-}
-
-impl Form {
-    fn new(kind: &str, name: &str, file: &[u8]) -> Self {
-        let boundary = format!("opportune-{:032x}", rand::random::<u128>());
-        let plain = |text: &str| -> String {
-            text.chars().filter(|c| !c.is_control() && *c != '"' && *c != '\\').collect()
-        };
-        let mut body = Vec::with_capacity(file.len() + 512);
-        let field = |name: &str, value: &str| {
-            format!(
-                "--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
-            )
-        };
-        body.extend_from_slice(field("messaging_product", "whatsapp").as_bytes());
-        body.extend_from_slice(field("type", &plain(kind)).as_bytes());
-        let head = format!(
-            "--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{}\"\r\n\
-             Content-Type: {}\r\n\r\n",
-            plain(name),
-            plain(kind)
-        );
-        body.extend_from_slice(head.as_bytes());
-        body.extend_from_slice(file);
-        body.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
-        Self { content_type: format!("multipart/form-data; boundary={boundary}"), body }
-    }
-}
-
 impl Provider for WhatsApp {
     fn send<'a>(&'a self, message: &'a OutboundMessage) -> BoxFuture<'a, SendOutcome> {
         Box::pin(self.post(message))
     }
 
     fn upload<'a>(&'a self, media: Media, url: &'a str) -> BoxFuture<'a, Option<String>> {
-        let upload = async move {
-            let parsed = Url::parse(url).ok()?;
+        let (uploader, address) = (self.uploader.clone(), Url::parse(url));
+        Box::pin(async move {
+            let address = address.ok()?;
             // what may not be fetched from here, the channel fetches by its address
-            self.guard.check(&parsed).ok()?;
-            match self.hand_over(media, url).await {
-                Ok(id) => Some(id),
-                Err(error) => {
-                    tracing::warn!(error, "media could not be uploaded; it goes by its address");
-                    None
+            self.uploader.guard.check(&address).ok()?;
+            let upload = async move {
+                match uploader.hand_over(media, &address).await {
+                    Ok(id) => Some(id),
+                    Err(error) => {
+                        tracing::warn!(
+                            error,
+                            "media could not be uploaded; it goes by its address"
+                        );
+                        None
+                    }
                 }
-            }
-        };
-        Box::pin(upload)
+            };
+            self.uploads.handle(url, upload).await
+        })
     }
 
     fn verify(&self, value: &dyn Fn(&str) -> Option<String>) -> Option<String> {

@@ -14,7 +14,7 @@ use crate::model::ids::Name;
 use crate::model::slot::SlotLength;
 use crate::model::time::{Instant, truncated};
 use crate::plan::Plan;
-use crate::store::{CampaignRow, PlanSlotRow, StoreError};
+use crate::store::{CampaignRow, PlanSlotRow, StoreError, Term};
 use crate::work::Ctx;
 
 /// Rows in one transaction, so that a daemon beside does not wait long.
@@ -41,10 +41,16 @@ pub struct Draft {
 }
 
 impl Draft {
-    pub(super) async fn store(&self, ctx: &Ctx, model: Option<i64>) -> Result<(), StoreError> {
+    pub(super) async fn store(
+        &self,
+        ctx: &Ctx,
+        term: &Term,
+        model: Option<i64>,
+    ) -> Result<(), StoreError> {
         let now = ctx.clock.now();
         for chunk in self.plan.deliveries.chunks(WRITE_ROWS) {
             let mut tx = ctx.store.begin().await?;
+            tx.hold_term(term).await?;
             tx.put_decisions(self.row.id, chunk, self.length, now).await?;
             tx.commit().await?;
         }
@@ -62,6 +68,7 @@ impl Draft {
         let slots: Vec<PlanSlotRow> = slots.collect();
         let summary = serde_json::to_string(&self.summary()).unwrap_or_default();
         let mut tx = ctx.store.begin().await?;
+        tx.hold_term(term).await?;
         tx.set_campaign_plan(self.row.id, now, model, &summary, &slots).await?;
         tx.commit().await
     }

@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 
+use super::leadership::lead;
 use super::learn::LearnError;
 use super::{Ctx, Report, StepEnv};
 use crate::model::campaign::Campaign;
@@ -28,14 +29,12 @@ use crate::model::ids::Name;
 use crate::model::recipient::Recipient;
 use crate::model::slot::Slot;
 use crate::plan::{Explanation, SlotLoad};
-use crate::store::{CampaignRow, CampaignStatus, StoreError, Tx};
+use crate::store::{CampaignRow, CampaignStatus, StoreError, Term, Tx};
 
 pub use desk::Desk;
 pub use draft::{Draft, Summary, local_time};
 
 const LEASE_NAME: &str = "plan";
-/// Longer than any plan takes.
-const LEASE: TimeDelta = TimeDelta::minutes(30);
 /// Messages are sent within seconds of their moment. When one is later than this, the daemon was
 /// away or the provider cannot keep up: all that is late gets a new decision, in place of a burst.
 const ABSENCE: TimeDelta = TimeDelta::minutes(15);
@@ -125,20 +124,14 @@ pub async fn decide(
     ctx: &Ctx,
     rows: Vec<(CampaignRow, Extent)>,
 ) -> Result<(Desk, Vec<Draft>), PlanError> {
-    let now = ctx.clock.now();
-    if !ctx.store.take_lease(LEASE_NAME, &ctx.node, now, now + LEASE).await? {
-        return Err(PlanError::Busy);
-    }
-    let drafted = async {
+    let drafted = lead(ctx, LEASE_NAME, async |term: Term| {
         let (desk, drafts) = dry(ctx, rows).await?;
         for draft in &drafts {
-            draft.store(ctx, desk.model_version()).await?;
+            draft.store(ctx, &term, desk.model_version()).await?;
         }
-        Ok((desk, drafts))
-    };
-    let drafted = drafted.await;
-    ctx.store.drop_lease(LEASE_NAME, &ctx.node).await?;
-    drafted
+        Ok::<_, PlanError>((desk, drafts))
+    });
+    drafted.await?.ok_or(PlanError::Busy)
 }
 
 /// The same plans, stored nowhere.

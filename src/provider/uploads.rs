@@ -1,0 +1,128 @@
+//! Uploads of media, beside the batches that want them: whoever asks waits for a bounded time, the
+//! upload goes on without them, and a host that failed is not asked again for a while.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Semaphore, watch};
+
+/// How long a batch waits for an upload. One that takes longer serves the batches after it.
+const WAIT_MAX: Duration = Duration::from_secs(5);
+/// How long a failure is remembered.
+const FAILURE_KEPT: Duration = Duration::from_secs(60);
+/// How long a success is kept for a batch that went on without it.
+const SUCCESS_KEPT: Duration = Duration::from_hours(1);
+/// Uploads at once: each has a file of its own on disk, of up to 100 MiB.
+const AT_ONCE_MAX: usize = 4;
+/// Uploads that are remembered.
+const KNOWN_MAX: usize = 1000;
+
+/// How an upload stands: nothing while it goes on, then the handle, if there is one.
+type Stand = Option<(Instant, Option<String>)>;
+
+/// The uploads of one provider.
+pub(super) struct Uploads {
+    known: Mutex<HashMap<String, watch::Receiver<Stand>>>,
+    room: Arc<Semaphore>,
+    /// How long whoever asks waits.
+    wait: Duration,
+}
+
+impl Default for Uploads {
+    fn default() -> Self {
+        let room = Arc::new(Semaphore::new(AT_ONCE_MAX));
+        Self { known: Mutex::default(), room, wait: WAIT_MAX }
+    }
+}
+
+impl Uploads {
+    /// The handle of the file at `url`, by `upload` if it was not begun before; `None` when it
+    /// failed lately or takes longer than a batch waits. A handle is given once: who asks again
+    /// wants another.
+    pub(super) async fn handle(
+        &self,
+        url: &str,
+        upload: impl Future<Output = Option<String>> + Send + 'static,
+    ) -> Option<String> {
+        let mut stand = self.find_or_begin(url, upload)?;
+        let ended = tokio::time::timeout(self.wait, stand.wait_for(Option::is_some)).await;
+        let handle = match ended {
+            Ok(Ok(stand)) => stand.as_ref().and_then(|(_, handle)| handle.clone()),
+            // it panicked, and left no word
+            Ok(Err(_)) => None,
+            Err(_) => return None,
+        };
+        if handle.is_some() {
+            self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(url);
+        }
+        handle
+    }
+
+    fn find_or_begin(
+        &self,
+        url: &str,
+        upload: impl Future<Output = Option<String>> + Send + 'static,
+    ) -> Option<watch::Receiver<Stand>> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|_, stand| match &*stand.borrow() {
+            // a sender that is gone without a word panicked: it is tried again
+            None => stand.has_changed().is_ok(),
+            Some((ended, None)) => ended.elapsed() < FAILURE_KEPT,
+            Some((ended, Some(_))) => ended.elapsed() < SUCCESS_KEPT,
+        });
+        if let Some(stand) = known.get(url) {
+            return Some(stand.clone());
+        }
+        if known.len() >= KNOWN_MAX {
+            return None;
+        }
+        let (tell, stand) = watch::channel(None);
+        known.insert(url.to_owned(), stand.clone());
+        let room = Arc::clone(&self.room);
+        tokio::spawn(async move {
+            let _permit = room.acquire().await;
+            let handle = upload.await;
+            tell.send_replace(Some((Instant::now(), handle)));
+        });
+        Some(stand)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[tokio::test]
+    async fn a_host_that_hangs_holds_a_batch_for_a_bounded_time_and_serves_the_next() {
+        let uploads = Uploads { wait: Duration::from_millis(50), ..Uploads::default() };
+        let (arrive, arrived) = tokio::sync::oneshot::channel();
+        let slow = async { arrived.await.ok() };
+        assert_eq!(uploads.handle("u", slow).await, None);
+        // the upload that goes on is not begun again
+        let again = async { panic!("it goes on already") };
+        assert_eq!(uploads.handle("u", again).await, None);
+        arrive.send("late".to_owned()).unwrap();
+        let again = async { panic!("it goes on already") };
+        assert_eq!(uploads.handle("u", again).await.as_deref(), Some("late"));
+        // who asks once more has no use for that one
+        assert_eq!(uploads.handle("u", async { Some("new".to_owned()) }).await.unwrap(), "new");
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_remembered_and_a_panic_is_one() {
+        let (uploads, tries) = (Uploads::default(), Arc::new(AtomicUsize::new(0)));
+        for _ in 0..3 {
+            let tries = Arc::clone(&tries);
+            let fails = async move {
+                tries.fetch_add(1, Ordering::Relaxed);
+                None
+            };
+            assert_eq!(uploads.handle("u", fails).await, None);
+        }
+        assert_eq!(tries.load(Ordering::Relaxed), 1);
+        assert_eq!(uploads.handle("v", async { panic!("an upload panics") }).await, None);
+    }
+}
