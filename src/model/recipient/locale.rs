@@ -51,8 +51,15 @@ impl Locale {
             return Some(Distance(0));
         }
         let distance = MATCHER.distance(reader.full(), self.full());
-        // the very same code comes before another that means the same
-        (distance <= Distance::FIT_MAX).then_some(Distance(distance + 1))
+        // the very same code comes before another that means the same, and of two regions that are
+        // as near the one that was written for many countries
+        let one_country = u16::from(!self.is_for_many());
+        (distance <= Distance::FIT_MAX).then_some(Distance(1 + 2 * distance + one_country))
+    }
+
+    /// Whether the region is of many countries, such as 419, Latin America.
+    fn is_for_many(&self) -> bool {
+        self.region.as_deref().is_some_and(|region| region.bytes().all(|b| b.is_ascii_digit()))
     }
 
     /// With likely script and region filled in, as the matcher asks.
@@ -71,6 +78,13 @@ impl Locale {
             _ => {}
         }
         canonical(&mut id);
+        // the matcher's regions are countries: one of those that a text for many is written for
+        id.region = match id.region.as_ref().map(Region::as_str) {
+            Some("419") => "MX".parse().ok(),
+            Some("001" | "150") if &*self.language == "en" => "GB".parse().ok(),
+            Some("001") => None,
+            _ => id.region,
+        };
         EXPANDER.maximize(&mut id);
         // unknown to the tables; the matcher wants all three
         id.script = id.script.or_else(|| "Zzzz".parse::<Script>().ok());
