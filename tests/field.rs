@@ -29,7 +29,8 @@ fn campaign(provider: &str, rest: &str) -> String {
     )
 }
 
-const VARIANT: &str = "\n[[variant]]\nname = \"t\"\nmedia = \"text\"\ntext = \"Hello\"\ntemplate = \"hello\"\n";
+const VARIANT: &str =
+    "\n[[variant]]\nname = \"t\"\nmedia = \"text\"\ntext = \"Hello\"\ntemplate = \"hello\"\n";
 
 /// Recipient, outcome, reason and variant's row of a plan's export.
 fn plan(workspace: &Workspace, campaign: &str) -> Vec<Vec<String>> {
@@ -78,9 +79,17 @@ fn an_address_that_is_none_is_never_planned_and_the_others_are_made_right() {
     assert_eq!(
         told,
         [
-            "bare bad_address", "bare-br planned", "comma bad_address", "formula planned",
-            "mail bad_address", "national planned", "nowhere bad_address", "null no_address",
-            "scientific bad_address", "user planned", "zeros bad_address",
+            "bare bad_address",
+            "bare-br planned",
+            "comma bad_address",
+            "formula planned",
+            "mail bad_address",
+            "national planned",
+            "nowhere bad_address",
+            "null no_address",
+            "scientific bad_address",
+            "user planned",
+            "zeros bad_address",
         ]
     );
     assert_eq!(profile(&workspace, "national")["address"], "+5511987654304");
@@ -93,7 +102,10 @@ fn placeholder_dates_are_no_consent_and_no_history() {
     let people = "recipient,opted_in_at,opted_out_at\na,0001-01-01T00:00:00Z,\n\
         b,1970-01-01T01:00:00+01:00,\nc,1899-12-30 00:00:00,\nd,2026-03-01T12:00:00Z,0000-00-00\n";
     let done = imported(&workspace, "recipients", people.as_bytes());
-    assert_eq!((&done["new"], &done["consents"], &done["refused"]), (&4.into(), &1.into(), &0.into()));
+    assert_eq!(
+        (&done["new"], &done["consents"], &done["refused"]),
+        (&4.into(), &1.into(), &0.into())
+    );
     assert!(done["remarks"].to_string().contains("(3 rows, first on line 2)"), "{done}");
     assert_eq!(workspace.json(&["consent", "show", "d"])["consented"], true);
     let messages = "message,recipient,sent_at,read_at\nm1,d,1970-01-01T00:00:00Z,\n\
@@ -108,23 +120,32 @@ fn the_line_told_is_the_line_in_the_file() {
     let workspace = workspace();
     let file = "recipient,opted_in_at,attr_x\na,2026-03-01T12:00:00Z,\nb,yesterday,\n\n\
         c,2026-03-01T12:00:00Z,\"two\nlines\"\n\n\nd,yesterday,\"a\n\nb\"\ne,yesterday,";
-    for (end, text) in [("LF", file.to_owned()), ("CRLF", file.replace('\n', "\r\n")), ("CR", file.replace('\n', "\r"))] {
+    for (end, text) in [
+        ("LF", file.to_owned()),
+        ("CRLF", file.replace('\n', "\r\n")),
+        ("CR", file.replace('\n', "\r")),
+    ] {
         let done = imported(&workspace, "recipients", text.as_bytes());
         let lines: Vec<&str> = (done["refusals"].as_array().unwrap().iter())
             .map(|refusal| refusal.as_str().unwrap().split(':').next().unwrap())
             .collect();
         assert_eq!(lines, ["line 3", "line 9", "line 12"], "{end}");
     }
-    let done = imported(&workspace, "recipients", b"\r\nsep=;\r\n\r\nrecipient;opted_in_at\r\na;never\r\n");
+    let done = imported(
+        &workspace,
+        "recipients",
+        b"\r\nsep=;\r\n\r\nrecipient;opted_in_at\r\na;never\r\n",
+    );
     assert!(done["refusals"][0].as_str().unwrap().starts_with("line 5:"), "{done}");
 }
 
 #[test]
 fn files_of_spreadsheets_and_databases_are_read() {
-    let utf16: Vec<u8> = "\u{feff}recipient\topted_in_at\tattr_name\r\nu,\t2025-12-31 14:00:00+00\tJo\u{e3}o\r\n"
-        .encode_utf16()
-        .flat_map(u16::to_le_bytes)
-        .collect();
+    let utf16: Vec<u8> =
+        "\u{feff}recipient\topted_in_at\tattr_name\r\nu,\t2025-12-31 14:00:00+00\tJo\u{e3}o\r\n"
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect();
     let workspace = workspace();
     let files: [(&[u8], &str); 6] = [
         (b"recipient;address;opted_in_at\r\ns;+5511987654321;2025-12-31T14:00Z\r\n", "s"),
@@ -143,7 +164,8 @@ fn files_of_spreadsheets_and_databases_are_read() {
     assert_eq!(profile(&workspace, "u,")["attributes"]["name"], "Jo\u{e3}o");
     let remark = imported(&workspace, "recipients", files[2].0)["remarks"].to_string();
     assert!(remark.contains("column 4 has no name"), "{remark}");
-    let amounts = b"message;recipient;sent_at;amount;currency\nm;s;2026-02-01T10:00:00Z;1.234,50;EUR\n";
+    let amounts =
+        b"message;recipient;sent_at;amount;currency\nm;s;2026-02-01T10:00:00Z;1.234,50;EUR\n";
     assert_eq!(imported(&workspace, "messages", amounts)["new"], 1);
     workspace.write("wrong.csv", "recipient,Recipient\na,b\n");
     let told = workspace.fails(2, &["import", "recipients", "wrong.csv"]);
@@ -169,7 +191,9 @@ fn nobody_escapes_a_country_s_law_by_a_spelling() {
     assert!(done["remarks"].to_string().contains("XX"), "{done}");
     workspace.write(
         "w.toml",
-        &(campaign("simulated", "").replace("\"c\"", "\"w\"") + VARIANT + "[quiet_hours]\nnone = true\n"),
+        &(campaign("simulated", "").replace("\"c\"", "\"w\"")
+            + VARIANT
+            + "[quiet_hours]\nnone = true\n"),
     );
     workspace.ok(&["campaign", "submit", "w.toml"]);
     workspace.ok(&["plan", "w", "--values", "values.csv"]);
@@ -209,7 +233,10 @@ fn a_lone_translation_serves_who_has_no_locale_and_check_tells_whom_it_leaves_ou
     let one = campaign("console", "") + VARIANT + "language = \"pt_BR\"\n";
     workspace.write("one.toml", &one);
     let told = workspace.ok(&["campaign", "check", "one.toml"]);
-    assert!(told.contains("2 people") && told.contains("de_DE") && told.contains("zh_Hant_TW"), "{told}");
+    assert!(
+        told.contains("2 people") && told.contains("de_DE") && told.contains("zh_Hant_TW"),
+        "{told}"
+    );
     let rows = plan(&workspace, &one);
     let reasons: Vec<&str> = rows.iter().map(|row| row[2].as_str()).collect();
     assert_eq!(reasons[2..], ["no_translation", "no_translation"]);
@@ -271,22 +298,47 @@ fn no_year_that_can_be_written_stops_the_program() {
 #[test]
 fn exports_of_other_tools_are_read_and_consent_is_never_made_up() {
     let files = [
-        ("klaviyo", "Email,Klaviyo ID,First Name,Phone Number,Country,Email Marketing Consent,SMS Marketing Consent,SMS Marketing Consent Timestamp\n\
+        (
+            "klaviyo",
+            "Email,Klaviyo ID,First Name,Phone Number,Country,Email Marketing Consent,SMS Marketing Consent,SMS Marketing Consent Timestamp\n\
             a@example.com,01A,Ana,+5511987654321,BR,SUBSCRIBED,SUBSCRIBED,2025-12-31 14:00:00\n\
             b@example.com,01B,Bea,+5511987654322,BR,SUBSCRIBED,NEVER_SUBSCRIBED,2025-12-31 14:00:00\n",
-            "01A", "01B", "+5511987654321"),
-        ("shopify", "Customer ID,First Name,Last Name,Email,Accepts Email Marketing,Default Address Country Code,Phone,Accepts SMS Marketing,Total Spent,Tags\n\
+            "01A",
+            "01B",
+            "+5511987654321",
+        ),
+        (
+            "shopify",
+            "Customer ID,First Name,Last Name,Email,Accepts Email Marketing,Default Address Country Code,Phone,Accepts SMS Marketing,Total Spent,Tags\n\
             '7,Ana,S,a@example.com,yes,BR,'+5511987654321,yes,10.00,\"vip\"\n8,Bea,S,b@example.com,yes,BR,,no,0.00,\n",
-            "", "8", "+5511987654321"),
-        ("mailchimp", "Email Address,First Name,MEMBER_RATING,OPTIN_TIME,UNSUB_TIME,CC,EUID,LANGUAGE\n\
+            "",
+            "8",
+            "+5511987654321",
+        ),
+        (
+            "mailchimp",
+            "Email Address,First Name,MEMBER_RATING,OPTIN_TIME,UNSUB_TIME,CC,EUID,LANGUAGE\n\
             a@example.com,Ana,4,2025-12-31 14:00:00,,BR,e1,pt\nb@example.com,Bea,2,2025-11-01 14:00:00,2025-12-01 10:00:00,br,e2,\n",
-            "e1", "e2", "a@example.com"),
-        ("hubspot", "Record ID,First Name,Email,Mobile Phone Number,Country/Region,Marketing contact status\n\
+            "e1",
+            "e2",
+            "a@example.com",
+        ),
+        (
+            "hubspot",
+            "Record ID,First Name,Email,Mobile Phone Number,Country/Region,Marketing contact status\n\
             1,Ana,a@example.com,+5511987654321,Brazil,Marketing contact\n2,Bea,b@example.com,,,Non-marketing contact\n",
-            "", "1", "+5511987654321"),
-        ("brevo", "CONTACT ID,EMAIL,FIRSTNAME,SMS,WHATSAPP,DOUBLE_OPT-IN,ADDED_TIME\n\
+            "",
+            "1",
+            "+5511987654321",
+        ),
+        (
+            "brevo",
+            "CONTACT ID,EMAIL,FIRSTNAME,SMS,WHATSAPP,DOUBLE_OPT-IN,ADDED_TIME\n\
             1,a@example.com,Ana,5511987654321,+5511987654321,Yes,2025-12-31\n2,b@example.com,Bea,,,,2025-12-31\n",
-            "", "1", "+5511987654321"),
+            "",
+            "1",
+            "+5511987654321",
+        ),
     ];
     for (tool, text, consented, other, address) in files {
         let workspace = workspace();
@@ -308,6 +360,14 @@ fn exports_of_other_tools_are_read_and_consent_is_never_made_up() {
     let told = workspace.fails(2, &["import", "recipients", "export.csv", "--from", "excel"]);
     assert!(told.contains("brevo, hubspot, klaviyo, mailchimp, shopify"), "{told}");
     workspace.fails(2, &["import", "messages", "export.csv", "--from", "klaviyo"]);
-    workspace.json(&["import", "recipients", "export.csv", "--from", "klaviyo", "--channel", "mail"]);
+    workspace.json(&[
+        "import",
+        "recipients",
+        "export.csv",
+        "--from",
+        "klaviyo",
+        "--channel",
+        "mail",
+    ]);
     assert_eq!(profile(&workspace, "01B")["address"], "b@example.com");
 }

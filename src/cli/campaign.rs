@@ -216,7 +216,12 @@ pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
         Verb::Submit { file } => {
             let campaign = campaigns::submit(&ctx, &read(&file)?, &actor()).await;
             let campaign = campaign.with_context(|| file.display().to_string())?;
-            env.printer.show(&Checked { name: campaign.name, stored: true, plan: None, warnings: Vec::new() })
+            env.printer.show(&Checked {
+                name: campaign.name,
+                stored: true,
+                plan: None,
+                warnings: Vec::new(),
+            })
         }
         Verb::List => status(env).await,
         Verb::Show { name } => {

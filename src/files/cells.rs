@@ -11,8 +11,20 @@ use crate::model::time::{Instant, is_placeholder, is_placeholder_date, parse_ins
 
 /// What programs write into a cell that they have no value for.
 const NOTHING: [&str; 14] = [
-    "null", "(null)", "<null>", "n/a", "#n/a", "na", "-", "--", "none", "nan", "nil", "undefined",
-    "\\n", "#null!",
+    "null",
+    "(null)",
+    "<null>",
+    "n/a",
+    "#n/a",
+    "na",
+    "-",
+    "--",
+    "none",
+    "nan",
+    "nil",
+    "undefined",
+    "\\n",
+    "#null!",
 ];
 /// Kinds of remark that are kept.
 const REMARKS_MAX: usize = 50;
@@ -70,9 +82,9 @@ impl<'r> Cells<'r> {
     /// As [`Self::get`], for codes of two and three letters: `NA` is Namibia and Nauru, `nan` is Min
     /// Nan.
     pub fn code(&self, index: usize) -> Option<&'r str> {
-        let named = self.text(index).filter(|cell| {
-            cell.eq_ignore_ascii_case("na") || cell.len() == 3 && *cell == "nan"
-        });
+        let named = self
+            .text(index)
+            .filter(|cell| cell.eq_ignore_ascii_case("na") || cell.len() == 3 && *cell == "nan");
         named.or_else(|| self.get(index))
     }
 
@@ -90,7 +102,9 @@ impl<'r> Cells<'r> {
         }
         let utc = self.columns.layout.as_ref().is_some_and(|layout| layout.times_are_utc);
         let at = match parse_instant(column, text) {
-            Err(_) if utc => parse_instant(column, &format!("{text}Z")).or_else(|_| parse_instant(column, text)),
+            Err(_) if utc => {
+                parse_instant(column, &format!("{text}Z")).or_else(|_| parse_instant(column, text))
+            }
             at => at,
         }?;
         if is_placeholder(at) {
@@ -138,11 +152,8 @@ impl<'r> Cells<'r> {
     /// A number; where the file's separator is no comma, the comma may be the decimal one.
     pub fn decimal(&self, index: usize, column: &'static str) -> Result<Option<f64>, Invalid> {
         let Some(text) = self.get(index) else { return Ok(None) };
-        let number: Option<f64> = if self.columns.decimal_comma {
-            european(text)
-        } else {
-            text.parse().ok()
-        };
+        let number: Option<f64> =
+            if self.columns.decimal_comma { european(text) } else { text.parse().ok() };
         match number.filter(|number| number.is_finite()) {
             Some(number) => Ok(Some(number)),
             None => Err(Invalid::new(column, text, "a number such as 12.5")),
@@ -168,7 +179,7 @@ fn european(text: &str) -> Option<f64> {
     let grouped = groups.len() > 1
         && (1..=3).contains(&groups[0].len())
         && groups[0] != "0"
-        && groups[1..].iter().all(|group| three(&group));
+        && groups[1..].iter().all(three);
     match decimals {
         Some(decimals) if groups.len() == 1 || grouped => {
             format!("{}.{decimals}", whole.replace('.', "")).parse().ok()

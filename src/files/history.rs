@@ -121,7 +121,14 @@ impl HistoryFile for Recipients {
         });
         Ok(RecipientRow {
             key: cells.required(0)?,
-            profile: Profile { address, zone, locale: locale(cells, 3)?, country, tags, attributes },
+            profile: Profile {
+                address,
+                zone,
+                locale: locale(cells, 3)?,
+                country,
+                tags,
+                attributes,
+            },
             opted_in,
             opted_out: cells.time(7, "opted_out_at", now)?,
         })

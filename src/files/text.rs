@@ -64,9 +64,8 @@ fn named_separator(line: &[u8]) -> Option<u8> {
     match line {
         // the tab itself is trimmed off
         [s, e, p, b'=', rest @ ..] if [*s, *e, *p].eq_ignore_ascii_case(b"sep") => match rest {
-            [] => Some(b'\t'),
             [one] if b",;\t|".contains(one) => Some(*one),
-            b"\\t" => Some(b'\t'),
+            [] | b"\\t" => Some(b'\t'),
             _ => None,
         },
         _ => None,
@@ -182,11 +181,9 @@ mod tests {
 
     #[test]
     fn what_is_no_text_is_named() {
-        for (bytes, said) in [
-            (&b"PK\x03\x04rest"[..], "Excel"),
-            (b"\x1f\x8b\x08", "gzip"),
-            (b"a\0,\0b\0", "UTF-16"),
-        ] {
+        for (bytes, said) in
+            [(&b"PK\x03\x04rest"[..], "Excel"), (b"\x1f\x8b\x08", "gzip"), (b"a\0,\0b\0", "UTF-16")]
+        {
             let problem = open(Box::new(Cursor::new(bytes))).unwrap().err().unwrap();
             assert!(problem.contains(said), "{problem}");
         }

@@ -25,7 +25,12 @@ const NO_OFFSET: &str =
 /// (`2025-12-31T14:00:00.000+0000`), mail headers (RFC 2822) and ISO 8601 write besides. A time
 /// without an offset is refused.
 pub fn parse_instant(what: &'static str, text: &str) -> Result<Instant, Invalid> {
-    let text = text.trim();
+    let at = read_instant(what, text.trim())?;
+    // an offset may lead into a year that cannot be written
+    if (0..=9999).contains(&at.year()) { Ok(at) } else { Err(Invalid::new(what, text, WANTED)) }
+}
+
+fn read_instant(what: &'static str, text: &str) -> Result<Instant, Invalid> {
     if let Ok(instant) = DateTime::parse_from_rfc3339(text) {
         return Ok(instant.with_timezone(&Utc));
     }
@@ -68,7 +73,7 @@ pub fn is_placeholder_date(text: &str) -> bool {
         return false;
     };
     // an offset may show the zero of another zone as the eve of it
-    year < FIRST_YEAR || year >= NEVER_YEAR || others.contains(&0)
+    !(FIRST_YEAR..NEVER_YEAR).contains(&year) || others.contains(&0)
 }
 
 /// Whether an instant is one that only placeholders name.
@@ -171,25 +176,51 @@ mod tests {
             let error = parse_instant("at", text).unwrap_err().to_string();
             assert!(error.contains("add Z or +02:00"), "{error}");
         }
-        for text in ["yesterday", "", "31.12.2025 14:00", "2025-12-31", "1767189600", "2025-13-01T00:00Z", "2025-12-31T14:00+99", "9223372036854775807-01-01T00:00:00Z", "262143-12-31T23:59:59-14:00", "-262144-01-01T00:00:00+14:00"] {
+        for text in [
+            "yesterday",
+            "",
+            "31.12.2025 14:00",
+            "2025-12-31",
+            "1767189600",
+            "2025-13-01T00:00Z",
+            "2025-12-31T14:00+99",
+            "9223372036854775807-01-01T00:00:00Z",
+            "262143-12-31T23:59:59-14:00",
+            "-262144-01-01T00:00:00+14:00",
+        ] {
             assert!(parse_instant("at", text).is_err(), "{text}");
         }
-        // the last instant that can be written
-        assert!(parse_instant("at", "9999-12-31T23:59:59-15:00").is_ok());
+        assert!(parse_instant("at", "9999-12-31T23:59:59-15:00").is_err());
+        assert!(parse_instant("at", "9999-12-31T23:59:59Z").is_ok());
     }
 
     #[test]
     fn placeholders_are_told_from_dates() {
         let none = [
-            "0000-00-00", "0000-00-00 00:00:00", "0001-01-01T00:00:00Z", "1899-12-30T00:00:00Z",
-            "1900-01-00", "1900-01-01 00:00:00+00", "1970-01-01T00:00:00Z", "1970-01-01T01:00:00+01:00",
-            "1969-12-31T19:00:00-05:00", "1980-01-01 00:00", "9999-12-31T23:59:59Z", "01/01/0001",
-            "1/1/1970 00:00", "00/00/0000", "0", "2026-00-00", "infinity",
+            "0000-00-00",
+            "0000-00-00 00:00:00",
+            "0001-01-01T00:00:00Z",
+            "1899-12-30T00:00:00Z",
+            "1900-01-00",
+            "1900-01-01 00:00:00+00",
+            "1970-01-01T00:00:00Z",
+            "1970-01-01T01:00:00+01:00",
+            "1969-12-31T19:00:00-05:00",
+            "1980-01-01 00:00",
+            "9999-12-31T23:59:59Z",
+            "01/01/0001",
+            "1/1/1970 00:00",
+            "00/00/0000",
+            "0",
+            "2026-00-00",
+            "infinity",
         ];
         for text in none {
             assert!(is_placeholder_date(text), "{text}");
         }
-        for text in ["2026-03-01T12:00:00Z", "2000-01-01T00:00:00Z", "yesterday", "", "31/12/2025", "12:00"] {
+        for text in
+            ["2026-03-01T12:00:00Z", "2000-01-01T00:00:00Z", "yesterday", "", "31/12/2025", "12:00"]
+        {
             assert!(!is_placeholder_date(text), "{text}");
         }
     }

@@ -270,10 +270,12 @@ fn grounds(
     let mut firsts: Vec<&Person<'_>> = Vec::new();
     let ground_of: Vec<u32> = (request.people.iter())
         .map(|person| {
-            *known.entry((person.zone, person.country, person.region, person.number)).or_insert_with(|| {
-                firsts.push(person);
-                firsts.len() as u32 - 1
-            })
+            *known
+                .entry((person.zone, person.country, person.region, person.number))
+                .or_insert_with(|| {
+                    firsts.push(person);
+                    firsts.len() as u32 - 1
+                })
         })
         .collect();
     let campaign = request.campaign;

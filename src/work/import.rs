@@ -13,7 +13,7 @@ use super::Ctx;
 use crate::clock::Clock;
 use crate::files::{
     Activity, ActivityRow, FileError, HistoryFile, Input, Layout, MessageRow, Messages, Numbered,
-    OptOuts, RecipientRow, Recipients, RowError, Rows,
+    RecipientRow, Recipients, RowError, Rows,
 };
 use crate::model::consent::{ConsentChange, ConsentEntry};
 use crate::model::ids::{RecipientId, RecipientKey};
@@ -130,16 +130,6 @@ pub async fn recipients_from(
     run::<Recipients>(ctx, input, Some(layout), strictness, progress).await
 }
 
-/// Loads `opt-outs.csv`.
-pub async fn opt_outs(
-    ctx: &Ctx,
-    input: Input,
-    strictness: Strictness,
-    progress: impl FnMut(u64),
-) -> Result<Imported, ImportError> {
-    run::<OptOuts>(ctx, input, None, strictness, progress).await
-}
-
 /// Loads `messages.csv`.
 pub async fn messages(
     ctx: &Ctx,
@@ -162,7 +152,7 @@ pub async fn activity(
 
 type Parsed<R> = Vec<Numbered<R>>;
 
-async fn run<F: Load>(
+pub(super) async fn run<F: Load>(
     ctx: &Ctx,
     input: Input,
     layout: Option<Layout>,

@@ -3,13 +3,24 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::import::{Imported, Load, Loader};
-use crate::files::{OptOutRow, OptOuts};
+use super::Ctx;
+use super::import::{self, ImportError, Imported, Load, Loader, Strictness};
+use crate::files::{Input, OptOutRow, OptOuts};
 use crate::model::consent::{ConsentChange, ConsentEntry};
 use crate::model::ids::{RecipientId, RecipientKey};
 use crate::model::recipient::{Address, Profile};
 use crate::model::time::Instant;
 use crate::store::{StoreError, Tx};
+
+/// Loads `opt-outs.csv`.
+pub async fn load(
+    ctx: &Ctx,
+    input: Input,
+    strictness: Strictness,
+    progress: impl FnMut(u64),
+) -> Result<Imported, ImportError> {
+    import::run::<OptOuts>(ctx, input, None, strictness, progress).await
+}
 
 const EVIDENCE: &str = "opt-outs.csv";
 

@@ -220,7 +220,9 @@ impl RawWindow {
             if at.year() >= LAST_YEAR {
                 wrong.note(
                     key,
-                    format_args!("{at} is not before the year {LAST_YEAR}; clocks are not known farther"),
+                    format_args!(
+                        "{at} is not before the year {LAST_YEAR}; clocks are not known farther"
+                    ),
                 );
             }
         }

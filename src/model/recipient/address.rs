@@ -182,7 +182,8 @@ fn national(digits: &str, country: &Country) -> Option<String> {
 fn without_decimals(text: &str) -> &str {
     let Some((whole, decimals)) = text.split_once(['.', ',']) else { return text };
     let digits = whole.strip_prefix('+').unwrap_or(whole);
-    let whole_number = (7..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+    let whole_number =
+        (7..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
     let zeros = (1..=2).contains(&decimals.len()) && decimals.bytes().all(|b| b == b'0');
     if whole_number && zeros { whole } else { text }
 }
@@ -199,12 +200,25 @@ mod tests {
     #[test]
     fn what_certainly_is_a_number_is_one() {
         for text in [
-            "+5511987654301", " +55 11 98765-4301 ", "005511987654301", "tel:+55-11-98765-4301",
-            "whatsapp:+5511987654301", "WhatsApp:+5511987654301", "5511987654301@s.whatsapp.net",
-            "5511987654301:12@s.whatsapp.net", "'+5511987654301", "=\"+5511987654301\"",
-            "＋５５１１９８７６５４３０１", "\u{a0}+5511987654301\u{a0}",
-            "\u{202a}+55\u{202c} 11 98765\u{2011}4301", "+55 (11) 98765.4301", "(+55) 11987654301",
-            "+5511987654301.0", "https://wa.me/5511987654301", "+٥٥١١٩٨٧٦٥٤٣٠١", "00 55 11 987654301",
+            "+5511987654301",
+            " +55 11 98765-4301 ",
+            "005511987654301",
+            "tel:+55-11-98765-4301",
+            "whatsapp:+5511987654301",
+            "WhatsApp:+5511987654301",
+            "5511987654301@s.whatsapp.net",
+            "5511987654301:12@s.whatsapp.net",
+            "'+5511987654301",
+            "=\"+5511987654301\"",
+            "＋５５１１９８７６５４３０１",
+            "\u{a0}+5511987654301\u{a0}",
+            "\u{202a}+55\u{202c} 11 98765\u{2011}4301",
+            "+55 (11) 98765.4301",
+            "(+55) 11987654301",
+            "+5511987654301.0",
+            "https://wa.me/5511987654301",
+            "+٥٥١١٩٨٧٦٥٤٣٠١",
+            "00 55 11 987654301",
         ] {
             assert_eq!(read(text, ""), "+5511987654301", "{text}");
         }
@@ -214,10 +228,14 @@ mod tests {
     #[test]
     fn a_national_number_is_read_where_the_row_names_its_country() {
         for (text, country, number) in [
-            ("(11) 98765-4304", "BR", "+5511987654304"), ("011 98765-4304", "BR", "+5511987654304"),
-            ("5511987654304", "BR", "+5511987654304"), ("5511987654304.0", "BR", "+5511987654304"),
-            ("07911 123456", "GB", "+447911123456"), ("(415) 555-2671", "US", "+14155552671"),
-            ("06 12 34 56 78", "FR", "+33612345678"), ("06 698 12345", "IT", "+3906698 12345"),
+            ("(11) 98765-4304", "BR", "+5511987654304"),
+            ("011 98765-4304", "BR", "+5511987654304"),
+            ("5511987654304", "BR", "+5511987654304"),
+            ("5511987654304.0", "BR", "+5511987654304"),
+            ("07911 123456", "GB", "+447911123456"),
+            ("(415) 555-2671", "US", "+14155552671"),
+            ("06 12 34 56 78", "FR", "+33612345678"),
+            ("06 698 12345", "IT", "+3906698 12345"),
         ] {
             assert_eq!(read(text, country), number.replace(' ', ""), "{text}");
         }
@@ -226,23 +244,37 @@ mod tests {
     #[test]
     fn no_digit_is_guessed_and_what_is_none_reaches_nobody() {
         for (text, country) in [
-            ("5.51199E+12", "BR"), ("5,51199E+12", "BR"), ("5511987654301", ""), ("(11) 98765-4304", ""),
-            ("semtelefone", "BR"), ("0000000000", "BR"), ("123", "BR"), ("11 98765-4304 / 11 98765-4305", "BR"),
-            ("98765-4304", "BR"), ("5511987654301.5", "BR"), ("#N/A", ""), ("1.55119", "US"),
-            ("123456789012345678901", "BR"), ("+39 (0)6 698 12345 x", ""), ("120363@g.us", ""),
+            ("5.51199E+12", "BR"),
+            ("5,51199E+12", "BR"),
+            ("5511987654301", ""),
+            ("(11) 98765-4304", ""),
+            ("semtelefone", "BR"),
+            ("0000000000", "BR"),
+            ("123", "BR"),
+            ("11 98765-4304 / 11 98765-4305", "BR"),
+            ("98765-4304", "BR"),
+            ("5511987654301.5", "BR"),
+            ("#N/A", ""),
+            ("1.55119", "US"),
+            ("123456789012345678901", "BR"),
+            ("+39 (0)6 698 12345 x", ""),
+            ("120363@g.us", ""),
         ] {
             let country = country.parse().ok();
             let read = Address::from_cell(text, country.as_ref());
             assert!(read.is_err() || !read.unwrap().is_good_for("whatsapp"), "{text}");
         }
-        for refused in ["+0", "+5511987654310 / +5511987654311", "+55119876543101234", "+55 11 CASA"] {
+        for refused in
+            ["+0", "+5511987654310 / +5511987654311", "+55119876543101234", "+55 11 CASA"]
+        {
             assert!(Address::from_cell(refused, None).is_err(), "{refused}");
         }
     }
 
     #[test]
     fn an_address_is_good_for_its_own_channel() {
-        let good = |text: &str, channel: &str| text.parse::<Address>().unwrap().is_good_for(channel);
+        let good =
+            |text: &str, channel: &str| text.parse::<Address>().unwrap().is_good_for(channel);
         assert!(good("ana@example.com", "smtp") && !good("ana@example.com", "whatsapp"));
         assert!(good("+5511987654301", "whatsapp") && !good("+5511987654301", "smtp"));
         assert!(good("BR.13491208655302741918", "whatsapp"));

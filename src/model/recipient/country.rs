@@ -95,7 +95,7 @@ impl FromStr for Country {
                 .ok_or_else(|| Invalid::new("country", text, WANTED));
         }
         let digits = code.len() == 3 && code.bytes().all(|b| b.is_ascii_digit());
-        if !digits && !(code.len() == 2 && letters) {
+        if !(digits || code.len() == 2 && letters) {
             return Err(Invalid::new("country", text, WANTED));
         }
         if code.len() == 2 && ISO.split(' ').any(|pair| pair.starts_with(&code)) {
@@ -141,9 +141,22 @@ mod tests {
     #[test]
     fn what_certainly_names_a_country_becomes_its_code() {
         for (given, code) in [
-            ("br", "BR"), (" Br ", "BR"), ("UK", "GB"), ("uk", "GB"), ("FX", "FR"), ("BRA", "BR"),
-            ("gbr", "GB"), ("076", "BR"), ("840", "US"), ("EL", "EL"), ("BU", "MM"), ("DD", "DE"),
-            ("SU", "RU"), ("XK", "XK"), ("XX", "XX"), ("RE", "RE"),
+            ("br", "BR"),
+            (" Br ", "BR"),
+            ("UK", "GB"),
+            ("uk", "GB"),
+            ("FX", "FR"),
+            ("BRA", "BR"),
+            ("gbr", "GB"),
+            ("076", "BR"),
+            ("840", "US"),
+            ("EL", "EL"),
+            ("BU", "MM"),
+            ("DD", "DE"),
+            ("SU", "RU"),
+            ("XK", "XK"),
+            ("XX", "XX"),
+            ("RE", "RE"),
         ] {
             assert_eq!(given.parse::<Country>().unwrap().as_str(), code, "{given}");
         }

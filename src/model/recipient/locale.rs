@@ -6,7 +6,9 @@ use std::str::FromStr;
 use std::sync::LazyLock;
 
 use icu_locale::subtags::{Language, Region, Script};
-use icu_locale::{LanguageIdentifier, Locale as UnicodeLocale, LocaleCanonicalizer, LocaleExpander};
+use icu_locale::{
+    LanguageIdentifier, Locale as UnicodeLocale, LocaleCanonicalizer, LocaleExpander,
+};
 use language_matcher::LanguageMatcher;
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +37,15 @@ static CANONICALIZER: LazyLock<LocaleCanonicalizer> =
     LazyLock::new(LocaleCanonicalizer::new_extended);
 static EXPANDER: LazyLock<LocaleExpander> = LazyLock::new(LocaleExpander::new_extended);
 static MATCHER: LazyLock<LanguageMatcher> = LazyLock::new(LanguageMatcher::new);
+
+/// Whose Spanish is nearer to that of each other than to Spain's: CLDR, parent locales of `es_419`.
+const LATIN_AMERICA: [&str; 22] = [
+    "AR", "BO", "BR", "BZ", "CL", "CO", "CR", "CU", "DO", "EC", "GT", "HN", "MX", "NI", "PA", "PE",
+    "PR", "PY", "SV", "US", "UY", "VE",
+];
+
+/// Whose Portuguese is Portugal's: CLDR, parent locales of `pt_PT`.
+const PORTUGAL: [&str; 11] = ["AO", "CH", "CV", "FR", "GQ", "GW", "LU", "MO", "MZ", "ST", "TL"];
 
 /// Puts what stands today for old codes (`iw`, `UK`) in their place.
 pub(super) fn canonical(id: &mut LanguageIdentifier) {
@@ -78,17 +89,22 @@ impl Locale {
             _ => {}
         }
         canonical(&mut id);
-        // the matcher's regions are countries: one of those that a text for many is written for
+        // the matcher knows single regions, and not which of them lie in America
         id.region = match id.region.as_ref().map(Region::as_str) {
-            Some("419") => "MX".parse().ok(),
+            Some(region) if &*self.language == "es" && LATIN_AMERICA.contains(&region) => {
+                "419".parse().ok()
+            }
+            Some(region) if &*self.language == "pt" && PORTUGAL.contains(&region) => {
+                "PT".parse().ok()
+            }
             Some("001" | "150") if &*self.language == "en" => "GB".parse().ok(),
             Some("001") => None,
             _ => id.region,
         };
         EXPANDER.maximize(&mut id);
         // unknown to the tables; the matcher wants all three
-        id.script = id.script.or_else(|| "Zzzz".parse::<Script>().ok());
-        id.region = id.region.or_else(|| "ZZ".parse::<Region>().ok());
+        id.script = id.script.or_else(|| "Zyyy".parse::<Script>().ok());
+        id.region = id.region.or_else(|| "001".parse::<Region>().ok());
         id
     }
 }
@@ -123,6 +139,8 @@ impl FromStr for Locale {
                     script = Some(title.into_boxed_str());
                     true
                 }
+                // a second language of the same kind says nothing more
+                3 if index > 0 && letters(part, 3, 3) => true,
                 2..=8 if alphanumeric(part) => {
                     if region.is_none() && (part.len() < 5 || index == 0) {
                         region = Some(part.to_ascii_uppercase().into_boxed_str());
@@ -174,14 +192,35 @@ mod tests {
 
     #[test]
     fn the_nearest_language_is_cldr_s() {
-        let texts = ["pt_BR", "en_US", "es_ES", "he", "nb", "id", "fil", "ro", "sr", "zh_CN", "zh_TW", "yi"];
+        let texts = [
+            "pt_BR", "en_US", "es_ES", "he", "nb", "id", "fil", "ro", "sr", "zh_CN", "zh_TW", "yi",
+        ];
         for (reader, text) in [
-            ("pt_PT", "pt_BR"), ("pt-AO", "pt_BR"), ("es_MX", "es_ES"), ("es-419", "es_ES"),
-            ("es_LA", "es_ES"), ("iw", "he"), ("iw_IL", "he"), ("no", "nb"), ("nn-NO", "nb"),
-            ("in_ID", "id"), ("ji", "yi"), ("tl", "fil"), ("mo", "ro"), ("sh", "sr"),
-            ("sr-Latn-RS", "sr"), ("zh-Hant-TW", "zh_TW"), ("zh_HK", "zh_TW"), ("zh-Hans", "zh_CN"),
-            ("zh", "zh_CN"), ("cmn", "zh_CN"), ("zh-cmn-Hans-CN", "zh_CN"), ("en-GB", "en_US"),
-            ("pt_BR.UTF-8", "pt_BR"), ("en-US-u-hc-h12", "en_US"), ("zh_SG", "zh_CN"),
+            ("pt_PT", "pt_BR"),
+            ("pt-AO", "pt_BR"),
+            ("es_MX", "es_ES"),
+            ("es-419", "es_ES"),
+            ("es_LA", "es_ES"),
+            ("iw", "he"),
+            ("iw_IL", "he"),
+            ("no", "nb"),
+            ("nn-NO", "nb"),
+            ("in_ID", "id"),
+            ("ji", "yi"),
+            ("tl", "fil"),
+            ("mo", "ro"),
+            ("sh", "sr"),
+            ("sr-Latn-RS", "sr"),
+            ("zh-Hant-TW", "zh_TW"),
+            ("zh_HK", "zh_TW"),
+            ("zh-Hans", "zh_CN"),
+            ("zh", "zh_CN"),
+            ("cmn", "zh_CN"),
+            ("zh-cmn-Hans-CN", "zh_CN"),
+            ("en-GB", "en_US"),
+            ("pt_BR.UTF-8", "pt_BR"),
+            ("en-US-u-hc-h12", "en_US"),
+            ("zh_SG", "zh_CN"),
         ] {
             assert_eq!(nearest(reader, &texts), Some(text), "{reader}");
         }
@@ -199,8 +238,13 @@ mod tests {
     #[test]
     fn tags_are_printed_as_providers_write_them() {
         for (given, printed) in [
-            ("pt-br", "pt_BR"), ("ZH_hant_tw", "zh_Hant_TW"), ("iw", "iw"), ("es-419", "es_419"),
-            ("zh-yue-HK", "yue_HK"), ("ca-valencia", "ca_VALENCIA"), ("de_DE@euro", "de_DE"),
+            ("pt-br", "pt_BR"),
+            ("ZH_hant_tw", "zh_Hant_TW"),
+            ("iw", "iw"),
+            ("es-419", "es_419"),
+            ("zh-yue-HK", "yue_HK"),
+            ("ca-valencia", "ca_VALENCIA"),
+            ("de_DE@euro", "de_DE"),
         ] {
             let locale: Locale = given.parse().unwrap();
             assert_eq!(locale.to_string(), printed);
