@@ -16,10 +16,9 @@ const FIRST_YEAR: i32 = 1990;
 const NEVER_YEAR: i32 = 2500;
 
 /// What would be right where a time cannot be read.
-const WANTED: &str =
-    "a time stamp with an offset from UTC, such as 2026-05-04T09:30:00Z or 2026-05-04 09:30:00+02";
+const WANTED: &str = "an RFC 3339 time stamp with a zone, such as 2026-05-04T09:30:00Z";
 const NO_OFFSET: &str =
-    "a time stamp with its offset from UTC; add Z or +02:00, since no zone is assumed";
+    "an RFC 3339 time stamp with a zone; add Z or +02:00, since none is assumed";
 
 /// Parses a time stamp: RFC 3339, and what PostgreSQL (`2025-12-31 14:00:00+00`), Salesforce
 /// (`2025-12-31T14:00:00.000+0000`), mail headers (RFC 2822) and ISO 8601 write besides. A time
