@@ -13,7 +13,7 @@ pub type Instant = DateTime<Utc>;
 /// year 1, 1899-12-30 (spreadsheets), 1970-01-01 (Unix) or 1980-01-01 (DOS).
 const FIRST_YEAR: i32 = 1990;
 /// What a file dates in this year or later is some program's "never", such as 9999-12-31.
-const NEVER_YEAR: i32 = 2500;
+const NEVER_YEAR: i32 = 9000;
 
 /// What would be right where a time cannot be read.
 const WANTED: &str = "an RFC 3339 time stamp with a zone, such as 2026-05-04T09:30:00Z";
