@@ -13,6 +13,8 @@ use chrono::{TimeZone, Utc};
 use opportune::config::{Config, EXAMPLE, SecretValue};
 use opportune::files::{self, Activity, Messages, Recipients, Rows};
 use opportune::model::campaign::Campaign;
+use opportune::model::recipient::{Address, Locale};
+use opportune::model::time::{format_instant, is_placeholder_date, parse_instant};
 use opportune::provider::{self, Rejected, signature};
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
@@ -213,6 +215,73 @@ control_time = "10:00"
             for variant in &campaign.variants {
                 let _ = variant.render(&std::collections::BTreeMap::new());
             }
+        }
+    });
+}
+
+#[test]
+fn addresses_are_made_right_or_kept_and_a_channel_gets_numbers_alone() {
+    let corpus: [&[u8]; 7] = [
+        b"+55 (11) 98765-4301",
+        b"005511987654301",
+        "\u{202a}＋５５１１９８７６５４３０１".as_bytes(),
+        b"tel:+55-11-98765-4301;ext=1",
+        b"5511987654301:2@s.whatsapp.net",
+        b"=\"+5511987654301\"",
+        b"5.51199E+12",
+    ];
+    let country = "BR".parse().unwrap();
+    fuzz(&corpus, |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        for country in [None, Some(&country)] {
+            let Ok(address) = Address::from_cell(&text, country) else { continue };
+            assert_eq!(Address::from_cell(address.as_str(), country).as_ref(), Ok(&address));
+            let Some(digits) = address.phone_digits() else { continue };
+            assert!((7..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()));
+        }
+    });
+}
+
+#[test]
+fn languages_are_read_or_refused_and_have_a_distance() {
+    let corpus: [&[u8]; 8] = [
+        b"pt_BR",
+        b"zh-Hant-TW",
+        b"sr-Latn-RS",
+        b"es-419",
+        b"zh-yue-HK",
+        b"iw",
+        b"de_DE.UTF-8@euro",
+        b"en-US-u-hc-h12",
+    ];
+    let texts: Vec<Locale> =
+        ["pt_BR", "zh_TW", "sr", "es_419", "he"].map(|text| text.parse().unwrap()).into();
+    fuzz(&corpus, |bytes| {
+        let Ok(locale) = String::from_utf8_lossy(bytes).parse::<Locale>() else { return };
+        assert_eq!(locale.to_string().parse::<Locale>().as_ref(), Ok(&locale));
+        for text in &texts {
+            let _ = (text.distance(&locale), locale.distance(text));
+        }
+        assert!(locale.distance(&locale).is_some());
+    });
+}
+
+#[test]
+fn time_stamps_name_an_instant_or_are_refused() {
+    let corpus: [&[u8]; 7] = [
+        b"2025-12-31T14:00:00Z",
+        b"2025-12-31 14:00:00+00",
+        b"2025-12-31T14:00:00.000+0530",
+        b"9999-12-31T23:59:59-15:00",
+        b"0000-00-00 00:00:00",
+        b"Wed, 31 Dec 2025 14:00:00 +0000",
+        b"262143-12-31T23:59:59,5Z",
+    ];
+    fuzz(&corpus, |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        let _ = is_placeholder_date(&text);
+        if let Ok(at) = parse_instant("at", &text) {
+            assert_eq!(parse_instant("at", &format_instant(at)), Ok(at));
         }
     });
 }

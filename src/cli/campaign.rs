@@ -80,6 +80,8 @@ struct Checked {
     stored: bool,
     /// What would be planned now.
     plan: Option<Summary>,
+    /// What is allowed and probably not meant.
+    warnings: Vec<String>,
 }
 
 impl Show for Checked {
@@ -88,7 +90,9 @@ impl Show for Checked {
             format!("Campaign {} is submitted; the daemon plans and sends it.", self.name)
         } else {
             let plan = self.plan.as_ref().map(Show::text).unwrap_or_default();
-            format!("Campaign {} is good. Planned now, it would be:\n\n{plan}", self.name)
+            let warnings: String =
+                self.warnings.iter().map(|warning| format!("Warning: {warning}.\n")).collect();
+            format!("{warnings}Campaign {} is good. Planned now, it would be:\n\n{plan}", self.name)
         }
     }
 }
@@ -222,13 +226,19 @@ pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
             let campaign = campaigns::check(&ctx, &read(&file)?).await;
             let campaign = campaign.with_context(|| file.display().to_string())?;
             let name = campaign.name.clone();
+            let warnings = campaigns::left_out(&ctx, &campaign).await?.into_iter().collect();
             let plan = Some(plan::foresee(&ctx, campaign).await?);
-            env.printer.show(&Checked { name, stored: false, plan })
+            env.printer.show(&Checked { name, stored: false, plan, warnings })
         }
         Verb::Submit { file } => {
             let campaign = campaigns::submit(&ctx, &read(&file)?, &actor()).await;
             let campaign = campaign.with_context(|| file.display().to_string())?;
-            env.printer.show(&Checked { name: campaign.name, stored: true, plan: None })
+            env.printer.show(&Checked {
+                name: campaign.name,
+                stored: true,
+                plan: None,
+                warnings: Vec::new(),
+            })
         }
         Verb::List => {
             let found = campaigns::status(&ctx).await?;

@@ -10,6 +10,7 @@ use super::print::{Show, note, progress};
 use super::{BadInput, Env};
 use crate::files;
 use crate::work::import::{self, ImportError, Imported, Strictness};
+use crate::work::opt_outs;
 
 /// Refused rows that people are shown; `--json` lists more.
 const REFUSALS_SHOWN: usize = 20;
@@ -98,7 +99,7 @@ pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
             Some(layout) => import::recipients_from(&ctx, input, layout, strictness, tick).await,
             None => import::recipients(&ctx, input, strictness, tick).await,
         },
-        What::OptOuts => import::opt_outs(&ctx, input, strictness, tick).await,
+        What::OptOuts => opt_outs::load(&ctx, input, strictness, tick).await,
         What::Messages => import::messages(&ctx, input, strictness, tick).await,
         What::Activity => import::activity(&ctx, input, strictness, tick).await,
     };

@@ -179,7 +179,7 @@ fn european(text: &str) -> Option<f64> {
     let grouped = groups.len() > 1
         && (1..=3).contains(&groups[0].len())
         && groups[0] != "0"
-        && groups[1..].iter().all(|group| three(&group));
+        && groups[1..].iter().all(three);
     match decimals {
         Some(decimals) if groups.len() == 1 || grouped => {
             format!("{}.{decimals}", whole.replace('.', "")).parse().ok()

@@ -231,17 +231,14 @@ impl<F: HistoryFile> Rows<F> {
                 }
             }
             // blank lines are passed over before a record, line breaks within it are quoted
-            let breaks = bytes.as_slice().iter().filter(|b| **b == b'\n').count() as u64;
+            let breaks = (bytes.as_slice().split(|b| *b == b'\n').count() - 1) as u64;
             let start = (self.reader.position().line() - 1).saturating_sub(breaks).max(before);
             let line = self.skipped + start;
-            match StringRecord::from_byte_record(bytes) {
-                Ok(record) => self.record = record,
-                Err(_) => {
-                    let problem =
-                        "the row is not UTF-8 text; save the file as CSV UTF-8".to_owned();
-                    return Ok(Some((line, Err(RowError { line, problem }))));
-                }
-            }
+            let Ok(record) = StringRecord::from_byte_record(bytes) else {
+                let problem = "the row is not UTF-8 text; save the file as CSV UTF-8".to_owned();
+                return Ok(Some((line, Err(RowError { line, problem }))));
+            };
+            self.record = record;
             if self.record.len() > 1 && self.record.iter().all(|cell| cell.trim().is_empty()) {
                 continue;
             }

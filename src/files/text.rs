@@ -64,9 +64,8 @@ fn named_separator(line: &[u8]) -> Option<u8> {
     match line {
         // the tab itself is trimmed off
         [s, e, p, b'=', rest @ ..] if [*s, *e, *p].eq_ignore_ascii_case(b"sep") => match rest {
-            [] => Some(b'\t'),
             [one] if b",;\t|".contains(one) => Some(*one),
-            b"\\t" => Some(b'\t'),
+            [] | b"\\t" => Some(b'\t'),
             _ => None,
         },
         _ => None,

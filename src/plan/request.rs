@@ -89,6 +89,7 @@ pub struct Booking {
 
 /// One person to decide about.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a rule's answer of its own")]
 pub struct Person<'a> {
     /// Our number.
     pub id: RecipientId,

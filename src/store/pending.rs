@@ -2,9 +2,11 @@
 //! until somebody has such a name.
 
 use super::bulk::{List, Sql, one_of};
-use super::{Doing, Forgotten, Reader, StoreError, Tx, instant, micros, on, parsed, run};
+use super::{Doing, Reader, StoreError, Tx, instant, micros, on, parsed, run};
 use crate::model::consent::ConsentEntry;
-use crate::model::ids::RecipientId;
+use crate::model::ids::{Name, RecipientId};
+use crate::model::phone::alternatives;
+use crate::model::recipient::Address;
 use crate::model::time::Instant;
 
 /// Under which word a name is hashed.
@@ -15,7 +17,8 @@ const PUT: &str = "INSERT INTO pending_consent
     VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
 
 const TAKE: Sql = one_of!(
-    "DELETE FROM pending_consent WHERE provider IN ('', $1) AND hash",
+    "DELETE FROM pending_consent
+        WHERE (CAST($1 AS TEXT) IS NULL OR provider IN ('', $1)) AND hash",
     "$2",
     " RETURNING hash, at, change, source, evidence, recorded_at"
 );
@@ -32,21 +35,22 @@ impl Reader {
 }
 
 impl Tx {
-    /// Keeps a word of somebody unknown under each of their names; `provider` is empty where a file
-    /// told it.
+    /// Keeps a word of somebody unknown under each of their names, in every form of a number; no
+    /// provider where a file told it.
     pub async fn keep_consent(
         &mut self,
-        key: &Forgotten,
-        provider: &str,
-        names: &[&str],
+        provider: Option<&Name>,
+        names: &[Address],
         entry: &ConsentEntry,
     ) -> Result<(), StoreError> {
-        for name in names {
+        let key = self.forgotten_key().await?;
+        let forms = names.iter().flat_map(|name| [vec![name.clone()], alternatives(name)].concat());
+        for form in forms {
             run!(
                 self,
                 PUT,
-                key.hash(WHAT, name),
-                provider,
+                key.hash(WHAT, form.as_str()),
+                provider.map_or("", Name::as_str),
                 micros(entry.at),
                 entry.change.as_str(),
                 &entry.source,
@@ -58,18 +62,19 @@ impl Tx {
         Ok(())
     }
 
-    /// Appends to the ledger what was kept under names that people have now. Returns how many words
-    /// were new.
+    /// Appends to the ledger what was kept under names that people have now, by a provider's word or
+    /// a file's; by anybody's without `provider`. Returns how many words were new.
     pub async fn apply_kept_consent(
         &mut self,
-        key: &Forgotten,
-        provider: &str,
+        provider: Option<&Name>,
         names: &[(&str, RecipientId)],
         now: Instant,
     ) -> Result<u64, StoreError> {
-        if names.is_empty() {
+        if names.is_empty() || self.pending_count().await? == 0 {
             return Ok(0);
         }
+        let key = self.forgotten_key().await?;
+        let provider = provider.map(Name::as_str);
         let hashes: Vec<(String, RecipientId)> =
             names.iter().map(|(name, id)| (key.hash(WHAT, name), *id)).collect();
         let sql = self.text(TAKE);

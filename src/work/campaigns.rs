@@ -1,20 +1,23 @@
 //! A campaign's life besides its plan: checked, submitted, paused, resumed, cancelled, looked at.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 use chrono_tz::Tz;
 use serde::Serialize;
 
+use super::audience::Audience;
 use super::interval::Interval;
 use super::plan::{Resumed, reschedule};
 use super::{Ctx, audit};
+use crate::calendar::infer::infer;
 use crate::calendar::quiet::Quiet;
 use crate::calendar::{window, zone};
 use crate::model::campaign::{Campaign, CampaignError};
 use crate::model::content::{Goal, Media};
 use crate::model::delivery::{Arm, Reason, State};
 use crate::model::ids::{Name, RecipientId};
+use crate::model::recipient::Locale;
 use crate::model::time::Instant;
 use crate::store::{
     Alert, ArmCount, BrokenCampaign, CampaignRow, CampaignStatus, Reader, StateCount, StoreError,
@@ -94,6 +97,51 @@ pub async fn check(ctx: &Ctx, source: &str) -> Result<Campaign, SubmitError> {
         )));
     }
     Ok(campaign)
+}
+
+/// Whom a campaign's translations leave out, in words: how many people of the audience, and the
+/// languages that they read.
+pub async fn left_out(ctx: &Ctx, campaign: &Campaign) -> Result<Option<String>, StoreError> {
+    const LANGUAGES_SHOWN: usize = 20;
+    let audience = Audience::of(campaign);
+    let mut fits: BTreeMap<Option<Locale>, bool> = BTreeMap::new();
+    let mut left: BTreeMap<Option<Locale>, u64> = BTreeMap::new();
+    let mut after = RecipientId(0);
+    loop {
+        let page = ctx.store.read().await?.recipients_after(after, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after = last.id;
+        for person in page.iter().filter(|person| person.consented) {
+            let profile = &person.profile;
+            let place = infer(profile.country.as_ref(), profile.address.as_ref());
+            let locale = &profile.locale;
+            let fit = *fits
+                .entry(locale.clone())
+                .or_insert_with(|| !campaign.variants_for(locale.as_ref()).is_empty());
+            if !fit && audience.holds(person, place.as_ref()) {
+                *left.entry(locale.clone()).or_default() += 1;
+            }
+        }
+    }
+    if left.is_empty() {
+        return Ok(None);
+    }
+    let people: u64 = left.values().sum();
+    let name = |locale: &Option<Locale>| {
+        locale.as_ref().map_or("no language".to_owned(), ToString::to_string)
+    };
+    let mut shown: Vec<String> = left
+        .iter()
+        .take(LANGUAGES_SHOWN)
+        .map(|(locale, count)| format!("{}: {count}", name(locale)))
+        .collect();
+    if left.len() > LANGUAGES_SHOWN {
+        shown.push("…".to_owned());
+    }
+    let shown = shown.join(", ");
+    Ok(Some(format!(
+        "no translation fits {people} people ({shown}); add one, or set fallback_language"
+    )))
 }
 
 /// Why a campaign's budget cannot be kept: nothing tells what its provider's messages cost, or in

@@ -261,21 +261,7 @@ pub(super) async fn learn_names(
     tx.put_aliases(provider, names).await?;
     let names: Vec<(&str, RecipientId)> =
         names.iter().map(|(name, id)| (name.as_str(), *id)).collect();
-    apply_kept(env, tx, provider, &names).await.map(drop)
-}
-
-/// Applies words that were kept under names that people have now; returns how many were new.
-pub(super) async fn apply_kept(
-    env: &StepEnv,
-    tx: &mut Tx,
-    provider: &Name,
-    names: &[(&str, RecipientId)],
-) -> Result<u64, StoreError> {
-    if names.is_empty() || tx.pending_count().await? == 0 {
-        return Ok(0);
-    }
-    let key = tx.forgotten_key().await?;
-    tx.apply_kept_consent(&key, provider.as_str(), names, env.clock.now()).await
+    tx.apply_kept_consent(Some(provider), &names, env.clock.now()).await.map(drop)
 }
 
 /// How the provider knows the media of a batch, by address; uploads what it does not know yet.

@@ -13,7 +13,7 @@ use super::Ctx;
 use crate::clock::Clock;
 use crate::files::{
     Activity, ActivityRow, FileError, HistoryFile, Input, Layout, MessageRow, Messages, Numbered,
-    OptOuts, RecipientRow, Recipients, RowError, Rows,
+    RecipientRow, Recipients, RowError, Rows,
 };
 use crate::model::consent::{ConsentChange, ConsentEntry};
 use crate::model::ids::{RecipientId, RecipientKey};
@@ -130,16 +130,6 @@ pub async fn recipients_from(
     run::<Recipients>(ctx, input, Some(layout), strictness, progress).await
 }
 
-/// Loads `opt-outs.csv`.
-pub async fn opt_outs(
-    ctx: &Ctx,
-    input: Input,
-    strictness: Strictness,
-    progress: impl FnMut(u64),
-) -> Result<Imported, ImportError> {
-    run::<OptOuts>(ctx, input, None, strictness, progress).await
-}
-
 /// Loads `messages.csv`.
 pub async fn messages(
     ctx: &Ctx,
@@ -162,7 +152,7 @@ pub async fn activity(
 
 type Parsed<R> = Vec<Numbered<R>>;
 
-async fn run<F: Load>(
+pub(super) async fn run<F: Load>(
     ctx: &Ctx,
     input: Input,
     layout: Option<Layout>,
@@ -400,6 +390,7 @@ async fn put_batch(
         opted_in.push((row.opted_in, row.opted_out));
     }
     let added = tx.put_recipients(&people).await?;
+    let ids: Vec<RecipientId> = added.iter().map(|(id, _)| *id).collect();
     let mut entries = Vec::new();
     for ((id, became), opted_in) in added.into_iter().zip(opted_in) {
         match became {
@@ -416,6 +407,12 @@ async fn put_batch(
         }));
     }
     imported.consents += tx.append_consent(&entries).await?;
+    // words that were said before anybody knew the address
+    let names = people.iter().zip(&ids);
+    let names: Vec<(&str, RecipientId)> = names
+        .filter_map(|((_, profile), id)| Some((profile.address.as_ref()?.as_str(), *id)))
+        .collect();
+    imported.consents += tx.apply_kept_consent(None, &names, loader.now).await?;
     Ok(())
 }
 

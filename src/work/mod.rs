@@ -20,7 +20,7 @@ mod leadership;
 pub mod learn;
 pub mod maintenance;
 pub mod offpolicy;
-mod opt_outs;
+pub mod opt_outs;
 pub mod people;
 pub mod plan;
 pub mod receive;

@@ -3,13 +3,25 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::import::{Imported, Load, Loader};
-use crate::files::{OptOutRow, OptOuts};
+use super::Ctx;
+use super::import::{self, ImportError, Imported, Load, Loader, Strictness};
+use crate::files::{Input, OptOutRow, OptOuts};
 use crate::model::consent::{ConsentChange, ConsentEntry};
 use crate::model::ids::{RecipientId, RecipientKey};
+use crate::model::phone::alternatives;
 use crate::model::recipient::{Address, Profile};
 use crate::model::time::Instant;
 use crate::store::{StoreError, Tx};
+
+/// Loads `opt-outs.csv`.
+pub async fn load(
+    ctx: &Ctx,
+    input: Input,
+    strictness: Strictness,
+    progress: impl FnMut(u64),
+) -> Result<Imported, ImportError> {
+    import::run::<OptOuts>(ctx, input, None, strictness, progress).await
+}
 
 const EVIDENCE: &str = "opt-outs.csv";
 
@@ -31,8 +43,9 @@ impl Load for OptOuts {
         let keys = rows.iter().filter_map(|(_, row)| row.recipient.as_ref());
         loader.owners(tx, keys, imported).await?;
         give_addresses(tx, &rows).await?;
-        let addresses: Vec<&str> =
-            rows.iter().filter_map(|(_, row)| row.address.as_ref()).map(Address::as_str).collect();
+        let told = rows.iter().filter_map(|(_, row)| row.address.as_ref());
+        let all: Vec<Address> = told.flat_map(forms).collect();
+        let addresses: Vec<&str> = all.iter().map(Address::as_str).collect();
         let mut at_address: HashMap<String, Vec<RecipientId>> = HashMap::new();
         for (address, id) in tx.people_called(&addresses).await? {
             at_address.entry(address).or_default().push(id);
@@ -42,8 +55,9 @@ impl Load for OptOuts {
             let mut people: Vec<RecipientId> =
                 row.recipient.iter().map(|key| loader.known[key]).collect();
             if let Some(address) = &row.address {
-                let there = at_address.get(address.as_str());
-                people.extend(there.into_iter().flatten());
+                let there = forms(address);
+                let there = there.iter().filter_map(|form| at_address.get(form.as_str()));
+                people.extend(there.flatten());
             }
             people.sort_unstable();
             people.dedup();
@@ -58,6 +72,11 @@ impl Load for OptOuts {
         imported.same += entries.len() as u64 - withdrawn;
         keep_unknown(loader, tx, unknown, imported).await
     }
+}
+
+/// An address in every form that a channel may write it in.
+fn forms(address: &Address) -> Vec<Address> {
+    [vec![address.clone()], alternatives(address)].concat()
 }
 
 /// Who is named by id and address and has no address yet has this one from now on, so that the
@@ -114,15 +133,23 @@ async fn withdraw(
     tx.append_consent(&entries).await
 }
 
-/// Opt-outs of addresses that nobody has yet. They must hold once somebody comes with the address:
-/// `Tx::keep_opt_outs` takes them here.
-#[expect(clippy::unused_async, reason = "the store will be asked to keep them")]
+/// Keeps opt-outs of addresses that nobody has yet: they hold once somebody comes with the address.
 async fn keep_unknown(
-    _loader: &Loader,
-    _tx: &mut Tx,
+    loader: &Loader,
+    tx: &mut Tx,
     unknown: Vec<(Address, Option<Instant>, String)>,
     imported: &mut Imported,
 ) -> Result<(), StoreError> {
     imported.unknown += unknown.len() as u64;
+    for (address, at, source) in unknown {
+        let entry = ConsentEntry {
+            change: ConsentChange::Withdrawn,
+            at: at.unwrap_or(loader.now),
+            source,
+            evidence: EVIDENCE.to_owned(),
+            recorded_at: loader.now,
+        };
+        tx.keep_consent(None, &[address], &entry).await?;
+    }
     Ok(())
 }

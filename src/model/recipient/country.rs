@@ -95,7 +95,7 @@ impl FromStr for Country {
                 .ok_or_else(|| Invalid::new("country", text, WANTED));
         }
         let digits = code.len() == 3 && code.bytes().all(|b| b.is_ascii_digit());
-        if !digits && !(code.len() == 2 && letters) {
+        if !(digits || code.len() == 2 && letters) {
             return Err(Invalid::new("country", text, WANTED));
         }
         if code.len() == 2 && ISO.split(' ').any(|pair| pair.starts_with(&code)) {

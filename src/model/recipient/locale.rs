@@ -38,6 +38,15 @@ static CANONICALIZER: LazyLock<LocaleCanonicalizer> =
 static EXPANDER: LazyLock<LocaleExpander> = LazyLock::new(LocaleExpander::new_extended);
 static MATCHER: LazyLock<LanguageMatcher> = LazyLock::new(LanguageMatcher::new);
 
+/// Whose Spanish is nearer to that of each other than to Spain's: CLDR, parent locales of `es_419`.
+const LATIN_AMERICA: [&str; 22] = [
+    "AR", "BO", "BR", "BZ", "CL", "CO", "CR", "CU", "DO", "EC", "GT", "HN", "MX", "NI", "PA", "PE",
+    "PR", "PY", "SV", "US", "UY", "VE",
+];
+
+/// Whose Portuguese is Portugal's: CLDR, parent locales of `pt_PT`.
+const PORTUGAL: [&str; 11] = ["AO", "CH", "CV", "FR", "GQ", "GW", "LU", "MO", "MZ", "ST", "TL"];
+
 /// Puts what stands today for old codes (`iw`, `UK`) in their place.
 pub(super) fn canonical(id: &mut LanguageIdentifier) {
     let mut locale = UnicodeLocale::from(id.clone());
@@ -53,8 +62,15 @@ impl Locale {
             return Some(Distance(0));
         }
         let distance = MATCHER.distance(reader.full(), self.full());
-        // the very same code comes before another that means the same
-        (distance <= Distance::FIT_MAX).then_some(Distance(distance + 1))
+        // the very same code comes before another that means the same, and of two regions that are
+        // as near the one that was written for many countries
+        let one_country = u16::from(!self.is_for_many());
+        (distance <= Distance::FIT_MAX).then_some(Distance(1 + 2 * distance + one_country))
+    }
+
+    /// Whether the region is of many countries, such as 419, Latin America.
+    fn is_for_many(&self) -> bool {
+        self.region.as_deref().is_some_and(|region| region.bytes().all(|b| b.is_ascii_digit()))
     }
 
     /// With likely script and region filled in, as the matcher asks.
@@ -73,10 +89,22 @@ impl Locale {
             _ => {}
         }
         canonical(&mut id);
+        // the matcher knows single regions, and not which of them lie in America
+        id.region = match id.region.as_ref().map(Region::as_str) {
+            Some(region) if &*self.language == "es" && LATIN_AMERICA.contains(&region) => {
+                "419".parse().ok()
+            }
+            Some(region) if &*self.language == "pt" && PORTUGAL.contains(&region) => {
+                "PT".parse().ok()
+            }
+            Some("001" | "150") if &*self.language == "en" => "GB".parse().ok(),
+            Some("001") => None,
+            _ => id.region,
+        };
         EXPANDER.maximize(&mut id);
         // unknown to the tables; the matcher wants all three
-        id.script = id.script.or_else(|| "Zzzz".parse::<Script>().ok());
-        id.region = id.region.or_else(|| "ZZ".parse::<Region>().ok());
+        id.script = id.script.or_else(|| "Zyyy".parse::<Script>().ok());
+        id.region = id.region.or_else(|| "001".parse::<Region>().ok());
         id
     }
 }
@@ -111,6 +139,8 @@ impl FromStr for Locale {
                     script = Some(title.into_boxed_str());
                     true
                 }
+                // a second language of the same kind says nothing more
+                3 if index > 0 && letters(part, 3, 3) => true,
                 2..=8 if alphanumeric(part) => {
                     if region.is_none() && (part.len() < 5 || index == 0) {
                         region = Some(part.to_ascii_uppercase().into_boxed_str());

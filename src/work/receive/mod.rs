@@ -24,7 +24,7 @@ use crate::calendar::infer::dialling_country;
 use crate::model::consent::{ConsentChange, ConsentEntry};
 use crate::model::content::Category;
 use crate::model::ids::{Name, RecipientId};
-use crate::model::recipient::{Address, Country, Recipient};
+use crate::model::recipient::{Country, Recipient};
 use crate::model::time::Instant;
 use crate::provider::{
     CategoryChange, Event, InboundMessage, Incoming, Notice, PreferenceChange, PreferenceKind,
@@ -355,7 +355,7 @@ impl<'a> WebhookBatch<'a> {
             }
             // where nobody is known, the dialling code alone tells whether a bound word counts
             if ids.is_empty() && word.stop.as_ref().is_some_and(|stop| applies(stop, word, None)) {
-                keep(tx, provider, &word.from, &entry).await?;
+                tx.keep_consent(Some(provider), &word.from, &entry).await?;
             }
             if config.inbound.is_some() {
                 let id = word.id.as_str();
@@ -406,7 +406,7 @@ impl<'a> WebhookBatch<'a> {
             let people = senders.people(&told.from);
             if people.is_empty() {
                 self.received.unknown += 1;
-                keep(tx, provider, &told.from, &entry).await?;
+                tx.keep_consent(Some(provider), &told.from, &entry).await?;
             }
             for person in people {
                 let new = tx.append_consent(&[(person, entry.clone())]).await?;
@@ -415,18 +415,6 @@ impl<'a> WebhookBatch<'a> {
         }
         senders.close(self.env, tx, provider).await
     }
-}
-
-/// Keeps the word of somebody whom nobody knows yet.
-async fn keep(
-    tx: &mut Tx,
-    provider: &Name,
-    names: &[Address],
-    entry: &ConsentEntry,
-) -> Result<(), StoreError> {
-    let key = tx.forgotten_key().await?;
-    let names: Vec<&str> = names.iter().map(Address::as_str).collect();
-    tx.keep_consent(&key, provider.as_str(), &names, entry).await
 }
 
 /// Whether a stop word means that from this person.
