@@ -1,6 +1,7 @@
 //! Each behaviour of the store on both databases.
 
 mod claims;
+mod older;
 #[path = "../support/mod.rs"]
 mod support;
 
