@@ -1,8 +1,14 @@
 //! The append-only ledger of consent, and what is done when a person asks to be forgotten.
+//!
+//! *Invariant:* whoever writes about people holds their rows first, in the order of their numbers.
+//! So the flag that the ledger's last entry sets is computed after every entry that is committed, and
+//! nothing is written about a person who is being forgotten.
+
+use std::collections::BTreeSet;
 
 use sqlx::{FromRow, QueryBuilder};
 
-use super::bulk::{List, Sql, one_of};
+use super::bulk::{List, Sql, numbers, one_of};
 use super::{Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, instant, micros, on, parsed, run};
 use crate::model::consent::ConsentEntry;
 use crate::model::ids::RecipientId;
@@ -44,6 +50,21 @@ const REFRESH: Sql = one_of!(
     ""
 );
 
+macro_rules! held {
+    ($lock:literal) => {
+        [
+            one_of!("SELECT id FROM recipient WHERE id", "$1", " ORDER BY id")[0],
+            one_of!("SELECT id FROM recipient WHERE id", "$1", concat!(" ORDER BY id ", $lock))[1],
+        ]
+    };
+}
+
+/// Against a change of the row.
+const LOCKED: Sql = held!("FOR NO KEY UPDATE");
+
+/// Against being forgotten alone: many may hold a row so at once.
+const KEPT: Sql = held!("FOR KEY SHARE");
+
 /// What was erased of a person, in rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct ForgottenCounts {
@@ -77,12 +98,16 @@ impl Reader {
 }
 
 impl Tx {
-    /// Appends entries to the ledger; one that is there already is left as it is. Returns how many
-    /// were new.
+    /// Appends entries to the ledger; one that is there already is left as it is, and so is one of a
+    /// person who was forgotten. Returns how many were new.
     pub async fn append_consent(
         &mut self,
         entries: &[(RecipientId, ConsentEntry)],
     ) -> Result<u64, StoreError> {
+        let people: Vec<RecipientId> = entries.iter().map(|(recipient, _)| *recipient).collect();
+        let known = self.hold(LOCKED, &people).await?;
+        let entries: Vec<&(RecipientId, ConsentEntry)> =
+            entries.iter().filter(|(recipient, _)| known.contains(recipient)).collect();
         let (mut new, refresh) = (0, self.text(REFRESH));
         for chunk in entries.chunks(ROWS_PER_STATEMENT) {
             new += on!(self, |db| {
@@ -107,6 +132,29 @@ impl Tx {
         Ok(new)
     }
 
+    /// Which of the people are known; none of them is forgotten before this transaction ends.
+    pub async fn keep_people(
+        &mut self,
+        people: &[RecipientId],
+    ) -> Result<BTreeSet<RecipientId>, StoreError> {
+        self.hold(KEPT, people).await
+    }
+
+    async fn hold(
+        &mut self,
+        sql: Sql,
+        people: &[RecipientId],
+    ) -> Result<BTreeSet<RecipientId>, StoreError> {
+        if people.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let sql = self.text(sql);
+        let ids: Vec<i64> =
+            on!(self, |db| sqlx::query_scalar(sql).bind(numbers(people)).fetch_all(db).await)
+                .doing("hold people's rows")?;
+        Ok(ids.into_iter().map(RecipientId).collect())
+    }
+
     /// Erases a person and leaves the given hashes, the first of which is the person's key's.
     pub async fn forget(
         &mut self,
@@ -114,6 +162,13 @@ impl Tx {
         hashes: &[String],
         now: Instant,
     ) -> Result<ForgottenCounts, StoreError> {
+        const LOCK: Sql = [
+            "SELECT id FROM recipient WHERE id = $1",
+            "SELECT id FROM recipient WHERE id = $1 FOR UPDATE",
+        ];
+        let lock = self.text(LOCK);
+        on!(self, |db| sqlx::query(lock).bind(recipient.0).execute(db).await.map(drop))
+            .doing("hold a person's row")?;
         macro_rules! erase {
             ($sql:literal) => {
                 on!(self, |db| sqlx::query($sql)

@@ -72,6 +72,9 @@ async fn carry(
     // rows come table by table, whichever refers to which
     sqlx::query("PRAGMA defer_foreign_keys = ON").execute(&mut *to).await?;
     for table in tables {
+        // a new workspace has rows that the other one brings too
+        let mut clear = QueryBuilder::<Sqlite>::new("DELETE FROM ");
+        clear.push(&table).build().execute(&mut *to).await?;
         let mut all = QueryBuilder::<Postgres>::new("SELECT * FROM ");
         all.push(&table);
         let mut rows = all.build().fetch(&mut **from);

@@ -76,7 +76,11 @@ const AFTER: &str = select!("WHERE id > $1 ORDER BY id LIMIT $2");
 
 const BY_KEY: &str = select!("WHERE key = $1");
 
-const BY_KEYS: Sql = one_of!(select!("WHERE key"), "$1", "");
+/// They are read to be written again: locked, and in one order by everybody.
+const BY_KEYS: Sql = [
+    one_of!(select!("WHERE key"), "$1", " ORDER BY id")[0],
+    one_of!(select!("WHERE key"), "$1", " ORDER BY id FOR NO KEY UPDATE")[1],
+];
 
 const BY_NUMBER: Sql = one_of!(select!("WHERE id"), "$1", "");
 
@@ -160,12 +164,17 @@ impl Tx {
         rows.into_iter().map(|row| Ok((RecipientId(row.id), row.try_into()?))).collect()
     }
 
-    /// The numbers of those recipients among `keys` that are known.
+    /// The numbers of those recipients among `keys` that are known; none of them is forgotten before
+    /// this transaction ends.
     pub async fn recipient_ids<'k>(
         &mut self,
         keys: impl Iterator<Item = &'k RecipientKey>,
     ) -> Result<HashMap<RecipientKey, RecipientId>, StoreError> {
-        const SQL: Sql = one_of!("SELECT id, key FROM recipient WHERE key", "$1", "");
+        const SQL: Sql = [
+            one_of!("SELECT id, key FROM recipient WHERE key", "$1", "")[0],
+            one_of!("SELECT id, key FROM recipient WHERE key", "$1", " ORDER BY id FOR KEY SHARE")
+                [1],
+        ];
         let (sql, keys) = (self.text(SQL), List(keys.map(RecipientKey::as_str).collect()));
         let rows: Vec<(i64, String)> =
             on!(self, |db| sqlx::query_as(sql).bind(keys).fetch_all(db).await)

@@ -2,6 +2,7 @@
 
 mod claims;
 mod older;
+mod races;
 #[path = "../support/mod.rs"]
 mod support;
 
