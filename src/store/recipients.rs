@@ -190,7 +190,16 @@ impl Tx {
         &mut self,
         given: &[(RecipientKey, Profile)],
     ) -> Result<Vec<(RecipientId, AddedRecipient)>, StoreError> {
-        let known = self.profiles(given.iter().map(|(key, _)| key)).await?;
+        let mut known = self.profiles(given.iter().map(|(key, _)| key)).await?;
+        let new = given.iter().filter(|(key, _)| !known.contains_key(key)).count();
+        let mut next = 0;
+        if new > 0 {
+            next = self.take_numbers("recipient", new).await?;
+            // others who take numbers have waited for each other: what they added is there now
+            let unknown: Vec<_> =
+                given.iter().map(|(key, _)| key).filter(|key| !known.contains_key(key)).collect();
+            known.extend(self.profiles(unknown.into_iter()).await?);
+        }
         // a file that is older than a person's move changes nothing about it
         let moves = |(key, profile): &(RecipientKey, Profile)| {
             let (id, stored) = known.get(key)?;
@@ -198,8 +207,6 @@ impl Tx {
         };
         let moving: Vec<RecipientId> = given.iter().filter_map(moves).collect();
         let former = self.former_addresses(&moving).await?;
-        let new = given.iter().filter(|(key, _)| !known.contains_key(key)).count();
-        let mut next = self.take_numbers("recipient", new).await?;
         let mut outcome = Vec::with_capacity(given.len());
         let mut rows = Vec::new();
         for (key, profile) in given {

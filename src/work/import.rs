@@ -1,16 +1,21 @@
 //! History comes in: rows of the three files, streamed into the store.
 //!
-//! A parser on a thread of its own hands over chunks, several of which make a transaction; so memory
-//! does not grow with the file, and what was committed stays when the disk fills or the file breaks
-//! off.
-//! Strict imports are one transaction from first row to last.
+//! A parser on a thread of its own hands over chunks. Each is one transaction, so that a daemon beside
+//! never waits long, memory does not grow with the file, and what was committed stays when the disk
+//! fills or the file breaks off. A chunk that crossed another transaction is loaded again: loading it
+//! twice changes nothing.
+//!
+//! A strict import reads the file twice. First it is loaded into a workspace of its own, which finds
+//! rows that contradict each other, and each chunk is loaded here and taken back, which finds rows that
+//! contradict what is stored. Only a file without a bad row is then loaded, chunk by chunk. A crash in
+//! the middle leaves the chunks before it; running the import again completes it. What another process
+//! makes bad between check and load (a person is forgotten) is refused and listed.
 
 use std::collections::{HashMap, HashSet};
 
 use tokio::sync::mpsc;
 
 use super::Ctx;
-use crate::clock::Clock;
 use crate::files::{
     Activity, ActivityRow, FileError, HistoryFile, Input, MessageRow, Messages, Numbered,
     RecipientRow, Recipients, RowError, Rows,
@@ -20,17 +25,15 @@ use crate::model::ids::{RecipientId, RecipientKey};
 use crate::model::message::Message;
 use crate::model::recipient::Profile;
 use crate::model::time::Instant;
-use crate::store::{AddedRecipient, Forgotten, Store, StoreError, Tx};
+use crate::store::{AddedRecipient, Create, Forgotten, Store, StoreError, Tx};
 
-/// Rows that the parser hands over at once.
-const CHUNK_ROWS: usize = 10_000;
-/// Rows in one transaction: enough that pages of the indexes are not written over and over, few
-/// enough that a daemon beside does not wait long.
-const COMMIT_ROWS: u64 = 100_000;
+/// Rows that the parser hands over at once, and in one transaction: enough that pages of the indexes
+/// are not written over and over, few enough that a daemon beside waits for less than a second.
+const CHUNK_ROWS: usize = 20_000;
 /// Chunks that the parser may be ahead.
 const CHUNKS_AHEAD: usize = 2;
-/// Known recipients that are kept in memory.
-const KNOWN_MAX: usize = 500_000;
+/// How often a chunk is loaded that crosses other transactions each time.
+const TRIES_MAX: u32 = 10;
 /// Refused rows that are listed; the others are only counted.
 pub const REFUSED_LISTED_MAX: usize = 1000;
 
@@ -91,6 +94,9 @@ pub enum ImportError {
         #[source]
         cause: StoreError,
     },
+    /// A strict import found no place to check the file in.
+    #[error("could not make a folder for the check of the file")]
+    Scratch(#[source] std::io::Error),
     /// The parser's thread ended without a word.
     #[error("the parser stopped unexpectedly")]
     Parser,
@@ -137,43 +143,75 @@ pub async fn activity(
 
 type Parsed<R> = Vec<Numbered<R>>;
 
-async fn run<F: Load>(
+/// What becomes of a chunk that was loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Load {
+    Keep,
+    /// It was only tried.
+    TakeBack,
+}
+
+async fn run<F: HistoryRows>(
     ctx: &Ctx,
     input: Input,
     strictness: Strictness,
     mut progress: impl FnMut(u64),
 ) -> Result<Imported, ImportError> {
+    if strictness == Strictness::Lenient {
+        return load::<F>(ctx, input, Load::Keep, &mut progress).await;
+    }
+    let spooling = tokio::task::spawn_blocking(move || input.spooled());
+    let file = spooling.await.map_err(|_| ImportError::Parser)??;
+    let spoilt = |imported: Imported| match imported.refused {
+        0 => Ok(()),
+        _ => Err(ImportError::Strict(Box::new(imported))),
+    };
+    spoilt(check_alone::<F>(ctx, file.rewound()?).await?)?;
+    spoilt(load::<F>(ctx, file.rewound()?, Load::TakeBack, &mut |_| ()).await?)?;
+    load::<F>(ctx, file.rewound()?, Load::Keep, &mut progress).await
+}
+
+/// Loads a file into a workspace of its own, which is thrown away.
+async fn check_alone<F: HistoryRows>(ctx: &Ctx, input: Input) -> Result<Imported, ImportError> {
+    let folder = tempfile::tempdir().map_err(ImportError::Scratch)?;
+    let url = format!("sqlite://{}", folder.path().join("check.db").display());
+    let store = Store::open(&url, Create::Scratch).await;
+    let store = store.map_err(|cause| Kept::default().stopped(cause))?;
+    let alone = Ctx { store, ..ctx.clone() };
+    let checked = load::<F>(&alone, input, Load::Keep, &mut |_| ()).await;
+    alone.store.close().await;
+    checked
+}
+
+async fn load<F: HistoryRows>(
+    ctx: &Ctx,
+    input: Input,
+    load: Load,
+    progress: &mut impl FnMut(u64),
+) -> Result<Imported, ImportError> {
     let now = ctx.clock.now();
     let (sender, mut chunks) = mpsc::channel::<Parsed<F::Row>>(CHUNKS_AHEAD);
     let parser = tokio::task::spawn_blocking(move || parse::<F>(input, now, &sender));
     let mut kept = Kept { line: 1, ..Kept::default() };
-    let mut loader = Loader::open(ctx).await.map_err(|cause| kept.stopped(cause))?;
-    let (mut imported, mut line, mut open) = (Imported::default(), 1, None);
+    let key = ctx.store.forgotten_key().await.map_err(|cause| kept.stopped(cause))?;
     while let Some(chunk) = chunks.recv().await {
-        line = chunk.last().map_or(line, |(line, _)| *line);
-        let mut tx = match open.take() {
-            Some(tx) => tx,
-            None => ctx.store.begin().await.map_err(|cause| kept.stopped(cause))?,
+        let mut tries = 1;
+        let imported = loop {
+            let loader = Loader { now: ctx.clock.now(), key: &key };
+            let mut imported = kept.imported.clone();
+            match loader.load::<F>(&ctx.store, &chunk, load, &mut imported).await {
+                Ok(()) => break imported,
+                Err(error) if error.is_conflict() && tries < TRIES_MAX => tries += 1,
+                Err(cause) => return Err(kept.stopped(cause)),
+            }
         };
-        let loaded = loader.load::<F>(&mut tx, chunk, &mut imported).await;
-        loaded.map_err(|cause| kept.stopped(cause))?;
-        let enough = imported.rows - kept.imported.rows >= COMMIT_ROWS;
-        if strictness == Strictness::Lenient && enough {
-            tx.commit().await.map_err(|cause| kept.stopped(cause))?;
-            kept = Kept { line, imported: imported.clone() };
-        } else {
-            open = Some(tx);
-        }
-        progress(imported.rows);
+        let line = chunk.last().map_or(kept.line, |(line, _)| *line);
+        kept = Kept { line, imported };
+        progress(kept.imported.rows);
     }
-    let read = parser.await.map_err(|_| ImportError::Parser)?;
-    let spoilt = strictness == Strictness::Strict && (imported.refused > 0 || read.is_err());
-    if let (Some(tx), false) = (open, spoilt) {
-        // also when the file broke off: what was good stays
-        tx.commit().await.map_err(|cause| kept.stopped(cause))?;
-    }
-    read?;
-    if spoilt { Err(ImportError::Strict(Box::new(imported))) } else { Ok(imported) }
+    // also when the file broke off: what was good stays
+    parser.await.map_err(|_| ImportError::Parser)??;
+    Ok(kept.imported)
 }
 
 /// What is committed.
@@ -220,7 +258,7 @@ fn parse<F: HistoryFile>(
 }
 
 /// A file whose rows can be put into the store.
-trait Load: HistoryFile {
+trait HistoryRows: HistoryFile {
     /// Whose row it is.
     fn owner(row: &Self::Row) -> &RecipientKey;
 
@@ -229,66 +267,75 @@ trait Load: HistoryFile {
         None
     }
 
+    /// Locks those whom the rows are about and who are known already, until the transaction ends.
+    async fn lock(tx: &mut Tx, rows: &[(u64, &Self::Row)]) -> Result<Owners, StoreError>;
+
     /// Puts rows into the store.
     async fn put(
-        loader: &mut Loader,
+        loader: &Loader<'_>,
         tx: &mut Tx,
-        rows: Vec<(u64, Self::Row)>,
+        known: Owners,
+        rows: Vec<(u64, &Self::Row)>,
         imported: &mut Imported,
     ) -> Result<(), StoreError>;
 }
 
-struct Loader {
-    clock: Clock,
+/// The numbers of people by the caller's ids.
+type Owners = HashMap<RecipientKey, RecipientId>;
+
+struct Loader<'k> {
     /// When the chunk at hand is written: learning looks for rows by the time of their writing, and
     /// a long import must not stamp its last rows with its beginning.
     now: Instant,
-    /// Absent while nobody was ever forgotten.
-    forgotten: Option<Forgotten>,
-    store: Store,
-    known: HashMap<RecipientKey, RecipientId>,
+    key: &'k Forgotten,
 }
 
-impl Loader {
-    async fn open(ctx: &Ctx) -> Result<Self, StoreError> {
-        let (store, clock) = (&ctx.store, ctx.clock.clone());
-        let any = store.read().await?.any_forgotten().await?;
-        let forgotten = if any { Some(store.forgotten_key().await?) } else { None };
-        let now = clock.now();
-        Ok(Self { clock, now, forgotten, store: store.clone(), known: HashMap::new() })
-    }
-
-    async fn load<F: Load>(
-        &mut self,
-        tx: &mut Tx,
-        chunk: Parsed<F::Row>,
+impl Loader<'_> {
+    async fn load<F: HistoryRows>(
+        &self,
+        store: &Store,
+        chunk: &Parsed<F::Row>,
+        load: Load,
         imported: &mut Imported,
     ) -> Result<(), StoreError> {
         imported.rows += chunk.len() as u64;
-        self.now = self.clock.now();
         let mut rows = Vec::with_capacity(chunk.len());
         for (line, row) in chunk {
             match row {
-                Ok(row) => rows.push((line, row)),
-                Err(error) => imported.refuse(error),
+                Ok(row) => rows.push((*line, row)),
+                Err(error) => imported.refuse(error.clone()),
             }
         }
-        self.pass_over_forgotten::<F>(&mut rows, imported).await?;
-        F::put(self, tx, rows, imported).await
+        let mut tx = store.begin().await?;
+        // those who are known are locked first: who is not known after that, and is forgotten, was
+        // forgotten before, and the hash is there to be seen
+        let known = F::lock(&mut tx, &rows).await?;
+        self.pass_over_forgotten::<F>(&mut tx, &mut rows, imported).await?;
+        F::put(self, &mut tx, known, rows, imported).await?;
+        match load {
+            Load::Keep => tx.commit().await,
+            Load::TakeBack => Ok(()),
+        }
     }
 
-    async fn pass_over_forgotten<F: Load>(
+    async fn pass_over_forgotten<F: HistoryRows>(
         &self,
-        rows: &mut Vec<(u64, F::Row)>,
+        tx: &mut Tx,
+        rows: &mut Vec<(u64, &F::Row)>,
         imported: &mut Imported,
     ) -> Result<(), StoreError> {
-        let Some(key) = &self.forgotten else { return Ok(()) };
+        if !tx.any_forgotten().await? {
+            return Ok(());
+        }
+        // a channel's id of a person, or the address, may be the caller's id in another file
         let hashes = |row: &F::Row| {
-            let address = F::address(row).map(|address| key.hash("address", address));
-            [Some(key.hash("recipient", F::owner(row).as_str())), address]
+            let owner = F::owner(row).as_str();
+            let address = F::address(row).map(|address| self.key.hash("address", address));
+            let [key, as_address] = ["recipient", "address"].map(|what| self.key.hash(what, owner));
+            [Some(key), Some(as_address), address]
         };
         let all: Vec<String> = rows.iter().flat_map(|(_, row)| hashes(row)).flatten().collect();
-        let gone = self.store.read().await?.which_forgotten(&all).await?;
+        let gone = tx.which_forgotten(&all).await?;
         if !gone.is_empty() {
             rows.retain(|(line, row)| {
                 let known = hashes(row).iter().flatten().any(|hash| gone.contains(hash));
@@ -303,36 +350,38 @@ impl Loader {
         }
         Ok(())
     }
-
-    /// The numbers of the owners of rows; unknown ones are created without consent.
-    async fn owners<'k>(
-        &mut self,
-        tx: &mut Tx,
-        keys: impl Iterator<Item = &'k RecipientKey>,
-        imported: &mut Imported,
-    ) -> Result<(), StoreError> {
-        if self.known.len() > KNOWN_MAX {
-            self.known.clear();
-        }
-        let missing: HashSet<&RecipientKey> =
-            keys.filter(|k| !self.known.contains_key(*k)).collect();
-        if missing.is_empty() {
-            return Ok(());
-        }
-        self.known.extend(tx.recipient_ids(missing.iter().copied()).await?);
-        // numbers are given in the order of keys, whatever the order of the set
-        let mut new: Vec<&RecipientKey> =
-            missing.into_iter().filter(|key| !self.known.contains_key(*key)).collect();
-        new.sort();
-        let new: Vec<_> = new.into_iter().map(|key| (key.clone(), Profile::default())).collect();
-        let added = tx.put_recipients(&new).await?;
-        imported.recipients_created += new.len() as u64;
-        self.known.extend(new.into_iter().zip(added).map(|((key, _), (id, _))| (key, id)));
-        Ok(())
-    }
 }
 
-impl Load for Recipients {
+/// Creates those of the owners who are not known, without consent.
+async fn create_owners<'k>(
+    tx: &mut Tx,
+    mut known: Owners,
+    keys: impl Iterator<Item = &'k RecipientKey>,
+    imported: &mut Imported,
+) -> Result<Owners, StoreError> {
+    let missing: HashSet<&RecipientKey> = keys.filter(|key| !known.contains_key(*key)).collect();
+    if missing.is_empty() {
+        return Ok(known);
+    }
+    // numbers are given in the order of keys, whatever the order of the set
+    let mut new: Vec<&RecipientKey> = missing.into_iter().collect();
+    new.sort();
+    let new: Vec<_> = new.into_iter().map(|key| (key.clone(), Profile::default())).collect();
+    let added = tx.put_recipients(&new).await?;
+    imported.recipients_created += new.len() as u64;
+    known.extend(new.into_iter().zip(added).map(|((key, _), (id, _))| (key, id)));
+    Ok(known)
+}
+
+async fn known_owners<F: HistoryRows>(
+    tx: &mut Tx,
+    rows: &[(u64, &F::Row)],
+) -> Result<Owners, StoreError> {
+    let keys: HashSet<&RecipientKey> = rows.iter().map(|(_, row)| F::owner(row)).collect();
+    tx.recipient_ids(keys.into_iter()).await
+}
+
+impl HistoryRows for Recipients {
     fn owner(row: &RecipientRow) -> &RecipientKey {
         &row.key
     }
@@ -341,12 +390,18 @@ impl Load for Recipients {
         row.profile.address.as_ref().map(super::super::model::recipient::Address::as_str)
     }
 
+    async fn lock(tx: &mut Tx, rows: &[(u64, &RecipientRow)]) -> Result<Owners, StoreError> {
+        known_owners::<Self>(tx, rows).await
+    }
+
     async fn put(
-        loader: &mut Loader,
+        loader: &Loader<'_>,
         tx: &mut Tx,
-        rows: Vec<(u64, RecipientRow)>,
+        known: Owners,
+        rows: Vec<(u64, &RecipientRow)>,
         imported: &mut Imported,
     ) -> Result<(), StoreError> {
+        drop(known);
         // a key that comes again starts a new batch, so that its later row finds the earlier stored
         let (mut batch, mut keys) = (Vec::new(), HashSet::new());
         for (_, row) in rows {
@@ -361,16 +416,16 @@ impl Load for Recipients {
 }
 
 async fn put_batch(
-    loader: &Loader,
+    loader: &Loader<'_>,
     tx: &mut Tx,
-    rows: Vec<RecipientRow>,
+    rows: Vec<&RecipientRow>,
     imported: &mut Imported,
 ) -> Result<(), StoreError> {
     let (mut people, mut opted_in) = (Vec::with_capacity(rows.len()), Vec::new());
     for row in rows {
         imported.zones_inferred += u64::from(row.profile.zone.is_some_and(|zone| zone.inferred));
-        people.push((row.key, row.profile));
-        opted_in.push(row.opted_in);
+        people.push((row.key.clone(), row.profile.clone()));
+        opted_in.push(row.opted_in.clone());
     }
     let added = tx.put_recipients(&people).await?;
     let mut entries = Vec::new();
@@ -390,23 +445,29 @@ async fn put_batch(
     Ok(())
 }
 
-impl Load for Messages {
+impl HistoryRows for Messages {
     fn owner(row: &MessageRow) -> &RecipientKey {
         &row.recipient
     }
 
+    async fn lock(tx: &mut Tx, rows: &[(u64, &MessageRow)]) -> Result<Owners, StoreError> {
+        known_owners::<Self>(tx, rows).await
+    }
+
     async fn put(
-        loader: &mut Loader,
+        loader: &Loader<'_>,
         tx: &mut Tx,
-        rows: Vec<(u64, MessageRow)>,
+        known: Owners,
+        rows: Vec<(u64, &MessageRow)>,
         imported: &mut Imported,
     ) -> Result<(), StoreError> {
-        loader.owners(tx, rows.iter().map(|(_, row)| &row.recipient), imported).await?;
+        let keys = rows.iter().map(|(_, row)| &row.recipient);
+        let known = create_owners(tx, known, keys, imported).await?;
         let mut lines = Vec::with_capacity(rows.len());
         let mut messages: Vec<(RecipientId, Message)> = Vec::with_capacity(rows.len());
         for (line, row) in rows {
             lines.push(line);
-            messages.push((loader.known[&row.recipient], row.message));
+            messages.push((known[&row.recipient], row.message.clone()));
         }
         let added = tx.add_messages(&messages, loader.now).await?;
         withdraw_consent(loader, tx, &messages, imported).await?;
@@ -428,7 +489,7 @@ impl Load for Messages {
 
 /// A person who opted out in answer to a message of the past has no consent since then.
 async fn withdraw_consent(
-    loader: &Loader,
+    loader: &Loader<'_>,
     tx: &mut Tx,
     messages: &[(RecipientId, Message)],
     imported: &mut Imported,
@@ -450,21 +511,27 @@ async fn withdraw_consent(
     Ok(())
 }
 
-impl Load for Activity {
+impl HistoryRows for Activity {
     fn owner(row: &ActivityRow) -> &RecipientKey {
         &row.recipient
     }
 
+    async fn lock(tx: &mut Tx, rows: &[(u64, &ActivityRow)]) -> Result<Owners, StoreError> {
+        known_owners::<Self>(tx, rows).await
+    }
+
     async fn put(
-        loader: &mut Loader,
+        loader: &Loader<'_>,
         tx: &mut Tx,
-        rows: Vec<(u64, ActivityRow)>,
+        known: Owners,
+        rows: Vec<(u64, &ActivityRow)>,
         imported: &mut Imported,
     ) -> Result<(), StoreError> {
-        loader.owners(tx, rows.iter().map(|(_, row)| &row.recipient), imported).await?;
+        let keys = rows.iter().map(|(_, row)| &row.recipient);
+        let known = create_owners(tx, known, keys, imported).await?;
         let owned: Vec<_> = rows
             .into_iter()
-            .map(|(_, row)| (loader.known[&row.recipient], row.at, row.kind))
+            .map(|(_, row)| (known[&row.recipient], row.at, row.kind.clone()))
             .collect();
         let new = tx.add_activity(&owned, loader.now).await?;
         imported.new += new;

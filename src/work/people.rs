@@ -127,8 +127,9 @@ pub async fn forget(
     if let Some(address) = &recipient.profile.address {
         hashes.push(hasher.hash("address", address.as_str()));
     }
-    let left = ctx.store.read().await?.names(recipient.id).await?.former_addresses;
-    hashes.extend(left.iter().map(|address| hasher.hash("address", address)));
+    let names = ctx.store.read().await?.names(recipient.id).await?;
+    let others = names.aliases.iter().chain(&names.former_addresses);
+    hashes.extend(others.map(|address| hasher.hash("address", address)));
     let mut tx = ctx.store.begin().await?;
     let counts = tx.forget(recipient.id, &hashes, ctx.clock.now()).await?;
     tx.commit().await?;

@@ -1,6 +1,7 @@
 //! Each behaviour of the store on both databases.
 
 mod claims;
+mod imports;
 mod older;
 mod races;
 #[path = "../support/mod.rs"]

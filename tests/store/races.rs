@@ -12,44 +12,57 @@ use crate::{at, entry, key, people};
 
 /// A database and how to see that a transaction waits in it. In SQLite the second one waits before it
 /// begins.
-struct Place {
-    store: Store,
+pub struct Place {
+    pub store: Store,
     server: Option<PgPool>,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Place {
-    async fn both() -> [Self; 2] {
+    /// Where SQLite keeps it.
+    pub fn file(&self) -> std::path::PathBuf {
+        self.dir.path().join("test.db")
+    }
+
+    pub async fn both() -> [Self; 2] {
         let dir = TempDir::new().unwrap();
         let file = format!("sqlite://{}", dir.path().join("test.db").display());
         let postgres = Postgres::shared().database();
         let server = Some(PgPool::connect(&postgres).await.unwrap());
         let store = Store::open(&file, Create::IfMissing).await.unwrap();
-        let sqlite = Self { store, server: None, _dir: dir };
+        let sqlite = Self { store, server: None, dir };
         let store = Store::open(&postgres, Create::IfMissing).await.unwrap();
-        [sqlite, Self { store, server, _dir: TempDir::new().unwrap() }]
+        [sqlite, Self { store, server, dir: TempDir::new().unwrap() }]
     }
 
-    /// Commits `first` as soon as `second` waits for it, and then `second`.
     async fn cross(&self, first: Tx, second: impl AsyncFn(&mut Tx)) {
         let run = async {
             let mut tx = self.store.begin().await.unwrap();
             second(&mut tx).await;
             tx.commit().await.unwrap();
         };
+        self.beside(first, run).await;
+    }
+
+    /// Runs `second`, and commits `first` as soon as it waits for it.
+    pub async fn beside<T>(&self, first: Tx, second: impl Future<Output = T>) -> T {
         let commit = async {
-            if let Some(server) = &self.server {
-                const WAITS: &str = "SELECT COUNT(*) FROM pg_stat_activity
-                    WHERE datname = current_database() AND wait_event_type = 'Lock'";
-                let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
-                while sqlx::query_scalar::<_, i64>(WAITS).fetch_one(server).await.unwrap() == 0 {
-                    assert!(std::time::Instant::now() < deadline, "the second one does not wait");
-                    tokio::task::yield_now().await;
-                }
-            }
+            self.wait().await;
             first.commit().await.unwrap();
         };
-        tokio::join!(run, commit);
+        tokio::join!(second, commit).0
+    }
+
+    /// Waits until a transaction waits for another.
+    pub async fn wait(&self) {
+        const WAITS: &str = "SELECT COUNT(*) FROM pg_stat_activity
+            WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        let Some(server) = &self.server else { return };
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        while sqlx::query_scalar::<_, i64>(WAITS).fetch_one(server).await.unwrap() == 0 {
+            assert!(std::time::Instant::now() < deadline, "the second one does not wait");
+            tokio::task::yield_now().await;
+        }
     }
 }
 
@@ -163,5 +176,19 @@ async fn a_rollback_beside_learning_leaves_one_model_in_use() {
         assert!(rollback.use_model(third).await.unwrap());
         place.cross(rollback, async |tx: &mut Tx| tx.drop_model(third).await.unwrap()).await;
         assert_eq!(in_use().await, [third]);
+    }
+}
+
+#[tokio::test]
+async fn two_imports_that_create_the_same_person_create_one() {
+    for place in Place::both().await {
+        let store = &place.store;
+        let mut first = store.begin().await.unwrap();
+        let rows = [(key(0), Profile::default())];
+        let created = first.put_recipients(&rows).await.unwrap()[0].0;
+        let again = async |tx: &mut Tx| {
+            assert_eq!(tx.put_recipients(&rows).await.unwrap()[0].0, created);
+        };
+        place.cross(first, again).await;
     }
 }
