@@ -9,4 +9,6 @@ mod write;
 
 pub use history::{Activity, ActivityRow, MessageRow, Messages, RecipientRow, Recipients};
 pub use read::{FileError, HistoryFile, Input, Numbered, RowError, Rows, open};
-pub use write::{Output, OutputError, number, write_activity, write_messages, write_recipients};
+pub use write::{
+    Output, OutputError, copy_to_new, number, write_activity, write_messages, write_recipients,
+};

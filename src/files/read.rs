@@ -1,7 +1,7 @@
 //! Reading: streams, headers and the cells of a row.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Seek};
+use std::io::{BufReader, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -127,6 +127,11 @@ pub fn open(path: &Path) -> Result<Input, FileError> {
 }
 
 impl Input {
+    /// Copies the rest, decompressed, to a writer.
+    pub fn copy_to(mut self, to: &mut impl Write) -> std::io::Result<u64> {
+        std::io::copy(&mut self.reader, to)
+    }
+
     /// Copies the rest to a file without a name, so that it can be read twice: what is checked is
     /// what is loaded, even if the file changes meanwhile.
     pub fn spooled(mut self) -> Result<Spooled, FileError> {

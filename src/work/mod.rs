@@ -20,6 +20,7 @@ pub mod learn;
 pub mod offpolicy;
 pub mod people;
 pub mod plan;
+pub mod prune;
 pub mod receive;
 pub mod tend;
 pub mod tokens;
