@@ -13,7 +13,6 @@ use std::process::{Command, Stdio};
 use sqlx::QueryBuilder;
 use url::Url;
 
-use super::copy::known_tables;
 use super::{Create, Doing, Pool, Store, StoreError, shown_url};
 
 /// How a backup is written.
@@ -113,13 +112,11 @@ impl Store {
     /// Drops the tables of a workspace that is empty, for a dump that brings its own.
     async fn drop_tables(&self) -> Result<(), StoreError> {
         const DOING: &str = "make room for the dump's tables";
-        let folder = tempfile::tempdir().map_err(sqlx::Error::from).doing(DOING)?;
-        let tables = known_tables(folder.path()).await?;
+        let tables = self.read().await?.tables().await?;
         let Pool::Postgres(db) = &self.pool else { return Ok(()) };
-        let names = tables.iter().rev().map(|table| table.name.as_str());
-        for name in names.chain(["_sqlx_migrations"]) {
+        for name in tables.iter().map(|table| table.name.as_str()).chain(["_sqlx_migrations"]) {
             let mut drop = QueryBuilder::new("DROP TABLE IF EXISTS ");
-            drop.push(name).build().execute(db).await.doing(DOING)?;
+            drop.push(name).push(" CASCADE").build().execute(db).await.doing(DOING)?;
         }
         Ok(())
     }

@@ -169,31 +169,16 @@ impl Tx {
         let lock = self.text(LOCK);
         on!(self, |db| sqlx::query(lock).bind(recipient.0).execute(db).await.map(drop))
             .doing("hold a person's row")?;
-        macro_rules! erase {
-            ($sql:literal) => {
-                on!(self, |db| sqlx::query($sql)
-                    .bind(recipient.0)
-                    .execute(db)
-                    .await
-                    .map(|done| done.rows_affected()))
-                .doing("erase a person")?
-            };
-        }
+        let mut erased = self.erase(recipient).await?;
+        let mut of = |table: &str| erased.remove(table).unwrap_or_default();
         let counts = ForgottenCounts {
-            deliveries: erase!(
-                "DELETE FROM delivery
-                    WHERE campaign IN (SELECT id FROM campaign) AND recipient = $1"
-            ),
-            channel: erase!("DELETE FROM contact WHERE recipient = $1")
-                + erase!("DELETE FROM service_window WHERE recipient = $1")
-                + erase!("DELETE FROM alias WHERE recipient = $1")
-                + erase!("DELETE FROM former_address WHERE recipient = $1")
-                + erase!("DELETE FROM inbound WHERE recipient = $1"),
-            evidence: erase!("DELETE FROM evidence WHERE recipient = $1"),
-            activities: erase!("DELETE FROM activity WHERE recipient = $1"),
-            messages: erase!("DELETE FROM message WHERE recipient = $1"),
-            consent_entries: erase!("DELETE FROM consent WHERE recipient = $1"),
-            recipients: erase!("DELETE FROM recipient WHERE id = $1"),
+            recipients: of("recipient"),
+            consent_entries: of("consent"),
+            messages: of("message"),
+            activities: of("activity"),
+            evidence: of("evidence"),
+            deliveries: of("delivery"),
+            channel: erased.into_values().sum(),
         };
         on!(self, |db| {
             let mut query =

@@ -6,6 +6,7 @@ use std::path::Path;
 use futures_util::TryStreamExt;
 use sqlx::{QueryBuilder, Row, SqlitePool};
 
+use super::tables::{Table, Value, values};
 use super::{Conn, Create, Doing, Held, Pool, Reader, Store, StoreError, Tx, on};
 
 /// Parameters of one statement in SQLite: 32,766 at most.
@@ -13,47 +14,7 @@ const PARAMETERS_MAX: usize = 32_000;
 /// What a new workspace has rows in, or may have from being looked at.
 const NOT_LOOKED_AT: [&str; 4] = ["workspace", "lease", "counter", "model_in_use"];
 
-const TABLES: &str = "SELECT name FROM sqlite_schema WHERE type = 'table'
-    AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND name <> '_sqlx_migrations' ORDER BY name";
-const COLUMNS: &str = "SELECT name, type FROM pragma_table_info($1) ORDER BY cid";
 const REFERENCES: &str = "SELECT DISTINCT \"table\" FROM pragma_foreign_key_list($1)";
-
-/// A table that is carried over.
-#[derive(Debug)]
-pub(super) struct Table {
-    pub(super) name: String,
-    columns: Vec<(String, Kind)>,
-}
-
-/// What a column holds.
-#[derive(Debug, Clone, Copy)]
-enum Kind {
-    Number,
-    Real,
-    Truth,
-    Bytes,
-    Text,
-}
-
-impl Kind {
-    fn of(declared: &str) -> Self {
-        match declared {
-            "BIGINT" => Self::Number,
-            "DOUBLE PRECISION" => Self::Real,
-            "BOOLEAN" => Self::Truth,
-            "BYTEA" => Self::Bytes,
-            _ => Self::Text,
-        }
-    }
-}
-
-enum Value {
-    Number(Option<i64>),
-    Real(Option<f64>),
-    Truth(Option<bool>),
-    Bytes(Option<Vec<u8>>),
-    Text(Option<String>),
-}
 
 impl Store {
     /// Writes the workspace, as it is at one moment, to a file of SQLite that is not there yet.
@@ -90,7 +51,8 @@ impl Store {
         else {
             unreachable!("PostgreSQL's own tools carry from one to another");
         };
-        let tables = tables(read).await.doing(DOING)?;
+        let tables = self.read().await?.tables().await?;
+        let tables = referred_first(read, tables).await.doing(DOING)?;
         let mut from = self.snapshot().await.doing(DOING)?;
         let mut to = other.begin().await?;
         for table in tables.iter().rev() {
@@ -108,12 +70,11 @@ impl Store {
 
     /// Whether nothing is in it but what a new workspace has.
     pub(super) async fn is_empty(&self) -> Result<bool, StoreError> {
-        let folder = tempfile::tempdir().map_err(sqlx::Error::from).doing("make a folder")?;
-        for table in known_tables(folder.path()).await? {
+        let mut reader = self.read().await?;
+        for table in reader.tables().await? {
             if NOT_LOOKED_AT.contains(&table.name.as_str()) {
                 continue;
             }
-            let mut reader = self.read().await?;
             let row = on!(reader, |db| {
                 let mut any = QueryBuilder::new("SELECT 1 FROM ");
                 any.push(&table.name).push(" LIMIT 1");
@@ -137,39 +98,24 @@ impl Store {
     }
 }
 
-/// The tables of this version, from a new workspace in a folder.
-pub(super) async fn known_tables(folder: &Path) -> Result<Vec<Table>, StoreError> {
-    let url = format!("sqlite://{}", folder.join("schema.db").display());
-    let new = Store::open(&url, Create::Scratch).await?;
-    let Pool::Sqlite { read, .. } = &new.pool else { unreachable!("its address is SQLite's") };
-    let found = tables(read).await.doing("read the schema");
-    new.close().await;
-    found
-}
-
-/// All tables, those that others refer to before them.
-async fn tables(file: &SqlitePool) -> Result<Vec<Table>, sqlx::Error> {
-    let mut left: Vec<String> = sqlx::query_scalar(TABLES).fetch_all(file).await?;
-    let mut tables: Vec<Table> = Vec::with_capacity(left.len());
+/// The tables, those that others refer to before them.
+async fn referred_first(
+    file: &SqlitePool,
+    mut left: Vec<Table>,
+) -> Result<Vec<Table>, sqlx::Error> {
+    let mut ordered: Vec<Table> = Vec::with_capacity(left.len());
     while !left.is_empty() {
-        let mut later = Vec::new();
-        let before = left.len();
-        for name in std::mem::take(&mut left) {
+        let (before, mut later) = (left.len(), Vec::new());
+        for table in left {
             let needed: Vec<String> =
-                sqlx::query_scalar(REFERENCES).bind(&name).fetch_all(file).await?;
-            if needed.iter().all(|needed| tables.iter().any(|table| table.name == *needed)) {
-                let columns: Vec<(String, String)> =
-                    sqlx::query_as(COLUMNS).bind(&name).fetch_all(file).await?;
-                let kind = |(name, declared): (String, String)| (name, Kind::of(&declared));
-                tables.push(Table { name, columns: columns.into_iter().map(kind).collect() });
-            } else {
-                later.push(name);
-            }
+                sqlx::query_scalar(REFERENCES).bind(&table.name).fetch_all(file).await?;
+            let there = |needed: &String| ordered.iter().any(|table| table.name == *needed);
+            if needed.iter().all(there) { &mut ordered } else { &mut later }.push(table);
         }
         assert!(later.len() < before, "tables refer to each other in a circle");
         left = later;
     }
-    Ok(tables)
+    Ok(ordered)
 }
 
 async fn carry(from: &mut Reader, to: &mut Tx, table: &Table) -> Result<(), sqlx::Error> {
@@ -181,17 +127,7 @@ async fn carry(from: &mut Reader, to: &mut Tx, table: &Table) -> Result<(), sqlx
         all.push(&names).push(" FROM ").push(&table.name);
         let mut rows = all.build().fetch(db);
         while let Some(row) = rows.try_next().await? {
-            let mut values = Vec::with_capacity(table.columns.len());
-            for (at, (_, kind)) in table.columns.iter().enumerate() {
-                values.push(match kind {
-                    Kind::Number => Value::Number(row.try_get(at)?),
-                    Kind::Real => Value::Real(row.try_get(at)?),
-                    Kind::Truth => Value::Truth(row.try_get(at)?),
-                    Kind::Bytes => Value::Bytes(row.try_get(at)?),
-                    Kind::Text => Value::Text(row.try_get(at)?),
-                });
-            }
-            waiting.push(values);
+            waiting.push(values!(row, table));
             if (waiting.len() + 1) * table.columns.len() > PARAMETERS_MAX {
                 put(to, table, &names, std::mem::take(&mut waiting)).await?;
             }

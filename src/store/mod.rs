@@ -27,6 +27,7 @@ mod recipients;
 mod resolve;
 mod sent;
 mod standing;
+mod tables;
 mod taken;
 mod track;
 mod workspace;

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use crate::key;
 use crate::races::Place;
 
-fn ctx(store: &Store) -> Ctx {
+pub fn ctx(store: &Store) -> Ctx {
     Ctx {
         store: store.clone(),
         clock: Clock::system(),

@@ -3,6 +3,7 @@
 mod claims;
 mod imports;
 mod older;
+mod personal;
 mod races;
 #[path = "../support/mod.rs"]
 mod support;

@@ -18,6 +18,11 @@ fn sent(minute: i64) -> Instant {
 
 /// Loads the dump of each database and opens it with this program.
 async fn on_both_old(behaviour: impl AsyncFn(Store)) {
+    on_both_old_at(async |_, store| behaviour(store).await).await;
+}
+
+/// The same, told where the database is.
+pub async fn on_both_old_at(behaviour: impl AsyncFn(String, Store)) {
     let dir = tempfile::TempDir::new().unwrap();
     let file = format!("sqlite://{}", dir.path().join("old.db").display());
     let db = SqlitePool::connect(&format!("{file}?mode=rwc")).await.unwrap();
@@ -29,7 +34,7 @@ async fn on_both_old(behaviour: impl AsyncFn(Store)) {
     db.close().await;
     for url in [file, postgres] {
         let store = open_old(&url).await;
-        behaviour(store.clone()).await;
+        behaviour(url, store.clone()).await;
         store.close().await;
     }
 }
