@@ -1,39 +1,19 @@
-//! History comes in: rows of the three files, streamed into the store.
-//!
-//! A parser on a thread of its own hands over chunks. Each is one transaction, so that a daemon beside
-//! never waits long, memory does not grow with the file, and what was committed stays when the disk
-//! fills or the file breaks off. A chunk that crossed another transaction is loaded again: loading it
-//! twice changes nothing.
-//!
-//! A strict import reads the file twice. First it is loaded into a workspace of its own, which finds
-//! rows that contradict each other, and each chunk is loaded here and taken back, which finds rows that
-//! contradict what is stored. Only a file without a bad row is then loaded, chunk by chunk. A crash in
-//! the middle leaves the chunks before it; running the import again completes it. What another process
-//! makes bad between check and load (a person is forgotten) is refused and listed.
+//! One chunk of a file, put into the store in one transaction: who the rows are about, who of them was
+//! forgotten, and what was new.
 
 use std::collections::{HashMap, HashSet};
 
-use tokio::sync::mpsc;
-
-use super::Ctx;
 use crate::files::{
-    Activity, ActivityRow, FileError, HistoryFile, Input, MessageRow, Messages, Numbered,
-    RecipientRow, Recipients, RowError, Rows,
+    Activity, ActivityRow, HistoryFile, MessageRow, Messages, Numbered, RecipientRow, Recipients,
+    RowError,
 };
 use crate::model::consent::{ConsentChange, ConsentEntry};
 use crate::model::ids::{RecipientId, RecipientKey};
 use crate::model::message::Message;
-use crate::model::recipient::Profile;
+use crate::model::recipient::{Address, Profile};
 use crate::model::time::Instant;
-use crate::store::{AddedRecipient, Create, Forgotten, Store, StoreError, Tx};
+use crate::store::{AddedRecipient, Forgotten, Store, StoreError, Tx};
 
-/// Rows that the parser hands over at once, and in one transaction: enough that pages of the indexes
-/// are not written over and over, few enough that a daemon beside waits for less than a second.
-const CHUNK_ROWS: usize = 20_000;
-/// Chunks that the parser may be ahead.
-const CHUNKS_AHEAD: usize = 2;
-/// How often a chunk is loaded that crosses other transactions each time.
-const TRIES_MAX: u32 = 10;
 /// Refused rows that are listed; the others are only counted.
 pub const REFUSED_LISTED_MAX: usize = 1000;
 
@@ -74,191 +54,18 @@ impl Imported {
     }
 }
 
-/// Why an import ended early.
-#[derive(Debug, thiserror::Error)]
-pub enum ImportError {
-    /// The file cannot be read.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// A strict import found bad rows; nothing was loaded.
-    #[error("nothing was loaded, since {} of {} rows are bad", .0.refused, .0.rows)]
-    Strict(Box<Imported>),
-    /// The store failed; what was loaded before stays.
-    #[error("the import stopped after line {line}; {} rows before it are stored", so_far.rows)]
-    Store {
-        /// The last line that was handed over.
-        line: u64,
-        /// What was loaded.
-        so_far: Box<Imported>,
-        /// Why.
-        #[source]
-        cause: StoreError,
-    },
-    /// A strict import found no place to check the file in.
-    #[error("could not make a folder for the check of the file")]
-    Scratch(#[source] std::io::Error),
-    /// The parser's thread ended without a word.
-    #[error("the parser stopped unexpectedly")]
-    Parser,
-}
-
-/// Whether bad rows spoil the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Strictness {
-    /// They are refused, the rest is loaded.
-    Lenient,
-    /// Nothing is loaded.
-    Strict,
-}
-
-/// Loads `recipients.csv`.
-pub async fn recipients(
-    ctx: &Ctx,
-    input: Input,
-    strictness: Strictness,
-    progress: impl FnMut(u64),
-) -> Result<Imported, ImportError> {
-    run::<Recipients>(ctx, input, strictness, progress).await
-}
-
-/// Loads `messages.csv`.
-pub async fn messages(
-    ctx: &Ctx,
-    input: Input,
-    strictness: Strictness,
-    progress: impl FnMut(u64),
-) -> Result<Imported, ImportError> {
-    run::<Messages>(ctx, input, strictness, progress).await
-}
-
-/// Loads `activity.csv`.
-pub async fn activity(
-    ctx: &Ctx,
-    input: Input,
-    strictness: Strictness,
-    progress: impl FnMut(u64),
-) -> Result<Imported, ImportError> {
-    run::<Activity>(ctx, input, strictness, progress).await
-}
-
-type Parsed<R> = Vec<Numbered<R>>;
+pub(super) type Parsed<R> = Vec<Numbered<R>>;
 
 /// What becomes of a chunk that was loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Load {
+pub(super) enum Load {
     Keep,
     /// It was only tried.
     TakeBack,
 }
 
-async fn run<F: HistoryRows>(
-    ctx: &Ctx,
-    input: Input,
-    strictness: Strictness,
-    mut progress: impl FnMut(u64),
-) -> Result<Imported, ImportError> {
-    if strictness == Strictness::Lenient {
-        return load::<F>(ctx, input, Load::Keep, &mut progress).await;
-    }
-    let spooling = tokio::task::spawn_blocking(move || input.spooled());
-    let file = spooling.await.map_err(|_| ImportError::Parser)??;
-    let spoilt = |imported: Imported| match imported.refused {
-        0 => Ok(()),
-        _ => Err(ImportError::Strict(Box::new(imported))),
-    };
-    spoilt(check_alone::<F>(ctx, file.rewound()?).await?)?;
-    spoilt(load::<F>(ctx, file.rewound()?, Load::TakeBack, &mut |_| ()).await?)?;
-    load::<F>(ctx, file.rewound()?, Load::Keep, &mut progress).await
-}
-
-/// Loads a file into a workspace of its own, which is thrown away.
-async fn check_alone<F: HistoryRows>(ctx: &Ctx, input: Input) -> Result<Imported, ImportError> {
-    let folder = tempfile::tempdir().map_err(ImportError::Scratch)?;
-    let url = format!("sqlite://{}", folder.path().join("check.db").display());
-    let store = Store::open(&url, Create::Scratch).await;
-    let store = store.map_err(|cause| Kept::default().stopped(cause))?;
-    let alone = Ctx { store, ..ctx.clone() };
-    let checked = load::<F>(&alone, input, Load::Keep, &mut |_| ()).await;
-    alone.store.close().await;
-    checked
-}
-
-async fn load<F: HistoryRows>(
-    ctx: &Ctx,
-    input: Input,
-    load: Load,
-    progress: &mut impl FnMut(u64),
-) -> Result<Imported, ImportError> {
-    let now = ctx.clock.now();
-    let (sender, mut chunks) = mpsc::channel::<Parsed<F::Row>>(CHUNKS_AHEAD);
-    let parser = tokio::task::spawn_blocking(move || parse::<F>(input, now, &sender));
-    let mut kept = Kept { line: 1, ..Kept::default() };
-    let key = ctx.store.forgotten_key().await.map_err(|cause| kept.stopped(cause))?;
-    while let Some(chunk) = chunks.recv().await {
-        let mut tries = 1;
-        let imported = loop {
-            let loader = Loader { now: ctx.clock.now(), key: &key };
-            let mut imported = kept.imported.clone();
-            match loader.load::<F>(&ctx.store, &chunk, load, &mut imported).await {
-                Ok(()) => break imported,
-                Err(error) if error.is_conflict() && tries < TRIES_MAX => tries += 1,
-                Err(cause) => return Err(kept.stopped(cause)),
-            }
-        };
-        let line = chunk.last().map_or(kept.line, |(line, _)| *line);
-        kept = Kept { line, imported };
-        progress(kept.imported.rows);
-    }
-    // also when the file broke off: what was good stays
-    parser.await.map_err(|_| ImportError::Parser)??;
-    Ok(kept.imported)
-}
-
-/// What is committed.
-#[derive(Default)]
-struct Kept {
-    /// Up to which line of the file.
-    line: u64,
-    imported: Imported,
-}
-
-impl Kept {
-    fn stopped(&self, cause: StoreError) -> ImportError {
-        ImportError::Store { line: self.line, so_far: Box::new(self.imported.clone()), cause }
-    }
-}
-
-fn parse<F: HistoryFile>(
-    input: Input,
-    now: Instant,
-    sender: &mpsc::Sender<Parsed<F::Row>>,
-) -> Result<(), FileError> {
-    let mut rows = Rows::<F>::new(input)?;
-    let mut chunk = Vec::with_capacity(CHUNK_ROWS);
-    loop {
-        let row = rows.next(now);
-        let more = matches!(row, Ok(Some(_)));
-        if let Ok(Some(row)) = row {
-            chunk.push(row);
-        } else if let Err(error) = row {
-            // what was read before the error is good; a closed channel means that nobody wants it
-            let _ = sender.blocking_send(chunk);
-            return Err(error);
-        }
-        if (!more || chunk.len() == CHUNK_ROWS) && !chunk.is_empty() {
-            let full = std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK_ROWS));
-            if sender.blocking_send(full).is_err() {
-                return Ok(());
-            }
-        }
-        if !more {
-            return Ok(());
-        }
-    }
-}
-
 /// A file whose rows can be put into the store.
-trait HistoryRows: HistoryFile {
+pub(super) trait HistoryRows: HistoryFile {
     /// Whose row it is.
     fn owner(row: &Self::Row) -> &RecipientKey;
 
@@ -281,17 +88,17 @@ trait HistoryRows: HistoryFile {
 }
 
 /// The numbers of people by the caller's ids.
-type Owners = HashMap<RecipientKey, RecipientId>;
+pub(super) type Owners = HashMap<RecipientKey, RecipientId>;
 
-struct Loader<'k> {
+pub(super) struct Loader<'k> {
     /// When the chunk at hand is written: learning looks for rows by the time of their writing, and
     /// a long import must not stamp its last rows with its beginning.
-    now: Instant,
-    key: &'k Forgotten,
+    pub(super) now: Instant,
+    pub(super) key: &'k Forgotten,
 }
 
 impl Loader<'_> {
-    async fn load<F: HistoryRows>(
+    pub(super) async fn load<F: HistoryRows>(
         &self,
         store: &Store,
         chunk: &Parsed<F::Row>,
@@ -387,7 +194,7 @@ impl HistoryRows for Recipients {
     }
 
     fn address(row: &RecipientRow) -> Option<&str> {
-        row.profile.address.as_ref().map(super::super::model::recipient::Address::as_str)
+        row.profile.address.as_ref().map(Address::as_str)
     }
 
     async fn lock(tx: &mut Tx, rows: &[(u64, &RecipientRow)]) -> Result<Owners, StoreError> {
