@@ -114,6 +114,7 @@ fn workspace(endpoint: &Endpoint, people: usize, database: Option<&str>) -> (Wor
     workspace.set("127.0.0.1:8080", &format!("127.0.0.1:{listen}"));
     if let Some(url) = database {
         workspace.set("sqlite://opportune.db", url);
+        workspace.ok(&["init", "."]);
     }
     let settings = std::fs::read_to_string(workspace.path("opportune.toml")).unwrap();
     let provider = format!(

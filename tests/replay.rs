@@ -278,6 +278,7 @@ async fn a_campaign_can_be_played_to_ones_own_people_and_leaves_no_trace() {
             .output()
             .unwrap()
     };
+    assert!(command(&["init", "."]).status.success());
     for what in ["recipients", "messages", "activity"] {
         let imported = command(&["import", what, &format!("{what}.csv")]);
         assert!(imported.status.success(), "{imported:?}");

@@ -5,6 +5,7 @@
 //! the standard output.
 
 mod audit;
+mod backup;
 mod campaign;
 mod consent;
 mod daemon;
@@ -15,9 +16,11 @@ mod import;
 mod init;
 mod insights;
 mod learn;
+mod migrate;
 mod plan;
 mod preferences;
 pub mod print;
+mod prune;
 mod recipient;
 mod replay;
 mod token;
@@ -38,7 +41,7 @@ use crate::model::campaign::CampaignError;
 use crate::model::ids::RecipientKey;
 use crate::model::recipient::Recipient;
 use crate::replay::scenario::ScenarioError;
-use crate::store::{Create, Store, StoreError};
+use crate::store::{Create, RestoreError, Store, StoreError};
 use crate::work::campaigns::SubmitError;
 use crate::work::import::ImportError;
 use crate::work::{Ctx, StepEnv};
@@ -110,6 +113,14 @@ enum Verb {
     Consent(consent::Args),
     /// Everything that is stored of a person: give it out, or erase it.
     Recipient(recipient::Args),
+    /// Bring the database to this program's version.
+    Migrate(migrate::Args),
+    /// Write the whole workspace to a file, while daemons run.
+    Backup(backup::BackupArgs),
+    /// Fill an empty workspace from such a file.
+    Restore(backup::RestoreArgs),
+    /// Delete what the settings' retention no longer keeps.
+    Prune(prune::Args),
 }
 
 /// Reads the command line; wrong usage and `--help` end the process here.
@@ -140,6 +151,10 @@ pub fn run(cli: Cli) -> LocalBoxFuture<'static, anyhow::Result<()>> {
             Verb::Token(args) => token::run(args, &env).await,
             Verb::Consent(args) => consent::run(args, &env).await,
             Verb::Recipient(args) => recipient::run(args, &env).await,
+            Verb::Migrate(args) => migrate::run(args, &env).await,
+            Verb::Backup(args) => backup::backup(args, &env).await,
+            Verb::Restore(args) => backup::restore(args, &env).await,
+            Verb::Prune(args) => prune::run(args, &env).await,
         }
     })
 }
@@ -170,6 +185,11 @@ pub fn start_logging(_cli: &Cli) {
 #[error("{0}")]
 struct BadInput(String);
 
+/// A check that found work to do, which it has told.
+#[derive(Debug, thiserror::Error)]
+#[error("the database is not of this program's version")]
+struct Pending;
+
 /// 2 for wrong usage or bad input, 1 for what failed.
 pub fn exit_code(error: &anyhow::Error) -> u8 {
     const FAILED: u8 = 1;
@@ -182,6 +202,14 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
             || cause.is::<ScenarioError>()
             || matches!(cause.downcast_ref(), Some(SubmitError::File(_) | SubmitError::Unfit(_)))
             || matches!(cause.downcast_ref(), Some(StoreError::Absent { .. }))
+            || matches!(
+                cause.downcast_ref(),
+                Some(
+                    RestoreError::NotEmpty { .. }
+                        | RestoreError::NoBackup { .. }
+                        | RestoreError::PostgresAlone
+                )
+            )
             || matches!(cause.downcast_ref(), Some(ImportError::Strict(_)))
             || cause.downcast_ref().is_some_and(|e| !matches!(e, FileError::Read { .. }))
             || matches!(
@@ -201,9 +229,13 @@ struct Env {
 impl Env {
     /// Loads the settings and opens the database; calls no provider and reads no secret.
     async fn ctx(&self) -> anyhow::Result<Ctx> {
+        self.ctx_of(Create::No).await
+    }
+
+    async fn ctx_of(&self, create: Create) -> anyhow::Result<Ctx> {
         let config = Config::load(&self.config)?;
         let rules = rules(&config)?;
-        let store = Store::open(&config.database_url, Create::No).await?;
+        let store = Store::open(&config.database_url, create).await?;
         Ok(Ctx {
             store,
             env: StepEnv {

@@ -41,6 +41,8 @@ const OPT_OUT_COST_MAX: f64 = 1000.0;
 /// Shorter leases would end while their calls are under way; longer ones hold up what a dead daemon
 /// had claimed.
 const LEASE_RANGE: [Duration; 2] = [Duration::from_secs(5), Duration::from_hours(1)];
+/// Answers come for 30 days, and caps look back a week: what is younger is still needed.
+const RETENTION_MIN: Duration = Duration::from_hours(31 * 24);
 /// Lanes that claim beside each other; more only wait for one another.
 const LANES_MAX: usize = 16;
 
@@ -77,8 +79,28 @@ pub struct Config {
     pub frequency: Vec<Cap>,
     /// A file of rules that add to the countries'.
     pub country_rules: Option<PathBuf>,
+    /// How long things are kept.
+    pub retention: Retention,
     /// The channels by name.
     pub providers: BTreeMap<Name, ProviderConfig>,
+}
+
+/// How long things are kept that `prune` deletes; what has no bound is kept for ever.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retention {
+    /// Imported messages and signs of presence.
+    #[serde(with = "humantime_serde")]
+    pub history: Option<Duration>,
+    /// Who got what in campaigns that are over; their sums stay.
+    #[serde(with = "humantime_serde")]
+    pub campaigns: Option<Duration>,
+    /// What people wrote and no endpoint was told.
+    #[serde(with = "humantime_serde")]
+    pub inbound: Option<Duration>,
+    /// Who did what.
+    #[serde(with = "humantime_serde")]
+    pub audit: Option<Duration>,
 }
 
 /// What the daemon may call besides the providers: media, and endpoints of the user's own.
@@ -157,6 +179,12 @@ pub enum ConfigError {
     },
 }
 
+const DATABASE_URL_PROBLEM: &str = "it begins with neither sqlite:// nor postgres://";
+
+fn is_database_url(url: &str) -> bool {
+    ["sqlite://", "postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme))
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawConfig {
@@ -176,6 +204,8 @@ struct RawConfig {
     quiet_hours: Option<RawQuietHours>,
     #[serde(default)]
     frequency: RawFrequency,
+    #[serde(default)]
+    retention: Retention,
     #[serde(default)]
     provider: BTreeMap<Name, RawProvider>,
 }
@@ -222,6 +252,11 @@ impl Config {
             provider.tariff = Some(Arc::new(tariff));
         }
         if let Ok(url) = std::env::var(DATABASE_URL_VARIABLE) {
+            if !is_database_url(&url) {
+                // its value may hold a password, and is not shown
+                let problem = format!("{DATABASE_URL_VARIABLE}: {DATABASE_URL_PROBLEM}");
+                return Err(ConfigError::Values { path: path.to_owned(), problems: vec![problem] });
+            }
             config.database_url = url;
         } else if let Some(file) = config.database_url.strip_prefix("sqlite://") {
             let file = folder.join(file);
@@ -246,6 +281,18 @@ impl Config {
     }
 }
 
+impl Retention {
+    /// Each span by its key.
+    fn spans(&self) -> [(&'static str, Option<Duration>); 4] {
+        [
+            ("history", self.history),
+            ("campaigns", self.campaigns),
+            ("inbound", self.inbound),
+            ("audit", self.audit),
+        ]
+    }
+}
+
 impl RawConfig {
     fn check(self, wrong: &mut Vec<String>) -> Config {
         let slot_length = SlotLength::try_from(self.slot_minutes.unwrap_or(60))
@@ -265,11 +312,13 @@ impl RawConfig {
             wrong.push(format!("max_lateness: {max_lateness:?} is more than {MAX_LATENESS_MAX:?}"));
         }
         let database_url = self.database.url.unwrap_or("sqlite://opportune.db".to_owned());
-        if !["sqlite://", "postgres://", "postgresql://"]
-            .iter()
-            .any(|s| database_url.starts_with(s))
-        {
-            wrong.push("database.url: it begins with neither sqlite:// nor postgres://".to_owned());
+        if !is_database_url(&database_url) {
+            wrong.push(format!("database.url: {DATABASE_URL_PROBLEM}"));
+        }
+        for (key, span) in self.retention.spans() {
+            if let Some(span) = span.filter(|span| *span < RETENTION_MIN) {
+                wrong.push(format!("retention.{key}: {span:?} is less than {RETENTION_MIN:?}"));
+            }
         }
         let quiet_hours = self.quiet_hours.and_then(|raw| {
             QuietHours::parse(&raw.start, &raw.end)
@@ -334,6 +383,7 @@ impl RawConfig {
             quiet_hours,
             frequency,
             country_rules: self.country_rules,
+            retention: self.retention,
             providers,
         }
     }
@@ -366,7 +416,7 @@ mod tests {
           |
         1 | slot_minuts = 60
           | ^^^^^^^^^^^
-        unknown field `slot_minuts`, expected one of `slot_minutes`, `time_zone`, `opt_out_cost`, `learn_from`, `max_lateness`, `database`, `daemon`, `country_rules`, `outbound`, `quiet_hours`, `frequency`, `provider`
+        unknown field `slot_minuts`, expected one of `slot_minutes`, `time_zone`, `opt_out_cost`, `learn_from`, `max_lateness`, `database`, `daemon`, `country_rules`, `outbound`, `quiet_hours`, `frequency`, `retention`, `provider`
         "#);
     }
 

@@ -17,4 +17,6 @@ pub use history::{
 };
 pub use presets::{Layout, LayoutError, layout};
 pub use read::{FileError, HistoryFile, Input, Numbered, RowError, Rows, open};
-pub use write::{Output, OutputError, number, write_activity, write_messages, write_recipients};
+pub use write::{
+    Output, OutputError, copy_to_new, number, write_activity, write_messages, write_recipients,
+};

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -143,6 +143,49 @@ pub fn open(path: &Path) -> Result<Input, FileError> {
         (Some(size), reader)
     };
     Ok(Input { path: path.to_owned(), size, position, reader })
+}
+
+impl Input {
+    /// Copies the rest, decompressed, to a writer.
+    pub fn copy_to(mut self, to: &mut impl Write) -> std::io::Result<u64> {
+        std::io::copy(&mut self.reader, to)
+    }
+
+    /// Copies the rest to a file without a name, so that it can be read twice: what is checked is
+    /// what is loaded, even if the file changes meanwhile.
+    pub fn spooled(mut self) -> Result<Spooled, FileError> {
+        let path = self.path.clone();
+        let failed = |cause: std::io::Error| FileError::Read {
+            path: path.clone(),
+            line: 0,
+            cause: cause.into(),
+        };
+        let mut file = tempfile::tempfile().map_err(failed)?;
+        std::io::copy(&mut self.reader, &mut file).map_err(failed)?;
+        Ok(Spooled { path: self.path, position: self.position, file })
+    }
+}
+
+/// A whole file, ready to be read from its beginning.
+pub struct Spooled {
+    path: PathBuf,
+    position: Arc<AtomicU64>,
+    file: File,
+}
+
+impl Spooled {
+    /// The file from its beginning; readers share their place in it, so use one after the other.
+    pub fn rewound(&self) -> Result<Input, FileError> {
+        let failed = |cause: std::io::Error| FileError::Open { path: self.path.clone(), cause };
+        let mut file = self.file.try_clone().map_err(failed)?;
+        file.rewind().map_err(failed)?;
+        Ok(Input {
+            path: self.path.clone(),
+            size: None,
+            position: Arc::clone(&self.position),
+            reader: Box::new(file),
+        })
+    }
 }
 
 /// One of the three history files: its columns and how a row becomes a model.

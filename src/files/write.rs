@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use flate2::Compression;
@@ -46,6 +46,29 @@ impl Write for Target {
             Self::Gz(gz) => gz.flush(),
         }
     }
+}
+
+/// Copies a whole file to a new one, compressed when its name ends in `.gz`; `-` is the standard
+/// output. A file that is there already is not overwritten.
+pub fn copy_to_new(mut from: impl Read, path: &Path) -> std::io::Result<u64> {
+    if path == Path::new("-") {
+        let mut out = std::io::stdout().lock();
+        let bytes = std::io::copy(&mut from, &mut out)?;
+        return out.flush().map(|()| bytes);
+    }
+    let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+    // a file of a half is never seen under the name
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    if path.extension().is_some_and(|extension| extension == "gz") {
+        let mut gz = GzEncoder::new(&mut file, Compression::fast());
+        std::io::copy(&mut from, &mut gz)?;
+        gz.finish()?;
+    } else {
+        std::io::copy(&mut from, &mut file)?;
+    }
+    file.as_file().sync_all()?;
+    let file = file.persist_noclobber(path).map_err(|error| error.error)?;
+    file.metadata().map(|known| known.len())
 }
 
 impl Output {

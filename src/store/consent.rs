@@ -1,6 +1,10 @@
 //! The append-only ledger of consent, and what is done when a person asks to be forgotten.
+//!
+//! *Invariant:* whoever writes about people holds their rows first, in the order of their numbers.
+//! So the flag that the ledger's last entry sets is computed after every entry that is committed, and
+//! nothing is written about a person who is being forgotten.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use sqlx::{FromRow, QueryBuilder};
 
@@ -45,6 +49,21 @@ const REFRESH: Sql = one_of!(
     "$1",
     ""
 );
+
+macro_rules! held {
+    ($lock:literal) => {
+        [
+            one_of!("SELECT id FROM recipient WHERE id", "$1", " ORDER BY id")[0],
+            one_of!("SELECT id FROM recipient WHERE id", "$1", concat!(" ORDER BY id ", $lock))[1],
+        ]
+    };
+}
+
+/// Against a change of the row.
+const LOCKED: Sql = held!("FOR NO KEY UPDATE");
+
+/// Against being forgotten alone: many may hold a row so at once.
+const KEPT: Sql = held!("FOR KEY SHARE");
 
 /// What was erased of a person, in rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
@@ -92,12 +111,16 @@ impl Reader {
 }
 
 impl Tx {
-    /// Appends entries to the ledger; one that is there already is left as it is. Returns how many
-    /// were new.
+    /// Appends entries to the ledger; one that is there already is left as it is, and so is one of a
+    /// person who was forgotten. Returns how many were new.
     pub async fn append_consent(
         &mut self,
         entries: &[(RecipientId, ConsentEntry)],
     ) -> Result<u64, StoreError> {
+        let people: Vec<RecipientId> = entries.iter().map(|(recipient, _)| *recipient).collect();
+        let known = self.hold(LOCKED, &people).await?;
+        let entries: Vec<&(RecipientId, ConsentEntry)> =
+            entries.iter().filter(|(recipient, _)| known.contains(recipient)).collect();
         let (mut new, refresh) = (0, self.text(REFRESH));
         for chunk in entries.chunks(ROWS_PER_STATEMENT) {
             new += on!(self, |db| {
@@ -122,6 +145,29 @@ impl Tx {
         Ok(new)
     }
 
+    /// Which of the people are known; none of them is forgotten before this transaction ends.
+    pub async fn keep_people(
+        &mut self,
+        people: &[RecipientId],
+    ) -> Result<BTreeSet<RecipientId>, StoreError> {
+        self.hold(KEPT, people).await
+    }
+
+    async fn hold(
+        &mut self,
+        sql: Sql,
+        people: &[RecipientId],
+    ) -> Result<BTreeSet<RecipientId>, StoreError> {
+        if people.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let sql = self.text(sql);
+        let ids: Vec<i64> =
+            on!(self, |db| sqlx::query_scalar(sql).bind(numbers(people)).fetch_all(db).await)
+                .doing("hold people's rows")?;
+        Ok(ids.into_iter().map(RecipientId).collect())
+    }
+
     /// Erases a person and leaves the given hashes, the first of which is the person's key's.
     pub async fn forget(
         &mut self,
@@ -129,36 +175,23 @@ impl Tx {
         hashes: &[String],
         now: Instant,
     ) -> Result<ForgottenCounts, StoreError> {
-        macro_rules! erase {
-            ($sql:literal) => {
-                on!(self, |db| sqlx::query($sql)
-                    .bind(recipient.0)
-                    .execute(db)
-                    .await
-                    .map(|done| done.rows_affected()))
-                .doing("erase a person")?
-            };
-        }
+        const LOCK: Sql = [
+            "SELECT id FROM recipient WHERE id = $1",
+            "SELECT id FROM recipient WHERE id = $1 FOR UPDATE",
+        ];
+        let lock = self.text(LOCK);
+        on!(self, |db| sqlx::query(lock).bind(recipient.0).execute(db).await.map(drop))
+            .doing("hold a person's row")?;
+        let mut erased = self.erase(recipient).await?;
+        let mut of = |table: &str| erased.remove(table).unwrap_or_default();
         let counts = ForgottenCounts {
-            deliveries: {
-                erase!(
-                    "DELETE FROM queue WHERE (campaign, due_at, recipient) IN
-                        (SELECT campaign, send_at, recipient FROM delivery
-                         WHERE recipient = $1 AND send_at IS NOT NULL)"
-                );
-                erase!("DELETE FROM delivery WHERE recipient = $1")
-            },
-            channel: erase!("DELETE FROM contact WHERE recipient = $1")
-                + erase!("DELETE FROM service_window WHERE recipient = $1")
-                + erase!("DELETE FROM alias WHERE recipient = $1")
-                + erase!("DELETE FROM former_address WHERE recipient = $1")
-                + erase!("DELETE FROM suppression WHERE recipient = $1")
-                + erase!("DELETE FROM inbound WHERE recipient = $1"),
-            evidence: erase!("DELETE FROM evidence WHERE recipient = $1"),
-            activities: erase!("DELETE FROM activity WHERE recipient = $1"),
-            messages: erase!("DELETE FROM message WHERE recipient = $1"),
-            consent_entries: erase!("DELETE FROM consent WHERE recipient = $1"),
-            recipients: erase!("DELETE FROM recipient WHERE id = $1"),
+            recipients: of("recipient"),
+            consent_entries: of("consent"),
+            messages: of("message"),
+            activities: of("activity"),
+            evidence: of("evidence"),
+            deliveries: of("delivery"),
+            channel: erased.into_values().sum(),
         };
         on!(self, |db| {
             let mut query =

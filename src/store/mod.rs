@@ -9,6 +9,7 @@
 mod admission;
 mod answers;
 mod audit;
+mod backup;
 mod bulk;
 mod campaigns;
 mod channel;
@@ -21,28 +22,29 @@ mod leases;
 mod models;
 mod names;
 mod observed;
+mod open;
 mod pauses;
 mod pending;
+mod prune;
 mod queue;
 mod recipients;
 mod standing;
 mod suppressions;
+mod tables;
 mod taken;
 mod tasks;
 mod track;
 mod workspace;
 
 use std::ops::{Deref, DerefMut};
-use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
 use chrono::DateTime;
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::MigrateError;
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode};
-use sqlx::sqlite::{SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::postgres::PgPool;
+use sqlx::sqlite::SqlitePool;
 use sqlx::{Database, Postgres, Sqlite, Transaction};
 
 use self::campaigns::Files;
@@ -52,6 +54,7 @@ use crate::model::time::Instant;
 pub use admission::Contact;
 pub use answers::Answered;
 pub use audit::{AuditEntry, TokenRow};
+pub use backup::{BackupForm, RestoreError};
 pub use campaigns::{BrokenCampaign, CampaignRow, CampaignStatus, Campaigns, PlanSlotRow};
 pub use channel::{Alert, InboundRow, RefusalRun, Stage, TemplateRow};
 pub use consent::ForgottenCounts;
@@ -62,6 +65,8 @@ pub use leases::Term;
 pub use models::ModelRow;
 pub use names::Names;
 pub use observed::{ObservedRow, Second};
+pub use open::{Create, Schema, shown_url};
+pub use prune::Kept;
 pub use queue::{Attempt, Claim, Due, Sent, Settled};
 pub use recipients::AddedRecipient;
 pub use standing::{ArmCount, ExportRow, StateCount};
@@ -71,14 +76,10 @@ pub use tasks::TaskRow;
 pub use track::Track;
 pub use workspace::Forgotten;
 
-static MIGRATIONS: Migrator = sqlx::migrate!();
-
 /// Rows in one statement: PostgreSQL takes 65,535 parameters and SQLite 32,766.
 pub const ROWS_PER_STATEMENT: usize = 1000;
 /// How long a writer waits for another before it gives up.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
-/// Enough for a daemon's steps, its listener and a command beside it.
-const CONNECTIONS_MAX: u32 = 16;
 
 /// A workspace's database.
 #[derive(Debug, Clone)]
@@ -96,43 +97,6 @@ enum Pool {
         write: SqlitePool,
     },
     Postgres(PgPool),
-}
-
-impl Pool {
-    async fn sqlite(path: &str, create: Create) -> Result<Self, sqlx::Error> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(create != Create::No)
-            .busy_timeout(BUSY_TIMEOUT)
-            .foreign_keys(true);
-        let pool = async |connections, options| {
-            let pool = SqlitePoolOptions::new()
-                .max_connections(connections)
-                .acquire_timeout(BUSY_TIMEOUT)
-                // a file does not go away like a server
-                .test_before_acquire(false);
-            pool.connect_with(options).await
-        };
-        if create == Create::Scratch {
-            let options = options
-                .locking_mode(SqliteLockingMode::Exclusive)
-                .journal_mode(SqliteJournalMode::Memory)
-                .synchronous(SqliteSynchronous::Off)
-                .pragma("cache_size", "-524288");
-            let one = pool(1, options).await?;
-            return Ok(Self::Sqlite { read: one.clone(), write: one });
-        }
-        let options = options
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            // deleted content is overwritten, so that a forgotten person leaves no free page
-            .pragma("secure_delete", "ON")
-            .pragma("cache_size", "-65536")
-            // 64 MiB of log before a checkpoint: bulk loads touch the same pages again and again
-            .pragma("wal_autocheckpoint", "16384");
-        let write = pool(1, options.clone()).await?;
-        Ok(Self::Sqlite { read: pool(CONNECTIONS_MAX, options).await?, write })
-    }
 }
 
 /// A connection to read with. In a [`Tx`] the same reads see what the transaction wrote.
@@ -259,6 +223,17 @@ pub enum StoreError {
         /// The migration that this version does not know.
         version: i64,
     },
+    /// An older version of this program wrote it.
+    #[error(
+        "this database is of version {version}, and this program of version {program}; \
+         run `opportune migrate`"
+    )]
+    Older {
+        /// The last migration that it has.
+        version: i64,
+        /// The last one that there is.
+        program: i64,
+    },
     /// The schema could not be brought up to date.
     #[error("could not bring the database's schema up to date")]
     Migrate {
@@ -365,36 +340,6 @@ impl<T> Doing<T> for Result<T, sqlx::Error> {
 }
 
 impl Store {
-    /// Opens the workspace at `url` and brings its schema up to date. A missing SQLite file is an
-    /// error unless `create`.
-    pub async fn open(url: &str, create: Create) -> Result<Self, StoreError> {
-        let shown = || shown_url(url);
-        let failed = |cause| StoreError::Open { url: shown(), cause };
-        let pool = if let Some(path) = url.strip_prefix("sqlite://") {
-            if create == Create::No && !Path::new(path).exists() {
-                return Err(StoreError::Absent { url: shown() });
-            }
-            Pool::sqlite(path, create).await.map_err(failed)?
-        } else {
-            let options = PgConnectOptions::from_str(url).map_err(failed)?;
-            let options = PgPoolOptions::new()
-                .max_connections(CONNECTIONS_MAX)
-                .acquire_timeout(BUSY_TIMEOUT)
-                .connect_with(options);
-            Pool::Postgres(options.await.map_err(failed)?)
-        };
-        let store = Self { pool, files: Files::default() };
-        let migrated = match &store.pool {
-            Pool::Sqlite { write, .. } => MIGRATIONS.run(write).await,
-            Pool::Postgres(db) => MIGRATIONS.run(db).await,
-        };
-        migrated.map_err(|cause| match cause {
-            MigrateError::VersionMissing(version) => StoreError::Newer { version },
-            cause => StoreError::Migrate { cause },
-        })?;
-        Ok(store)
-    }
-
     /// Which database it is, for people.
     pub fn kind(&self) -> &'static str {
         match &self.pool {
@@ -472,33 +417,6 @@ impl Tx {
         }
         .doing("commit")
     }
-}
-
-/// Whether opening may make a new SQLite file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Create {
-    /// The file must be there.
-    No,
-    /// It is made when it is not there.
-    IfMissing,
-    /// It is made, and thrown away after use. One connection has it to itself, so that its cache of
-    /// pages is never void: whoever holds a transaction must not read beside it. Nothing is kept for
-    /// a crash.
-    Scratch,
-}
-
-/// The URL without what may be secret: neither name and password nor parameters, of which one can
-/// be a password.
-fn shown_url(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return "of unknown kind".to_owned() };
-    if scheme == "sqlite" {
-        return url.to_owned();
-    }
-    // a password may hold any character: the host comes after the last @
-    let rest =
-        rest.rsplit_once('@').map_or_else(|| rest.to_owned(), |(_, host)| format!("…@{host}"));
-    let end = rest.find(['?', '#']).unwrap_or(rest.len());
-    format!("{scheme}://{}", &rest[..end])
 }
 
 /// Microseconds since 1970, as stored.

@@ -1,8 +1,8 @@
-//! The versions of the model, one of which is in use.
+//! The versions of the model, one of which is in use: a single value says which.
 
 use sqlx::FromRow;
 
-use super::{Doing, Reader, StoreError, Tx, instant, micros, on};
+use super::{Doing, Reader, StoreError, Tx, instant, micros, on, run};
 use crate::model::time::Instant;
 
 /// A version without its parameters.
@@ -33,7 +33,9 @@ impl Reader {
     /// All versions, oldest first.
     pub async fn models(&mut self) -> Result<Vec<ModelRow>, StoreError> {
         const SQL: &str =
-            "SELECT version, created_at, as_of, active, summary FROM model ORDER BY version";
+            "SELECT m.version, m.created_at, m.as_of, u.version IS NOT NULL AS active, m.summary
+            FROM model AS m LEFT JOIN model_in_use AS u ON u.version = m.version
+            ORDER BY m.version";
         let rows: Vec<Row> =
             on!(self, |db| sqlx::query_as(SQL).fetch_all(db).await).doing("list models")?;
         let model = |row: Row| {
@@ -50,7 +52,7 @@ impl Reader {
 
     /// The number of the version in use.
     pub async fn active_version(&mut self) -> Result<Option<i64>, StoreError> {
-        const SQL: &str = "SELECT version FROM model WHERE active";
+        const SQL: &str = "SELECT version FROM model_in_use WHERE version IS NOT NULL";
         on!(self, |db| sqlx::query_scalar(SQL).fetch_optional(db).await).doing("find the model")
     }
 
@@ -72,8 +74,7 @@ impl Tx {
         parameters: &str,
     ) -> Result<i64, StoreError> {
         const SQL: &str = "INSERT INTO model
-            (version, created_at, as_of, active, summary, parameters)
-            VALUES ($1, $2, $3, FALSE, $4, $5)";
+            (version, created_at, as_of, summary, parameters) VALUES ($1, $2, $3, $4, $5)";
         let version = self.take_numbers("model", 1).await?;
         on!(self, |db| sqlx::query(SQL)
             .bind(version)
@@ -91,21 +92,25 @@ impl Tx {
 
     /// Puts a version in use; false when there is no such version.
     pub async fn use_model(&mut self, version: i64) -> Result<bool, StoreError> {
-        const SQL: &str = "UPDATE model SET active = (version = $1)
-            WHERE EXISTS (SELECT 1 FROM model AS m WHERE m.version = $1)";
-        let changed = on!(self, |db| sqlx::query(SQL)
-            .bind(version)
-            .execute(db)
-            .await
-            .map(|done| done.rows_affected()))
-        .doing("put a model in use")?;
+        const SQL: &str = "UPDATE model_in_use SET version = $1
+            WHERE EXISTS (SELECT 1 FROM model WHERE version = $1)";
+        self.lock_model_in_use().await?;
+        let changed = run!(self, SQL, version).doing("put a model in use")?;
         Ok(changed > 0)
     }
 
     /// Drops a version that is not in use.
     pub async fn drop_model(&mut self, version: i64) -> Result<(), StoreError> {
-        const SQL: &str = "DELETE FROM model WHERE version = $1 AND NOT active";
-        on!(self, |db| sqlx::query(SQL).bind(version).execute(db).await.map(drop))
-            .doing("drop a model")
+        const SQL: &str = "DELETE FROM model WHERE version = $1
+            AND NOT EXISTS (SELECT 1 FROM model_in_use WHERE version = $1)";
+        self.lock_model_in_use().await?;
+        run!(self, SQL, version).doing("drop a model").map(drop)
+    }
+
+    /// Has one transaction at a time change which version is in use. A statement of its own: the
+    /// next one sees what the transaction before committed.
+    async fn lock_model_in_use(&mut self) -> Result<(), StoreError> {
+        const SQL: &str = "UPDATE model_in_use SET version = version";
+        run!(self, SQL).doing("lock which model is in use").map(drop)
     }
 }

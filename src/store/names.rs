@@ -95,19 +95,24 @@ impl Reader {
 }
 
 impl Tx {
-    /// Keeps other names by which a channel calls people. Who had one loses it.
+    /// Keeps other names by which a channel calls people. Who had one loses it; who was forgotten
+    /// gets none.
     pub async fn put_aliases(
         &mut self,
         provider: &Name,
         aliases: &BTreeMap<Address, RecipientId>,
     ) -> Result<(), StoreError> {
+        let people: Vec<RecipientId> = aliases.values().copied().collect();
+        let known = self.keep_people(&people).await?;
+        let aliases: Vec<(&Address, &RecipientId)> =
+            aliases.iter().filter(|(_, id)| known.contains(id)).collect();
         if aliases.is_empty() {
             return Ok(());
         }
         let columns = vec![
             Column::Text(vec![Some(provider.as_str()); aliases.len()]),
-            Column::Text(aliases.keys().map(|alias| Some(alias.as_str())).collect()),
-            Column::Number(aliases.values().map(|id| Some(id.0)).collect()),
+            Column::Text(aliases.iter().map(|(alias, _)| Some(alias.as_str())).collect()),
+            Column::Number(aliases.iter().map(|(_, id)| Some(id.0)).collect()),
         ];
         on!(self, |db| Rows::insert(PUT_ALIASES, columns, OVER_ALIASES)
             .build()

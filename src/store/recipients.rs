@@ -76,7 +76,11 @@ const AFTER: &str = select!("WHERE id > $1 ORDER BY id LIMIT $2");
 
 const BY_KEY: &str = select!("WHERE key = $1");
 
-const BY_KEYS: Sql = one_of!(select!("WHERE key"), "$1", "");
+/// They are read to be written again: locked, and in one order by everybody.
+const BY_KEYS: Sql = [
+    one_of!(select!("WHERE key"), "$1", " ORDER BY id")[0],
+    one_of!(select!("WHERE key"), "$1", " ORDER BY id FOR NO KEY UPDATE")[1],
+];
 
 const BY_NUMBER: Sql = one_of!(select!("WHERE id"), "$1", "");
 
@@ -160,12 +164,17 @@ impl Tx {
         rows.into_iter().map(|row| Ok((RecipientId(row.id), row.try_into()?))).collect()
     }
 
-    /// The numbers of those recipients among `keys` that are known.
+    /// The numbers of those recipients among `keys` that are known; none of them is forgotten before
+    /// this transaction ends.
     pub async fn recipient_ids<'k>(
         &mut self,
         keys: impl Iterator<Item = &'k RecipientKey>,
     ) -> Result<HashMap<RecipientKey, RecipientId>, StoreError> {
-        const SQL: Sql = one_of!("SELECT id, key FROM recipient WHERE key", "$1", "");
+        const SQL: Sql = [
+            one_of!("SELECT id, key FROM recipient WHERE key", "$1", "")[0],
+            one_of!("SELECT id, key FROM recipient WHERE key", "$1", " ORDER BY id FOR KEY SHARE")
+                [1],
+        ];
         let (sql, keys) = (self.text(SQL), List(keys.map(RecipientKey::as_str).collect()));
         let rows: Vec<(i64, String)> =
             on!(self, |db| sqlx::query_as(sql).bind(keys).fetch_all(db).await)
@@ -181,7 +190,16 @@ impl Tx {
         &mut self,
         given: &[(RecipientKey, Profile)],
     ) -> Result<Vec<(RecipientId, AddedRecipient)>, StoreError> {
-        let known = self.profiles(given.iter().map(|(key, _)| key)).await?;
+        let mut known = self.profiles(given.iter().map(|(key, _)| key)).await?;
+        let new = given.iter().filter(|(key, _)| !known.contains_key(key)).count();
+        let mut next = 0;
+        if new > 0 {
+            next = self.take_numbers("recipient", new).await?;
+            // others who take numbers have waited for each other: what they added is there now
+            let unknown: Vec<_> =
+                given.iter().map(|(key, _)| key).filter(|key| !known.contains_key(key)).collect();
+            known.extend(self.profiles(unknown.into_iter()).await?);
+        }
         // a file that is older than a person's move changes nothing about it
         let moves = |(key, profile): &(RecipientKey, Profile)| {
             let (id, stored) = known.get(key)?;
@@ -189,8 +207,6 @@ impl Tx {
         };
         let moving: Vec<RecipientId> = given.iter().filter_map(moves).collect();
         let former = self.former_addresses(&moving).await?;
-        let new = given.iter().filter(|(key, _)| !known.contains_key(key)).count();
-        let mut next = self.take_numbers("recipient", new).await?;
         let mut outcome = Vec::with_capacity(given.len());
         let mut rows = Vec::new();
         for (key, profile) in given {

@@ -23,6 +23,7 @@ pub mod offpolicy;
 pub mod opt_outs;
 pub mod people;
 pub mod plan;
+pub mod prune;
 pub mod receive;
 pub mod tasks;
 pub mod tokens;

@@ -4,7 +4,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::Ctx;
-use super::import::{self, ImportError, Imported, Load, Loader, Strictness};
+use super::import::{
+    self, HistoryRows, ImportError, Imported, Loader, Owners, Strictness, create_owners,
+    known_owners,
+};
 use crate::files::{Input, OptOutRow, OptOuts};
 use crate::model::consent::{ConsentChange, ConsentEntry};
 use crate::model::ids::{RecipientId, RecipientKey};
@@ -25,7 +28,7 @@ pub async fn load(
 
 const EVIDENCE: &str = "opt-outs.csv";
 
-impl Load for OptOuts {
+impl HistoryRows for OptOuts {
     fn owner(row: &OptOutRow) -> Option<&RecipientKey> {
         row.recipient.as_ref()
     }
@@ -34,14 +37,19 @@ impl Load for OptOuts {
         row.address.as_ref().map(Address::as_str)
     }
 
+    async fn lock(tx: &mut Tx, rows: &[(u64, &OptOutRow)]) -> Result<Owners, StoreError> {
+        known_owners::<Self>(tx, rows).await
+    }
+
     async fn put(
-        loader: &mut Loader,
+        loader: &Loader<'_>,
         tx: &mut Tx,
-        rows: Vec<(u64, OptOutRow)>,
+        known: Owners,
+        rows: Vec<(u64, &OptOutRow)>,
         imported: &mut Imported,
     ) -> Result<(), StoreError> {
         let keys = rows.iter().filter_map(|(_, row)| row.recipient.as_ref());
-        loader.owners(tx, keys, imported).await?;
+        let known = create_owners(tx, known, keys, imported).await?;
         give_addresses(tx, &rows).await?;
         let told = rows.iter().filter_map(|(_, row)| row.address.as_ref());
         let all: Vec<Address> = told.flat_map(forms).collect();
@@ -52,8 +60,7 @@ impl Load for OptOuts {
         }
         let (mut entries, mut unknown) = (Vec::new(), Vec::new());
         for (_, row) in rows {
-            let mut people: Vec<RecipientId> =
-                row.recipient.iter().map(|key| loader.known[key]).collect();
+            let mut people: Vec<RecipientId> = row.recipient.iter().map(|key| known[key]).collect();
             if let Some(address) = &row.address {
                 let there = forms(address);
                 let there = there.iter().filter_map(|form| at_address.get(form.as_str()));
@@ -61,8 +68,10 @@ impl Load for OptOuts {
             }
             people.sort_unstable();
             people.dedup();
-            match row.address {
-                Some(address) if people.is_empty() => unknown.push((address, row.at, row.source)),
+            match &row.address {
+                Some(address) if people.is_empty() => {
+                    unknown.push((address.clone(), row.at, row.source.clone()));
+                }
                 _ => entries.extend(people.into_iter().map(|id| (id, row.at, row.source.clone()))),
             }
         }
@@ -81,7 +90,7 @@ fn forms(address: &Address) -> Vec<Address> {
 
 /// Who is named by id and address and has no address yet has this one from now on, so that the
 /// opt-out stays with it.
-async fn give_addresses(tx: &mut Tx, rows: &[(u64, OptOutRow)]) -> Result<(), StoreError> {
+async fn give_addresses(tx: &mut Tx, rows: &[(u64, &OptOutRow)]) -> Result<(), StoreError> {
     let given: BTreeMap<&RecipientKey, &Address> = rows
         .iter()
         .filter_map(|(_, row)| Some((row.recipient.as_ref()?, row.address.as_ref()?)))
@@ -106,7 +115,7 @@ async fn give_addresses(tx: &mut Tx, rows: &[(u64, OptOutRow)]) -> Result<(), St
 /// Appends withdrawals. One without a date holds from now on, and is written once: a person who came
 /// back since is not withdrawn again by the same list.
 async fn withdraw(
-    loader: &Loader,
+    loader: &Loader<'_>,
     tx: &mut Tx,
     people: &[(RecipientId, Option<Instant>, String)],
 ) -> Result<u64, StoreError> {
@@ -135,7 +144,7 @@ async fn withdraw(
 
 /// Keeps opt-outs of addresses that nobody has yet: they hold once somebody comes with the address.
 async fn keep_unknown(
-    loader: &Loader,
+    loader: &Loader<'_>,
     tx: &mut Tx,
     unknown: Vec<(Address, Option<Instant>, String)>,
     imported: &mut Imported,

@@ -1,7 +1,10 @@
 //! What a person may ask for: that consent is noted, that everything stored is given out, that
 //! everything is erased.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::{Ctx, audit};
 use crate::model::consent::{ConsentChange, ConsentEntry};
@@ -60,7 +63,21 @@ pub struct Stored {
     evidence_bytes: usize,
     /// Every campaign that the person was in the audience of.
     deliveries: Vec<StoredDelivery>,
+    /// Every other row about the person, by table: service windows, limits, words not passed on yet.
+    other: BTreeMap<String, Vec<Map<String, Value>>>,
 }
+
+/// The tables that an export shows in another place, with better words.
+const SHOWN_APART: [&str; 8] = [
+    "recipient",
+    "consent",
+    "alias",
+    "former_address",
+    "message",
+    "activity",
+    "evidence",
+    "delivery",
+];
 
 #[derive(Debug, Serialize)]
 struct StoredDelivery {
@@ -89,6 +106,8 @@ pub async fn stored(ctx: &Ctx, recipient: Recipient) -> Result<Stored, StoreErro
         });
     }
     drop(reader);
+    let mut other = ctx.store.read().await?.rows_about(id).await?;
+    other.retain(|table, _| !SHOWN_APART.contains(&table.as_str()));
     let messages = ctx.store.read().await?.messages_of(id).await?;
     let names = ctx.store.read().await?.names(id).await?;
     Ok(Stored {
@@ -108,6 +127,7 @@ pub async fn stored(ctx: &Ctx, recipient: Recipient) -> Result<Stored, StoreErro
             .get(&id)
             .map_or(0, Vec::len),
         deliveries,
+        other,
     })
 }
 
@@ -123,8 +143,9 @@ pub async fn forget(
     if let Some(address) = &recipient.profile.address {
         hashes.push(hasher.hash("address", address.as_str()));
     }
-    let left = ctx.store.read().await?.names(recipient.id).await?.former_addresses;
-    hashes.extend(left.iter().map(|address| hasher.hash("address", address)));
+    let names = ctx.store.read().await?.names(recipient.id).await?;
+    let others = names.aliases.iter().chain(&names.former_addresses);
+    hashes.extend(others.map(|address| hasher.hash("address", address)));
     let mut tx = ctx.store.begin().await?;
     let counts = tx.forget(recipient.id, &hashes, ctx.clock.now()).await?;
     tx.commit().await?;

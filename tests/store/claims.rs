@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use opportune::model::delivery::{Delivery, Reason, State};
 use opportune::model::ids::RecipientId;
 use opportune::model::slot::Slot;
-use opportune::store::{Claim, Create, Due, Settled, Store};
+use opportune::store::{Claim, Due, Settled, Store};
 use sqlx::{PgPool, SqlitePool};
 
 use crate::support::{self, on_both};
@@ -211,7 +211,7 @@ async fn what_an_older_version_had_claimed_is_still_held_and_then_in_doubt() {
     sqlx::raw_sql(CLAIMED_BEFORE).execute(&db).await.unwrap();
     db.close().await;
     for url in [file, postgres] {
-        let store = Store::open(&url, Create::No).await.unwrap();
+        let store = support::open_old(&url).await;
         let second = |second| chrono::DateTime::from_timestamp(second, 0).unwrap();
         let mut tx = store.begin().await.unwrap();
         assert_eq!(tx.expire_claims(second(9)).await.unwrap(), 0);

@@ -1,7 +1,11 @@
 //! Each behaviour of the store on both databases.
 
 mod claims;
+mod imports;
 mod leases;
+mod older;
+mod personal;
+mod races;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -138,6 +138,11 @@ pub async fn on_both(behaviour: impl AsyncFn(Store)) {
     }
 }
 
+/// Opens a database that an earlier version may have written, and migrates it.
+pub async fn open_old(url: &str) -> Store {
+    Store::open(url, Create::Schema).await.unwrap()
+}
+
 /// A workspace with settings, for tests of the binary.
 pub struct Workspace {
     pub dir: TempDir,

@@ -1,0 +1,119 @@
+//! What is too old to be kept, deleted in batches that hold nobody up. The ledger of consent and the sums
+//! of campaigns are never touched.
+
+use super::{Doing, Reader, StoreError, Tx, micros, on, run};
+use crate::model::content::word_type;
+use crate::model::time::Instant;
+
+word_type! {
+    /// What is kept for a time.
+    Kept, "kind", "one of messages, activity, campaigns, inbound, audit" {
+        /// Imported messages.
+        Messages = "messages",
+        /// Signs of presence.
+        Activity = "activity",
+        /// Deliveries of campaigns that are over.
+        Campaigns = "campaigns",
+        /// What people wrote and no endpoint was told.
+        Inbound = "inbound",
+        /// Who did what.
+        Audit = "audit",
+    }
+}
+
+/// Our own messages belong to their campaigns, and go with them.
+macro_rules! imported {
+    ($what:literal, $end:literal) => {
+        concat!(
+            $what,
+            " FROM message WHERE sent_at < $1 AND NOT EXISTS
+                (SELECT 1 FROM campaign WHERE campaign.name = message.campaign)",
+            $end
+        )
+    };
+}
+
+impl Kept {
+    fn count(self) -> Option<&'static str> {
+        match self {
+            Self::Messages => Some(imported!("SELECT COUNT(*)", "")),
+            Self::Activity => Some("SELECT COUNT(*) FROM activity WHERE at < $1"),
+            Self::Inbound => Some("SELECT COUNT(*) FROM inbound WHERE added_at < $1"),
+            Self::Audit => Some("SELECT COUNT(*) FROM audit WHERE at < $1"),
+            Self::Campaigns => None,
+        }
+    }
+
+    fn delete(self) -> Option<&'static str> {
+        match self {
+            Self::Messages => Some(concat!(
+                "DELETE FROM message WHERE key IN (",
+                imported!("SELECT key", " LIMIT $2"),
+                ")"
+            )),
+            Self::Activity => Some(
+                "DELETE FROM activity WHERE (recipient, at, kind) IN
+                    (SELECT recipient, at, kind FROM activity WHERE at < $1 LIMIT $2)",
+            ),
+            Self::Inbound => Some(
+                "DELETE FROM inbound WHERE id IN
+                    (SELECT id FROM inbound WHERE added_at < $1 LIMIT $2)",
+            ),
+            Self::Audit => Some(
+                "DELETE FROM audit WHERE id IN
+                    (SELECT id FROM audit WHERE at < $1 ORDER BY id LIMIT $2)",
+            ),
+            Self::Campaigns => None,
+        }
+    }
+}
+
+impl Reader {
+    /// How many rows are older than `before`.
+    pub async fn count_before(&mut self, kept: Kept, before: Instant) -> Result<u64, StoreError> {
+        let Some(sql) = kept.count() else { return self.count_ended_deliveries(before).await };
+        let count: i64 =
+            on!(self, |db| sqlx::query_scalar(sql).bind(micros(before)).fetch_one(db).await)
+                .doing("count what is too old")?;
+        Ok(count as u64)
+    }
+}
+
+impl Tx {
+    /// Deletes up to `limit` rows older than `before`; how many there were.
+    pub async fn prune(
+        &mut self,
+        kept: Kept,
+        before: Instant,
+        limit: usize,
+    ) -> Result<u64, StoreError> {
+        let Some(sql) = kept.delete() else {
+            return self.prune_ended_deliveries(before, limit).await;
+        };
+        run!(self, sql, micros(before), limit as i64).doing("delete what is too old")
+    }
+}
+
+/// A campaign's deliveries are its sums as long as these are counted from them: until they stand by
+/// themselves, none may go.
+const SUMS_ARE_COUNTED: &str = "sums of campaigns are counted from their deliveries";
+
+impl Reader {
+    #[expect(clippy::unused_async, reason = "it will ask for campaigns whose sums stand")]
+    async fn count_ended_deliveries(&mut self, _before: Instant) -> Result<u64, StoreError> {
+        tracing::debug!(reason = SUMS_ARE_COUNTED, "no delivery is too old");
+        Ok(0)
+    }
+}
+
+impl Tx {
+    #[expect(clippy::unused_async, reason = "it will delete those of campaigns whose sums stand")]
+    async fn prune_ended_deliveries(
+        &mut self,
+        _before: Instant,
+        _limit: usize,
+    ) -> Result<u64, StoreError> {
+        tracing::debug!(reason = SUMS_ARE_COUNTED, "no delivery is deleted");
+        Ok(0)
+    }
+}

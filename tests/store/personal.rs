@@ -1,0 +1,94 @@
+//! Whatever is stored of a person is given out, and is gone when they ask to be forgotten. The test walks
+//! the schema, so that a new table is looked at too.
+
+use opportune::model::ids::RecipientId;
+use opportune::store::Store;
+use opportune::work::people;
+use sqlx::{PgPool, SqlitePool};
+
+use crate::imports::ctx;
+use crate::older::on_both_old_at;
+
+enum Db {
+    Sqlite(SqlitePool),
+    Postgres(PgPool),
+}
+
+impl Db {
+    async fn at(url: &str) -> Self {
+        if url.starts_with("sqlite://") {
+            Self::Sqlite(SqlitePool::connect(url).await.unwrap())
+        } else {
+            Self::Postgres(PgPool::connect(url).await.unwrap())
+        }
+    }
+
+    async fn tables_with_people(&self) -> Vec<String> {
+        const IN_SQLITE: &str =
+            "SELECT t.name FROM sqlite_schema AS t, pragma_table_info(t.name) AS c
+            WHERE t.type = 'table' AND c.name = 'recipient' ORDER BY 1";
+        const IN_POSTGRES: &str = "SELECT CAST(table_name AS TEXT) FROM information_schema.columns
+            WHERE column_name = 'recipient' AND table_schema = 'public' ORDER BY 1";
+        match self {
+            Self::Sqlite(db) => sqlx::query_scalar(IN_SQLITE).fetch_all(db).await.unwrap(),
+            Self::Postgres(db) => sqlx::query_scalar(IN_POSTGRES).fetch_all(db).await.unwrap(),
+        }
+    }
+
+    async fn run(&self, sql: String) {
+        let sql = sqlx::AssertSqlSafe(sql);
+        match self {
+            Self::Sqlite(db) => drop(sqlx::query(sql).execute(db).await.unwrap()),
+            Self::Postgres(db) => drop(sqlx::query(sql).execute(db).await.unwrap()),
+        }
+    }
+
+    async fn rows_of_the_first(&self, table: &str) -> i64 {
+        let sql = format!("SELECT COUNT(*) FROM {table} WHERE recipient = 1");
+        let sql = sqlx::AssertSqlSafe(sql);
+        match self {
+            Self::Sqlite(db) => sqlx::query_scalar(sql).fetch_one(db).await.unwrap(),
+            Self::Postgres(db) => sqlx::query_scalar(sql).fetch_one(db).await.unwrap(),
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_table_with_people_is_exported_and_forgotten() {
+    on_both_old_at(async |url, store: Store| {
+        let db = Db::at(&url).await;
+        let tables = db.tables_with_people().await;
+        assert!(tables.len() >= 10, "{tables:?}");
+        let first = RecipientId(1);
+        for table in &tables {
+            if db.rows_of_the_first(table).await == 0 {
+                db.run(format!("UPDATE {table} SET recipient = 1 WHERE recipient = 2")).await;
+            }
+            let rows = db.rows_of_the_first(table).await;
+            assert!(rows > 0, "{table}: give the first person a row here, so that it is looked at");
+            let found = store.read().await.unwrap().rows_about(first).await.unwrap();
+            assert_eq!(found[table].len(), rows as usize, "{table} is not exported");
+        }
+        let ctx = ctx(&store);
+        let person = store.read().await.unwrap().everybody().await.unwrap().remove(0);
+        let key = person.key.clone();
+        let told = serde_json::to_value(people::stored(&ctx, person).await.unwrap()).unwrap();
+        assert_eq!(told["other"]["inbound"][0]["body"], "{\"text\":\"when?\"}");
+        assert_eq!(told["other"]["service_window"][0]["open_until"], "2026-01-02T13:00:00Z");
+        assert_eq!(told["other"]["contact"][0]["account"], "number:console");
+        assert_eq!(told["names"]["aliases"][0], "BR.123");
+        assert_eq!(told["names"]["former_addresses"][0], "+447700900777");
+        for list in ["consent", "messages", "activity", "deliveries"] {
+            assert!(!told[list].as_array().unwrap().is_empty(), "{list}");
+        }
+        assert!(told["evidence_bytes"].as_u64().unwrap() > 0);
+
+        people::forget(&ctx, &key).await.unwrap().unwrap();
+        for table in &tables {
+            assert_eq!(db.rows_of_the_first(table).await, 0, "{table} is not erased");
+        }
+        assert!(store.read().await.unwrap().rows_about(first).await.unwrap().is_empty());
+        assert!(!store.read().await.unwrap().rows_about(RecipientId(3)).await.unwrap().is_empty());
+    })
+    .await;
+}

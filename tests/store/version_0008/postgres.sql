@@ -1,0 +1,525 @@
+-- A workspace as the program with migrations up to 0008 wrote it: campaigns and deliveries in every
+-- state, answers, imported history, ledger, models. Never edited, except that three messages were added:
+-- one that the channel gave up and that is planned again, and two of an import that look like ours.
+SET statement_timeout = 0;
+SET lock_timeout = 0;
+SET idle_in_transaction_session_timeout = 0;
+SET client_encoding = 'UTF8';
+SET standard_conforming_strings = on;
+SELECT pg_catalog.set_config('search_path', '', false);
+SET check_function_bodies = false;
+SET xmloption = content;
+SET client_min_messages = warning;
+SET row_security = off;
+SET default_tablespace = '';
+CREATE TABLE public._sqlx_migrations (
+    version bigint NOT NULL,
+    description text NOT NULL,
+    installed_on timestamp with time zone DEFAULT now() NOT NULL,
+    success boolean NOT NULL,
+    checksum bytea NOT NULL,
+    execution_time bigint NOT NULL
+);
+CREATE TABLE public.activity (
+    recipient bigint NOT NULL,
+    at bigint NOT NULL,
+    kind text NOT NULL,
+    changed_at bigint NOT NULL
+);
+CREATE TABLE public.admission (
+    account text NOT NULL,
+    next_at bigint NOT NULL
+);
+CREATE TABLE public.alias (
+    provider text NOT NULL,
+    alias text NOT NULL,
+    recipient bigint NOT NULL
+);
+CREATE TABLE public.api_token (
+    name text NOT NULL,
+    hash text NOT NULL,
+    scopes text NOT NULL,
+    created_at bigint NOT NULL,
+    revoked_at bigint
+);
+CREATE TABLE public.audit (
+    id bigint NOT NULL,
+    at bigint NOT NULL,
+    actor text NOT NULL,
+    action text NOT NULL,
+    subject text NOT NULL,
+    detail text NOT NULL
+);
+CREATE TABLE public.campaign (
+    id bigint NOT NULL,
+    name text NOT NULL,
+    source text NOT NULL,
+    provider text NOT NULL,
+    status text NOT NULL,
+    submitted_at bigint NOT NULL,
+    ends_at bigint NOT NULL,
+    planned_at bigint,
+    model bigint,
+    plan text,
+    CONSTRAINT campaign_status_check CHECK ((status = ANY (ARRAY['active'::text, 'paused'::text, 'cancelled'::text, 'finished'::text])))
+);
+CREATE TABLE public.claim (
+    lease text NOT NULL,
+    campaign bigint NOT NULL,
+    held_until bigint NOT NULL,
+    recipients text NOT NULL
+);
+CREATE TABLE public.consent (
+    recipient bigint NOT NULL,
+    at bigint NOT NULL,
+    change text NOT NULL,
+    source text NOT NULL,
+    evidence text NOT NULL,
+    recorded_at bigint NOT NULL,
+    CONSTRAINT consent_change_check CHECK ((change = ANY (ARRAY['granted'::text, 'withdrawn'::text])))
+);
+CREATE TABLE public.contact (
+    account text NOT NULL,
+    recipient bigint NOT NULL,
+    counted_at bigint NOT NULL,
+    pair_until bigint NOT NULL
+);
+CREATE TABLE public.content (
+    id bigint NOT NULL,
+    media text NOT NULL,
+    style text NOT NULL
+);
+CREATE TABLE public.counter (
+    noun text NOT NULL,
+    next bigint NOT NULL
+);
+CREATE TABLE public.delivery (
+    campaign bigint NOT NULL,
+    recipient bigint NOT NULL,
+    state text NOT NULL,
+    reason text NOT NULL,
+    arm text,
+    variant text,
+    variant_index bigint,
+    slot_start bigint,
+    send_at bigint,
+    value double precision,
+    chance double precision,
+    runner_up_slot bigint,
+    runner_up_value double precision,
+    propensity double precision,
+    not_before bigint,
+    attempts bigint NOT NULL,
+    lease text,
+    changed_at bigint NOT NULL
+);
+CREATE TABLE public.early_update (
+    body text NOT NULL,
+    first_at bigint NOT NULL,
+    tried_at bigint NOT NULL
+);
+CREATE TABLE public.evidence (
+    recipient bigint NOT NULL,
+    packed bytea NOT NULL
+);
+CREATE TABLE public.forgotten (
+    hash text NOT NULL,
+    person text NOT NULL,
+    forgotten_at bigint NOT NULL
+);
+CREATE TABLE public.former_address (
+    recipient bigint NOT NULL,
+    address text NOT NULL,
+    left_at bigint NOT NULL
+);
+CREATE TABLE public.inbound (
+    id text NOT NULL,
+    provider text NOT NULL,
+    recipient bigint,
+    body text NOT NULL,
+    attempts bigint NOT NULL,
+    due_at bigint NOT NULL,
+    added_at bigint NOT NULL
+);
+CREATE TABLE public.lease (
+    name text NOT NULL,
+    holder text NOT NULL,
+    held_until bigint NOT NULL
+);
+CREATE TABLE public.message (
+    key text NOT NULL,
+    recipient bigint NOT NULL,
+    campaign text,
+    channel text,
+    category text,
+    media text,
+    style text,
+    sent_at bigint NOT NULL,
+    delivered_at bigint,
+    read_at bigint,
+    clicked_at bigint,
+    replied_at bigint,
+    converted_at bigint,
+    amount double precision,
+    currency text,
+    opted_out_at bigint,
+    failed_at bigint,
+    failure_code text,
+    propensity double precision,
+    provider_message text,
+    changed_at bigint NOT NULL
+);
+CREATE TABLE public.model (
+    version bigint NOT NULL,
+    created_at bigint NOT NULL,
+    as_of bigint NOT NULL,
+    active boolean NOT NULL,
+    summary text NOT NULL,
+    parameters text NOT NULL
+);
+CREATE TABLE public.plan_slot (
+    campaign bigint NOT NULL,
+    slot_start bigint NOT NULL,
+    capacity bigint,
+    reserved bigint NOT NULL,
+    planned bigint NOT NULL,
+    price double precision NOT NULL
+);
+CREATE TABLE public.provider_alert (
+    provider text NOT NULL,
+    code text NOT NULL,
+    what text NOT NULL,
+    at bigint NOT NULL
+);
+CREATE TABLE public.provider_media (
+    provider text NOT NULL,
+    url text NOT NULL,
+    handle text NOT NULL,
+    uploaded_at bigint NOT NULL
+);
+CREATE TABLE public.provider_pause (
+    provider text NOT NULL,
+    template text NOT NULL,
+    paused_until bigint NOT NULL
+);
+CREATE TABLE public.provider_template (
+    provider text NOT NULL,
+    template text NOT NULL,
+    language text NOT NULL,
+    stage text NOT NULL,
+    room bigint NOT NULL,
+    reason text NOT NULL,
+    changed_at bigint NOT NULL,
+    CONSTRAINT provider_template_stage_check CHECK ((stage = ANY (ARRAY['canary'::text, 'open'::text, 'parked'::text])))
+);
+CREATE TABLE public.quota (
+    account text NOT NULL,
+    bucket bigint NOT NULL,
+    used bigint NOT NULL
+);
+CREATE TABLE public.recipient (
+    id bigint NOT NULL,
+    key text NOT NULL,
+    address text,
+    time_zone text,
+    zone_inferred boolean NOT NULL,
+    locale text,
+    country text,
+    tags text NOT NULL,
+    attributes text NOT NULL,
+    consented boolean NOT NULL
+);
+CREATE TABLE public.service_window (
+    provider text NOT NULL,
+    recipient bigint NOT NULL,
+    open_until bigint NOT NULL
+);
+CREATE TABLE public.workspace (
+    name text NOT NULL,
+    value text NOT NULL
+);
+INSERT INTO public._sqlx_migrations VALUES (1, 'workspace', '2026-11-28 11:03:36.738325+00', true, '\xbb0260a5730bfe8269fa7f1049c6071ad5538a5ee6677388f58df54ccca2db212272a66aa97b6ec4fc879d6f254909ed', 25109484);
+INSERT INTO public._sqlx_migrations VALUES (3, 'plan', '2026-11-28 11:03:36.76429+00', true, '\x8eca60aba53d7408f414e4ba096844384008ec1c2bd56bcf7fee0136e0e7ddb45fc62e5404d0807bc12ab3e9900fe370', 1285053);
+INSERT INTO public._sqlx_migrations VALUES (4, 'dispatch', '2026-11-28 11:03:36.76586+00', true, '\xaa6c1cb7173e9814888fa67c01b9715984720aaecc4f8eb13edad0651ff0698959fce3742c97f761a30257ae3e311f31', 12469017);
+INSERT INTO public._sqlx_migrations VALUES (6, 'dispatch', '2026-11-28 11:03:36.778584+00', true, '\xfa14c243b7c27353fc16356f591ce8de738a71099d776edc068034c1655dafb1aea3273ea1be290ee1a3ad920da5e79f', 5965686);
+INSERT INTO public._sqlx_migrations VALUES (7, 'in doubt', '2026-11-28 11:03:36.784814+00', true, '\x6f2cd82899610323cffa65392236a1fc6afd07ce8ba6331c6e3f7915fdececd820eaaca984ae5bf3966f7c3c1b29d0c0', 1007552);
+INSERT INTO public._sqlx_migrations VALUES (8, 'claim', '2026-11-28 11:03:36.786021+00', true, '\x224e93c3a0e5fea8456cc0ed35d2c8f6354087f5c2800b468d8543a236a6d403ab922f422b8ca177511b92e41cdd01ef', 2448183);
+INSERT INTO public.activity VALUES (1, 1764583200000000, 'session', 1795863816919732);
+INSERT INTO public.activity VALUES (1, 1764671400000000, 'purchase', 1795863816919732);
+INSERT INTO public.activity VALUES (3, 1764619200000000, 'session', 1795863816919732);
+INSERT INTO public.admission VALUES ('number:console', 1767276000000000);
+INSERT INTO public.alias VALUES ('console', 'BR.123', 1);
+INSERT INTO public.api_token VALUES ('reader', 'c72431930ca9addec212cee73b70efa2f5bbdaaf2ab8a4a1907400bda63a75b5', 'read', 1795863817520689, NULL);
+INSERT INTO public.api_token VALUES ('gone', 'cc45eb85612bb533c8a5f34231f4a851fb35f7d0734e0c611dfaf3e335bf432b', 'operate', 1795863817540609, 1795863817573115);
+INSERT INTO public.audit VALUES (1, 1795863817495548, 'command line, operator', 'consent withdrawn', 'recipient #12', 'call');
+INSERT INTO public.audit VALUES (2, 1795863817521243, 'command line, operator', 'create token', 'reader', 'read');
+INSERT INTO public.audit VALUES (3, 1795863817541038, 'command line, operator', 'create token', 'gone', 'operate');
+INSERT INTO public.audit VALUES (4, 1795863817573957, 'command line, operator', 'revoke token', 'gone', '');
+INSERT INTO public.campaign VALUES (1, 'spring', 'name = "spring"
+provider = "console"
+window = { start = 2026-01-01T09:00:00, end = 2026-01-07T21:00:00 }
+[[variant]]
+name = "clip"
+media = "video"
+style = "product"
+text = "Hello"
+', 'console', 'active', 1767096000000000, 1767988800000000, 1767182400000000, 1, '{"schema":1}');
+INSERT INTO public.campaign VALUES (5, 'fresh', 'name = "fresh"
+provider = "console"
+window = { start = 2026-01-01T09:00:00, end = 2026-01-07T21:00:00 }
+[[variant]]
+name = "clip"
+media = "video"
+style = "product"
+text = "Hello"
+', 'console', 'active', 1767096000000000, 1767988800000000, NULL, NULL, NULL);
+INSERT INTO public.campaign VALUES (2, 'held-back', 'name = "held-back"
+provider = "console"
+window = { start = 2026-01-01T09:00:00, end = 2026-01-07T21:00:00 }
+[[variant]]
+name = "clip"
+media = "video"
+style = "product"
+text = "Hello"
+', 'console', 'paused', 1767096000000000, 1767988800000000, 1767182400000000, 1, '{"schema":1}');
+INSERT INTO public.campaign VALUES (3, 'stopped', 'name = "stopped"
+provider = "console"
+window = { start = 2026-01-01T09:00:00, end = 2026-01-07T21:00:00 }
+[[variant]]
+name = "clip"
+media = "video"
+style = "product"
+text = "Hello"
+', 'console', 'cancelled', 1767096000000000, 1767988800000000, 1767182400000000, 1, '{"schema":1}');
+INSERT INTO public.campaign VALUES (4, 'over', 'name = "over"
+provider = "console"
+window = { start = 2026-01-01T09:00:00, end = 2026-01-07T21:00:00 }
+[[variant]]
+name = "clip"
+media = "video"
+style = "product"
+text = "Hello"
+', 'console', 'finished', 1767096000000000, 1767988800000000, 1767182400000000, 1, '{"schema":1}');
+INSERT INTO public.claim VALUES ('n1-2', 1, 1767283200000000, '[9,10]');
+INSERT INTO public.consent VALUES (1, 1748736000000000, 'granted', 'form', 'recipients.csv', 1795863816824910);
+INSERT INTO public.consent VALUES (2, 1748736000000000, 'granted', 'form', 'recipients.csv', 1795863816824910);
+INSERT INTO public.consent VALUES (3, 1748736000000000, 'granted', 'form', 'recipients.csv', 1795863816824910);
+INSERT INTO public.consent VALUES (4, 1748736000000000, 'granted', 'form', 'recipients.csv', 1795863816824910);
+INSERT INTO public.consent VALUES (5, 1748736000000000, 'granted', 'form', 'recipients.csv', 1795863816824910);
+INSERT INTO public.consent VALUES (6, 1748736000000000, 'granted', 'form', 'recipients.csv', 1795863816824910);
+INSERT INTO public.consent VALUES (7, 1748736000000000, 'granted', 'form', 'recipients.csv', 1795863816824910);
+INSERT INTO public.consent VALUES (8, 1748736000000000, 'granted', 'form', 'recipients.csv', 1795863816824910);
+INSERT INTO public.consent VALUES (9, 1748736000000000, 'granted', 'form', 'recipients.csv', 1795863816824910);
+INSERT INTO public.consent VALUES (10, 1748736000000000, 'granted', 'form', 'recipients.csv', 1795863816824910);
+INSERT INTO public.consent VALUES (11, 1748736000000000, 'granted', 'form', 'recipients.csv', 1795863816824910);
+INSERT INTO public.consent VALUES (12, 1748736000000000, 'granted', 'form', 'recipients.csv', 1795863816824910);
+INSERT INTO public.consent VALUES (13, 1748736000000000, 'granted', 'form', 'recipients.csv', 1795863816824910);
+INSERT INTO public.consent VALUES (14, 1748736000000000, 'granted', 'form', 'recipients.csv', 1795863816824910);
+INSERT INTO public.consent VALUES (13, 1764673200000000, 'withdrawn', 'opt-out', 'old-16', 1795863816858634);
+INSERT INTO public.consent VALUES (12, 1766188800000000, 'withdrawn', 'call', 'ticket 7', 1795863817482174);
+INSERT INTO public.contact VALUES ('number:console', 1, 1767272400000000, 1767276000000000);
+INSERT INTO public.content VALUES (0, 'text', '');
+INSERT INTO public.content VALUES (1, 'image', '');
+INSERT INTO public.content VALUES (2, 'image', 'people');
+INSERT INTO public.counter VALUES ('audit', 5);
+INSERT INTO public.counter VALUES ('recipient', 17);
+INSERT INTO public.counter VALUES ('campaign', 6);
+INSERT INTO public.counter VALUES ('model', 3);
+INSERT INTO public.delivery VALUES (1, 11, 'planned', 'best_slot', 'personalized', 'clip', 0, 1767272400000000, 1767272820000000, 0.5, 0.5, NULL, NULL, 0.5, NULL, 1, NULL, 1767268800000000);
+INSERT INTO public.delivery VALUES (1, 12, 'refused', 'no_consent', 'holdout', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, 1767268800000000);
+INSERT INTO public.delivery VALUES (1, 13, 'refused', 'consent_withdrawn', 'holdout', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, 1767268800000000);
+INSERT INTO public.delivery VALUES (1, 14, 'planned', 'best_slot', 'personalized', 'clip', 0, 1767376800000000, 1767377220000000, 0.5, 0.5, NULL, NULL, 0.5, NULL, 0, NULL, 1767268800000000);
+INSERT INTO public.delivery VALUES (1, 15, 'refused', 'no_address', 'holdout', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, 1767268800000000);
+INSERT INTO public.delivery VALUES (1, 1, 'sent', 'best_slot', 'personalized', 'clip', 0, 1767272400000000, 1767272820000000, 0.5, 0.5, NULL, NULL, 0.5, NULL, 1, 'n1-1', 1767276000000000);
+INSERT INTO public.delivery VALUES (1, 2, 'sent', 'best_slot', 'personalized', 'clip', 0, 1767272400000000, 1767272820000000, 0.5, 0.5, NULL, NULL, 0.5, NULL, 1, 'n1-1', 1767276000000000);
+INSERT INTO public.delivery VALUES (1, 3, 'sent', 'best_slot', 'personalized', 'clip', 0, 1767272400000000, 1767272820000000, 0.5, 0.5, NULL, NULL, 0.5, NULL, 1, 'n1-1', 1767276000000000);
+INSERT INTO public.delivery VALUES (1, 4, 'sent', 'best_slot', 'personalized', 'clip', 0, 1767272400000000, 1767272820000000, 0.5, 0.5, NULL, NULL, 0.5, NULL, 1, 'n1-1', 1767276000000000);
+INSERT INTO public.delivery VALUES (1, 5, 'failed', 'provider_failure', 'personalized', 'clip', 0, 1767272400000000, 1767272820000000, 0.5, 0.5, NULL, NULL, 0.5, NULL, 1, 'n1-1', 1767276000000000);
+INSERT INTO public.delivery VALUES (1, 6, 'held', 'held_by_provider', 'personalized', 'clip', 0, 1767272400000000, 1767272820000000, 0.5, 0.5, NULL, NULL, 0.5, NULL, 1, 'n1-1', 1767276000000000);
+INSERT INTO public.delivery VALUES (1, 7, 'in_doubt', 'answer_lost', 'personalized', 'clip', 0, 1767272400000000, 1767272820000000, 0.5, 0.5, NULL, NULL, 0.5, NULL, 1, 'n1-1', 1767276000000000);
+INSERT INTO public.delivery VALUES (1, 8, 'in_doubt_expired', 'never_confirmed', 'personalized', 'clip', 0, 1767272400000000, 1767272820000000, 0.5, 0.5, NULL, NULL, 0.5, NULL, 1, 'n1-1', 1767276000000000);
+INSERT INTO public.delivery VALUES (1, 9, 'claimed', 'best_slot', 'personalized', 'clip', 0, 1767272400000000, 1767272820000000, 0.5, 0.5, NULL, NULL, 0.5, NULL, 1, 'n1-2', 1767279600000000);
+INSERT INTO public.delivery VALUES (1, 10, 'claimed', 'best_slot', 'personalized', 'clip', 0, 1767272400000000, 1767272820000000, 0.5, 0.5, NULL, NULL, 0.5, NULL, 1, 'n1-2', 1767279600000000);
+INSERT INTO public.delivery VALUES (2, 2, 'planned', 'best_slot', 'personalized', 'clip', 0, 1767272400000000, 1767272820000000, 0.5, 0.5, NULL, NULL, 0.5, NULL, 0, NULL, 1767268800000000);
+INSERT INTO public.delivery VALUES (2, 3, 'planned', 'best_slot', 'personalized', 'clip', 0, 1767272400000000, 1767272820000000, 0.5, 0.5, NULL, NULL, 0.5, NULL, 0, NULL, 1767268800000000);
+INSERT INTO public.delivery VALUES (2, 1, 'sent', 'best_slot', 'personalized', 'clip', 0, 1767272400000000, 1767272820000000, 0.5, 0.5, NULL, NULL, 0.5, NULL, 1, 'n1-held-back', 1767276000000000);
+INSERT INTO public.delivery VALUES (3, 1, 'sent', 'best_slot', 'personalized', 'clip', 0, 1767272400000000, 1767272820000000, 0.5, 0.5, NULL, NULL, 0.5, NULL, 1, 'n1-stopped', 1767276000000000);
+INSERT INTO public.delivery VALUES (3, 2, 'cancelled', 'cancelled_by_operator', 'personalized', 'clip', 0, 1767272400000000, 1767272820000000, 0.5, 0.5, NULL, NULL, 0.5, NULL, 0, NULL, 1767286800000000);
+INSERT INTO public.delivery VALUES (3, 3, 'cancelled', 'cancelled_by_operator', 'personalized', 'clip', 0, 1767272400000000, 1767272820000000, 0.5, 0.5, NULL, NULL, 0.5, NULL, 0, NULL, 1767286800000000);
+INSERT INTO public.delivery VALUES (4, 1, 'sent', 'best_slot', 'personalized', 'clip', 0, 1767272400000000, 1767272820000000, 0.5, 0.5, NULL, NULL, 0.5, NULL, 1, 'n1-over', 1767276000000000);
+INSERT INTO public.delivery VALUES (4, 2, 'expired', 'window_over', 'personalized', 'clip', 0, 1767272400000000, 1767272820000000, 0.5, 0.5, NULL, NULL, 0.5, NULL, 0, NULL, 1767286800000000);
+INSERT INTO public.delivery VALUES (4, 3, 'expired', 'window_over', 'personalized', 'clip', 0, 1767272400000000, 1767272820000000, 0.5, 0.5, NULL, NULL, 0.5, NULL, 0, NULL, 1767286800000000);
+INSERT INTO public.delivery VALUES (4, 4, 'expired', 'window_over', 'personalized', 'clip', 0, 1767272400000000, 1767272820000000, 0.5, 0.5, NULL, NULL, 0.5, NULL, 0, NULL, 1767286800000000);
+INSERT INTO public.early_update VALUES ('{"message":{"ours":"spring:9"}}', 1767276000000000, 1767276000000000);
+INSERT INTO public.evidence VALUES (1, '\x01010000000200000020da0569307d2ec80000010305b00920672d6900a8bf2e6902');
+INSERT INTO public.evidence VALUES (2, '\x010200000000000000a02b0769e9812ecb0100010305b00910592d69dfce2e260200011f043c78b401901c');
+INSERT INTO public.evidence VALUES (3, '\x010100000001000000207d086956802eca0000010105c0f32d6900');
+INSERT INTO public.evidence VALUES (4, '\x010100000000000000a0ce09690f852ecd0100010305b009');
+INSERT INTO public.evidence VALUES (5, '\x01010000000000000020200b697c832ecc0000010305b009');
+INSERT INTO public.evidence VALUES (6, '\x010100000000000000a0710c6935882ecf0100010105');
+INSERT INTO public.evidence VALUES (7, '\x01010000000000000020c30d69a2862ece0000010305b009');
+INSERT INTO public.evidence VALUES (8, '\x010100000000000000a0140f695b8b2ed10100010305b009');
+INSERT INTO public.evidence VALUES (9, '\x01010000000000000020661069c8892ed00000010105');
+INSERT INTO public.evidence VALUES (10, '\x010100000000000000a0b7116900c72e210100010305b009');
+INSERT INTO public.evidence VALUES (11, '\x0101000000000000002009136993c82e220000010305b009');
+INSERT INTO public.evidence VALUES (12, '\x010100000000000000a05a146926ca2e230100010105');
+INSERT INTO public.evidence VALUES (13, '\x01020000000000000020ac1569b9cb2e240000010305b00990aa2e6972d02e270100012104a038');
+INSERT INTO public.evidence VALUES (14, '\x010200000000000000a0fd16694ccd2e250100010305b00910fc2f6905d22e28ffff004001');
+INSERT INTO public.forgotten VALUES ('4b63dc752694b78b7d47583cb12faf69263f4f637730a42f61b4e5974d3483b0', '4b63dc752694b78b7d47583cb12faf69263f4f637730a42f61b4e5974d3483b0', 1795863817635027);
+INSERT INTO public.forgotten VALUES ('76cfb52cd16e46591bad0e6f27f8d4ca00b66be6ddcf6f305d75aa07cb3b84e5', '4b63dc752694b78b7d47583cb12faf69263f4f637730a42f61b4e5974d3483b0', 1795863817635027);
+INSERT INTO public.former_address VALUES (2, '+447700900777', 1767272400000000);
+INSERT INTO public.inbound VALUES ('in-1', 'console', 1, '{"text":"when?"}', 0, 1767272400000000, 1767272400000000);
+INSERT INTO public.lease VALUES ('learn', 'n1', 1767276000000000);
+INSERT INTO public.message VALUES ('old-1', 1, 'autumn', 'whatsapp', 'marketing', 'text', NULL, 1761991200000000, 1761991205000000, 1761992400000000, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 1795863816858634);
+INSERT INTO public.message VALUES ('old-2', 2, 'autumn', 'whatsapp', 'marketing', 'image', NULL, 1762077600000000, 1762077605000000, 1762078800000000, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 1795863816858634);
+INSERT INTO public.message VALUES ('old-3', 3, 'autumn', 'whatsapp', 'marketing', 'text', NULL, 1762164000000000, 1762164005000000, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 1795863816858634);
+INSERT INTO public.message VALUES ('old-4', 4, 'autumn', 'whatsapp', 'marketing', 'image', NULL, 1762250400000000, 1762250405000000, 1762251600000000, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 1795863816858634);
+INSERT INTO public.message VALUES ('old-5', 5, 'autumn', 'whatsapp', 'marketing', 'text', NULL, 1762336800000000, 1762336805000000, 1762338000000000, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 1795863816858634);
+INSERT INTO public.message VALUES ('old-6', 6, 'autumn', 'whatsapp', 'marketing', 'image', NULL, 1762423200000000, 1762423205000000, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 1795863816858634);
+INSERT INTO public.message VALUES ('old-7', 7, 'autumn', 'whatsapp', 'marketing', 'text', NULL, 1762509600000000, 1762509605000000, 1762510800000000, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 1795863816858634);
+INSERT INTO public.message VALUES ('old-8', 8, 'autumn', 'whatsapp', 'marketing', 'image', NULL, 1762596000000000, 1762596005000000, 1762597200000000, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 1795863816858634);
+INSERT INTO public.message VALUES ('old-9', 9, 'autumn', 'whatsapp', 'marketing', 'text', NULL, 1762682400000000, 1762682405000000, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 1795863816858634);
+INSERT INTO public.message VALUES ('old-10', 10, 'autumn', 'whatsapp', 'marketing', 'image', NULL, 1762768800000000, 1762768805000000, 1762770000000000, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 1795863816858634);
+INSERT INTO public.message VALUES ('old-11', 11, 'autumn', 'whatsapp', 'marketing', 'text', NULL, 1762855200000000, 1762855205000000, 1762856400000000, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 1795863816858634);
+INSERT INTO public.message VALUES ('old-12', 12, 'autumn', 'whatsapp', 'marketing', 'image', NULL, 1762941600000000, 1762941605000000, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 1795863816858634);
+INSERT INTO public.message VALUES ('old-13', 13, 'autumn', 'whatsapp', 'marketing', 'text', NULL, 1763028000000000, 1763028005000000, 1763029200000000, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 1795863816858634);
+INSERT INTO public.message VALUES ('old-14', 14, 'autumn', 'whatsapp', 'marketing', 'image', NULL, 1763114400000000, 1763114405000000, 1763115600000000, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 1795863816858634);
+INSERT INTO public.message VALUES ('old-15', 2, 'autumn', 'whatsapp', 'marketing', 'image', 'people', 1764579600000000, 1764579604000000, 1764579660000000, 1764579720000000, 1764579780000000, 1764583200000000, 12.5, 'EUR', NULL, NULL, NULL, 0.25, NULL, 1795863816858634);
+INSERT INTO public.message VALUES ('old-16', 13, 'autumn', 'whatsapp', 'marketing', 'image', NULL, 1764666000000000, 1764666004000000, NULL, NULL, NULL, NULL, NULL, NULL, 1764673200000000, NULL, NULL, NULL, NULL, 1795863816858634);
+INSERT INTO public.message VALUES ('old-17', 14, NULL, NULL, NULL, NULL, NULL, 1764752400000000, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 1764752401000000, '131026', NULL, NULL, 1795863816858634);
+INSERT INTO public.message VALUES ('spring:4', 4, 'spring', 'console', 'marketing', 'video', 'product', 1767272820000000, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0.5, 'wamid.spring.4', 1767276000000000);
+INSERT INTO public.message VALUES ('spring:1', 1, 'spring', 'console', 'marketing', 'video', 'product', 1767272820000000, 1767272880000000, 1767272940000000, 1767273000000000, 1767273060000000, 1767273120000000, 20, 'EUR', NULL, NULL, NULL, 0.5, 'wamid.spring.1', 1767279600000000);
+INSERT INTO public.message VALUES ('spring:2', 2, 'spring', 'console', 'marketing', 'video', 'product', 1767272820000000, 1767272880000000, NULL, NULL, NULL, NULL, NULL, NULL, 1767273360000000, NULL, NULL, 0.5, 'wamid.spring.2', 1767279600000000);
+INSERT INTO public.message VALUES ('spring:3', 3, 'spring', 'console', 'marketing', 'video', 'product', 1767272820000000, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 1767272880000000, '131026', 0.5, 'wamid.spring.3', 1767279600000000);
+INSERT INTO public.message VALUES ('held-back:1', 1, 'held-back', 'console', 'marketing', 'video', 'product', 1767272820000000, 1767272880000000, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0.5, 'wamid.held-back.1', 1767276000000000);
+INSERT INTO public.message VALUES ('stopped:1', 1, 'stopped', 'console', 'marketing', 'video', 'product', 1767272820000000, 1767272880000000, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0.5, 'wamid.stopped.1', 1767276000000000);
+INSERT INTO public.message VALUES ('over:1', 1, 'over', 'console', 'marketing', 'video', 'product', 1767272820000000, 1767272880000000, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0.5, 'wamid.over.1', 1767276000000000);
+INSERT INTO public.message VALUES ('spring:11', 11, 'spring', 'console', 'marketing', 'video', 'product', 1767272820000000, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 1767272900000000, '131049', 0.5, 'wamid.spring.11', 1767276000000000);
+INSERT INTO public.message VALUES ('ext-1', 4, 'spring', 'console', 'marketing', 'video', 'product', 1767272820000000, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 1767276000000000);
+INSERT INTO public.message VALUES ('spring:p04', 4, 'spring', 'console', 'marketing', 'video', 'product', 1767272820000000, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 1767276000000000);
+INSERT INTO public.model VALUES (1, 1795863816956502, 1765324800000000, true, '{"outcome":"tuned","data":{"people":14,"messages":17,"signs":3,"first":"2025-11-01T10:00:00Z","last":"2025-12-03T09:00:00Z","reporting":{"deliveries":true,"seconds":false}},"settings":{"calibration_error_of_click_reply_conversion_opt_out":[null,null,null,null],"hazard_left_after_hours":{"12":0.31772381067276,"24":0.09828519821166992,"6":0.5806477069854736},"reads_an_hour_when_fresh":0.10332553880289197,"settings":{"class":{"cell":{"bandwidth":0.699999988079071,"strength":1000000000.0},"day":{"bandwidth":0.0,"strength":100.0},"fine":{"bandwidth":0.699999988079071,"strength":1000000000.0},"hour":{"bandwidth":0.699999988079071,"strength":50.0},"part":{"bandwidth":0.699999988079071,"strength":40.0},"weekend":{"bandwidth":0.0,"strength":50.0}},"classes":12,"half_life":1000000000.0,"person":{"cell":{"bandwidth":0.5,"strength":1000000000.0},"day":{"bandwidth":0.0,"strength":40.0},"fine":{"bandwidth":1.0,"strength":80.0},"hour":{"bandwidth":2.5,"strength":40.0},"part":{"bandwidth":2.5,"strength":120.0},"weekend":{"bandwidth":0.0,"strength":40.0}},"shared":0.0,"sharpness":1.0,"signs":1.0},"silent_people_with_receipts_off":0.0,"taste_spread":0.3211653952750077},"tuned":{"as_of":"2025-12-10T00:00:00Z","observations":20,"held_out":{"people":4,"value":0.21698547537666835,"error":0.19011514742199426,"hour_loss":2.6770955078608973,"cell_loss":3.6440743442748404,"message":-10.51778004417569}},"new_since_tuned":0,"held_out":{"people":4,"value":0.21698547537666835,"error":0.19011514742199426,"hour_loss":2.6770955078608973,"cell_loss":3.6440743442748404,"message":-10.51778004417569},"chronotypes":[["morning-10h-5",0.08339515955493215],["morning-10h-10",0.08339494050786277],["morning-10h-2",0.08333108567943343],["morning-10h-12",0.08332224035015535],["morning-10h-7",0.08332209767153703],["morning-10h-11",0.08332190507402874],["morning-10h-6",0.08332084560146864],["morning-10h-8",0.08332062729945731],["morning-10h-4",0.08331873112669681],["morning-10h-3",0.08331810825815938],["morning-10h-9",0.08331720971814006],["morning-10h",0.08331704915812832]],"drift":{"parts":[],"moved":[],"people":3,"watched":0}}', '{"format":1,"as_of":"2025-12-10T00:00:00Z","seed":1,"data":{"people":14,"messages":17,"signs":3,"first":"2025-11-01T10:00:00Z","last":"2025-12-03T09:00:00Z","reporting":{"deliveries":true,"seconds":false}},"hyper":{"classes":12,"half_life":1000000000.0,"signs":1.0,"shared":0.0,"sharpness":1.0,"person":{"hour":{"strength":40.0,"bandwidth":2.5},"fine":{"strength":80.0,"bandwidth":1.0},"weekend":{"strength":40.0,"bandwidth":0.0},"day":{"strength":40.0,"bandwidth":0.0},"part":{"strength":120.0,"bandwidth":2.5},"cell":{"strength":1000000000.0,"bandwidth":0.5}},"class":{"hour":{"strength":50.0,"bandwidth":0.7},"fine":{"strength":1000000000.0,"bandwidth":0.7},"weekend":{"strength":50.0,"bandwidth":0.0},"day":{"strength":100.0,"bandwidth":0.0},"part":{"strength":40.0,"bandwidth":0.7},"cell":{"strength":1000000000.0,"bandwidth":0.7}}},"reporting":{"deliveries":true,"seconds":false},"contents":[{"media":"text","style":null},{"media":"image","style":null},{"media":"image","style":"people"}],"parts":{"fading":{"decay":[2.24946,0.87508583,0.77817434,0.69656104,0.6257579,0.56343436,0.5081166,0.4587578,0.41455808,0.37487674,0.339184,0.3070318,0.2780356,0.25186124,0.22821611,0.20684226,0.18751118,0.17001963,0.15418635,0.13984923,0.12686299,0.11509721,0.1044347,0.09476997,0.08600798,0.07806307,0.07085792,0.064322725,0.058394432,0.05301604,0.04813601,0.04370772,0.039688975,0.036041588,0.03273097,0.02972581,0.026997728,0.024521016,0.022272373,0.02023068,0.018376788,0.016693339,0.015164584,0.013776248,0.012515376,0.01137022,0.010330117,0.009385397,0.008527281,0.007747803,0.0070397346,0.0063965134,0.0058121835,0.005281338,0.0047990684,0.004360918,0.0039628404,0.003601163,0.003272549,0.0029739696,0.0027026737,0.002456163,0.0022321693,0.0020286313,0.001843678,0.0016756093,0.0015228811,0.001384091,0.0012579649,0.0011433456,0.0010391816,0.0009445179],"unread":[0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616],"acted":0.09090909,"off":0.0,"silent_off":0.0},"tastes":{"mean":[0.012754092743441506,-0.013465838911647652,0.011807794192905152],"spread":0.3211653952750077,"levels":[0.010067488949346831,0.013596354257317634,0.022231393925753004,0.04008603891336917,0.07366199523170146,0.13950309342854758,0.2693356878048447,0.34326552416537104,0.07930284061517684,0.006094977779617836,0.0018700174159567134,0.000984587512997206]},"chronotypes":{"share":[0.08331704915812832,0.08333108567943343,0.08331810825815938,0.08331873112669681,0.08339515955493215,0.08332084560146864,0.08332209767153703,0.08332062729945731,0.08331720971814006,0.08339494050786277,0.08332190507402874,0.08332224035015535],"weeks":[[0.8084297,0.81565505,0.82467777,0.8330889,0.8408184,0.84791005,0.85426486,0.8642018,1.0625082,2.5787296,4.273611,1.9821334,0.6657042,0.6503101,0.674815,0.6945755,0.7128009,0.72948855,0.7534572,1.008442,1.5030373,1.0395988,0.805941,0.8051893,0.75916916,0.7659542,0.7744273,0.782326,0.7895844,0.7962439,0.8022114,0.811543,0.9977658,2.4215984,4.0132055,1.8613551,0.6251406,0.6106844,0.6336963,0.65225255,0.6693675,0.68503815,0.7075464,0.94699395,1.4114522,0.97625244,0.75683224,0.75612634,0.68017745,0.68625665,0.6938479,0.70092475,0.70742804,0.7133945,0.7187411,0.7271017,0.89394796,2.16963,3.595631,1.6676807,0.56009465,0.54714257,0.56775993,0.58438545,0.59971964,0.6137599,0.63392603,0.84845895,1.2645898,0.8746731,0.6780837,0.67745125,0.67961293,0.6856871,0.6932719,0.70034283,0.70684075,0.71280223,0.7181445,0.7264981,0.89320594,2.1678295,3.5926461,1.6662965,0.55962956,0.5466883,0.56728864,0.5839004,0.5992219,0.6132504,0.63339984,0.8477548,1.2635405,0.87394714,0.67752093,0.67688894,0.76144975,0.7682554,0.77675366,0.78467613,0.79195637,0.79863584,0.80462134,0.813981,1.000763,2.4288733,4.0252624,1.8669468,0.6270186,0.6125189,0.6355999,0.65421206,0.6713783,0.6870963,0.709672,0.9498389,1.4156923,0.9791852,0.7591059,0.7583978,0.8138297,0.8237764,0.827761,0.8311509,0.8342426,0.8370597,0.83953124,0.84303683,0.957725,2.2217817,3.7331717,1.8231194,0.6927605,0.6728292,0.6910932,0.7058867,0.7193849,0.7316208,0.74465775,0.8304519,0.98871106,0.8504983,0.7821992,0.79282314,0.72489,0.7337496,0.7372988,0.7403183,0.743072,0.7455813,0.7477827,0.7509053,0.8530596,1.9789737,3.3251908,1.6238791,0.6170519,0.5992988,0.61556685,0.6287436,0.6407665,0.65166533,0.66327745,0.73969567,0.88065946,0.75755125,0.6967163,0.7061792],[0.808427,0.81565243,0.82467526,0.8330865,0.84081614,0.8479077,0.85426235,0.8641995,1.0625066,2.5787494,4.273668,1.9821448,0.66569847,0.6503057,0.67481107,0.69457155,0.7127973,0.729485,0.75345385,1.008443,1.5030485,1.0396003,0.8059381,0.8051866,0.7591655,0.76595074,0.7744238,0.7823226,0.78958106,0.7962407,0.8022081,0.81153965,0.9977629,2.4216137,4.0132537,1.8613629,0.6251344,0.6106794,0.63369167,0.6522481,0.669363,0.68503404,0.70754224,0.9469936,1.4114603,0.97625226,0.7568284,0.7561226,0.6801731,0.68625236,0.6938436,0.7009206,0.70742387,0.71339047,0.71873695,0.7270976,0.8939439,2.1696413,3.5956676,1.6676852,0.56008804,0.54713726,0.56775486,0.5843803,0.5997147,0.61375505,0.6339212,0.8484572,1.2645956,0.8746716,0.6780793,0.6774467,0.6796086,0.6856829,0.69326794,0.7003389,0.7068368,0.7127985,0.71814054,0.72649425,0.8932021,2.1678402,3.5926845,1.6663013,0.5596233,0.54668325,0.56728387,0.5838955,0.5992172,0.6132457,0.63339525,0.8477532,1.2635463,0.87394583,0.6775166,0.67688453,0.7614461,0.7682518,0.7767501,0.78467274,0.7919531,0.7986326,0.80461806,0.8139776,1.0007603,2.4288888,4.0253105,1.8669549,0.62701243,0.612514,0.6355953,0.65420747,0.6713739,0.68709195,0.70966774,0.94983846,1.4157009,0.9791852,0.7591022,0.7583941,0.8138265,0.8237733,0.8277579,0.831148,0.83423954,0.83705676,0.8395282,0.8430337,0.9577219,2.2217917,3.733207,1.823125,0.692755,0.67282474,0.691089,0.7058826,0.7193809,0.7316169,0.7446539,0.83044934,0.9887105,0.85049593,0.7821958,0.79281974,0.7248859,0.7337456,0.73729485,0.7403144,0.7430681,0.74557734,0.7477787,0.75090116,0.85305536,1.9789791,3.3252163,1.6238807,0.61704594,0.59929365,0.615562,0.62873876,0.640762,0.6516606,0.6632729,0.73969215,0.88065743,0.7575479,0.69671196,0.70617497],[0.8084296,0.8156551,0.824678,0.83308893,0.8408186,0.8479101,0.85426474,0.864202,1.0625083,2.5787315,4.2736163,1.9821348,0.665704,0.65030986,0.6748149,0.6945754,0.7128009,0.7294885,0.7534571,1.0084422,1.5030388,1.0395992,0.80594105,0.8051894,0.7591691,0.7659542,0.77442724,0.7823259,0.7895843,0.7962438,0.80221117,0.81154287,0.99776584,2.4215996,4.01321,1.8613563,0.62514025,0.61068404,0.6336961,0.6522525,0.66936743,0.68503803,0.7075463,0.94699395,1.4114532,0.9762527,0.7568322,0.7561262,0.6801772,0.6862565,0.6938478,0.70092463,0.7074279,0.71339434,0.7187408,0.7271016,0.8939479,2.1696312,3.5956342,1.6676816,0.56009424,0.5471422,0.56775963,0.5843853,0.5997195,0.61375964,0.63392574,0.84845906,1.2645907,0.8746732,0.6780836,0.67745113,0.6796127,0.6856869,0.6932718,0.70034283,0.7068407,0.7128021,0.7181442,0.72649807,0.89320594,2.1678307,3.5926495,1.6662972,0.5596293,0.54668814,0.5672884,0.5839002,0.59922165,0.61325014,0.63339955,0.8477548,1.2635413,0.87394726,0.67752075,0.67688876,0.7614496,0.76825535,0.77675366,0.7846761,0.7919564,0.79863584,0.8046213,0.8139811,1.0007632,2.4288747,4.0252666,1.866948,0.62701833,0.61251867,0.63559973,0.6542119,0.67137814,0.68709606,0.7096718,0.94983894,1.4156934,0.97918546,0.7591059,0.75839776,0.8138296,0.8237764,0.8277609,0.83115095,0.83424264,0.8370597,0.83953106,0.84303683,0.9577249,2.221783,3.7331746,1.82312,0.69276035,0.6728289,0.69109297,0.70588666,0.71938473,0.73162067,0.7446576,0.83045185,0.9887112,0.8504984,0.78219926,0.7928231,0.72488993,0.73374945,0.7372987,0.7403182,0.743072,0.74558127,0.7477826,0.7509052,0.8530593,1.9789742,3.3251932,1.6238792,0.6170518,0.5992985,0.61556655,0.6287435,0.6407664,0.65166503,0.66327727,0.7396956,0.88065946,0.75755113,0.6967162,0.706179],[0.8084295,0.81565493,0.8246777,0.8330888,0.8408184,0.84791,0.8542647,0.8642018,1.0625083,2.5787318,4.2736187,1.9821353,0.6657037,0.65030974,0.67481476,0.6945751,0.7128007,0.72948825,0.753457,1.0084423,1.5030391,1.0395992,0.80594087,0.8051892,0.75916874,0.7659539,0.774427,0.78232574,0.7895841,0.79624355,0.80221105,0.8115427,0.9977657,2.4216003,4.0132113,1.8613564,0.6251399,0.6106839,0.63369584,0.65225214,0.6693671,0.6850378,0.7075461,0.94699395,1.4114535,0.9762525,0.756832,0.756126,0.680177,0.6862562,0.69384754,0.7009244,0.70742774,0.7133941,0.71874064,0.7271013,0.89394784,2.1696312,3.5956361,1.6676818,0.560094,0.5471421,0.56775945,0.584385,0.5997193,0.61375946,0.63392556,0.84845895,1.2645907,0.8746731,0.6780835,0.6774509,0.6796125,0.6856866,0.69327164,0.7003426,0.7068405,0.71280193,0.71814406,0.7264979,0.8932058,2.1678307,3.5926514,1.6662974,0.55962896,0.54668784,0.56728816,0.5839,0.59922147,0.61325,0.6333994,0.8477548,1.2635416,0.87394714,0.6775206,0.6768885,0.7614494,0.7682551,0.77675337,0.7846759,0.7919561,0.79863554,0.80462104,0.8139808,1.0007629,2.4288747,4.0252686,1.8669482,0.6270179,0.6125184,0.63559955,0.6542115,0.67137784,0.6870958,0.7096717,0.94983894,1.4156936,0.9791853,0.7591057,0.75839746,0.81382936,0.8237761,0.8277607,0.8311507,0.83424234,0.8370594,0.8395309,0.84303653,0.95772475,2.221783,3.7331762,1.8231202,0.69276005,0.67282873,0.69109267,0.7058863,0.7193845,0.7316204,0.74465746,0.83045167,0.9887111,0.8504982,0.782199,0.79282284,0.72488964,0.73374933,0.7372985,0.740318,0.7430718,0.745581,0.74778235,0.7509049,0.85305923,1.9789745,3.3251941,1.6238796,0.6170514,0.5992983,0.6155664,0.6287432,0.64076614,0.6516649,0.6632771,0.73969537,0.8806594,0.75755095,0.69671607,0.70617884],[0.80841607,0.81564194,0.8246651,0.8330768,0.84080696,0.8478989,0.8542539,0.8641908,1.0625021,2.578848,4.2739353,1.9821998,0.6656734,0.6502873,0.6747941,0.6945554,0.71278185,0.7294704,0.7534397,1.00845,1.5031035,1.0396092,0.80592674,0.8051755,0.7591505,0.76593596,0.7744094,0.7823086,0.78956753,0.79622734,0.8021951,0.81152636,0.99775255,2.4216912,4.013479,1.8614031,0.62510675,0.6106582,0.6336717,0.6522287,0.6693444,0.68501586,0.70752454,0.9469943,1.4115032,0.9762545,0.75681293,0.75610745,0.6801543,0.6862337,0.6938254,0.7009025,0.7074062,0.713373,0.71871954,0.72708,0.8939277,2.1696932,3.5958414,1.667708,0.560059,0.547114,0.56773263,0.5843586,0.59969324,0.613734,0.6339004,0.84845144,1.2646239,0.8746667,0.6780602,0.67742795,0.6795906,0.6856649,0.69325024,0.7003216,0.7068199,0.71278167,0.718124,0.72647727,0.89318675,2.1678946,3.5928614,1.6663256,0.5595947,0.5466604,0.56726205,0.5838743,0.5991963,0.6132254,0.63337505,0.8477482,1.2635759,0.8739419,0.67749804,0.6768665,0.7614306,0.7682365,0.77673537,0.7846583,0.79193896,0.7986188,0.8046045,0.81396383,1.0007493,2.4289644,4.0255337,1.8669938,0.6269843,0.6124925,0.6355749,0.6541877,0.67135483,0.6870732,0.7096495,0.94983864,1.4157429,0.9791868,0.75908613,0.7583784,0.8138134,0.82376075,0.82774544,0.8311357,0.8342275,0.8370448,0.8395162,0.84302163,0.9577105,2.2218425,3.733375,1.8231536,0.6927311,0.67280585,0.6910711,0.7058652,0.719364,0.7316005,0.74463767,0.83043927,0.9887111,0.8504865,0.7821811,0.79280573,0.72486854,0.7337286,0.73727787,0.74029756,0.7430514,0.74556077,0.74776214,0.75088435,0.85303843,1.9790087,3.3253396,1.6238939,0.61701983,0.5992721,0.6155411,0.6287184,0.6407417,0.65164083,0.6632532,0.73967725,0.880651,0.7575335,0.6966933,0.7061568],[0.8084289,0.8156544,0.8246771,0.83308816,0.84081775,0.8479094,0.8542642,0.8642012,1.0625075,2.5787346,4.273627,1.9821365,0.66570276,0.6503088,0.6748139,0.6945744,0.71279997,0.72948754,0.75345623,1.0084422,1.5030404,1.039599,0.8059403,0.8051886,0.7591681,0.7659534,0.77442634,0.782325,0.7895835,0.79624313,0.80221045,0.81154215,0.9977648,2.4216027,4.013219,1.8613573,0.62513894,0.610683,0.6336951,0.65225136,0.66936636,0.6850371,0.70754534,0.94699377,1.4114544,0.9762523,0.7568312,0.75612533,0.68017614,0.6862556,0.6938468,0.70092356,0.70742697,0.71339345,0.71874,0.7271007,0.89394677,2.1696334,3.5956414,1.6676819,0.56009287,0.54714113,0.5677587,0.5843841,0.59971833,0.6137585,0.63392466,0.84845847,1.2645917,0.8746727,0.6780826,0.67745,0.6796116,0.685686,0.6932709,0.7003418,0.7068398,0.7128013,0.7181434,0.7264972,0.89320487,2.1678321,3.5926566,1.6662977,0.559628,0.54668695,0.5672874,0.58389914,0.59922063,0.6132491,0.6333986,0.84775424,1.2635422,0.8739467,0.6775198,0.6768877,0.7614488,0.76825446,0.77675277,0.78467524,0.79195553,0.79863495,0.80462056,0.81398004,1.0007623,2.428877,4.025275,1.866949,0.627017,0.6125177,0.63559866,0.6542108,0.67137706,0.68709505,0.7096709,0.9498386,1.415695,0.9791851,0.759105,0.7583968,0.8138287,0.8237757,0.8277601,0.8311501,0.83424175,0.8370589,0.83953035,0.84303606,0.95772415,2.2217848,3.7331805,1.8231207,0.6927591,0.67282796,0.69109195,0.7058857,0.7193837,0.73161983,0.7446566,0.83045113,0.9887109,0.8504976,0.7821984,0.79282224,0.7248888,0.7337485,0.73729765,0.7403172,0.74307096,0.74558026,0.74778163,0.7509042,0.85305834,1.9789752,3.3251972,1.6238793,0.6170504,0.5992974,0.61556554,0.6287423,0.6407652,0.651664,0.66327626,0.73969465,0.88065886,0.75755036,0.69671506,0.706178],[0.80842876,0.81565404,0.8246768,0.833088,0.8408175,0.8479093,0.85426396,0.86420095,1.0625075,2.578737,4.273632,1.9821379,0.66570216,0.65030867,0.67481357,0.69457406,0.71279955,0.72948736,0.75345594,1.0084424,1.5030414,1.0395991,0.80594003,0.8051884,0.7591679,0.765953,0.7744259,0.78232473,0.78958327,0.7962427,0.8022103,0.8115418,0.99776477,2.4216042,4.0132227,1.8613584,0.6251383,0.61068267,0.63369465,0.652251,0.6693659,0.6850367,0.7075449,0.9469939,1.4114553,0.97625226,0.7568309,0.7561251,0.68017596,0.6862551,0.6938464,0.7009232,0.70742667,0.7133931,0.7187396,0.7271004,0.89394665,2.1696346,3.5956447,1.6676829,0.5600923,0.54714066,0.56775814,0.5843837,0.599718,0.6137582,0.6339244,0.84845847,1.2645922,0.8746726,0.6780822,0.67744976,0.6796114,0.6856856,0.69327044,0.7003415,0.7068393,0.7128009,0.718143,0.7264967,0.89320457,2.1678336,3.5926597,1.6662985,0.55962735,0.5466866,0.5672869,0.58389866,0.5992201,0.61324865,0.63339823,0.8477541,1.2635428,0.87394655,0.6775194,0.6768874,0.7614485,0.76825404,0.7767524,0.7846749,0.79195523,0.79863465,0.8046202,0.8139798,1.0007621,2.4288788,4.025279,1.86695,0.62701637,0.61251724,0.63559824,0.65421045,0.6713768,0.68709475,0.7096705,0.9498387,1.4156957,0.97918504,0.7591046,0.75839657,0.81382847,0.8237753,0.8277599,0.8311498,0.8342416,0.8370587,0.83953017,0.8430358,0.95772386,2.2217855,3.733184,1.8231218,0.6927586,0.67282766,0.6910918,0.70588535,0.7193834,0.73161954,0.7446563,0.830451,0.9887108,0.8504974,0.7821981,0.79282206,0.72488856,0.73374826,0.7372975,0.740317,0.7430706,0.74558,0.7477813,0.75090396,0.8530581,1.9789758,3.3251998,1.6238801,0.61705,0.5992971,0.6155652,0.6287421,0.64076495,0.6516637,0.6632759,0.7396945,0.88065875,0.75755006,0.6967148,0.7061779],[0.80842906,0.8156544,0.8246771,0.8330882,0.8408178,0.8479094,0.8542642,0.8642012,1.0625077,2.5787344,4.273626,1.9821365,0.66570276,0.650309,0.6748141,0.6945745,0.7128001,0.7294877,0.75345623,1.0084423,1.5030401,1.039599,0.80594033,0.80518866,0.75916827,0.7659534,0.77442634,0.78232515,0.78958356,0.79624313,0.80221045,0.81154215,0.99776506,2.4216022,4.013218,1.8613573,0.62513894,0.61068314,0.63369524,0.6522514,0.6693664,0.68503726,0.70754534,0.94699395,1.4114541,0.9762523,0.7568313,0.75612545,0.6801763,0.6862556,0.6938468,0.7009237,0.707427,0.71339345,0.71874005,0.7271007,0.893947,2.1696332,3.5956404,1.6676819,0.56009287,0.5471413,0.5677588,0.58438414,0.59971845,0.6137587,0.63392466,0.8484585,1.2645913,0.8746727,0.67808264,0.67745006,0.6796118,0.685686,0.6932709,0.70034194,0.7068398,0.7128013,0.71814346,0.7264972,0.8932051,2.167832,3.5926557,1.6662977,0.559628,0.54668707,0.5672875,0.5838992,0.59922075,0.61324924,0.6333986,0.8477544,1.2635419,0.8739467,0.6775198,0.67688775,0.76144886,0.76825446,0.77675277,0.78467524,0.7919556,0.79863495,0.8046206,0.81398004,1.0007626,2.4288769,4.0252743,1.866949,0.627017,0.61251783,0.6355988,0.65421087,0.67137724,0.6870952,0.7096709,0.94983876,1.4156946,0.9791851,0.7591051,0.75839686,0.8138287,0.82377565,0.82776004,0.83115005,0.8342417,0.83705884,0.8395302,0.843036,0.95772415,2.2217844,3.7331798,1.8231206,0.69275904,0.672828,0.691092,0.7058856,0.7193838,0.73161983,0.7446566,0.8304511,0.9887108,0.8504976,0.7821983,0.7928221,0.724889,0.73374856,0.7372978,0.74031734,0.743071,0.74558026,0.74778175,0.7509043,0.8530585,1.978975,3.325197,1.6238794,0.61705047,0.59929746,0.6155656,0.62874234,0.64076537,0.6516641,0.6632764,0.7396948,0.8806589,0.7575504,0.69671506,0.70617807],[0.8084296,0.815655,0.82467777,0.8330889,0.84081835,0.84791005,0.8542646,0.8642017,1.0625082,2.5787299,4.2736115,1.9821335,0.6657042,0.65031004,0.67481494,0.69457537,0.71280086,0.7294885,0.75345707,1.0084419,1.5030373,1.0395987,0.8059409,0.80518925,0.75916904,0.7659542,0.77442724,0.7823259,0.7895843,0.79624385,0.8022112,0.8115429,0.99776566,2.4215984,4.013206,1.8613553,0.62514055,0.61068434,0.6336962,0.65225255,0.66936743,0.6850381,0.7075463,0.94699377,1.4114522,0.9762524,0.7568322,0.7561262,0.68017733,0.6862566,0.6938478,0.70092463,0.70742786,0.7133944,0.7187409,0.72710156,0.89394784,2.1696303,3.595631,1.6676807,0.56009454,0.54714245,0.5677598,0.5843854,0.5997196,0.61375976,0.633926,0.8484589,1.2645899,0.874673,0.67808366,0.67745113,0.6796128,0.6856871,0.6932718,0.70034283,0.7068407,0.7128022,0.71814436,0.72649807,0.8932059,2.1678298,3.5926464,1.6662965,0.55962956,0.54668826,0.5672886,0.5839003,0.5992218,0.61325026,0.6333998,0.8477546,1.2635405,0.8739471,0.67752093,0.6768888,0.7614497,0.76825535,0.7767536,0.7846761,0.7919563,0.7986358,0.80462116,0.81398094,1.000763,2.4288735,4.025263,1.866947,0.62701863,0.61251885,0.6355998,0.654212,0.67137825,0.6870962,0.70967185,0.9498387,1.4156923,0.97918516,0.75910586,0.7583977,0.81382954,0.82377625,0.8277608,0.83115077,0.83424246,0.83705956,0.839531,0.84303665,0.9577248,2.221782,3.7331715,1.823119,0.69276047,0.6728291,0.691093,0.70588666,0.7193848,0.73162067,0.7446576,0.8304517,0.9887109,0.85049814,0.78219914,0.79282296,0.72488993,0.73374957,0.7372988,0.74031824,0.74307185,0.7455813,0.7477826,0.7509053,0.85305953,1.9789739,3.3251908,1.623879,0.617052,0.5992987,0.61556673,0.6287436,0.64076644,0.6516652,0.6632774,0.73969567,0.8806594,0.7575512,0.69671625,0.70617914],[0.808416,0.8156419,0.8246651,0.8330769,0.84080696,0.8478989,0.85425395,0.8641907,1.0625021,2.5788474,4.2739353,1.9821995,0.6656734,0.65028733,0.67479414,0.6945554,0.7127819,0.7294703,0.75343966,1.0084498,1.503103,1.0396091,0.80592674,0.8051755,0.7591505,0.765936,0.7744094,0.78230846,0.7895675,0.7962272,0.80219513,0.81152636,0.9977524,2.4216907,4.013479,1.861403,0.6251068,0.6106582,0.6336717,0.6522288,0.66934454,0.68501586,0.7075246,0.9469942,1.4115027,0.9762544,0.756813,0.7561075,0.68015426,0.6862337,0.6938253,0.7009025,0.70740616,0.7133729,0.71871954,0.72707987,0.8939276,2.1696925,3.5958412,1.6677074,0.56005895,0.54711396,0.5677325,0.58435845,0.59969336,0.6137339,0.6339004,0.84845114,1.2646233,0.87466663,0.67806005,0.6774279,0.67959064,0.68566495,0.69325036,0.7003217,0.70681983,0.7127816,0.718124,0.7264772,0.8931868,2.1678946,3.5928614,1.6663252,0.55959475,0.5466605,0.5672621,0.5838743,0.59919643,0.6132253,0.6333751,0.84774804,1.2635756,0.8739418,0.67749816,0.6768665,0.7614307,0.7682365,0.77673537,0.78465825,0.79193896,0.79861873,0.8046045,0.8139637,1.0007493,2.4289641,4.025533,1.8669937,0.6269844,0.61249244,0.63557494,0.6541878,0.6713549,0.68707323,0.7096497,0.9498384,1.4157424,0.9791867,0.7590862,0.7583784,0.8138132,0.8237605,0.8277452,0.83113545,0.83422726,0.83704454,0.83951604,0.84302133,0.9577102,2.2218418,3.7333734,1.823153,0.6927309,0.6728056,0.691071,0.70586514,0.7193639,0.73160034,0.7446375,0.830439,0.9887107,0.8504863,0.78218085,0.7928056,0.72486836,0.7337284,0.7372777,0.7402973,0.7430512,0.7455606,0.7477621,0.75088423,0.85303825,1.979008,3.3253386,1.6238934,0.6170198,0.5992721,0.61554104,0.6287183,0.64074165,0.6516407,0.6632531,0.73967713,0.88065064,0.7575334,0.6966931,0.7061567],[0.80842865,0.8156541,0.8246768,0.833088,0.84081763,0.8479091,0.8542638,0.86420095,1.0625074,2.5787363,4.273631,1.9821372,0.6657023,0.65030855,0.67481357,0.69457406,0.71279967,0.7294873,0.75345594,1.0084422,1.5030411,1.0395992,0.80593985,0.80518836,0.7591678,0.76595306,0.774426,0.7823248,0.7895832,0.7962426,0.80221015,0.81154174,0.9977648,2.4216037,4.0132217,1.8613577,0.62513846,0.61068267,0.63369465,0.65225095,0.66936594,0.68503666,0.7075449,0.9469937,1.4114548,0.9762523,0.75683093,0.75612503,0.6801758,0.6862551,0.69384634,0.70092314,0.70742655,0.713393,0.7187395,0.7271002,0.89394665,2.1696339,3.5956433,1.667682,0.5600923,0.54714066,0.5677581,0.58438367,0.5997179,0.613758,0.6339242,0.84845823,1.2645916,0.87467253,0.67808217,0.6774496,0.6796114,0.6856856,0.6932705,0.7003415,0.7068395,0.71280086,0.7181431,0.7264968,0.89320475,2.1678333,3.5926595,1.6662979,0.5596275,0.54668665,0.56728697,0.5838987,0.5992203,0.6132487,0.6333983,0.8477542,1.2635427,0.87394667,0.6775194,0.67688745,0.7614484,0.7682541,0.77675235,0.7846749,0.7919552,0.7986346,0.80462015,0.8139798,1.0007622,2.428878,4.025278,1.8669494,0.6270164,0.6125173,0.6355981,0.6542103,0.6713768,0.68709457,0.7096705,0.9498386,1.4156951,0.97918516,0.7591046,0.75839657,0.8138284,0.8237753,0.8277598,0.83114994,0.8342415,0.83705854,0.8395301,0.8430357,0.9577239,2.2217853,3.7331836,1.8231213,0.6927586,0.6728276,0.69109166,0.70588535,0.71938354,0.73161954,0.74465626,0.830451,0.98871076,0.8504975,0.78219795,0.79282206,0.7248885,0.7337483,0.7372975,0.740317,0.7430708,0.74558,0.7477813,0.7509039,0.85305816,1.9789757,3.3251996,1.6238798,0.61705,0.59929705,0.6155652,0.62874204,0.64076495,0.6516638,0.66327596,0.7396945,0.88065875,0.7575502,0.6967148,0.7061778],[0.8084287,0.8156542,0.8246769,0.83308804,0.84081763,0.8479093,0.854264,0.86420107,1.0625076,2.5787368,4.273633,1.9821382,0.6657023,0.65030855,0.6748136,0.6945742,0.7127996,0.72948724,0.753456,1.0084425,1.5030417,1.0395994,0.8059401,0.8051885,0.7591678,0.76595306,0.77442586,0.7823247,0.78958327,0.7962426,0.80221015,0.8115418,0.9977648,2.4216037,4.013223,1.8613584,0.6251383,0.61068255,0.6336946,0.6522509,0.66936594,0.68503666,0.70754486,0.9469938,1.4114553,0.97625244,0.7568308,0.756125,0.68017584,0.68625504,0.6938463,0.7009231,0.70742655,0.713393,0.7187395,0.7271003,0.8939466,2.169634,3.5956445,1.6676828,0.56009215,0.54714054,0.5677581,0.5843836,0.5997179,0.6137581,0.63392437,0.8484584,1.264592,0.8746727,0.6780822,0.67744964,0.67961127,0.6856855,0.69327044,0.70034146,0.7068394,0.71280086,0.7181429,0.72649676,0.8932047,2.1678333,3.5926604,1.6662985,0.5596274,0.5466865,0.56728685,0.5838986,0.59922004,0.61324865,0.6333982,0.8477542,1.2635429,0.87394667,0.6775193,0.6768873,0.7614484,0.76825404,0.7767523,0.7846748,0.7919553,0.7986345,0.80462015,0.81397986,1.0007622,2.4288785,4.02528,1.86695,0.6270163,0.6125172,0.6355983,0.6542103,0.6713767,0.6870946,0.70967054,0.9498387,1.4156959,0.9791852,0.7591046,0.75839657,0.8138284,0.8237752,0.82775974,0.8311499,0.83424157,0.83705854,0.83952993,0.8430357,0.9577239,2.2217853,3.7331843,1.8231214,0.69275856,0.6728275,0.6910916,0.70588523,0.71938324,0.7316194,0.74465626,0.830451,0.9887109,0.8504975,0.782198,0.7928219,0.72488844,0.73374814,0.73729736,0.7403169,0.7430706,0.74557996,0.7477813,0.75090384,0.85305816,1.9789757,3.3252006,1.6238798,0.6170499,0.599297,0.61556506,0.628742,0.64076483,0.65166354,0.6632758,0.7396945,0.88065886,0.75755006,0.6967148,0.7061777]],"level":{"shape":3.050265615109407,"mean":0.10332553880289197},"person":{"hour":{"strength":40.0,"bandwidth":2.5},"fine":{"strength":80.0,"bandwidth":1.0},"weekend":{"strength":40.0,"bandwidth":0.0},"day":{"strength":40.0,"bandwidth":0.0},"part":{"strength":120.0,"bandwidth":2.5},"cell":{"strength":1000000000.0,"bandwidth":0.5}},"sharpness":1.0}},"names":["morning-10h","morning-10h-2","morning-10h-3","morning-10h-4","morning-10h-5","morning-10h-6","morning-10h-7","morning-10h-8","morning-10h-9","morning-10h-10","morning-10h-11","morning-10h-12"],"peaks":[10,10,10,10,10,10,10,10,10,10,10,10],"segments":{},"responses":{"answer":[0.07142857142857142,0.07142857142857142,0.05238095238095238],"content":[[-0.10227884912041851,-0.10227884912041851,-0.10032272162786926],[-0.10227884912041851,-0.10227884912041851,-0.10032272162786926],[0.24686007793152598,0.24686007793152598,0.3234001550538599]],"opt_out":0.006481481481481481,"content_opt_out":[-0.04465434345194286,0.6484928371080025,-0.006502577487567329],"delays":[[0.5,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0],[0.5,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0],[0.5,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0]],"stacks":[{"intercept":0.0,"weights":[1.0,1.0,0.0,0.0,0.0],"calibration":[],"error":null},{"intercept":0.0,"weights":[1.0,1.0,0.0,0.0,0.0],"calibration":[],"error":null},{"intercept":0.0,"weights":[1.0,1.0,0.0,0.0,0.0],"calibration":[],"error":null},{"intercept":0.0,"weights":[1.0,1.0,0.0,0.0,0.0],"calibration":[],"error":null}]},"read":[],"held_out":{"people":4,"value":0.21698547537666835,"error":0.19011514742199426,"hour_loss":2.6770955078608973,"cell_loss":3.6440743442748404,"message":-10.51778004417569},"tuned":{"as_of":"2025-12-10T00:00:00Z","observations":20,"held_out":{"people":4,"value":0.21698547537666835,"error":0.19011514742199426,"hour_loss":2.6770955078608973,"cell_loss":3.6440743442748404,"message":-10.51778004417569}},"fitted_responses":null}');
+INSERT INTO public.model VALUES (2, 1767272400000000, 1767272400000000, false, '{"outcome":"tuned","data":{"people":14,"messages":17,"signs":3,"first":"2025-11-01T10:00:00Z","last":"2025-12-03T09:00:00Z","reporting":{"deliveries":true,"seconds":false}},"settings":{"calibration_error_of_click_reply_conversion_opt_out":[null,null,null,null],"hazard_left_after_hours":{"12":0.31772381067276,"24":0.09828519821166992,"6":0.5806477069854736},"reads_an_hour_when_fresh":0.10332553880289197,"settings":{"class":{"cell":{"bandwidth":0.699999988079071,"strength":1000000000.0},"day":{"bandwidth":0.0,"strength":100.0},"fine":{"bandwidth":0.699999988079071,"strength":1000000000.0},"hour":{"bandwidth":0.699999988079071,"strength":50.0},"part":{"bandwidth":0.699999988079071,"strength":40.0},"weekend":{"bandwidth":0.0,"strength":50.0}},"classes":12,"half_life":1000000000.0,"person":{"cell":{"bandwidth":0.5,"strength":1000000000.0},"day":{"bandwidth":0.0,"strength":40.0},"fine":{"bandwidth":1.0,"strength":80.0},"hour":{"bandwidth":2.5,"strength":40.0},"part":{"bandwidth":2.5,"strength":120.0},"weekend":{"bandwidth":0.0,"strength":40.0}},"shared":0.0,"sharpness":1.0,"signs":1.0},"silent_people_with_receipts_off":0.0,"taste_spread":0.3211653952750077},"tuned":{"as_of":"2025-12-10T00:00:00Z","observations":20,"held_out":{"people":4,"value":0.21698547537666835,"error":0.19011514742199426,"hour_loss":2.6770955078608973,"cell_loss":3.6440743442748404,"message":-10.51778004417569}},"new_since_tuned":0,"held_out":{"people":4,"value":0.21698547537666835,"error":0.19011514742199426,"hour_loss":2.6770955078608973,"cell_loss":3.6440743442748404,"message":-10.51778004417569},"chronotypes":[["morning-10h-5",0.08339515955493215],["morning-10h-10",0.08339494050786277],["morning-10h-2",0.08333108567943343],["morning-10h-12",0.08332224035015535],["morning-10h-7",0.08332209767153703],["morning-10h-11",0.08332190507402874],["morning-10h-6",0.08332084560146864],["morning-10h-8",0.08332062729945731],["morning-10h-4",0.08331873112669681],["morning-10h-3",0.08331810825815938],["morning-10h-9",0.08331720971814006],["morning-10h",0.08331704915812832]],"drift":{"parts":[],"moved":[],"people":3,"watched":0}}', '{"format":1,"as_of":"2025-12-10T00:00:00Z","seed":1,"data":{"people":14,"messages":17,"signs":3,"first":"2025-11-01T10:00:00Z","last":"2025-12-03T09:00:00Z","reporting":{"deliveries":true,"seconds":false}},"hyper":{"classes":12,"half_life":1000000000.0,"signs":1.0,"shared":0.0,"sharpness":1.0,"person":{"hour":{"strength":40.0,"bandwidth":2.5},"fine":{"strength":80.0,"bandwidth":1.0},"weekend":{"strength":40.0,"bandwidth":0.0},"day":{"strength":40.0,"bandwidth":0.0},"part":{"strength":120.0,"bandwidth":2.5},"cell":{"strength":1000000000.0,"bandwidth":0.5}},"class":{"hour":{"strength":50.0,"bandwidth":0.7},"fine":{"strength":1000000000.0,"bandwidth":0.7},"weekend":{"strength":50.0,"bandwidth":0.0},"day":{"strength":100.0,"bandwidth":0.0},"part":{"strength":40.0,"bandwidth":0.7},"cell":{"strength":1000000000.0,"bandwidth":0.7}}},"reporting":{"deliveries":true,"seconds":false},"contents":[{"media":"text","style":null},{"media":"image","style":null},{"media":"image","style":"people"}],"parts":{"fading":{"decay":[2.24946,0.87508583,0.77817434,0.69656104,0.6257579,0.56343436,0.5081166,0.4587578,0.41455808,0.37487674,0.339184,0.3070318,0.2780356,0.25186124,0.22821611,0.20684226,0.18751118,0.17001963,0.15418635,0.13984923,0.12686299,0.11509721,0.1044347,0.09476997,0.08600798,0.07806307,0.07085792,0.064322725,0.058394432,0.05301604,0.04813601,0.04370772,0.039688975,0.036041588,0.03273097,0.02972581,0.026997728,0.024521016,0.022272373,0.02023068,0.018376788,0.016693339,0.015164584,0.013776248,0.012515376,0.01137022,0.010330117,0.009385397,0.008527281,0.007747803,0.0070397346,0.0063965134,0.0058121835,0.005281338,0.0047990684,0.004360918,0.0039628404,0.003601163,0.003272549,0.0029739696,0.0027026737,0.002456163,0.0022321693,0.0020286313,0.001843678,0.0016756093,0.0015228811,0.001384091,0.0012579649,0.0011433456,0.0010391816,0.0009445179],"unread":[0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616,0.15384616],"acted":0.09090909,"off":0.0,"silent_off":0.0},"tastes":{"mean":[0.012754092743441506,-0.013465838911647652,0.011807794192905152],"spread":0.3211653952750077,"levels":[0.010067488949346831,0.013596354257317634,0.022231393925753004,0.04008603891336917,0.07366199523170146,0.13950309342854758,0.2693356878048447,0.34326552416537104,0.07930284061517684,0.006094977779617836,0.0018700174159567134,0.000984587512997206]},"chronotypes":{"share":[0.08331704915812832,0.08333108567943343,0.08331810825815938,0.08331873112669681,0.08339515955493215,0.08332084560146864,0.08332209767153703,0.08332062729945731,0.08331720971814006,0.08339494050786277,0.08332190507402874,0.08332224035015535],"weeks":[[0.8084297,0.81565505,0.82467777,0.8330889,0.8408184,0.84791005,0.85426486,0.8642018,1.0625082,2.5787296,4.273611,1.9821334,0.6657042,0.6503101,0.674815,0.6945755,0.7128009,0.72948855,0.7534572,1.008442,1.5030373,1.0395988,0.805941,0.8051893,0.75916916,0.7659542,0.7744273,0.782326,0.7895844,0.7962439,0.8022114,0.811543,0.9977658,2.4215984,4.0132055,1.8613551,0.6251406,0.6106844,0.6336963,0.65225255,0.6693675,0.68503815,0.7075464,0.94699395,1.4114522,0.97625244,0.75683224,0.75612634,0.68017745,0.68625665,0.6938479,0.70092475,0.70742804,0.7133945,0.7187411,0.7271017,0.89394796,2.16963,3.595631,1.6676807,0.56009465,0.54714257,0.56775993,0.58438545,0.59971964,0.6137599,0.63392603,0.84845895,1.2645898,0.8746731,0.6780837,0.67745125,0.67961293,0.6856871,0.6932719,0.70034283,0.70684075,0.71280223,0.7181445,0.7264981,0.89320594,2.1678295,3.5926461,1.6662965,0.55962956,0.5466883,0.56728864,0.5839004,0.5992219,0.6132504,0.63339984,0.8477548,1.2635405,0.87394714,0.67752093,0.67688894,0.76144975,0.7682554,0.77675366,0.78467613,0.79195637,0.79863584,0.80462134,0.813981,1.000763,2.4288733,4.0252624,1.8669468,0.6270186,0.6125189,0.6355999,0.65421206,0.6713783,0.6870963,0.709672,0.9498389,1.4156923,0.9791852,0.7591059,0.7583978,0.8138297,0.8237764,0.827761,0.8311509,0.8342426,0.8370597,0.83953124,0.84303683,0.957725,2.2217817,3.7331717,1.8231194,0.6927605,0.6728292,0.6910932,0.7058867,0.7193849,0.7316208,0.74465775,0.8304519,0.98871106,0.8504983,0.7821992,0.79282314,0.72489,0.7337496,0.7372988,0.7403183,0.743072,0.7455813,0.7477827,0.7509053,0.8530596,1.9789737,3.3251908,1.6238791,0.6170519,0.5992988,0.61556685,0.6287436,0.6407665,0.65166533,0.66327745,0.73969567,0.88065946,0.75755125,0.6967163,0.7061792],[0.808427,0.81565243,0.82467526,0.8330865,0.84081614,0.8479077,0.85426235,0.8641995,1.0625066,2.5787494,4.273668,1.9821448,0.66569847,0.6503057,0.67481107,0.69457155,0.7127973,0.729485,0.75345385,1.008443,1.5030485,1.0396003,0.8059381,0.8051866,0.7591655,0.76595074,0.7744238,0.7823226,0.78958106,0.7962407,0.8022081,0.81153965,0.9977629,2.4216137,4.0132537,1.8613629,0.6251344,0.6106794,0.63369167,0.6522481,0.669363,0.68503404,0.70754224,0.9469936,1.4114603,0.97625226,0.7568284,0.7561226,0.6801731,0.68625236,0.6938436,0.7009206,0.70742387,0.71339047,0.71873695,0.7270976,0.8939439,2.1696413,3.5956676,1.6676852,0.56008804,0.54713726,0.56775486,0.5843803,0.5997147,0.61375505,0.6339212,0.8484572,1.2645956,0.8746716,0.6780793,0.6774467,0.6796086,0.6856829,0.69326794,0.7003389,0.7068368,0.7127985,0.71814054,0.72649425,0.8932021,2.1678402,3.5926845,1.6663013,0.5596233,0.54668325,0.56728387,0.5838955,0.5992172,0.6132457,0.63339525,0.8477532,1.2635463,0.87394583,0.6775166,0.67688453,0.7614461,0.7682518,0.7767501,0.78467274,0.7919531,0.7986326,0.80461806,0.8139776,1.0007603,2.4288888,4.0253105,1.8669549,0.62701243,0.612514,0.6355953,0.65420747,0.6713739,0.68709195,0.70966774,0.94983846,1.4157009,0.9791852,0.7591022,0.7583941,0.8138265,0.8237733,0.8277579,0.831148,0.83423954,0.83705676,0.8395282,0.8430337,0.9577219,2.2217917,3.733207,1.823125,0.692755,0.67282474,0.691089,0.7058826,0.7193809,0.7316169,0.7446539,0.83044934,0.9887105,0.85049593,0.7821958,0.79281974,0.7248859,0.7337456,0.73729485,0.7403144,0.7430681,0.74557734,0.7477787,0.75090116,0.85305536,1.9789791,3.3252163,1.6238807,0.61704594,0.59929365,0.615562,0.62873876,0.640762,0.6516606,0.6632729,0.73969215,0.88065743,0.7575479,0.69671196,0.70617497],[0.8084296,0.8156551,0.824678,0.83308893,0.8408186,0.8479101,0.85426474,0.864202,1.0625083,2.5787315,4.2736163,1.9821348,0.665704,0.65030986,0.6748149,0.6945754,0.7128009,0.7294885,0.7534571,1.0084422,1.5030388,1.0395992,0.80594105,0.8051894,0.7591691,0.7659542,0.77442724,0.7823259,0.7895843,0.7962438,0.80221117,0.81154287,0.99776584,2.4215996,4.01321,1.8613563,0.62514025,0.61068404,0.6336961,0.6522525,0.66936743,0.68503803,0.7075463,0.94699395,1.4114532,0.9762527,0.7568322,0.7561262,0.6801772,0.6862565,0.6938478,0.70092463,0.7074279,0.71339434,0.7187408,0.7271016,0.8939479,2.1696312,3.5956342,1.6676816,0.56009424,0.5471422,0.56775963,0.5843853,0.5997195,0.61375964,0.63392574,0.84845906,1.2645907,0.8746732,0.6780836,0.67745113,0.6796127,0.6856869,0.6932718,0.70034283,0.7068407,0.7128021,0.7181442,0.72649807,0.89320594,2.1678307,3.5926495,1.6662972,0.5596293,0.54668814,0.5672884,0.5839002,0.59922165,0.61325014,0.63339955,0.8477548,1.2635413,0.87394726,0.67752075,0.67688876,0.7614496,0.76825535,0.77675366,0.7846761,0.7919564,0.79863584,0.8046213,0.8139811,1.0007632,2.4288747,4.0252666,1.866948,0.62701833,0.61251867,0.63559973,0.6542119,0.67137814,0.68709606,0.7096718,0.94983894,1.4156934,0.97918546,0.7591059,0.75839776,0.8138296,0.8237764,0.8277609,0.83115095,0.83424264,0.8370597,0.83953106,0.84303683,0.9577249,2.221783,3.7331746,1.82312,0.69276035,0.6728289,0.69109297,0.70588666,0.71938473,0.73162067,0.7446576,0.83045185,0.9887112,0.8504984,0.78219926,0.7928231,0.72488993,0.73374945,0.7372987,0.7403182,0.743072,0.74558127,0.7477826,0.7509052,0.8530593,1.9789742,3.3251932,1.6238792,0.6170518,0.5992985,0.61556655,0.6287435,0.6407664,0.65166503,0.66327727,0.7396956,0.88065946,0.75755113,0.6967162,0.706179],[0.8084295,0.81565493,0.8246777,0.8330888,0.8408184,0.84791,0.8542647,0.8642018,1.0625083,2.5787318,4.2736187,1.9821353,0.6657037,0.65030974,0.67481476,0.6945751,0.7128007,0.72948825,0.753457,1.0084423,1.5030391,1.0395992,0.80594087,0.8051892,0.75916874,0.7659539,0.774427,0.78232574,0.7895841,0.79624355,0.80221105,0.8115427,0.9977657,2.4216003,4.0132113,1.8613564,0.6251399,0.6106839,0.63369584,0.65225214,0.6693671,0.6850378,0.7075461,0.94699395,1.4114535,0.9762525,0.756832,0.756126,0.680177,0.6862562,0.69384754,0.7009244,0.70742774,0.7133941,0.71874064,0.7271013,0.89394784,2.1696312,3.5956361,1.6676818,0.560094,0.5471421,0.56775945,0.584385,0.5997193,0.61375946,0.63392556,0.84845895,1.2645907,0.8746731,0.6780835,0.6774509,0.6796125,0.6856866,0.69327164,0.7003426,0.7068405,0.71280193,0.71814406,0.7264979,0.8932058,2.1678307,3.5926514,1.6662974,0.55962896,0.54668784,0.56728816,0.5839,0.59922147,0.61325,0.6333994,0.8477548,1.2635416,0.87394714,0.6775206,0.6768885,0.7614494,0.7682551,0.77675337,0.7846759,0.7919561,0.79863554,0.80462104,0.8139808,1.0007629,2.4288747,4.0252686,1.8669482,0.6270179,0.6125184,0.63559955,0.6542115,0.67137784,0.6870958,0.7096717,0.94983894,1.4156936,0.9791853,0.7591057,0.75839746,0.81382936,0.8237761,0.8277607,0.8311507,0.83424234,0.8370594,0.8395309,0.84303653,0.95772475,2.221783,3.7331762,1.8231202,0.69276005,0.67282873,0.69109267,0.7058863,0.7193845,0.7316204,0.74465746,0.83045167,0.9887111,0.8504982,0.782199,0.79282284,0.72488964,0.73374933,0.7372985,0.740318,0.7430718,0.745581,0.74778235,0.7509049,0.85305923,1.9789745,3.3251941,1.6238796,0.6170514,0.5992983,0.6155664,0.6287432,0.64076614,0.6516649,0.6632771,0.73969537,0.8806594,0.75755095,0.69671607,0.70617884],[0.80841607,0.81564194,0.8246651,0.8330768,0.84080696,0.8478989,0.8542539,0.8641908,1.0625021,2.578848,4.2739353,1.9821998,0.6656734,0.6502873,0.6747941,0.6945554,0.71278185,0.7294704,0.7534397,1.00845,1.5031035,1.0396092,0.80592674,0.8051755,0.7591505,0.76593596,0.7744094,0.7823086,0.78956753,0.79622734,0.8021951,0.81152636,0.99775255,2.4216912,4.013479,1.8614031,0.62510675,0.6106582,0.6336717,0.6522287,0.6693444,0.68501586,0.70752454,0.9469943,1.4115032,0.9762545,0.75681293,0.75610745,0.6801543,0.6862337,0.6938254,0.7009025,0.7074062,0.713373,0.71871954,0.72708,0.8939277,2.1696932,3.5958414,1.667708,0.560059,0.547114,0.56773263,0.5843586,0.59969324,0.613734,0.6339004,0.84845144,1.2646239,0.8746667,0.6780602,0.67742795,0.6795906,0.6856649,0.69325024,0.7003216,0.7068199,0.71278167,0.718124,0.72647727,0.89318675,2.1678946,3.5928614,1.6663256,0.5595947,0.5466604,0.56726205,0.5838743,0.5991963,0.6132254,0.63337505,0.8477482,1.2635759,0.8739419,0.67749804,0.6768665,0.7614306,0.7682365,0.77673537,0.7846583,0.79193896,0.7986188,0.8046045,0.81396383,1.0007493,2.4289644,4.0255337,1.8669938,0.6269843,0.6124925,0.6355749,0.6541877,0.67135483,0.6870732,0.7096495,0.94983864,1.4157429,0.9791868,0.75908613,0.7583784,0.8138134,0.82376075,0.82774544,0.8311357,0.8342275,0.8370448,0.8395162,0.84302163,0.9577105,2.2218425,3.733375,1.8231536,0.6927311,0.67280585,0.6910711,0.7058652,0.719364,0.7316005,0.74463767,0.83043927,0.9887111,0.8504865,0.7821811,0.79280573,0.72486854,0.7337286,0.73727787,0.74029756,0.7430514,0.74556077,0.74776214,0.75088435,0.85303843,1.9790087,3.3253396,1.6238939,0.61701983,0.5992721,0.6155411,0.6287184,0.6407417,0.65164083,0.6632532,0.73967725,0.880651,0.7575335,0.6966933,0.7061568],[0.8084289,0.8156544,0.8246771,0.83308816,0.84081775,0.8479094,0.8542642,0.8642012,1.0625075,2.5787346,4.273627,1.9821365,0.66570276,0.6503088,0.6748139,0.6945744,0.71279997,0.72948754,0.75345623,1.0084422,1.5030404,1.039599,0.8059403,0.8051886,0.7591681,0.7659534,0.77442634,0.782325,0.7895835,0.79624313,0.80221045,0.81154215,0.9977648,2.4216027,4.013219,1.8613573,0.62513894,0.610683,0.6336951,0.65225136,0.66936636,0.6850371,0.70754534,0.94699377,1.4114544,0.9762523,0.7568312,0.75612533,0.68017614,0.6862556,0.6938468,0.70092356,0.70742697,0.71339345,0.71874,0.7271007,0.89394677,2.1696334,3.5956414,1.6676819,0.56009287,0.54714113,0.5677587,0.5843841,0.59971833,0.6137585,0.63392466,0.84845847,1.2645917,0.8746727,0.6780826,0.67745,0.6796116,0.685686,0.6932709,0.7003418,0.7068398,0.7128013,0.7181434,0.7264972,0.89320487,2.1678321,3.5926566,1.6662977,0.559628,0.54668695,0.5672874,0.58389914,0.59922063,0.6132491,0.6333986,0.84775424,1.2635422,0.8739467,0.6775198,0.6768877,0.7614488,0.76825446,0.77675277,0.78467524,0.79195553,0.79863495,0.80462056,0.81398004,1.0007623,2.428877,4.025275,1.866949,0.627017,0.6125177,0.63559866,0.6542108,0.67137706,0.68709505,0.7096709,0.9498386,1.415695,0.9791851,0.759105,0.7583968,0.8138287,0.8237757,0.8277601,0.8311501,0.83424175,0.8370589,0.83953035,0.84303606,0.95772415,2.2217848,3.7331805,1.8231207,0.6927591,0.67282796,0.69109195,0.7058857,0.7193837,0.73161983,0.7446566,0.83045113,0.9887109,0.8504976,0.7821984,0.79282224,0.7248888,0.7337485,0.73729765,0.7403172,0.74307096,0.74558026,0.74778163,0.7509042,0.85305834,1.9789752,3.3251972,1.6238793,0.6170504,0.5992974,0.61556554,0.6287423,0.6407652,0.651664,0.66327626,0.73969465,0.88065886,0.75755036,0.69671506,0.706178],[0.80842876,0.81565404,0.8246768,0.833088,0.8408175,0.8479093,0.85426396,0.86420095,1.0625075,2.578737,4.273632,1.9821379,0.66570216,0.65030867,0.67481357,0.69457406,0.71279955,0.72948736,0.75345594,1.0084424,1.5030414,1.0395991,0.80594003,0.8051884,0.7591679,0.765953,0.7744259,0.78232473,0.78958327,0.7962427,0.8022103,0.8115418,0.99776477,2.4216042,4.0132227,1.8613584,0.6251383,0.61068267,0.63369465,0.652251,0.6693659,0.6850367,0.7075449,0.9469939,1.4114553,0.97625226,0.7568309,0.7561251,0.68017596,0.6862551,0.6938464,0.7009232,0.70742667,0.7133931,0.7187396,0.7271004,0.89394665,2.1696346,3.5956447,1.6676829,0.5600923,0.54714066,0.56775814,0.5843837,0.599718,0.6137582,0.6339244,0.84845847,1.2645922,0.8746726,0.6780822,0.67744976,0.6796114,0.6856856,0.69327044,0.7003415,0.7068393,0.7128009,0.718143,0.7264967,0.89320457,2.1678336,3.5926597,1.6662985,0.55962735,0.5466866,0.5672869,0.58389866,0.5992201,0.61324865,0.63339823,0.8477541,1.2635428,0.87394655,0.6775194,0.6768874,0.7614485,0.76825404,0.7767524,0.7846749,0.79195523,0.79863465,0.8046202,0.8139798,1.0007621,2.4288788,4.025279,1.86695,0.62701637,0.61251724,0.63559824,0.65421045,0.6713768,0.68709475,0.7096705,0.9498387,1.4156957,0.97918504,0.7591046,0.75839657,0.81382847,0.8237753,0.8277599,0.8311498,0.8342416,0.8370587,0.83953017,0.8430358,0.95772386,2.2217855,3.733184,1.8231218,0.6927586,0.67282766,0.6910918,0.70588535,0.7193834,0.73161954,0.7446563,0.830451,0.9887108,0.8504974,0.7821981,0.79282206,0.72488856,0.73374826,0.7372975,0.740317,0.7430706,0.74558,0.7477813,0.75090396,0.8530581,1.9789758,3.3251998,1.6238801,0.61705,0.5992971,0.6155652,0.6287421,0.64076495,0.6516637,0.6632759,0.7396945,0.88065875,0.75755006,0.6967148,0.7061779],[0.80842906,0.8156544,0.8246771,0.8330882,0.8408178,0.8479094,0.8542642,0.8642012,1.0625077,2.5787344,4.273626,1.9821365,0.66570276,0.650309,0.6748141,0.6945745,0.7128001,0.7294877,0.75345623,1.0084423,1.5030401,1.039599,0.80594033,0.80518866,0.75916827,0.7659534,0.77442634,0.78232515,0.78958356,0.79624313,0.80221045,0.81154215,0.99776506,2.4216022,4.013218,1.8613573,0.62513894,0.61068314,0.63369524,0.6522514,0.6693664,0.68503726,0.70754534,0.94699395,1.4114541,0.9762523,0.7568313,0.75612545,0.6801763,0.6862556,0.6938468,0.7009237,0.707427,0.71339345,0.71874005,0.7271007,0.893947,2.1696332,3.5956404,1.6676819,0.56009287,0.5471413,0.5677588,0.58438414,0.59971845,0.6137587,0.63392466,0.8484585,1.2645913,0.8746727,0.67808264,0.67745006,0.6796118,0.685686,0.6932709,0.70034194,0.7068398,0.7128013,0.71814346,0.7264972,0.8932051,2.167832,3.5926557,1.6662977,0.559628,0.54668707,0.5672875,0.5838992,0.59922075,0.61324924,0.6333986,0.8477544,1.2635419,0.8739467,0.6775198,0.67688775,0.76144886,0.76825446,0.77675277,0.78467524,0.7919556,0.79863495,0.8046206,0.81398004,1.0007626,2.4288769,4.0252743,1.866949,0.627017,0.61251783,0.6355988,0.65421087,0.67137724,0.6870952,0.7096709,0.94983876,1.4156946,0.9791851,0.7591051,0.75839686,0.8138287,0.82377565,0.82776004,0.83115005,0.8342417,0.83705884,0.8395302,0.843036,0.95772415,2.2217844,3.7331798,1.8231206,0.69275904,0.672828,0.691092,0.7058856,0.7193838,0.73161983,0.7446566,0.8304511,0.9887108,0.8504976,0.7821983,0.7928221,0.724889,0.73374856,0.7372978,0.74031734,0.743071,0.74558026,0.74778175,0.7509043,0.8530585,1.978975,3.325197,1.6238794,0.61705047,0.59929746,0.6155656,0.62874234,0.64076537,0.6516641,0.6632764,0.7396948,0.8806589,0.7575504,0.69671506,0.70617807],[0.8084296,0.815655,0.82467777,0.8330889,0.84081835,0.84791005,0.8542646,0.8642017,1.0625082,2.5787299,4.2736115,1.9821335,0.6657042,0.65031004,0.67481494,0.69457537,0.71280086,0.7294885,0.75345707,1.0084419,1.5030373,1.0395987,0.8059409,0.80518925,0.75916904,0.7659542,0.77442724,0.7823259,0.7895843,0.79624385,0.8022112,0.8115429,0.99776566,2.4215984,4.013206,1.8613553,0.62514055,0.61068434,0.6336962,0.65225255,0.66936743,0.6850381,0.7075463,0.94699377,1.4114522,0.9762524,0.7568322,0.7561262,0.68017733,0.6862566,0.6938478,0.70092463,0.70742786,0.7133944,0.7187409,0.72710156,0.89394784,2.1696303,3.595631,1.6676807,0.56009454,0.54714245,0.5677598,0.5843854,0.5997196,0.61375976,0.633926,0.8484589,1.2645899,0.874673,0.67808366,0.67745113,0.6796128,0.6856871,0.6932718,0.70034283,0.7068407,0.7128022,0.71814436,0.72649807,0.8932059,2.1678298,3.5926464,1.6662965,0.55962956,0.54668826,0.5672886,0.5839003,0.5992218,0.61325026,0.6333998,0.8477546,1.2635405,0.8739471,0.67752093,0.6768888,0.7614497,0.76825535,0.7767536,0.7846761,0.7919563,0.7986358,0.80462116,0.81398094,1.000763,2.4288735,4.025263,1.866947,0.62701863,0.61251885,0.6355998,0.654212,0.67137825,0.6870962,0.70967185,0.9498387,1.4156923,0.97918516,0.75910586,0.7583977,0.81382954,0.82377625,0.8277608,0.83115077,0.83424246,0.83705956,0.839531,0.84303665,0.9577248,2.221782,3.7331715,1.823119,0.69276047,0.6728291,0.691093,0.70588666,0.7193848,0.73162067,0.7446576,0.8304517,0.9887109,0.85049814,0.78219914,0.79282296,0.72488993,0.73374957,0.7372988,0.74031824,0.74307185,0.7455813,0.7477826,0.7509053,0.85305953,1.9789739,3.3251908,1.623879,0.617052,0.5992987,0.61556673,0.6287436,0.64076644,0.6516652,0.6632774,0.73969567,0.8806594,0.7575512,0.69671625,0.70617914],[0.808416,0.8156419,0.8246651,0.8330769,0.84080696,0.8478989,0.85425395,0.8641907,1.0625021,2.5788474,4.2739353,1.9821995,0.6656734,0.65028733,0.67479414,0.6945554,0.7127819,0.7294703,0.75343966,1.0084498,1.503103,1.0396091,0.80592674,0.8051755,0.7591505,0.765936,0.7744094,0.78230846,0.7895675,0.7962272,0.80219513,0.81152636,0.9977524,2.4216907,4.013479,1.861403,0.6251068,0.6106582,0.6336717,0.6522288,0.66934454,0.68501586,0.7075246,0.9469942,1.4115027,0.9762544,0.756813,0.7561075,0.68015426,0.6862337,0.6938253,0.7009025,0.70740616,0.7133729,0.71871954,0.72707987,0.8939276,2.1696925,3.5958412,1.6677074,0.56005895,0.54711396,0.5677325,0.58435845,0.59969336,0.6137339,0.6339004,0.84845114,1.2646233,0.87466663,0.67806005,0.6774279,0.67959064,0.68566495,0.69325036,0.7003217,0.70681983,0.7127816,0.718124,0.7264772,0.8931868,2.1678946,3.5928614,1.6663252,0.55959475,0.5466605,0.5672621,0.5838743,0.59919643,0.6132253,0.6333751,0.84774804,1.2635756,0.8739418,0.67749816,0.6768665,0.7614307,0.7682365,0.77673537,0.78465825,0.79193896,0.79861873,0.8046045,0.8139637,1.0007493,2.4289641,4.025533,1.8669937,0.6269844,0.61249244,0.63557494,0.6541878,0.6713549,0.68707323,0.7096497,0.9498384,1.4157424,0.9791867,0.7590862,0.7583784,0.8138132,0.8237605,0.8277452,0.83113545,0.83422726,0.83704454,0.83951604,0.84302133,0.9577102,2.2218418,3.7333734,1.823153,0.6927309,0.6728056,0.691071,0.70586514,0.7193639,0.73160034,0.7446375,0.830439,0.9887107,0.8504863,0.78218085,0.7928056,0.72486836,0.7337284,0.7372777,0.7402973,0.7430512,0.7455606,0.7477621,0.75088423,0.85303825,1.979008,3.3253386,1.6238934,0.6170198,0.5992721,0.61554104,0.6287183,0.64074165,0.6516407,0.6632531,0.73967713,0.88065064,0.7575334,0.6966931,0.7061567],[0.80842865,0.8156541,0.8246768,0.833088,0.84081763,0.8479091,0.8542638,0.86420095,1.0625074,2.5787363,4.273631,1.9821372,0.6657023,0.65030855,0.67481357,0.69457406,0.71279967,0.7294873,0.75345594,1.0084422,1.5030411,1.0395992,0.80593985,0.80518836,0.7591678,0.76595306,0.774426,0.7823248,0.7895832,0.7962426,0.80221015,0.81154174,0.9977648,2.4216037,4.0132217,1.8613577,0.62513846,0.61068267,0.63369465,0.65225095,0.66936594,0.68503666,0.7075449,0.9469937,1.4114548,0.9762523,0.75683093,0.75612503,0.6801758,0.6862551,0.69384634,0.70092314,0.70742655,0.713393,0.7187395,0.7271002,0.89394665,2.1696339,3.5956433,1.667682,0.5600923,0.54714066,0.5677581,0.58438367,0.5997179,0.613758,0.6339242,0.84845823,1.2645916,0.87467253,0.67808217,0.6774496,0.6796114,0.6856856,0.6932705,0.7003415,0.7068395,0.71280086,0.7181431,0.7264968,0.89320475,2.1678333,3.5926595,1.6662979,0.5596275,0.54668665,0.56728697,0.5838987,0.5992203,0.6132487,0.6333983,0.8477542,1.2635427,0.87394667,0.6775194,0.67688745,0.7614484,0.7682541,0.77675235,0.7846749,0.7919552,0.7986346,0.80462015,0.8139798,1.0007622,2.428878,4.025278,1.8669494,0.6270164,0.6125173,0.6355981,0.6542103,0.6713768,0.68709457,0.7096705,0.9498386,1.4156951,0.97918516,0.7591046,0.75839657,0.8138284,0.8237753,0.8277598,0.83114994,0.8342415,0.83705854,0.8395301,0.8430357,0.9577239,2.2217853,3.7331836,1.8231213,0.6927586,0.6728276,0.69109166,0.70588535,0.71938354,0.73161954,0.74465626,0.830451,0.98871076,0.8504975,0.78219795,0.79282206,0.7248885,0.7337483,0.7372975,0.740317,0.7430708,0.74558,0.7477813,0.7509039,0.85305816,1.9789757,3.3251996,1.6238798,0.61705,0.59929705,0.6155652,0.62874204,0.64076495,0.6516638,0.66327596,0.7396945,0.88065875,0.7575502,0.6967148,0.7061778],[0.8084287,0.8156542,0.8246769,0.83308804,0.84081763,0.8479093,0.854264,0.86420107,1.0625076,2.5787368,4.273633,1.9821382,0.6657023,0.65030855,0.6748136,0.6945742,0.7127996,0.72948724,0.753456,1.0084425,1.5030417,1.0395994,0.8059401,0.8051885,0.7591678,0.76595306,0.77442586,0.7823247,0.78958327,0.7962426,0.80221015,0.8115418,0.9977648,2.4216037,4.013223,1.8613584,0.6251383,0.61068255,0.6336946,0.6522509,0.66936594,0.68503666,0.70754486,0.9469938,1.4114553,0.97625244,0.7568308,0.756125,0.68017584,0.68625504,0.6938463,0.7009231,0.70742655,0.713393,0.7187395,0.7271003,0.8939466,2.169634,3.5956445,1.6676828,0.56009215,0.54714054,0.5677581,0.5843836,0.5997179,0.6137581,0.63392437,0.8484584,1.264592,0.8746727,0.6780822,0.67744964,0.67961127,0.6856855,0.69327044,0.70034146,0.7068394,0.71280086,0.7181429,0.72649676,0.8932047,2.1678333,3.5926604,1.6662985,0.5596274,0.5466865,0.56728685,0.5838986,0.59922004,0.61324865,0.6333982,0.8477542,1.2635429,0.87394667,0.6775193,0.6768873,0.7614484,0.76825404,0.7767523,0.7846748,0.7919553,0.7986345,0.80462015,0.81397986,1.0007622,2.4288785,4.02528,1.86695,0.6270163,0.6125172,0.6355983,0.6542103,0.6713767,0.6870946,0.70967054,0.9498387,1.4156959,0.9791852,0.7591046,0.75839657,0.8138284,0.8237752,0.82775974,0.8311499,0.83424157,0.83705854,0.83952993,0.8430357,0.9577239,2.2217853,3.7331843,1.8231214,0.69275856,0.6728275,0.6910916,0.70588523,0.71938324,0.7316194,0.74465626,0.830451,0.9887109,0.8504975,0.782198,0.7928219,0.72488844,0.73374814,0.73729736,0.7403169,0.7430706,0.74557996,0.7477813,0.75090384,0.85305816,1.9789757,3.3252006,1.6238798,0.6170499,0.599297,0.61556506,0.628742,0.64076483,0.65166354,0.6632758,0.7396945,0.88065886,0.75755006,0.6967148,0.7061777]],"level":{"shape":3.050265615109407,"mean":0.10332553880289197},"person":{"hour":{"strength":40.0,"bandwidth":2.5},"fine":{"strength":80.0,"bandwidth":1.0},"weekend":{"strength":40.0,"bandwidth":0.0},"day":{"strength":40.0,"bandwidth":0.0},"part":{"strength":120.0,"bandwidth":2.5},"cell":{"strength":1000000000.0,"bandwidth":0.5}},"sharpness":1.0}},"names":["morning-10h","morning-10h-2","morning-10h-3","morning-10h-4","morning-10h-5","morning-10h-6","morning-10h-7","morning-10h-8","morning-10h-9","morning-10h-10","morning-10h-11","morning-10h-12"],"peaks":[10,10,10,10,10,10,10,10,10,10,10,10],"segments":{},"responses":{"answer":[0.07142857142857142,0.07142857142857142,0.05238095238095238],"content":[[-0.10227884912041851,-0.10227884912041851,-0.10032272162786926],[-0.10227884912041851,-0.10227884912041851,-0.10032272162786926],[0.24686007793152598,0.24686007793152598,0.3234001550538599]],"opt_out":0.006481481481481481,"content_opt_out":[-0.04465434345194286,0.6484928371080025,-0.006502577487567329],"delays":[[0.5,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0],[0.5,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0],[0.5,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0,1.0]],"stacks":[{"intercept":0.0,"weights":[1.0,1.0,0.0,0.0,0.0],"calibration":[],"error":null},{"intercept":0.0,"weights":[1.0,1.0,0.0,0.0,0.0],"calibration":[],"error":null},{"intercept":0.0,"weights":[1.0,1.0,0.0,0.0,0.0],"calibration":[],"error":null},{"intercept":0.0,"weights":[1.0,1.0,0.0,0.0,0.0],"calibration":[],"error":null}]},"read":[],"held_out":{"people":4,"value":0.21698547537666835,"error":0.19011514742199426,"hour_loss":2.6770955078608973,"cell_loss":3.6440743442748404,"message":-10.51778004417569},"tuned":{"as_of":"2025-12-10T00:00:00Z","observations":20,"held_out":{"people":4,"value":0.21698547537666835,"error":0.19011514742199426,"hour_loss":2.6770955078608973,"cell_loss":3.6440743442748404,"message":-10.51778004417569}},"fitted_responses":null}');
+INSERT INTO public.plan_slot VALUES (1, 1767272400000000, 9, 1, 7, 0.125);
+INSERT INTO public.plan_slot VALUES (1, 1767276000000000, NULL, 0, 2, 0);
+INSERT INTO public.plan_slot VALUES (2, 1767272400000000, 9, 1, 7, 0.125);
+INSERT INTO public.plan_slot VALUES (2, 1767276000000000, NULL, 0, 2, 0);
+INSERT INTO public.plan_slot VALUES (3, 1767272400000000, 9, 1, 7, 0.125);
+INSERT INTO public.plan_slot VALUES (3, 1767276000000000, NULL, 0, 2, 0);
+INSERT INTO public.plan_slot VALUES (4, 1767272400000000, 9, 1, 7, 0.125);
+INSERT INTO public.plan_slot VALUES (4, 1767276000000000, NULL, 0, 2, 0);
+INSERT INTO public.provider_alert VALUES ('console', '131042', 'pay the bill', 1767272400000000);
+INSERT INTO public.provider_media VALUES ('console', 'https://example.com/clip.mp4', 'h1', 1767272400000000);
+INSERT INTO public.provider_pause VALUES ('console', 'clip', 1767279600000000);
+INSERT INTO public.provider_template VALUES ('console', 'clip', 'en', 'canary', 12, 'why', 1767272400000000);
+INSERT INTO public.provider_template VALUES ('console', 'open', 'en', 'open', 0, 'why', 1767272400000000);
+INSERT INTO public.provider_template VALUES ('console', 'bad', 'en', 'parked', 0, 'why', 1767272400000000);
+INSERT INTO public.quota VALUES ('number:console', 1767272400000000, 7);
+INSERT INTO public.recipient VALUES (15, 'p15', NULL, NULL, false, NULL, NULL, '[]', '{}', false);
+INSERT INTO public.recipient VALUES (1, 'p01', '+447700900001', 'Europe/London', false, 'en_GB', 'GB', '[]', '{"name":"Ann 1"}', true);
+INSERT INTO public.recipient VALUES (2, 'p02', '+447700900002', 'Europe/London', false, 'en_GB', 'GB', '["newsletter","vip"]', '{"name":"Ann 2"}', true);
+INSERT INTO public.recipient VALUES (3, 'p03', '+447700900003', 'Europe/London', false, 'en_GB', 'GB', '[]', '{"name":"Ann 3"}', true);
+INSERT INTO public.recipient VALUES (4, 'p04', '+447700900004', 'Europe/London', false, 'en_GB', 'GB', '["newsletter","vip"]', '{"name":"Ann 4"}', true);
+INSERT INTO public.recipient VALUES (5, 'p05', '+447700900005', 'Europe/London', false, 'en_GB', 'GB', '[]', '{"name":"Ann 5"}', true);
+INSERT INTO public.recipient VALUES (6, 'p06', '+447700900006', 'Europe/London', false, 'en_GB', 'GB', '["newsletter","vip"]', '{"name":"Ann 6"}', true);
+INSERT INTO public.recipient VALUES (7, 'p07', '+447700900007', 'Europe/London', false, 'en_GB', 'GB', '[]', '{"name":"Ann 7"}', true);
+INSERT INTO public.recipient VALUES (8, 'p08', '+447700900008', 'Europe/London', false, 'en_GB', 'GB', '["newsletter","vip"]', '{"name":"Ann 8"}', true);
+INSERT INTO public.recipient VALUES (9, 'p09', '+447700900009', 'Europe/London', false, 'en_GB', 'GB', '[]', '{"name":"Ann 9"}', true);
+INSERT INTO public.recipient VALUES (10, 'p10', '+447700900010', 'Europe/London', false, 'en_GB', 'GB', '["newsletter","vip"]', '{"name":"Ann 10"}', true);
+INSERT INTO public.recipient VALUES (11, 'p11', '+447700900011', 'Europe/London', false, 'en_GB', 'GB', '[]', '{"name":"Ann 11"}', true);
+INSERT INTO public.recipient VALUES (14, 'p14', '+447700900014', 'Europe/London', false, 'en_GB', 'GB', '["newsletter","vip"]', '{"name":"Ann 14"}', true);
+INSERT INTO public.recipient VALUES (13, 'p13', '+447700900013', 'Europe/London', false, 'en_GB', 'GB', '[]', '{"name":"Ann 13"}', false);
+INSERT INTO public.recipient VALUES (12, 'p12', '+447700900012', 'Europe/London', false, 'en_GB', 'GB', '["newsletter","vip"]', '{"name":"Ann 12"}', false);
+INSERT INTO public.service_window VALUES ('console', 1, 1767358800000000);
+INSERT INTO public.workspace VALUES ('evidence_folded', '{"until":1795863816956502,"messages":{},"activities":{}}');
+INSERT INTO public.workspace VALUES ('forgotten_key', '[128,90,116,254,18,158,78,93,219,242,99,146,183,140,151,6,164,193,184,12,101,6,13,35,20,83,237,228,233,3,67,124]');
+INSERT INTO public.workspace VALUES ('mark', 'kept');
+ALTER TABLE ONLY public._sqlx_migrations
+    ADD CONSTRAINT _sqlx_migrations_pkey PRIMARY KEY (version);
+ALTER TABLE ONLY public.activity
+    ADD CONSTRAINT activity_pkey PRIMARY KEY (recipient, at, kind);
+ALTER TABLE ONLY public.admission
+    ADD CONSTRAINT admission_pkey PRIMARY KEY (account);
+ALTER TABLE ONLY public.alias
+    ADD CONSTRAINT alias_pkey PRIMARY KEY (provider, alias);
+ALTER TABLE ONLY public.api_token
+    ADD CONSTRAINT api_token_hash_key UNIQUE (hash);
+ALTER TABLE ONLY public.api_token
+    ADD CONSTRAINT api_token_pkey PRIMARY KEY (name);
+ALTER TABLE ONLY public.audit
+    ADD CONSTRAINT audit_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.campaign
+    ADD CONSTRAINT campaign_name_key UNIQUE (name);
+ALTER TABLE ONLY public.campaign
+    ADD CONSTRAINT campaign_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.claim
+    ADD CONSTRAINT claim_pkey PRIMARY KEY (lease);
+ALTER TABLE ONLY public.consent
+    ADD CONSTRAINT consent_pkey PRIMARY KEY (recipient, at, change, source);
+ALTER TABLE ONLY public.contact
+    ADD CONSTRAINT contact_pkey PRIMARY KEY (account, recipient);
+ALTER TABLE ONLY public.content
+    ADD CONSTRAINT content_media_style_key UNIQUE (media, style);
+ALTER TABLE ONLY public.content
+    ADD CONSTRAINT content_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.counter
+    ADD CONSTRAINT counter_pkey PRIMARY KEY (noun);
+ALTER TABLE ONLY public.delivery
+    ADD CONSTRAINT delivery_pkey PRIMARY KEY (campaign, recipient);
+ALTER TABLE ONLY public.early_update
+    ADD CONSTRAINT early_update_pkey PRIMARY KEY (body);
+ALTER TABLE ONLY public.evidence
+    ADD CONSTRAINT evidence_pkey PRIMARY KEY (recipient);
+ALTER TABLE ONLY public.forgotten
+    ADD CONSTRAINT forgotten_pkey PRIMARY KEY (hash);
+ALTER TABLE ONLY public.former_address
+    ADD CONSTRAINT former_address_pkey PRIMARY KEY (recipient, address);
+ALTER TABLE ONLY public.inbound
+    ADD CONSTRAINT inbound_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.lease
+    ADD CONSTRAINT lease_pkey PRIMARY KEY (name);
+ALTER TABLE ONLY public.message
+    ADD CONSTRAINT message_pkey PRIMARY KEY (key);
+ALTER TABLE ONLY public.model
+    ADD CONSTRAINT model_pkey PRIMARY KEY (version);
+ALTER TABLE ONLY public.plan_slot
+    ADD CONSTRAINT plan_slot_pkey PRIMARY KEY (campaign, slot_start);
+ALTER TABLE ONLY public.provider_alert
+    ADD CONSTRAINT provider_alert_pkey PRIMARY KEY (provider, code);
+ALTER TABLE ONLY public.provider_media
+    ADD CONSTRAINT provider_media_pkey PRIMARY KEY (provider, url);
+ALTER TABLE ONLY public.provider_pause
+    ADD CONSTRAINT provider_pause_pkey PRIMARY KEY (provider, template);
+ALTER TABLE ONLY public.provider_template
+    ADD CONSTRAINT provider_template_pkey PRIMARY KEY (provider, template, language);
+ALTER TABLE ONLY public.quota
+    ADD CONSTRAINT quota_pkey PRIMARY KEY (account, bucket);
+ALTER TABLE ONLY public.recipient
+    ADD CONSTRAINT recipient_key_key UNIQUE (key);
+ALTER TABLE ONLY public.recipient
+    ADD CONSTRAINT recipient_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.service_window
+    ADD CONSTRAINT service_window_pkey PRIMARY KEY (provider, recipient);
+ALTER TABLE ONLY public.workspace
+    ADD CONSTRAINT workspace_pkey PRIMARY KEY (name);
+CREATE INDEX activity_changed ON public.activity USING btree (changed_at);
+CREATE INDEX alias_recipient ON public.alias USING btree (recipient);
+CREATE INDEX contact_counted ON public.contact USING btree (counted_at);
+CREATE INDEX contact_recipient ON public.contact USING btree (recipient);
+CREATE INDEX delivery_due ON public.delivery USING btree (campaign, send_at) WHERE (state = 'planned'::text);
+CREATE INDEX delivery_in_doubt ON public.delivery USING btree (campaign, changed_at) WHERE (state = 'in_doubt'::text);
+CREATE INDEX delivery_undecided ON public.delivery USING btree (campaign) WHERE ((state = 'planned'::text) AND (send_at IS NULL));
+CREATE INDEX delivery_under_way ON public.delivery USING btree (recipient) WHERE (state = ANY (ARRAY['claimed'::text, 'in_doubt'::text, 'in_doubt_expired'::text]));
+CREATE INDEX delivery_waits ON public.delivery USING btree (campaign, not_before) WHERE (not_before IS NOT NULL);
+CREATE INDEX inbound_due ON public.inbound USING btree (due_at);
+CREATE INDEX inbound_recipient ON public.inbound USING btree (recipient) WHERE (recipient IS NOT NULL);
+CREATE INDEX message_changed ON public.message USING btree (changed_at);
+CREATE INDEX message_provider ON public.message USING btree (provider_message) WHERE (provider_message IS NOT NULL);
+CREATE INDEX message_recipient ON public.message USING btree (recipient);
+CREATE INDEX recipient_address ON public.recipient USING btree (address) WHERE (address IS NOT NULL);
+CREATE INDEX service_window_recipient ON public.service_window USING btree (recipient);
+ALTER TABLE ONLY public.consent
+    ADD CONSTRAINT consent_recipient_fkey FOREIGN KEY (recipient) REFERENCES public.recipient(id);
+ALTER TABLE ONLY public.delivery
+    ADD CONSTRAINT delivery_campaign_fkey FOREIGN KEY (campaign) REFERENCES public.campaign(id);
+ALTER TABLE ONLY public.plan_slot
+    ADD CONSTRAINT plan_slot_campaign_fkey FOREIGN KEY (campaign) REFERENCES public.campaign(id);
