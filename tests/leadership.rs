@@ -64,7 +64,7 @@ fn take_over(url: &str, lease: &'static str) -> Option<Term> {
 }
 
 async fn history(ctx: &Ctx) {
-    let world = World::new(&Spec { people: 60, ..Spec::demo() }, 5).unwrap();
+    let world = World::new(&Spec { people: 24, ..Spec::demo() }, 5).unwrap();
     let logging = Logging { messages: Count::Exact(12), ..Logging::demo(present()) };
     let histories: Vec<_> = world.history(&logging).collect();
     let rows: Vec<_> =
