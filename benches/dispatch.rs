@@ -29,6 +29,7 @@ use opportune::provider::{
 };
 use opportune::store::{Create, Store};
 use opportune::web;
+use opportune::work::tasks::Tasks;
 use opportune::work::{Ctx, dispatch, new_node};
 use serde_json::json;
 use sqlx::{Executor, PgPool};
@@ -434,7 +435,7 @@ async fn webhooks(bench: &Bench, dir: &Path, floor: f64) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let (stopper, stop) = watch::channel(false);
-    tokio::spawn(web::serve(listening, Meter::default(), listener, stop.clone()));
+    tokio::spawn(web::serve(listening, Meter::default(), Tasks::default(), listener, stop.clone()));
     let pace = tokio::spawn(async move { drain(&sending, "p", usize::MAX / 2, 2).await });
     let bodies = statuses(known, &["read", "delivered", "sent"]);
     let updates = 100 * bodies.len();

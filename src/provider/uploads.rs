@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, watch};
 /// How long a batch waits for an upload. One that takes longer serves the batches after it.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 /// How long a failure is remembered.
-const FAILURE_KEPT: Duration = Duration::from_secs(60);
+const FAILURE_KEPT: Duration = Duration::from_mins(1);
 /// How long a success is kept for a batch that went on without it.
 const SUCCESS_KEPT: Duration = Duration::from_hours(1);
 /// Uploads at once: each has a file of its own on disk, of up to 100 MiB.
