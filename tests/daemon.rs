@@ -1,21 +1,32 @@
 //! The daemon for real: its own process, the real clock, real HTTP on loopback, real signals.
 
+#[path = "support/server.rs"]
+mod server;
 mod support;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use opportune::calendar::rules::Rules;
 use opportune::clock::Clock;
+use opportune::config::Config;
+use opportune::daemon::supervise::{StepError, Supervisor, Task, Terms, log_panics};
 use opportune::model::ids::RecipientId;
 use opportune::model::slot::SlotLength;
+use opportune::model::time::Instant as Moment;
 use opportune::store::{Create, Store};
+use opportune::work::tasks::{Patience, Tasks};
+use opportune::work::{Ctx, new_node};
+use server::Server;
 use support::{Postgres, Workspace, eventually, free_port};
+use tokio::sync::watch;
 
 /// An endpoint of the user's own, as the `http` provider posts to it.
 struct Endpoint {
@@ -147,7 +158,9 @@ fn json(workspace: &Workspace, args: &[&str]) -> serde_json::Value {
 }
 
 fn daemon(workspace: &Workspace) -> Child {
-    command(workspace, &["daemon"]).stderr(Stdio::null()).spawn().unwrap()
+    // a test that fails leaves it running: it must not hold the test's own output open
+    let mut command = command(workspace, &["daemon"]);
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
 fn signal(child: &Child, name: &str) {
@@ -367,7 +380,12 @@ fn logs_are_what_the_settings_ask_for_and_never_name_an_address_or_a_text() {
         text.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
     let began = lines.iter().find(|l| l["fields"]["message"] == "the daemon is at work").unwrap();
     assert!(began["level"] == "INFO" && began["timestamp"].is_string(), "{began}");
-    assert_eq!(began["fields"]["listen"], format!("127.0.0.1:{port}"));
+    let fields = &began["fields"];
+    assert_eq!(fields["listen"], format!("127.0.0.1:{port}"));
+    assert_eq!(fields["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(fields["database"], "SQLite");
+    assert!(fields["node"].is_string(), "{fields}");
+    assert_eq!(fields["providers"], "console (console), shop (http), simulated (simulated)");
     assert!(lines.iter().any(|l| l["target"].as_str().is_some_and(|t| t.starts_with("sqlx"))));
     for secret in ["+5511", "5511000", "Hello", SECRET] {
         assert!(!text.contains(secret), "{secret} is in the log");
@@ -380,4 +398,228 @@ fn logs_are_what_the_settings_ask_for_and_never_name_an_address_or_a_text() {
     };
     assert_eq!(stderr("error"), "");
     assert!(stderr("opportune=loud").contains("OPPORTUNE_LOG is no filter"), "it is named");
+}
+
+/// What is left of fifteen seconds is the machine's own slowness.
+const STOPS_WITHIN: Duration = Duration::from_secs(15);
+
+/// Ends a daemon by a signal, in time.
+fn stops(mut daemon: Child, name: &str) -> Duration {
+    let begun = Instant::now();
+    signal(&daemon, name);
+    let ended = loop {
+        if let Some(status) = daemon.try_wait().unwrap() {
+            break status;
+        }
+        if begun.elapsed() > Duration::from_secs(40) {
+            daemon.kill().unwrap();
+            daemon.wait().unwrap();
+            panic!("it does not end after {name}");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert!(ended.success(), "{ended:?}");
+    assert!(begun.elapsed() < STOPS_WITHIN, "{:?}", begun.elapsed());
+    begun.elapsed()
+}
+
+fn states(workspace: &Workspace) -> BTreeMap<String, u64> {
+    let standing = json(workspace, &["campaign", "show", "spring"]);
+    let states = standing["states"].as_array().unwrap();
+    let count = |state: &serde_json::Value| {
+        (state["state"].as_str().unwrap().to_owned(), state["people"].as_u64().unwrap())
+    };
+    let mut sums = BTreeMap::new();
+    for (state, people) in states.iter().map(count) {
+        *sums.entry(state).or_default() += people;
+    }
+    sums
+}
+
+#[test]
+fn a_signal_ends_a_daemon_whose_provider_hangs_and_gives_back_what_was_not_called() {
+    const PEOPLE: u64 = 200;
+    for name in ["-TERM", "-INT"] {
+        let endpoint = Endpoint::start(Duration::from_secs(300));
+        let (workspace, _) = workspace(&endpoint, PEOPLE as usize, None);
+        workspace.set(
+            "secret = { env = \"SHOP_SECRET\" }",
+            "secret = { env = \"SHOP_SECRET\" }\ntimeout = \"60s\"",
+        );
+        submit_due(&workspace, &sqlite(&workspace));
+        let daemon = daemon(&workspace);
+        eventually("the first calls", || endpoint.count() >= 64);
+        stops(daemon, name);
+        let called = endpoint.count() as u64;
+        let states = states(&workspace);
+        // whom it had begun to call is in doubt; everybody else waits as before
+        assert_eq!(states.get("in_doubt"), Some(&called), "{states:?}");
+        assert_eq!(states.get("planned"), Some(&(PEOPLE - called)), "{states:?}");
+    }
+}
+
+#[test]
+fn a_signal_ends_a_daemon_whose_database_hangs() {
+    let server = Server::start();
+    let endpoint = Endpoint::start(Duration::from_millis(100));
+    let (workspace, port) = workspace(&endpoint, 2000, Some(&server.url()));
+    submit_due(&workspace, &server.url());
+    let daemon = daemon(&workspace);
+    eventually("the first calls", || endpoint.count() > 0);
+    server.freeze();
+    let mut told = String::new();
+    eventually("readiness to end", || {
+        told = get(port, "/readyz");
+        told.starts_with("HTTP/1.1 503")
+    });
+    assert!(told.contains("the database does not answer"), "{told}");
+    // what the process knows by itself is told all the same
+    let metrics = get(port, "/metrics");
+    assert!(metrics.contains("opportune_database_up 0"), "{metrics}");
+    assert!(metrics.contains("opportune_task_running{task=\"send:shop:1\"}"), "{metrics}");
+    stops(daemon, "-TERM");
+    server.thaw();
+}
+
+#[test]
+fn a_second_signal_ends_a_daemon_at_once() {
+    let endpoint = Endpoint::start(Duration::from_secs(300));
+    let (workspace, _) = workspace(&endpoint, 10, None);
+    submit_due(&workspace, &sqlite(&workspace));
+    let daemon = daemon(&workspace);
+    eventually("the first calls", || endpoint.count() > 0);
+    signal(&daemon, "-TERM");
+    std::thread::sleep(Duration::from_millis(300));
+    let took = stops(daemon, "-TERM");
+    assert!(took < Duration::from_secs(3), "{took:?}");
+}
+
+#[test]
+fn neither_silent_clients_nor_an_endpoint_that_hangs_keep_a_daemon() {
+    let hanging = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = Endpoint::start(Duration::ZERO);
+    let (workspace, port) = workspace(&endpoint, 30, None);
+    let url = format!("http://127.0.0.1:{}/", hanging.local_addr().unwrap().port());
+    workspace.set(
+        "secret = { env = \"SHOP_SECRET\" }",
+        &format!(
+            "secret = {{ env = \"SHOP_SECRET\" }}\ninbound_url = \"{url}\"\n\
+             inbound_secret = {{ env = \"SHOP_SECRET\" }}"
+        ),
+    );
+    workspace.set("allow_hosts = []", "allow_hosts = [\"127.0.0.1\"]");
+    workspace.set("allow_private = false", "allow_private = true");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let store = Store::open(&sqlite(&workspace), Create::No).await.unwrap();
+        let mut tx = store.begin().await.unwrap();
+        for n in 0..40 {
+            let (provider, now) = ("shop".parse().unwrap(), Clock::system().now());
+            tx.add_inbound(&provider, &format!("m{n}"), None, "{}", now).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        store.close().await;
+    });
+    let daemon = daemon(&workspace);
+    eventually("readiness", || is_ready(port));
+    hanging.accept().unwrap();
+    // messages go out and campaigns are tended while the endpoint hangs
+    submit_due(&workspace, &sqlite(&workspace));
+    eventually("everybody being sent to", || sent(&workspace) == 30);
+    // how tasks stand is written every few seconds
+    let well = |name: &str| {
+        let tasks = json(&workspace, &["status"])["tasks"].clone();
+        let found = tasks.as_array().unwrap().iter().find(|task| task["name"] == name).cloned();
+        found.is_some_and(|task| task["last_succeeded_at"].is_string())
+    };
+    for name in ["send:shop:1", "send:shop:2", "receive", "maintain", "plan", "cron", "status"] {
+        eventually(name, || well(name));
+    }
+    assert!(!well("forward:shop"), "it waits for an answer");
+    let mut half = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    half.write_all(
+        b"POST /webhooks/shop HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n{",
+    )
+    .unwrap();
+    let idle = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stops(daemon, "-TERM");
+    drop((half, idle));
+    assert_eq!(json(&workspace, &["status"])["tasks"], serde_json::json!([]));
+}
+
+fn get(port: u16, path: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+async fn ctx_in(dir: &tempfile::TempDir) -> Ctx {
+    let url = format!("sqlite://{}", dir.path().join("test.db").display());
+    Ctx {
+        store: Store::open(&url, Create::IfMissing).await.unwrap(),
+        clock: Clock::system(),
+        rules: Arc::new(Rules::built_in()),
+        config: Arc::new(Config::parse("", Path::new("x")).unwrap()),
+        providers: Arc::default(),
+        node: new_node(),
+        judge: None,
+    }
+}
+
+/// Panics, fails, and goes well, in turn.
+struct Unsteady(Ctx, Arc<AtomicU32>);
+
+impl Task for Unsteady {
+    async fn step(&mut self) -> Result<Moment, StepError> {
+        match self.1.fetch_add(1, Ordering::SeqCst) {
+            0 => panic!("+5511999990000 is a secret"),
+            1 => Err(StepError::new("could not do it")),
+            _ => Ok(self.0.clock.now() + TimeDelta::milliseconds(10)),
+        }
+    }
+}
+
+struct Steady(Ctx, Arc<AtomicU32>);
+
+impl Task for Steady {
+    async fn step(&mut self) -> Result<Moment, StepError> {
+        self.1.fetch_add(1, Ordering::SeqCst);
+        Ok(self.0.clock.now() + TimeDelta::milliseconds(10))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_goes_on_after_a_panic_and_an_error_and_holds_up_no_other() {
+    log_panics();
+    let dir = tempfile::TempDir::new().unwrap();
+    let ctx = ctx_in(&dir).await;
+    let (stopper, stop) = watch::channel(false);
+    let tasks = Tasks::default();
+    let mut supervisor = Supervisor::new(ctx.clone(), tasks.clone(), stop);
+    let patience = Patience { failing: TimeDelta::seconds(1), step: TimeDelta::minutes(1) };
+    let terms = Terms { patience, backoff_max: TimeDelta::milliseconds(900) };
+    let [unsteady, steady] = [Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0))];
+    supervisor.start("unsteady", terms, Unsteady(ctx.clone(), Arc::clone(&unsteady)));
+    supervisor.start("steady", terms, Steady(ctx.clone(), Arc::clone(&steady)));
+    let row = |name: &str| tasks.rows().into_iter().find(|(row, _)| row.name == name).unwrap();
+    while row("unsteady").0.failures == 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let (failed, _) = row("unsteady");
+    assert_eq!((failed.runs, failed.failures, failed.panics), (2, 1, 1));
+    assert_eq!(failed.last_result.as_deref(), Some("failed"));
+    assert_eq!(failed.last_error.as_deref(), Some("could not do it"));
+    assert!(steady.load(Ordering::SeqCst) > 3, "the other waited");
+    assert_eq!(tasks.problems(ctx.clock.now()), Vec::<String>::new());
+    let told = tasks.problems(ctx.clock.now() + TimeDelta::seconds(5)).join(" ");
+    assert!(told.contains("task unsteady has been failing"), "{told}");
+    while row("unsteady").0.last_succeeded_at.is_none() {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    assert_eq!(row("unsteady").0.last_result.as_deref(), Some("ok"));
+    stopper.send_replace(true);
+    supervisor.join().await;
+    assert_eq!(tasks.problems(ctx.clock.now() + TimeDelta::hours(9)), Vec::<String>::new());
 }

@@ -197,6 +197,66 @@ async fn metrics_have_the_names_and_units_of_prometheus() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn readiness_and_metrics_name_the_task_that_does_not_do_its_work() {
+    let listener = Listener::start().await;
+    let (ctx, tasks) = (&listener.ctx, &listener.tasks);
+    let patience = Patience { failing: TimeDelta::minutes(1), step: TimeDelta::minutes(10) };
+    for name in ["plan", "send:shop:1", "learn"] {
+        tasks.register(ctx, name, patience);
+    }
+    let now = ctx.clock.now();
+    let took = Duration::from_millis(1500);
+    tasks.ended("plan", now - TimeDelta::seconds(50), took, Ended::Failed("could not plan"));
+    tasks.ended("learn", now - TimeDelta::hours(20), took, Ended::Ok);
+    tasks.began("send:shop:1", now - TimeDelta::minutes(9));
+    // a task that failed a moment ago, one that has nothing to do, and one that is at work are well
+    assert_eq!(listener.call("GET", "/readyz", "", "").await, (200, "ready\n".to_owned()));
+    tasks.ended("plan", now, took, Ended::Panicked("src/x.rs:1"));
+    tasks.ended("plan", now, took, Ended::Ok);
+    tasks.ended("plan", now - TimeDelta::seconds(70), took, Ended::Failed("could not plan"));
+    tasks.began("send:shop:1", now - TimeDelta::minutes(11));
+    let (status, text) = listener.call("GET", "/readyz", "", "").await;
+    assert_eq!(status, 503);
+    assert!(text.contains("task plan has been failing for 7"), "{text}");
+    assert!(text.contains("could not plan"), "{text}");
+    assert!(text.contains("a step of task send:shop:1 has been going on for 66"), "{text}");
+    assert!(!text.contains("learn"), "{text}");
+    let (status, text) = listener.call("GET", "/metrics", "", "").await;
+    assert_eq!(status, 200);
+    for wanted in [
+        "opportune_task_runs_total{task=\"plan\"} 4",
+        "opportune_task_failures_total{task=\"plan\"} 2",
+        "opportune_task_panics_total{task=\"plan\"} 1",
+        "opportune_task_running{task=\"send:shop:1\"} 1",
+        "# UNIT opportune_task_last_success_timestamp_seconds seconds",
+        "opportune_task_last_duration_seconds{task=\"learn\"} 1.5",
+        "opportune_database_up 1",
+    ] {
+        assert!(text.contains(wanted), "{wanted} is not in\n{text}");
+    }
+    listener.stop.send_replace(true);
+}
+
+/// A client that asks for more than the system holds between the two, and reads nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_takes_nothing_of_its_answers_is_cut_off() {
+    let listener = Listener::start().await;
+    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", listener.port)).await.unwrap();
+    let request = "GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(100);
+    let begun = Instant::now();
+    // once the listener stops reading too, writing waits until the connection is cut off
+    while begun.elapsed() < Duration::from_secs(60) {
+        let write = stream.write_all(request.as_bytes());
+        match tokio::time::timeout(Duration::from_secs(60), write).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return,
+            Err(_) => break,
+        }
+    }
+    panic!("it is kept");
+}
+
 /// People who were due `ago` in a campaign of a provider, as if planned for then.
 async fn due(ctx: &Ctx, provider: &str, count: usize, ago: TimeDelta) {
     let now = ctx.clock.now();

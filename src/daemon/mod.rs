@@ -11,7 +11,7 @@
 
 mod cron;
 mod loops;
-mod supervise;
+pub mod supervise;
 
 use std::sync::Arc;
 use std::time::Duration;

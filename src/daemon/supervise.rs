@@ -29,7 +29,7 @@ thread_local! {
 }
 
 /// A background task.
-pub(super) trait Task: Send + 'static {
+pub trait Task: Send + 'static {
     /// Returns when there is something to do.
     fn wait(&mut self) -> impl Future<Output = ()> + Send {
         std::future::ready(())
@@ -41,10 +41,11 @@ pub(super) trait Task: Send + 'static {
 
 /// Why a step failed, in words that hold neither address nor text of a message.
 #[derive(Debug)]
-pub(super) struct StepError(String);
+pub struct StepError(String);
 
 impl StepError {
-    pub(super) fn new(what: impl Into<String>) -> Self {
+    /// Holds the words.
+    pub fn new(what: impl Into<String>) -> Self {
         Self(what.into())
     }
 }
@@ -86,15 +87,15 @@ impl From<ForwardError> for StepError {
 
 /// How a task is watched.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Terms {
+pub struct Terms {
     /// When its lack of success is told.
-    pub(super) patience: Patience,
+    pub patience: Patience,
     /// The longest wait between a failure and the next step.
-    pub(super) backoff_max: TimeDelta,
+    pub backoff_max: TimeDelta,
 }
 
 /// Runs tasks until it is told to stop.
-pub(super) struct Supervisor {
+pub struct Supervisor {
     ctx: Ctx,
     tasks: Tasks,
     stop: watch::Receiver<bool>,
@@ -102,12 +103,13 @@ pub(super) struct Supervisor {
 }
 
 impl Supervisor {
-    pub(super) fn new(ctx: Ctx, tasks: Tasks, stop: watch::Receiver<bool>) -> Self {
+    /// Runs nothing yet; what its tasks do is noted in `tasks`.
+    pub fn new(ctx: Ctx, tasks: Tasks, stop: watch::Receiver<bool>) -> Self {
         Self { ctx, tasks, stop, running: JoinSet::new() }
     }
 
     /// Starts a task.
-    pub(super) fn start(&mut self, name: impl Into<String>, terms: Terms, task: impl Task) {
+    pub fn start(&mut self, name: impl Into<String>, terms: Terms, task: impl Task) {
         let name = name.into();
         self.tasks.register(&self.ctx, &name, terms.patience);
         let (ctx, tasks, stop) = (self.ctx.clone(), self.tasks.clone(), self.stop.clone());
@@ -115,7 +117,7 @@ impl Supervisor {
     }
 
     /// Returns once every task has finished the step that it was at.
-    pub(super) async fn join(&mut self) {
+    pub async fn join(&mut self) {
         while self.running.join_next().await.is_some() {}
     }
 }
@@ -173,7 +175,7 @@ fn backoff(failures: u32, most: TimeDelta) -> TimeDelta {
 }
 
 /// Logs where the program panicked, without the panic's message: it may quote what is worked on.
-pub(super) fn log_panics() {
+pub fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(place, "a panic");
@@ -185,4 +187,24 @@ fn place_of(panic: Box<dyn Any + Send>) -> String {
     // a payload whose own end panics must not end the task
     std::mem::forget(panic);
     PANICKED_AT.with_borrow_mut(Option::take).unwrap_or_else(|| "an unknown place".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[test]
+    fn a_panic_is_told_by_its_place_and_never_by_its_message() {
+        log_panics();
+        let caught = std::panic::catch_unwind(|| panic!("+5511999990000")).unwrap_err();
+        let place = place_of(caught);
+        assert!(place.starts_with("src/daemon/supervise.rs:"), "{place}");
+    }
+
+    #[test]
+    fn the_wait_after_failures_doubles_to_a_bound() {
+        let most = TimeDelta::seconds(10);
+        let waits: Vec<i64> = (1..7).map(|n| backoff(n, most).num_seconds()).collect();
+        assert_eq!(waits, [1, 2, 4, 8, 10, 10]);
+        assert_eq!(backoff(u32::MAX, most), most);
+    }
 }

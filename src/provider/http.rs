@@ -346,6 +346,11 @@ impl IncomingUpdate {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
 
     #[test]
@@ -402,5 +407,44 @@ mod tests {
         // nothing but mistakes is for the sender to mend
         let refused = post(serde_json::json!([{ "message": "c:1", "event": "red", "at": at }]));
         assert!(matches!(refused, Err(Rejected::Body(text)) if text.starts_with("updates[0]: ")));
+    }
+
+    /// A server that answers with a status, then with chunks that do not end; how much it wrote.
+    async fn endless(status: &'static str) -> (String, Arc<AtomicU64>) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let written = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&written);
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 4096]).await;
+            let head = format!("HTTP/1.1 {status}\r\ntransfer-encoding: chunked\r\n\r\n");
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let chunk = format!("10000\r\n{}\r\n", " ".repeat(0x10000));
+            while stream.write_all(chunk.as_bytes()).await.is_ok() {
+                counted.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+            }
+        });
+        (url, written)
+    }
+
+    #[tokio::test]
+    async fn an_answer_without_end_is_read_to_a_bound() {
+        let now = chrono::DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        for (status, outcome) in [
+            ("200 OK", SendOutcome::Accepted { id: None, alias: None }),
+            ("400 Bad Request", refused_by_status(StatusCode::BAD_REQUEST).unwrap()),
+        ] {
+            let (url, written) = endless(status).await;
+            let client = reqwest::Client::builder().timeout(Duration::from_secs(20)).build();
+            let answer = client.unwrap().post(url).send().await.unwrap();
+            let begun = std::time::Instant::now();
+            assert_eq!(read(answer, now).await, outcome);
+            assert!(begun.elapsed() < Duration::from_secs(10), "it read until the time-out");
+            // beside what is read, the system holds some megabytes between the two
+            let written = written.load(Ordering::Relaxed);
+            assert!(written < 32 << 20, "{written} bytes were taken in");
+        }
     }
 }

@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, watch};
 /// How long a batch waits for an upload. One that takes longer serves the batches after it.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 /// How long a failure is remembered.
-const FAILURE_KEPT: Duration = Duration::from_secs(60);
+const FAILURE_KEPT: Duration = Duration::from_mins(1);
 /// How long a success is kept for a batch that went on without it.
 const SUCCESS_KEPT: Duration = Duration::from_hours(1);
 /// Uploads at once: each has a file of its own on disk, of up to 100 MiB.
@@ -24,16 +24,21 @@ type Stand = Option<(Instant, Option<String>)>;
 
 /// The uploads of one provider.
 pub(super) struct Uploads {
-    known: Mutex<HashMap<String, watch::Receiver<Stand>>>,
+    known: Mutex<HashMap<String, Upload>>,
     room: Arc<Semaphore>,
-    /// How long whoever asks waits.
-    wait: Duration,
+    wait_max: Duration,
+}
+
+#[derive(Clone)]
+struct Upload {
+    begun: Instant,
+    stand: watch::Receiver<Stand>,
 }
 
 impl Default for Uploads {
     fn default() -> Self {
         let room = Arc::new(Semaphore::new(AT_ONCE_MAX));
-        Self { known: Mutex::default(), room, wait: WAIT_MAX }
+        Self { known: Mutex::default(), room, wait_max: WAIT_MAX }
     }
 }
 
@@ -46,8 +51,10 @@ impl Uploads {
         url: &str,
         upload: impl Future<Output = Option<String>> + Send + 'static,
     ) -> Option<String> {
-        let mut stand = self.find_or_begin(url, upload)?;
-        let ended = tokio::time::timeout(self.wait, stand.wait_for(Option::is_some)).await;
+        let Upload { begun, mut stand } = self.find_or_begin(url, upload)?;
+        // only the first batches wait: those after it would each be held up by a host that hangs
+        let wait = self.wait_max.saturating_sub(begun.elapsed());
+        let ended = tokio::time::timeout(wait, stand.wait_for(Option::is_some)).await;
         let handle = match ended {
             Ok(Ok(stand)) => stand.as_ref().and_then(|(_, handle)| handle.clone()),
             // it panicked, and left no word
@@ -64,29 +71,30 @@ impl Uploads {
         &self,
         url: &str,
         upload: impl Future<Output = Option<String>> + Send + 'static,
-    ) -> Option<watch::Receiver<Stand>> {
+    ) -> Option<Upload> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|_, stand| match &*stand.borrow() {
+        known.retain(|_, Upload { stand, .. }| match &*stand.borrow() {
             // a sender that is gone without a word panicked: it is tried again
             None => stand.has_changed().is_ok(),
             Some((ended, None)) => ended.elapsed() < FAILURE_KEPT,
             Some((ended, Some(_))) => ended.elapsed() < SUCCESS_KEPT,
         });
-        if let Some(stand) = known.get(url) {
-            return Some(stand.clone());
+        if let Some(upload) = known.get(url) {
+            return Some(upload.clone());
         }
         if known.len() >= KNOWN_MAX {
             return None;
         }
         let (tell, stand) = watch::channel(None);
-        known.insert(url.to_owned(), stand.clone());
+        let begun = Upload { begun: Instant::now(), stand };
+        known.insert(url.to_owned(), begun.clone());
         let room = Arc::clone(&self.room);
         tokio::spawn(async move {
             let _permit = room.acquire().await;
             let handle = upload.await;
             tell.send_replace(Some((Instant::now(), handle)));
         });
-        Some(stand)
+        Some(begun)
     }
 }
 
@@ -96,17 +104,25 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[tokio::test]
-    async fn a_host_that_hangs_holds_a_batch_for_a_bounded_time_and_serves_the_next() {
-        let uploads = Uploads { wait: Duration::from_millis(50), ..Uploads::default() };
+    async fn a_host_that_hangs_holds_a_batch_for_a_bounded_time_and_serves_a_later_one() {
+        let uploads = Uploads { wait_max: Duration::from_millis(300), ..Uploads::default() };
         let (arrive, arrived) = tokio::sync::oneshot::channel();
-        let slow = async { arrived.await.ok() };
-        assert_eq!(uploads.handle("u", slow).await, None);
-        // the upload that goes on is not begun again
+        let begun = Instant::now();
+        assert_eq!(uploads.handle("u", async { arrived.await.ok() }).await, None);
+        assert!(begun.elapsed() >= uploads.wait_max);
+        // the upload goes on: it is neither begun again nor waited for again
         let again = async { panic!("it goes on already") };
+        let begun = Instant::now();
         assert_eq!(uploads.handle("u", again).await, None);
+        assert!(begun.elapsed() < uploads.wait_max);
         arrive.send("late".to_owned()).unwrap();
-        let again = async { panic!("it goes on already") };
-        assert_eq!(uploads.handle("u", again).await.as_deref(), Some("late"));
+        let mut handle = None;
+        while handle.is_none() {
+            tokio::task::yield_now().await;
+            let again = async { panic!("it goes on already") };
+            handle = uploads.handle("u", again).await;
+        }
+        assert_eq!(handle.unwrap(), "late");
         // who asks once more has no use for that one
         assert_eq!(uploads.handle("u", async { Some("new".to_owned()) }).await.unwrap(), "new");
     }

@@ -23,6 +23,7 @@ mod models;
 mod names;
 mod observed;
 mod open;
+mod outline;
 mod pauses;
 mod pending;
 mod prune;
@@ -280,23 +281,6 @@ impl StoreError {
         }
     }
 
-    /// What went wrong, for logs and `status`: without the texts of its causes, which may hold what
-    /// is stored.
-    pub fn outline(&self) -> String {
-        let why = match self {
-            Self::Open { cause, .. } | Self::Query { cause, .. } => match cause {
-                sqlx::Error::Io(_) => "no connection".to_owned(),
-                sqlx::Error::PoolTimedOut => "no connection was free in time".to_owned(),
-                sqlx::Error::Database(error) => {
-                    format!("the database's code {}", error.code().unwrap_or_default())
-                }
-                _ => return self.to_string(),
-            },
-            _ => return self.to_string(),
-        };
-        format!("{self}: {why}")
-    }
-
     /// Whether trying again later may help: the database is busy or out of reach, not wrong.
     pub fn is_transient(&self) -> bool {
         match self {
@@ -448,22 +432,4 @@ fn json<'t, T: serde::Deserialize<'t>>(
 /// As JSON; our own types always serialize.
 fn to_json<T: serde::Serialize>(value: &T) -> String {
     serde_json::to_string(value).expect("models have string keys and finite numbers")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::shown_url;
-
-    #[test]
-    fn a_printed_url_holds_no_password() {
-        for (url, shown) in [
-            ("postgres://user:pass@host:5432/db", "postgres://…@host:5432/db"),
-            ("postgres://user:p@ss?w#rd@host/db", "postgres://…@host/db"),
-            ("postgres://host/db?user=u&password=pass", "postgres://host/db"),
-            ("postgres://user@host/db?password=a@b", "postgres://…@b"),
-            ("sqlite://a@b?.db", "sqlite://a@b?.db"),
-        ] {
-            assert_eq!(shown_url(url), shown);
-        }
-    }
 }

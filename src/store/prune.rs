@@ -21,15 +21,9 @@ word_type! {
     }
 }
 
-/// Our own messages belong to their campaigns, and go with them.
 macro_rules! imported {
     ($what:literal, $end:literal) => {
-        concat!(
-            $what,
-            " FROM message WHERE sent_at < $1 AND NOT EXISTS
-                (SELECT 1 FROM campaign WHERE campaign.name = message.campaign)",
-            $end
-        )
+        concat!($what, " FROM message WHERE sent_at < $1", $end)
     };
 }
 
@@ -94,26 +88,29 @@ impl Tx {
     }
 }
 
-/// A campaign's deliveries are its sums as long as these are counted from them: until they stand by
-/// themselves, none may go.
-const SUMS_ARE_COUNTED: &str = "sums of campaigns are counted from their deliveries";
+/// Closed campaigns keep their sums; their deliveries may go.
+const ENDED: &str = "SELECT COUNT(*) FROM delivery AS d JOIN campaign AS c ON c.id = d.campaign
+    WHERE c.closed_at < $1";
+
+const DELETE_ENDED: &str = "DELETE FROM delivery WHERE (campaign, recipient) IN
+    (SELECT d.campaign, d.recipient FROM delivery AS d JOIN campaign AS c ON c.id = d.campaign
+     WHERE c.closed_at < $1 LIMIT $2)";
 
 impl Reader {
-    #[expect(clippy::unused_async, reason = "it will ask for campaigns whose sums stand")]
-    async fn count_ended_deliveries(&mut self, _before: Instant) -> Result<u64, StoreError> {
-        tracing::debug!(reason = SUMS_ARE_COUNTED, "no delivery is too old");
-        Ok(0)
+    async fn count_ended_deliveries(&mut self, before: Instant) -> Result<u64, StoreError> {
+        let count: i64 =
+            on!(self, |db| sqlx::query_scalar(ENDED).bind(micros(before)).fetch_one(db).await)
+                .doing("count what is too old")?;
+        Ok(count as u64)
     }
 }
 
 impl Tx {
-    #[expect(clippy::unused_async, reason = "it will delete those of campaigns whose sums stand")]
     async fn prune_ended_deliveries(
         &mut self,
-        _before: Instant,
-        _limit: usize,
+        before: Instant,
+        limit: usize,
     ) -> Result<u64, StoreError> {
-        tracing::debug!(reason = SUMS_ARE_COUNTED, "no delivery is deleted");
-        Ok(0)
+        run!(self, DELETE_ENDED, micros(before), limit as i64).doing("delete what is too old")
     }
 }

@@ -72,7 +72,7 @@ pub struct ExportRow {
 }
 
 /// What an arm of a campaign brought.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct ArmCount {
     /// Which.
     pub arm: Arm,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 use chrono_tz::Tz;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::audience::Audience;
 use super::interval::Interval;
@@ -292,7 +292,7 @@ pub struct CampaignSummary {
 }
 
 /// How many people failed or were refused with a code.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailureCount {
     /// The channel's code.
     pub code: String,
@@ -361,27 +361,13 @@ async fn summary_in(
     now: Instant,
     row: &CampaignRow,
 ) -> Result<CampaignSummary, StoreError> {
-    // a closed one has its sums
-    let sums = row.summary.as_deref().and_then(|sums| serde_json::from_str(sums).ok());
-    let states: Vec<StateCount> = match sums {
-        Some(states) => states,
-        None => reader.state_counts(row.id).await?,
-    };
-    let failures =
-        if states.iter().any(|count| matches!(count.state, State::Failed | State::Refused)) {
-            reader.failure_counts(row.id, CODES_LISTED_MAX).await?
-        } else {
-            Vec::new()
-        };
+    let Sums { states, failures, .. } = sums(reader, row).await?;
     let is_open = row.closed_at.is_none();
     Ok(CampaignSummary {
         name: row.campaign.name.clone(),
         status: row.status.to_string(),
         audience: states.iter().map(|count| count.people).sum(),
-        failures: failures
-            .into_iter()
-            .map(|(code, people)| FailureCount { code, people })
-            .collect(),
+        failures,
         due: if is_open { reader.due_count(row.id, now).await? } else { 0 },
         late: if is_open { reader.due_count(row.id, now - LATE_AFTER).await? } else { 0 },
         undecided: if is_open { reader.undecided_count(row.id).await? } else { 0 },
@@ -433,12 +419,34 @@ pub struct ArmResult {
     pub forecast: Option<f64>,
 }
 
+/// What is counted of a campaign's people; of a closed one it was when it closed.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Sums {
+    states: Vec<StateCount>,
+    arms: Vec<ArmCount>,
+    failures: Vec<FailureCount>,
+}
+
+/// Counts a campaign's people.
+pub(super) async fn sums(reader: &mut Reader, row: &CampaignRow) -> Result<Sums, StoreError> {
+    let kept = row.summary.as_deref().and_then(|sums| serde_json::from_str(sums).ok());
+    if let Some(sums) = kept {
+        return Ok(sums);
+    }
+    let failures = reader.failure_counts(row.id, CODES_LISTED_MAX).await?;
+    let failure = |(code, people)| FailureCount { code, people };
+    Ok(Sums {
+        states: reader.state_counts(row.id).await?,
+        arms: reader.arm_counts(row.id, row.campaign.goal, row.campaign.within).await?,
+        failures: failures.into_iter().map(failure).collect(),
+    })
+}
+
 /// Adds up what a campaign brought.
 pub async fn results(ctx: &Ctx, row: &CampaignRow) -> Result<Results, StoreError> {
     let campaign = &row.campaign;
-    let mut reader = ctx.store.read().await?;
-    let counts = reader.arm_counts(row.id, campaign.goal, campaign.within).await?;
-    let of_arm = |arm: &Arm| counts.iter().find(|count| count.arm == *arm).map(arm_result);
+    let sums = sums(&mut ctx.store.read().await?, row).await?;
+    let of_arm = |arm: &Arm| sums.arms.iter().find(|count| count.arm == *arm).map(arm_result);
     let arms: Vec<ArmResult> = Arm::ALL.iter().filter_map(of_arm).collect();
     let engagement = |wanted| {
         arms.iter().find(|a: &&ArmResult| a.arm == wanted && a.sent > 0).map(|a| a.engagement)
@@ -447,18 +455,14 @@ pub async fn results(ctx: &Ctx, row: &CampaignRow) -> Result<Results, StoreError
         (Some(personalized), Some(control)) => Some(personalized.minus(control)),
         _ => None,
     };
-    let failures = reader.failure_counts(row.id, CODES_LISTED_MAX).await?;
     Ok(Results {
         name: campaign.name.clone(),
         goal: campaign.goal,
         within_hours: campaign.within.as_secs_f64() / 3600.0,
         arms,
         lift,
-        states: reader.state_counts(row.id).await?,
-        failures: failures
-            .into_iter()
-            .map(|(code, people)| FailureCount { code, people })
-            .collect(),
+        states: sums.states,
+        failures: sums.failures,
     })
 }
 

@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
+use futures_util::future;
 
 use super::{Ctx, StepEnv};
 use crate::config::Canary;
@@ -271,11 +272,10 @@ pub(super) async fn handles(
     provider: &dyn Provider,
     wanted: BTreeSet<(Media, String)>,
 ) -> Result<HashMap<String, String>, StoreError> {
-    let mut known = HashMap::new();
-    for (media, url) in wanted {
+    let one = |(media, url): (Media, String)| async move {
         let now = ctx.clock.now();
-        let mut handle =
-            ctx.store.read().await?.media_handle(name, &url, now - MEDIA_AGE_MAX).await?;
+        let since = now - MEDIA_AGE_MAX;
+        let mut handle = ctx.store.read().await?.media_handle(name, &url, since).await?;
         if handle.is_none() {
             handle = provider.upload(media, &url).await;
             if let Some(handle) = &handle {
@@ -284,9 +284,11 @@ pub(super) async fn handles(
                 tx.commit().await?;
             }
         }
-        known.extend(handle.map(|handle| (url, handle)));
-    }
-    Ok(known)
+        Ok::<_, StoreError>(handle.map(|handle| (url, handle)))
+    };
+    // all at once, so that one slow host holds up the batch no longer than several do
+    let known = future::try_join_all(wanted.into_iter().map(one)).await?;
+    Ok(known.into_iter().flatten().collect())
 }
 
 /// Opens templates whose first messages went well: all are called, at least one is taken, none is

@@ -4,7 +4,7 @@
 use chrono::TimeDelta;
 
 use super::plan::{Resumed, reschedule};
-use super::{Ctx, Report, channel};
+use super::{Ctx, Report, campaigns, channel};
 use crate::config::InDoubt;
 use crate::model::content::Category;
 use crate::model::delivery::{Reason, State};
@@ -100,8 +100,9 @@ async fn end(ctx: &Ctx, row: &CampaignRow) -> Result<(), StoreError> {
         let goal = row.campaign.goal;
         let tracks = tx.track(row.id, goal, row.campaign.within, now).await?;
         tx.put_track(row.id, goal, tracks).await?;
-        let summary = serde_json::to_string(&counts).unwrap_or_default();
-        tx.close_campaign(row.id, now, &summary).await?;
+        let sums = campaigns::sums(&mut tx, row).await?;
+        let sums = serde_json::to_string(&sums).unwrap_or_default();
+        tx.close_campaign(row.id, now, &sums).await?;
     }
     tx.commit().await
 }

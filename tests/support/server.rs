@@ -63,6 +63,28 @@ impl Server {
         self.command("pg_ctl", &["stop", "-m", "immediate", "-w"]);
     }
 
+    /// Stops every process of the server where it stands; connections stay open.
+    #[allow(dead_code, reason = "not every test binary freezes it")]
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets them go on.
+    #[allow(dead_code, reason = "not every test binary freezes it")]
+    pub fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = std::fs::read_to_string(self.data().join("postmaster.pid")).unwrap();
+        let pid = pid.lines().next().unwrap().to_owned();
+        let children = Command::new("ps").args(["-o", "pid=", "--ppid", &pid]).output().unwrap();
+        let children = String::from_utf8(children.stdout).unwrap();
+        let mut kill = Command::new("kill");
+        kill.arg(name).arg(&pid).args(children.split_whitespace());
+        assert!(kill.status().unwrap().success(), "the server's processes are there");
+    }
+
     pub fn url(&self) -> String {
         format!("postgres://tests@127.0.0.1:{}/postgres", self.port)
     }

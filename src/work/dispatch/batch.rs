@@ -509,7 +509,9 @@ impl Batches<'_> {
             Concluded::plain(given_back(ready.due)).as_canary(&ready.message, ready.is_canary)
         };
         let missed = paced && now > ready.at + LATE_MAX;
-        if *self.stop.borrow() || missed || now >= claim.until {
+        // a call must end within its lease
+        let ends = now + TimeDelta::from_std(self.config.kind.timeout()).unwrap_or_default();
+        if *self.stop.borrow() || missed || ends > claim.until {
             return back(&ready);
         }
         match lookout.allows(ready.person.id) {
