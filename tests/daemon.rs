@@ -23,7 +23,7 @@ use opportune::model::slot::SlotLength;
 use opportune::model::time::Instant as Moment;
 use opportune::store::{Create, Store};
 use opportune::work::tasks::{Patience, Tasks};
-use opportune::work::{Ctx, new_node};
+use opportune::work::{Ctx, StepEnv, new_node};
 use server::Server;
 use support::{Postgres, Workspace, eventually, free_port};
 use tokio::sync::watch;
@@ -559,12 +559,14 @@ async fn ctx_in(dir: &tempfile::TempDir) -> Ctx {
     let url = format!("sqlite://{}", dir.path().join("test.db").display());
     Ctx {
         store: Store::open(&url, Create::IfMissing).await.unwrap(),
-        clock: Clock::system(),
-        rules: Arc::new(Rules::built_in()),
-        config: Arc::new(Config::parse("", Path::new("x")).unwrap()),
-        providers: Arc::default(),
-        node: new_node(),
-        judge: None,
+        env: StepEnv {
+            clock: Clock::system(),
+            rules: Arc::new(Rules::built_in()),
+            config: Arc::new(Config::parse("", Path::new("x")).unwrap()),
+            providers: Arc::default(),
+            node: new_node(),
+            judge: None,
+        },
     }
 }
 

@@ -18,7 +18,7 @@ use opportune::model::recipient::Recipient;
 use opportune::store::{Create, Store, StoreError, Term};
 use opportune::work::learn::{Depth, InUse, LearnError};
 use opportune::work::plan::{Extent, PlanError};
-use opportune::work::{Ctx, Judge, campaigns, learn, new_node, plan};
+use opportune::work::{Ctx, Judge, StepEnv, campaigns, learn, new_node, plan};
 use opportune::world::World;
 use opportune::world::logging::{Count, Logging};
 use opportune::world::spec::Spec;
@@ -33,12 +33,14 @@ fn present() -> DateTime<Utc> {
 fn ctx(store: Store) -> Ctx {
     Ctx {
         store,
-        clock: Clock::starting_at(present()),
-        providers: Arc::default(),
-        config: Arc::new(Config::parse(EXAMPLE, Path::new("opportune.toml")).unwrap()),
-        rules: Arc::new(Rules::built_in()),
-        node: new_node(),
-        judge: None,
+        env: StepEnv {
+            clock: Clock::starting_at(present()),
+            providers: Arc::default(),
+            config: Arc::new(Config::parse(EXAMPLE, Path::new("opportune.toml")).unwrap()),
+            rules: Arc::new(Rules::built_in()),
+            node: new_node(),
+            judge: None,
+        },
     }
 }
 
@@ -155,7 +157,8 @@ async fn a_frozen_planner_whose_lease_was_taken_over_stores_nothing() {
         };
         let model = InUse::load(&ctx).await.unwrap();
         let judge = Freezing { url: url.clone(), model, taken: AtomicBool::new(false) };
-        let frozen = Ctx { judge: Some(Arc::new(judge)), ..ctx.clone() };
+        let mut frozen = ctx.clone();
+        frozen.judge = Some(Arc::new(judge));
         let planned = plan::decide(&frozen, vec![(row().await, Extent::Everybody)]).await;
         let is_lost = matches!(&planned, Err(PlanError::Store(StoreError::LostTerm { .. })));
         assert!(is_lost, "{:?}", planned.err());
