@@ -46,16 +46,15 @@ UPDATE delivery SET
         delivered_at = m.delivered_at, read_at = m.read_at, clicked_at = m.clicked_at,
         replied_at = m.replied_at, converted_at = m.converted_at, amount = m.amount,
         currency = m.currency, opted_out_at = m.opted_out_at, failed_at = m.failed_at,
-        failure_code = m.failure_code, observed_at = m.changed_at,
-        -- one that the channel gave up and that is planned again is sent when it is sent
-        sent_at = CASE WHEN delivery.state IN ('planned', 'claimed', 'in_doubt') THEN NULL
-            ELSE m.sent_at END
+        failure_code = m.failure_code, observed_at = m.changed_at, sent_at = m.sent_at
     FROM message m, campaign c
-    WHERE c.id = delivery.campaign AND m.key = c.name || ':' || delivery.recipient
+    -- one that the channel gave up and that is planned again stays history: it is yet to be sent
+    WHERE delivery.state NOT IN ('planned', 'claimed', 'in_doubt')
+        AND c.id = delivery.campaign AND m.key = c.name || ':' || delivery.recipient
         AND m.recipient = delivery.recipient;
 DELETE FROM message WHERE EXISTS (SELECT 1 FROM delivery d JOIN campaign c ON c.id = d.campaign
     WHERE d.recipient = message.recipient AND message.campaign = c.name
-        AND message.key = c.name || ':' || d.recipient);
+        AND d.state NOT IN ('planned', 'claimed', 'in_doubt') AND message.key = c.name || ':' || d.recipient);
 DROP INDEX message_provider;
 ALTER TABLE message DROP COLUMN provider_message;
 

@@ -80,7 +80,7 @@ impl Clock {
     pub fn at_or_after(&self, at: Instant) -> Instant {
         match &self.0 {
             Source::System => self.now(),
-            Source::Virtual { .. } => self.now().max(at),
+            Source::Virtual { .. } => at.min(self.horizon()).max(self.now()),
         }
     }
 

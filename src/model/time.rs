@@ -1,8 +1,8 @@
 //! Instants as the store and the files hold them, and the ways in which programs write them. Reads
 //! no clock. Refuses a time without an offset: nobody knows which instant it names.
 
+use chrono::Utc;
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, TimeDelta};
-use chrono::{TimeZone, Utc};
 
 use super::Invalid;
 
@@ -37,7 +37,7 @@ fn read_instant(what: &'static str, text: &str) -> Result<Instant, Invalid> {
         let (local, offset) = split_offset(text);
         match (parse_local(local), offset) {
             (Some(local), Some(offset)) => {
-                let at = local.checked_sub_signed(offset).map(|at| Utc.from_utc_datetime(&at));
+                let at = local.checked_sub_signed(offset).map(|at| at.and_utc());
                 return at.ok_or_else(|| Invalid::new(what, text, WANTED));
             }
             (Some(_), None) => return Err(Invalid::new(what, text, NO_OFFSET)),

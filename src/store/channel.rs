@@ -41,15 +41,6 @@ pub struct TemplateRow {
     pub changed_at: Instant,
 }
 
-/// People in a row whom a provider refused alike.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RefusalRun {
-    /// What they have in common.
-    pub subject: String,
-    /// How many.
-    pub people: u32,
-}
-
 /// What people should know of a provider's account.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Alert {
@@ -189,17 +180,6 @@ impl Reader {
 }
 
 impl Reader {
-    /// People in a row whom a campaign's provider refused alike.
-    pub async fn refusal_runs(&mut self, campaign: i64) -> Result<Vec<RefusalRun>, StoreError> {
-        const SQL: &str =
-            "SELECT subject, people FROM refusal_run WHERE campaign = $1 ORDER BY subject";
-        let rows: Vec<(String, i64)> =
-            on!(self, |db| sqlx::query_as(SQL).bind(campaign).fetch_all(db).await)
-                .doing("count refusals in a row")?;
-        let run = |(subject, people)| RefusalRun { subject, people: people as u32 };
-        Ok(rows.into_iter().map(run).collect())
-    }
-
     /// Whether anything came back early.
     pub async fn any_early(&mut self) -> Result<bool, StoreError> {
         let one: Option<i32> =
@@ -397,23 +377,6 @@ impl Tx {
         run!(self, OPEN_TEMPLATE, provider.as_str(), template, language, micros(now))
             .doing("open a template")
             .map(|rows| rows > 0)
-    }
-
-    /// Counts people in a row whom a campaign's provider refused alike, in place of what was counted.
-    pub async fn put_refusal_runs(
-        &mut self,
-        campaign: i64,
-        runs: &[RefusalRun],
-    ) -> Result<(), StoreError> {
-        const CLEAR: &str = "DELETE FROM refusal_run WHERE campaign = $1";
-        const PUT: &str = "INSERT INTO refusal_run (campaign, subject, people) VALUES ($1, $2, $3)";
-        const DOING: &str = "count refusals in a row";
-        run!(self, CLEAR, campaign).doing(DOING)?;
-        for refusals in runs {
-            let people = i64::from(refusals.people);
-            run!(self, PUT, campaign, &refusals.subject, people).doing(DOING)?;
-        }
-        Ok(())
     }
 
     /// Tells people something of a provider's account, under a key of what it speaks of. The latest

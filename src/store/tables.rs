@@ -90,10 +90,12 @@ const COLUMNS: Sql = [
     "SELECT t.name, c.name, c.type FROM sqlite_schema AS t, pragma_table_info(t.name) AS c
         WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
             AND t.name <> '_sqlx_migrations' ORDER BY t.name, c.cid",
-    "SELECT CAST(table_name AS TEXT), CAST(column_name AS TEXT), UPPER(data_type)
-        FROM information_schema.columns
-        WHERE table_schema = current_schema() AND table_name <> '_sqlx_migrations'
-        ORDER BY table_name, ordinal_position",
+    "SELECT CAST(c.table_name AS TEXT), CAST(c.column_name AS TEXT), UPPER(c.data_type)
+        FROM information_schema.columns AS c JOIN information_schema.tables AS t
+            ON t.table_schema = c.table_schema AND t.table_name = c.table_name
+        WHERE c.table_schema = current_schema() AND t.table_type = 'BASE TABLE'
+            AND c.table_name <> '_sqlx_migrations'
+        ORDER BY c.table_name, c.ordinal_position",
 ];
 
 impl Table {
@@ -102,8 +104,6 @@ impl Table {
         let has = |name: &str| self.columns.iter().any(|(column, _)| column == name);
         match self.name.as_str() {
             "recipient" => Some("id"),
-            // its index begins with the campaign
-            "delivery" => Some("campaign IN (SELECT id FROM campaign) AND recipient"),
             _ => has("recipient").then_some("recipient"),
         }
     }

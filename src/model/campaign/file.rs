@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use chrono::{Datelike, NaiveDateTime};
+use chrono::NaiveDateTime;
 use serde::Deserialize;
 use toml::value::Datetime;
 
@@ -18,9 +18,6 @@ use crate::model::content::{Category, Content, Goal, Media, Style};
 use crate::model::frequency::RawFrequency;
 use crate::model::ids::{Name, RecipientKey};
 use crate::model::recipient::{Country, Locale, parse_zone};
-
-/// The zone tables hold changes of the clock up to it.
-const LAST_YEAR: i32 = 2100;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -216,16 +213,6 @@ impl RawWindow {
             },
         };
         let (start, end) = (start?, end?);
-        for (key, at) in [("window.start", start), ("window.end", end)] {
-            if at.year() >= LAST_YEAR {
-                wrong.note(
-                    key,
-                    format_args!(
-                        "{at} is not before the year {LAST_YEAR}; clocks are not known farther"
-                    ),
-                );
-            }
-        }
         if end <= start {
             wrong.note("window.end", format_args!("{end} is not after window.start {start}"));
         } else if end - start > WINDOW_MAX {
