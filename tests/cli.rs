@@ -559,7 +559,7 @@ fn the_zone_tables_in_use_are_told() {
         };
         let [version, _] = run(&["--version"]);
         assert_eq!(version, format!("opportune {} ({tables})\n", env!("CARGO_PKG_VERSION")));
-        let [_, notes] = run(&["status"]);
-        assert!(notes.contains(tables), "{notes}");
+        let [told, _] = run(&["status"]);
+        assert!(told.contains(tables), "{told}");
     }
 }

@@ -284,9 +284,7 @@ pub(super) async fn status(env: &Env) -> anyhow::Result<()> {
             found.pending_consents
         ));
     }
-    let zones = &found.zone_tables;
-    note(format_args!("Time zones by {}.", zones.tables));
-    if zones.outdated {
+    if found.zone_tables.outdated {
         note(format_args!(
             "The time zones are more than a year old: install a newer tzdata or opportune, or \
              clocks that were changed since are told wrong"
@@ -298,6 +296,7 @@ pub(super) async fn status(env: &Env) -> anyhow::Result<()> {
 impl Show for Status {
     fn text(&self) -> String {
         let mut text = standings_text(&self.campaigns);
+        text.push_str(&format!("\n\nTime zones by {}.", self.zone_tables.tables));
         if !self.tasks.is_empty() {
             text.push_str(&format!("\n\n{}", tasks_table(&self.tasks)));
         }

@@ -27,8 +27,11 @@ impl Db {
         const IN_SQLITE: &str =
             "SELECT t.name FROM sqlite_schema AS t, pragma_table_info(t.name) AS c
             WHERE t.type = 'table' AND c.name = 'recipient' ORDER BY 1";
-        const IN_POSTGRES: &str = "SELECT CAST(table_name AS TEXT) FROM information_schema.columns
-            WHERE column_name = 'recipient' AND table_schema = 'public' ORDER BY 1";
+        const IN_POSTGRES: &str = "SELECT CAST(c.table_name AS TEXT)
+            FROM information_schema.columns AS c JOIN information_schema.tables AS t
+                ON t.table_schema = c.table_schema AND t.table_name = c.table_name
+            WHERE c.column_name = 'recipient' AND c.table_schema = 'public'
+                AND t.table_type = 'BASE TABLE' ORDER BY 1";
         match self {
             Self::Sqlite(db) => sqlx::query_scalar(IN_SQLITE).fetch_all(db).await.unwrap(),
             Self::Postgres(db) => sqlx::query_scalar(IN_POSTGRES).fetch_all(db).await.unwrap(),

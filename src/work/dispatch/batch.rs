@@ -1,7 +1,7 @@
 //! One campaign's due messages, batch by batch: a batch is settled and the next one claimed in one
 //! transaction, and none is open while a provider is called.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant as Stopwatch};
@@ -13,13 +13,14 @@ use tokio::sync::watch;
 use super::admission::{Allowance, LATE_MAX, RateLimiter, Verdict};
 use super::check::{Check, given_back, refused, undecided};
 use super::conclude::{Concluded, Runs};
+use super::templates::needed;
 use crate::config::{Limits, ProviderConfig};
 use crate::model::delivery::Reason;
 use crate::model::ids::RecipientId;
 use crate::model::recipient::Recipient;
 use crate::model::time::Instant;
 use crate::provider::{OutboundMessage, Provider, RefusalScope, Scope, SendOutcome};
-use crate::store::{Attempt, CampaignRow, CampaignStatus, Claim, Due, Stage, StoreError, Tx};
+use crate::store::{Attempt, CampaignRow, CampaignStatus, Claim, Due, StoreError, Tx};
 use crate::work::channel::{self, TemplateKey};
 use crate::work::plan::taken::over_cap;
 use crate::work::{Ctx, Report};
@@ -51,19 +52,19 @@ pub(super) struct Batches<'a> {
 }
 
 /// A message that was admitted.
-struct Ready {
-    due: Due,
-    person: Recipient,
-    message: OutboundMessage,
+pub(super) struct Ready {
+    pub(super) due: Due,
+    pub(super) person: Recipient,
+    pub(super) message: OutboundMessage,
     at: Instant,
     /// Whether it is one of the first with its template.
-    is_canary: bool,
+    pub(super) is_canary: bool,
 }
 
 /// A claim, from its making to its settlement.
 pub(super) struct Batch {
     pub(super) claim: Claim,
-    ready: Vec<Ready>,
+    pub(super) ready: Vec<Ready>,
     pub(super) concluded: Vec<Concluded>,
 }
 
@@ -300,71 +301,6 @@ impl Batches<'_> {
         Ok(())
     }
 
-    /// Lets a few messages of a new template go first, and none of one that is parked.
-    async fn look_at_templates(
-        &self,
-        tx: &mut Tx,
-        batch: &mut Batch,
-        check: &mut Check<'_>,
-        now: Instant,
-    ) -> Result<(), StoreError> {
-        let name = &self.row.campaign.provider;
-        let canary = self.config.canary;
-        let mut known = self.templates(tx).await?;
-        let wanted: BTreeSet<TemplateKey> = batch.ready.iter().filter_map(needed).collect();
-        let fresh = wanted.iter().any(|key| !known.contains_key(key));
-        let is_tried = |(stage, _): &(Stage, u64)| *stage == Stage::Canary;
-        if fresh || wanted.iter().filter_map(|key| known.get(key)).any(is_tried) {
-            // who tries a template does so alone
-            tx.lock_account(&super::number_account(name)).await?;
-            for key in &wanted {
-                tx.add_template(name, &key.name, &key.language, canary.messages, now).await?;
-            }
-            known = self.templates(tx).await?;
-        }
-        for mut ready in std::mem::take(&mut batch.ready) {
-            let entry = needed(&ready).and_then(|key| known.get_mut(&key));
-            let settled = match entry {
-                None | Some((Stage::Open, _)) => None,
-                Some((Stage::Parked, _)) => {
-                    Some(undecided(ready.due, Reason::MovedThrottled, None))
-                }
-                Some((Stage::Canary, remaining)) if *remaining > 0 => {
-                    *remaining -= 1;
-                    ready.is_canary = true;
-                    None
-                }
-                Some((Stage::Canary, _)) => {
-                    let wait = TimeDelta::from_std(canary.wait).unwrap_or_default();
-                    let until = now + wait.max(TimeDelta::seconds(1));
-                    let profile = &ready.person.profile;
-                    Some(check.put_off(profile, ready.due, until, Attempt::NotMade))
-                }
-            };
-            match settled {
-                None => batch.ready.push(ready),
-                Some(settled) => batch.concluded.push(Concluded::plain(settled)),
-            }
-        }
-        Ok(())
-    }
-
-    /// How far the provider's templates are trusted, and how many messages may go of those that
-    /// are tried. One of another category than the campaign's is parked for it.
-    async fn templates(
-        &self,
-        tx: &mut Tx,
-    ) -> Result<HashMap<TemplateKey, (Stage, u64)>, StoreError> {
-        let category = self.row.campaign.category;
-        let rows = tx.templates(&self.row.campaign.provider).await?;
-        let known = rows.into_iter().map(|row| {
-            let parked = channel::is_parked(&row, category);
-            let stage = if parked { Stage::Parked } else { row.stage };
-            (TemplateKey { name: row.template, language: row.language }, (stage, row.remaining))
-        });
-        Ok(known.collect())
-    }
-
     /// Prepares and calls what was claimed. Nothing of it fails as a whole: what cannot be called is
     /// given back.
     async fn process(&self, mut batch: Batch) -> Batch {
@@ -541,10 +477,4 @@ impl Batches<'_> {
         Concluded::of(&mut check, ready.due, &ready.person.profile, &ready.message, outcome)
             .as_canary(&ready.message, ready.is_canary)
     }
-}
-
-/// The template that a message goes with.
-fn needed(ready: &Ready) -> Option<TemplateKey> {
-    let message = &ready.message;
-    (message.template.is_some() && !message.free_form).then(|| TemplateKey::of(message))
 }

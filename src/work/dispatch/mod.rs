@@ -33,6 +33,7 @@ mod admission;
 mod batch;
 mod check;
 mod conclude;
+mod templates;
 
 use tokio::sync::watch;
 
