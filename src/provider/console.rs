@@ -25,12 +25,11 @@ impl Provider for Console {
             "{} {} {} {} {text}\n",
             message.key, message.variant, message.content, message.recipient
         );
-        let outcome = match std::io::stderr().lock().write_all(line.as_bytes()) {
-            Ok(()) => SendOutcome::Accepted { id: None, alias: None },
-            Err(_) => {
-                let words = "the standard error cannot be written to";
-                SendOutcome::refused(RefusalScope::Account, None, words)
-            }
+        let outcome = if std::io::stderr().lock().write_all(line.as_bytes()).is_ok() {
+            SendOutcome::Accepted { id: None, alias: None }
+        } else {
+            let words = "the standard error cannot be written to";
+            SendOutcome::refused(RefusalScope::Account, None, words)
         };
         Box::pin(std::future::ready(outcome))
     }

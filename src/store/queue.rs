@@ -17,7 +17,7 @@ use super::campaigns::CampaignStatus;
 use super::{
     Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, instant, json, micros, on, run, to_json,
 };
-use crate::model::content::Content;
+use crate::model::content::{Content, Style};
 use crate::model::delivery::{Reason, State};
 use crate::model::ids::{ProviderMessage, RecipientId};
 use crate::model::slot::{Slot, SlotLength};
@@ -425,7 +425,7 @@ fn columns<'s>(
         number(&|s| s.not_before.map(micros)),
         number(&|s| s.sent.as_ref().map(|sent| micros(sent.at))),
         sent(|sent| Some(sent.content.media.as_str())),
-        sent(|sent| sent.content.style.as_ref().map(|style| style.as_str())),
+        sent(|sent| sent.content.style.as_ref().map(Style::as_str)),
         sent(|sent| sent.provider_message.as_ref().map(ProviderMessage::as_str)),
         Column::Text(chunk.iter().map(|s| s.failure.as_deref()).collect()),
     ]

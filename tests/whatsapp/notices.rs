@@ -21,7 +21,7 @@ async fn read(changes: &[(&str, Value)]) -> Vec<Incoming> {
 
 fn notices(told: &[Incoming]) -> Vec<&Notice> {
     let notice = |told| match told {
-        &Incoming::Notice(ref notice) => Some(notice),
+        Incoming::Notice(notice) => Some(notice),
         _ => None,
     };
     told.iter().filter_map(notice).collect()

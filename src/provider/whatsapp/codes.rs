@@ -207,13 +207,11 @@ impl GraphError {
     /// What it says in words: the table's, or for an unknown code the channel's title, which names
     /// no person.
     pub(super) fn words(&self) -> Wording {
-        match self.class() {
-            Some((_, words)) => Wording::clean(words),
-            None => {
-                let told = self.title.as_deref().or(self.message.as_deref());
-                Wording::clean(told.unwrap_or("the channel gave a code that is not known"))
-            }
+        if let Some((_, words)) = self.class() {
+            return Wording::clean(words);
         }
+        let told = self.title.as_deref().or(self.message.as_deref());
+        Wording::clean(told.unwrap_or("the channel gave a code that is not known"))
     }
 
     /// What it means for the try `attempt` (from 1) that got it at `now`.

@@ -238,7 +238,7 @@ impl News<'_> {
     /// The business's own number, in digits.
     fn number(&self) -> String {
         let told = &self.value["display_phone_number"];
-        let told = told.as_str().map(str::to_owned).unwrap_or_else(|| told.to_string());
+        let told = told.as_str().map_or_else(|| told.to_string(), str::to_owned);
         told.chars().filter(char::is_ascii_digit).take(20).collect()
     }
 

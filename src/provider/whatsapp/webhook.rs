@@ -202,12 +202,11 @@ fn update(
     let callback = text(&status["biz_opaque_callback_data"]);
     let callback = callback.as_deref().and_then(parse_callback_data);
     let attempt = callback.as_ref().map_or(1, |(_, attempt)| *attempt);
-    let of = match callback {
-        Some((key, attempt)) => UpdateOf::Try(key, attempt),
-        None => {
-            let id = text(&status["id"]).and_then(|id| id.parse().ok());
-            UpdateOf::Theirs(id.ok_or(Odd("the id is none"))?)
-        }
+    let of = if let Some((key, attempt)) = callback {
+        UpdateOf::Try(key, attempt)
+    } else {
+        let id = text(&status["id"]).and_then(|id| id.parse().ok());
+        UpdateOf::Theirs(id.ok_or(Odd("the id is none"))?)
     };
     let event = match word.to_ascii_lowercase().as_str() {
         "sent" => Event::Accepted,

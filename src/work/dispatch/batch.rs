@@ -317,7 +317,7 @@ impl Batches<'_> {
                 "a batch could not be prepared; it is given back"
             );
             let back = |ready: &Ready| {
-                Concluded::plain(given_back(ready.due)).as_canary(&ready.message, ready.is_canary)
+                Concluded::plain(given_back(ready.due)).with_canary(&ready.message, ready.is_canary)
             };
             batch.concluded.extend(ready.iter().map(back));
             return batch;
@@ -340,7 +340,7 @@ impl Batches<'_> {
         ready.retain(|ready| {
             let Some(again) = over.get(&ready.person.id) else { return true };
             let settled = undecided(ready.due, Reason::MovedLate, Some(*again));
-            concluded.push(Concluded::plain(settled).as_canary(&ready.message, ready.is_canary));
+            concluded.push(Concluded::plain(settled).with_canary(&ready.message, ready.is_canary));
             false
         });
         Ok(())
@@ -375,7 +375,7 @@ impl Batches<'_> {
             return Ok(());
         };
         let back = ready.drain(times.len()..).map(|ready| {
-            Concluded::plain(given_back(ready.due)).as_canary(&ready.message, ready.is_canary)
+            Concluded::plain(given_back(ready.due)).with_canary(&ready.message, ready.is_canary)
         });
         concluded.extend(back);
         ready.iter_mut().zip(times).for_each(|(ready, at)| ready.at = at);
@@ -442,7 +442,7 @@ impl Batches<'_> {
         // on a virtual clock each message is called at its own instant
         let at = self.ctx.clock.at_or_after(ready.at);
         let back = |ready: &Ready| {
-            Concluded::plain(given_back(ready.due)).as_canary(&ready.message, ready.is_canary)
+            Concluded::plain(given_back(ready.due)).with_canary(&ready.message, ready.is_canary)
         };
         let missed = paced && now > ready.at + LATE_MAX;
         // a call must end within its lease
@@ -455,11 +455,11 @@ impl Batches<'_> {
             Err(NotNow::Halted) => return back(&ready),
             Err(NotNow::Withdrawn) => {
                 let settled = refused(ready.due, Reason::ConsentWithdrawn);
-                return Concluded::plain(settled).as_canary(&ready.message, ready.is_canary);
+                return Concluded::plain(settled).with_canary(&ready.message, ready.is_canary);
             }
         }
         if let Err(settled) = self.check().timely(&ready.person.profile, ready.due, at) {
-            return Concluded::plain(settled).as_canary(&ready.message, ready.is_canary);
+            return Concluded::plain(settled).with_canary(&ready.message, ready.is_canary);
         }
         ready.message.at = at;
         let outcome = self.provider.send(&ready.message).await;
@@ -475,6 +475,6 @@ impl Batches<'_> {
         }
         let mut check = self.check();
         Concluded::of(&mut check, ready.due, &ready.person.profile, &ready.message, outcome)
-            .as_canary(&ready.message, ready.is_canary)
+            .with_canary(&ready.message, ready.is_canary)
     }
 }

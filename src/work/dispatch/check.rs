@@ -179,7 +179,7 @@ impl<'a> Check<'a> {
             && self.in_its_hour(due, until)
             && until < self.times(profile).closes;
         let again_at = near.then_some(until);
-        Settled { again_at, attempt, ..undecided(due, Reason::MovedThrottled, Some(until)) }
+        Settled { attempt, again_at, ..undecided(due, Reason::MovedThrottled, Some(until)) }
     }
 }
 

@@ -92,7 +92,7 @@ impl Concluded {
     }
 
     /// As one of the first with its template, or not.
-    pub(super) fn as_canary(mut self, message: &OutboundMessage, is_canary: bool) -> Self {
+    pub(super) fn with_canary(mut self, message: &OutboundMessage, is_canary: bool) -> Self {
         self.canary = is_canary.then(|| TemplateKey::of(message));
         self
     }

@@ -322,8 +322,8 @@ impl<'a> StatusBatch<'a> {
             (Event::Failed { .. }, _) if may_fail(state) => {
                 Some(Next::end(State::Failed, Reason::Undeliverable))
             }
-            (Event::Failed { .. } | Event::TurnedAway { .. } | Event::OptedOut, _) => None,
-            (Event::Accepted, State::Failed) => None,
+            (Event::Failed { .. } | Event::TurnedAway { .. } | Event::OptedOut, _)
+            | (Event::Accepted, State::Failed) => None,
             (_, State::InDoubt | State::Held) => Some(Next::end(State::Sent, Reason::Confirmed)),
             // it came after all
             (_, State::Failed) if row.sent_at.is_some() => {
