@@ -1,9 +1,9 @@
 //! `opportune` learns, for each person, when and with what they like to be written to, plans opt-in
 //! messages into time slots under all limits at once, and sends them.
 //!
-//! # The house, in the order in which a message walks through it
+//! # The modules, from the core outwards
 //!
-//! | room         | owns                                                                          |
+//! | module       | owns                                                                          |
 //! |--------------|-------------------------------------------------------------------------------|
 //! | [`model`]    | the nouns: values that cannot be wrong; knows nothing else                    |
 //! | [`calendar`] | local weeks, zones, summer time, quiet hours, country rules: instant ↔ slot   |
@@ -18,14 +18,14 @@
 //! | [`work`]     | the idempotent steps that read the state and move it on                       |
 //! | [`web`]      | the daemon's listener                                                         |
 //! | [`replay`]   | the same steps on a virtual clock                                             |
-//! | [`daemon`]   | bells, signals and the loops                                                  |
+//! | [`daemon`]   | cron triggers, signals and the watched background tasks                       |
 //! | [`report`]   | what replays and evaluations found, as pages and tables of numbers            |
 //! | [`demo`]     | the main job, end to end, in a small invented world                           |
 //! | [`cli`]      | a file a verb; the only standard output                                       |
 //!
 //! Dependencies point one way: `cli → daemon, demo → report → replay → web → work → learn, plan,
-//! store, provider, files → clock, config, world → calendar → model`. A room may use what stands to
-//! its right; rooms between two arrows do not see each other.
+//! store, provider, files → clock, config, world → calendar → model`. A module may use what stands to
+//! its right; modules between two arrows do not see each other.
 //!
 //! # Invariants
 //!
@@ -36,11 +36,14 @@
 //! - *Invariant:* sqlx is named in [`store`] alone, linfa in [`learn`] alone, the cron scheduler in
 //!   [`daemon`] alone, clap in [`cli`] alone.
 //! - *Invariant:* nobody is sent to whose consent has ended, and nothing leaves in a quiet hour of
-//!   the person's own clock: both are looked at once more directly before the call.
+//!   the person's own clock: both are looked at once more before the call.
+//! - *Invariant:* whoever is inside a transaction has no second way to the database: it is given a
+//!   [`work::StepEnv`], which has no store.
+//! - *Invariant:* a webhook speaks for its own provider, and touches no message of another.
 //! - *Invariant:* everybody of an audience is in exactly one state, with a reason.
 //! - *Invariant:* no lock is held and no transaction open while a provider is called.
 //!
-//! # Three walks
+//! # Three walkthroughs
 //!
 //! *A history comes in.* `cli::import` opens the file, [`files`] turns rows into models or refuses
 //! them with line, column and value, [`work::import`] puts them into the [`store`] chunk by chunk.
@@ -51,10 +54,11 @@
 //! next [`work::plan`] step reads people, evidence and model, hands them to [`plan`] as values, and
 //! stores a decision for everybody: a slot, a variant and an arm, or a refusal with its reason.
 //!
-//! *A message goes out and comes back.* [`work::dispatch`] claims what is due, checks each message
-//! once more, calls the provider, and settles; a sent message is history from then on. What comes
-//! back enters through [`web`] or the provider itself, is parsed into updates, and
-//! [`work::receive`] writes it onto the message, where the next learning finds it.
+//! *A message goes out and comes back.* A delivery is one row from the decision to the last answer.
+//! [`work::dispatch`] takes what is due out of the queue into a claim, checks each message once more,
+//! calls the provider, and settles the batch in the transaction that claims the next. What comes back
+//! enters through [`web`] or the provider itself, is parsed into updates, and [`work::receive`] writes
+//! it onto the delivery, where the next learning finds it.
 
 #![warn(unreachable_pub)]
 // the tests beside the code, which unwrap and print, are held to the plain lints

@@ -23,6 +23,7 @@ pub mod print;
 mod prune;
 mod recipient;
 mod replay;
+mod suppressions;
 mod token;
 
 use std::path::PathBuf;
@@ -111,6 +112,8 @@ enum Verb {
     Token(token::Args),
     /// The ledger of consent.
     Consent(consent::Args),
+    /// Whom channels do not reach, apart from consent.
+    Suppressions(suppressions::Args),
     /// Everything that is stored of a person: give it out, or erase it.
     Recipient(recipient::Args),
     /// Bring the database to this program's version.
@@ -150,6 +153,7 @@ pub fn run(cli: Cli) -> LocalBoxFuture<'static, anyhow::Result<()>> {
             Verb::Audit(args) => audit::run(args, &env).await,
             Verb::Token(args) => token::run(args, &env).await,
             Verb::Consent(args) => consent::run(args, &env).await,
+            Verb::Suppressions(args) => suppressions::run(args, &env).await,
             Verb::Recipient(args) => recipient::run(args, &env).await,
             Verb::Migrate(args) => migrate::run(args, &env).await,
             Verb::Backup(args) => backup::backup(args, &env).await,

@@ -22,7 +22,7 @@ pub struct Suppression {
 
 const LIST: &str = "SELECT s.provider, r.key, s.code, s.since
     FROM suppression s JOIN recipient r ON r.id = s.recipient
-    WHERE r.key > $1 ORDER BY r.key, s.provider LIMIT $2";
+    WHERE (r.key, s.provider) > ($1, $2) ORDER BY r.key, s.provider LIMIT $3";
 
 const OF: Sql =
     one_of!("SELECT recipient, code FROM suppression WHERE provider = $1 AND recipient", "$2", "");
@@ -39,15 +39,20 @@ const LIFT: Sql =
 const REMOVE: &str = "DELETE FROM suppression WHERE recipient = $1";
 
 impl Reader {
-    /// Up to `limit` suppressions of people after `after`, in the order of the people's ids.
+    /// Up to `limit` suppressions after the one of a person and provider, in the order of the
+    /// people's ids.
     pub async fn suppressions(
         &mut self,
-        after: &str,
+        (person, provider): (&str, &str),
         limit: usize,
     ) -> Result<Vec<Suppression>, StoreError> {
-        let rows: Vec<(String, String, String, i64)> =
-            on!(self, |db| sqlx::query_as(LIST).bind(after).bind(limit as i64).fetch_all(db).await)
-                .doing("list suppressions")?;
+        let rows: Vec<(String, String, String, i64)> = on!(self, |db| sqlx::query_as(LIST)
+            .bind(person)
+            .bind(provider)
+            .bind(limit as i64)
+            .fetch_all(db)
+            .await)
+        .doing("list suppressions")?;
         let suppression = |(provider, key, code, since): (String, String, String, i64)| {
             let recipient = parsed("recipient", &key)?;
             Ok(Suppression { provider, recipient, code, since: instant("suppression", since)? })

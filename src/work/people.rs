@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::{Ctx, audit};
 use crate::model::consent::{ConsentChange, ConsentEntry};
 use crate::model::delivery::{Reason, State};
-use crate::model::ids::RecipientKey;
+use crate::model::ids::{RecipientId, RecipientKey};
 use crate::model::message::Message;
 use crate::model::recipient::{Profile, Recipient};
 use crate::model::time::Instant;
@@ -40,6 +40,22 @@ pub async fn change_consent(
     audit::note(ctx, &mut tx, actor, &action, &format!("recipient #{id}"), &source).await?;
     tx.commit().await?;
     Ok(true)
+}
+
+/// Lets a person be tried again by every channel; returns how many suppressions were removed.
+pub async fn remove_suppressions(
+    ctx: &Ctx,
+    person: RecipientId,
+    actor: &str,
+) -> Result<u64, StoreError> {
+    let mut tx = ctx.store.begin().await?;
+    let removed = tx.remove_suppressions(person).await?;
+    if removed > 0 {
+        let subject = format!("recipient #{person}");
+        audit::note(ctx, &mut tx, actor, "remove suppressions", &subject, "").await?;
+    }
+    tx.commit().await?;
+    Ok(removed)
 }
 
 /// Everything that is stored of a person.
