@@ -374,3 +374,21 @@ fn exports_of_other_tools_are_read_and_consent_is_never_made_up() {
     ]);
     assert_eq!(profile(&workspace, "01B")["address"], "b@example.com");
 }
+
+#[test]
+fn one_address_gets_one_message_in_any_of_its_forms() {
+    let workspace = workspace();
+    imported(
+        &workspace,
+        "recipients",
+        b"recipient,address,opted_in_at\na,+5511987650001,2026-03-01T12:00:00Z\n\
+          b,+5511987650001,2026-03-01T12:00:00Z\nc,+551187650001,2026-03-01T12:00:00Z\n\
+          d,+5511987650002,2026-03-01T12:00:00Z\ne,+5511987650003,\n",
+    );
+    let rows = plan(&workspace, &(campaign("console", "") + VARIANT));
+    let of = |key: &str| rows.iter().find(|row| row[0] == key).map(|row| row[1..].join(" "));
+    assert_eq!(of("a").unwrap().split(' ').next(), Some("planned"));
+    assert_eq!(of("b").unwrap(), "refused same_address");
+    assert_eq!(of("c").unwrap(), "refused same_address");
+    assert_eq!(of("d").unwrap().split(' ').next(), Some("planned"));
+}

@@ -7,6 +7,7 @@ mod graph;
 mod support;
 
 mod answers;
+mod consequences;
 mod inbound;
 mod independent;
 mod limits;

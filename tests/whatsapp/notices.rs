@@ -20,11 +20,14 @@ async fn read(changes: &[(&str, Value)]) -> Vec<Incoming> {
 }
 
 fn notices(told: &[Incoming]) -> Vec<&Notice> {
-    let notice = |told| match told {
+    told.iter().filter_map(notice).collect()
+}
+
+fn notice(told: &Incoming) -> Option<&Notice> {
+    match told {
         Incoming::Notice(notice) => Some(notice),
         _ => None,
-    };
-    told.iter().filter_map(notice).collect()
+    }
 }
 
 /// What is left to be seen when each notice takes the place of its key.
