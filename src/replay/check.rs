@@ -202,9 +202,8 @@ async fn consents(ctx: &Ctx, calls: &[Call], broken: &mut Vec<String>) -> Result
         }
     }
     // only who has none now can have been written to without it
-    for recipient in
-        ctx.store.read().await?.everybody().await?.iter().filter(|recipient| !recipient.consented)
-    {
+    let everybody = ctx.store.read().await?.everybody().await?;
+    for recipient in everybody.iter().filter(|recipient| !recipient.consented) {
         let Some(call) = last.get(&recipient.key) else { continue };
         let ledger = ctx.store.read().await?.ledger(recipient.id).await?;
         let ended = ledger.iter().filter(|entry| entry.change == ConsentChange::Withdrawn);

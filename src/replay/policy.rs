@@ -120,7 +120,8 @@ impl Policy {
         };
         let people = People::load(ctx).await?;
         let mut contents = Contents::default();
-        for content in ctx.store.read().await?.contents().await? {
+        let found = ctx.store.read().await?.contents().await?;
+        for content in found {
             contents.enter(&content);
         }
         let zone = ctx.config.time_zone;

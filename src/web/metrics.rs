@@ -208,7 +208,8 @@ impl Metrics {
         self.deliveries.clear();
         self.due.clear();
         self.lateness.clear();
-        for row in ctx.store.read().await?.open_campaigns().await?.rows {
+        let found = ctx.store.read().await?.open_campaigns().await?.rows;
+        for row in found {
             if row.status.is_over() {
                 continue;
             }
@@ -231,7 +232,8 @@ impl Metrics {
         for name in ctx.config.providers.keys() {
             self.alerts.get_or_create(&OfProvider { provider: name.to_string() }).set(0);
         }
-        for alert in ctx.store.read().await?.alerts().await? {
+        let found = ctx.store.read().await?.alerts().await?;
+        for alert in found {
             self.alerts.get_or_create(&OfProvider { provider: alert.provider }).inc();
         }
         *counted = Some(now);

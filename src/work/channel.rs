@@ -297,7 +297,8 @@ pub(super) async fn handles(
 pub(super) async fn open_templates(ctx: &Ctx) -> Result<usize, StoreError> {
     let mut opened = 0;
     for (name, config) in ctx.config.providers.iter().filter(|(_, c)| c.kind.needs_template()) {
-        for row in ctx.store.read().await?.templates(name).await? {
+        let found = ctx.store.read().await?.templates(name).await?;
+        for row in found {
             let now = ctx.clock.now();
             let wait = TimeDelta::from_std(config.canary.wait).unwrap_or_default();
             if row.stage != Stage::Canary || row.remaining > 0 || now < row.changed_at + wait {

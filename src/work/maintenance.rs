@@ -26,7 +26,8 @@ pub async fn run(ctx: &Ctx) -> Result<Report, StoreError> {
         tracing::warn!(lost, "claims of a daemon that died are in doubt now");
     }
     let (mut done, mut failure) = (lost, None);
-    for row in ctx.store.read().await?.open_campaigns().await?.rows {
+    let found = ctx.store.read().await?.open_campaigns().await?.rows;
+    for row in found {
         match of_campaign(ctx, &row).await {
             Ok(more) => done += more,
             Err(error) if error.is_transient() => return Err(error),

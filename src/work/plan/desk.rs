@@ -184,7 +184,8 @@ impl Desk {
         self.taken = taken::messages(ctx, &caps, &decided, people).await?;
         self.share_taken();
         let (length, since) = (self.config.slot_length, taken::since(self.now));
-        for other in ctx.store.read().await?.open_campaigns().await?.rows {
+        let found = ctx.store.read().await?.open_campaigns().await?.rows;
+        for other in found {
             if decided.contains_key(&other.id) || other.campaign.provider != provider {
                 continue;
             }
