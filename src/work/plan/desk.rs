@@ -19,9 +19,7 @@ use crate::model::campaign::Campaign;
 use crate::model::delivery::{Delivery, Reason, State};
 use crate::model::frequency::{Cap, Taken};
 use crate::model::ids::{Name, RecipientId, RecipientKey};
-use crate::model::phone::same_number_key;
 use crate::model::preference::Preference;
-use crate::model::recipient::Recipient;
 use crate::model::slot::Slot;
 use crate::model::time::Instant;
 use crate::plan::{self, Again, Booking, Carrier, Explanation, Person, Request, Setting, SlotLoad};
@@ -49,9 +47,9 @@ pub struct Desk {
     /// What other campaigns of the provider have taken.
     booked: Vec<(Slot, u32)>,
     /// Other messages to each person, where there are caps.
-    taken: HashMap<RecipientId, Vec<Taken>>,
+    pub(super) taken: HashMap<RecipientId, Vec<Taken>>,
     /// Whom the channel does not reach.
-    suppressed: HashMap<RecipientId, String>,
+    pub(super) suppressed: HashMap<RecipientId, String>,
     /// Until when the provider as a whole asked to wait.
     paused: Option<Instant>,
     /// Share of replies by hours after the slot; empty before anything is learned.
@@ -226,64 +224,6 @@ impl Desk {
         Job { row, extent, record, chosen, again, booked, waits, doubles }
     }
 
-    /// Who of the chosen has an address, in any of its forms, to which somebody else is written: who
-    /// was written to or keeps a place, else the first who may be written to.
-    fn doubles(
-        &self,
-        campaign: &Campaign,
-        found: &Known,
-        extent: Extent,
-        chosen: &[usize],
-    ) -> HashSet<RecipientId> {
-        let channel = self.provider(campaign).map_or("", |provider| provider.kind.channel());
-        let key = |recipient: &Recipient| {
-            let address = recipient.profile.address.as_ref()?;
-            address.is_good_for(channel).then(|| same_number_key(address))
-        };
-        let mut written: HashMap<String, RecipientId> = HashMap::new();
-        let stays = |row: &&DeliveryRow| {
-            let gets = !matches!(row.delivery.state, State::Refused | State::Cancelled);
-            gets && !is_open(row, extent)
-        };
-        for row in found.rows.iter().filter(stays) {
-            let id = row.delivery.recipient;
-            let at = self.people.recipients.binary_search_by_key(&id, |recipient| recipient.id);
-            if let Some(key) = at.ok().and_then(|at| key(&self.people.recipients[at])) {
-                written.entry(key).or_insert(id);
-            }
-        }
-        let mut doubles = HashSet::new();
-        for recipient in chosen.iter().map(|index| &self.people.recipients[*index]) {
-            if !recipient.consented || self.suppressed.contains_key(&recipient.id) {
-                continue;
-            }
-            let Some(key) = key(recipient) else { continue };
-            if *written.entry(key).or_insert(recipient.id) != recipient.id {
-                doubles.insert(recipient.id);
-            }
-        }
-        doubles
-    }
-
-    fn share_taken(&mut self) {
-        if self.taken.is_empty() {
-            return;
-        }
-        let mut alike: HashMap<String, Vec<RecipientId>> = HashMap::new();
-        for recipient in &self.people.recipients {
-            if let Some(address) = &recipient.profile.address {
-                alike.entry(same_number_key(address)).or_default().push(recipient.id);
-            }
-        }
-        for people in alike.into_values().filter(|people| people.len() > 1) {
-            let all: Vec<Taken> =
-                people.iter().filter_map(|id| self.taken.get(id)).flatten().copied().collect();
-            if !all.is_empty() {
-                self.taken.extend(people.into_iter().map(|id| (id, all.clone())));
-            }
-        }
-    }
-
     /// What a message that stays is expected to bring and cost.
     fn load(&self, campaign: &Campaign, found: &DeliveryRow) -> Load {
         let id = found.delivery.recipient;
@@ -306,7 +246,7 @@ impl Desk {
             .then(|| Again { reason, from: found.not_before.unwrap_or(self.now) })
     }
 
-    fn provider(&self, campaign: &Campaign) -> Option<&ProviderConfig> {
+    pub(super) fn provider(&self, campaign: &Campaign) -> Option<&ProviderConfig> {
         self.config.providers.get(&campaign.provider)
     }
 
@@ -469,9 +409,9 @@ impl Desk {
 }
 
 /// What is stored of a campaign's people.
-struct Known {
+pub(super) struct Known {
     /// In the order of their numbers.
-    rows: Vec<DeliveryRow>,
+    pub(super) rows: Vec<DeliveryRow>,
     /// Whether those alone are among them who are to be decided about.
     is_brief: bool,
     /// What everybody else has taken.
@@ -506,7 +446,7 @@ impl Known {
 }
 
 /// Whether a stored row is to be decided about anew.
-fn is_open(found: &DeliveryRow, extent: Extent) -> bool {
+pub(super) fn is_open(found: &DeliveryRow, extent: Extent) -> bool {
     let delivery = &found.delivery;
     let untried = matches!(delivery.state, State::Planned | State::Refused) && found.attempts == 0;
     found.is_undecided() || extent == Extent::Everybody && untried

@@ -10,6 +10,7 @@
 //! the limits. A plan is drafted from what is read and stored afterwards; a row that was claimed
 //! in between stays as it is.
 
+mod addresses;
 pub mod desk;
 pub mod draft;
 mod record;

@@ -8,6 +8,7 @@
 //!
 //! *Invariant:* a webhook speaks for its own provider: it touches no message of another.
 
+mod responses;
 mod senders;
 mod statuses;
 

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::responses::{fill, note_failure};
 use crate::model::consent::{ConsentChange, ConsentEntry};
 use crate::model::delivery::{Reason, State, message_key, parse_message_key};
 use crate::model::ids::{MessageKey, Name, RecipientId};
@@ -459,62 +460,4 @@ fn readable(
 fn opt_out(evidence: String, at: Instant, now: Instant) -> ConsentEntry {
     let change = ConsentChange::Withdrawn;
     ConsentEntry { change, at, source: "opt-out".to_owned(), evidence, recorded_at: now }
-}
-
-/// Keeps a failure's code and words, also where the message is planned again.
-fn note_failure(row: &mut Answered, event: &Event) {
-    match event {
-        Event::Failed { code } => {
-            row.response.failure_code = code.clone().map(String::from);
-        }
-        Event::TurnedAway { code, words, .. } => {
-            row.response.failure_code = Some(code.clone().into());
-            row.failure_text = Some(words.to_string()).filter(|words| !words.is_empty());
-        }
-        _ => {}
-    }
-}
-
-/// Notes an event; true when it was news.
-fn fill(response: &mut Response, event: &Event, at: Instant) -> bool {
-    fn earliest(stored: &mut Option<Instant>, at: Instant) -> bool {
-        let news = stored.is_none_or(|stored| at < stored);
-        if news {
-            *stored = Some(at);
-        }
-        news
-    }
-    match event {
-        Event::Accepted => false,
-        Event::Delivered => earliest(&mut response.delivered_at, at),
-        Event::Read => earliest(&mut response.read_at, at),
-        Event::Clicked => earliest(&mut response.clicked_at, at),
-        Event::Replied => earliest(&mut response.replied_at, at),
-        Event::Converted { amount, currency } => {
-            if response.converted_at.is_none() {
-                response.amount = *amount;
-                response.currency.clone_from(currency);
-            }
-            earliest(&mut response.converted_at, at)
-        }
-        Event::OptedOut => earliest(&mut response.opted_out_at, at),
-        Event::Failed { code } => {
-            if response.delivered_at.is_some() || response.read_at.is_some() {
-                return false;
-            }
-            if response.failed_at.is_none() {
-                response.failure_code = code.clone().map(String::from);
-            }
-            earliest(&mut response.failed_at, at)
-        }
-        Event::TurnedAway { code, .. } => {
-            if response.delivered_at.is_some() || response.read_at.is_some() {
-                return false;
-            }
-            if response.failed_at.is_none() {
-                response.failure_code = Some(code.clone().into());
-            }
-            earliest(&mut response.failed_at, at)
-        }
-    }
 }
