@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use sqlx::FromRow;
 
-use super::bulk::{Column, List, Rows, Sql, numbers, one_of};
+use super::bulk::{Column, Rows, Sql, numbers, one_of};
 use super::campaigns::CampaignStatus;
 use super::{Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, instant, micros, on, parsed, run};
 use crate::model::delivery::{Arm, Choice, Delivery, Reason, State};
@@ -163,15 +163,6 @@ const UNDECIDE: Sql = one_of!(
 const OF_VARIANT: &str = "SELECT recipient FROM delivery
     WHERE campaign = $1 AND variant_index = $2 AND state = 'planned' AND send_at IS NOT NULL";
 
-/// Whose decisions stand as they were given just now.
-const QUEUE: Sql = one_of!(
-    "INSERT INTO queue (campaign, due_at, recipient)
-        SELECT campaign, send_at, recipient FROM delivery
-        WHERE campaign = $1 AND state = 'planned' AND send_at IS NOT NULL AND recipient",
-    "$2",
-    ""
-);
-
 impl Reader {
     /// Everybody of a campaign, in the order of their numbers.
     pub async fn deliveries(
@@ -257,8 +248,7 @@ impl Tx {
             let free = self.take_out(campaign, &people).await?;
             self.undecide(campaign, &free, None, now).await?;
             let written = self.write_decisions(campaign, chunk, length, now).await?;
-            let sql = self.text(QUEUE);
-            run!(self, sql, campaign, List(written)).doing("queue decisions")?;
+            self.put_in_queue(campaign, &written).await?;
         }
         Ok(())
     }
@@ -269,7 +259,7 @@ impl Tx {
         chunk: &[Delivery],
         length: SlotLength,
         now: Instant,
-    ) -> Result<Vec<i64>, StoreError> {
+    ) -> Result<Vec<RecipientId>, StoreError> {
         let start = |slot: Slot| micros(slot.start(length));
         let choices: Vec<Option<&Choice>> = chunk.iter().map(|d| d.choice.as_ref()).collect();
         let number = |of: &dyn Fn(&Choice) -> Option<i64>| {
@@ -296,8 +286,12 @@ impl Tx {
             Column::Number(vec![Some(0); chunk.len()]),
             Column::Number(vec![Some(micros(now)); chunk.len()]),
         ];
-        on!(self, |db| Rows::insert(PUT, columns, OVER).build_query_scalar().fetch_all(db).await)
-            .doing("write decisions")
+        let written: Vec<i64> = on!(self, |db| Rows::insert(PUT, columns, OVER)
+            .build_query_scalar()
+            .fetch_all(db)
+            .await)
+        .doing("write decisions")?;
+        Ok(written.into_iter().map(RecipientId).collect())
     }
 
     /// Gives up those that have been in doubt since `before`; returns how many.

@@ -157,7 +157,7 @@ const WHILE_HELD: &str = settle_sql!("delivery.state = 'planned'");
 const AFTER_DOUBT: &str =
     settle_sql!("delivery.state = 'in_doubt' AND delivery.attempts = v.try_number");
 
-const PUT_BACK: Sql = one_of!(
+const PUT: Sql = one_of!(
     "INSERT INTO queue (campaign, due_at, recipient)
         SELECT campaign, send_at, recipient FROM delivery
         WHERE campaign = $1 AND state = 'planned' AND send_at IS NOT NULL AND recipient",
@@ -322,10 +322,19 @@ impl Tx {
         let again: Vec<RecipientId> =
             again.map(|s| s.recipient).filter(|id| done.contains(id)).collect();
         if over.is_none() && !again.is_empty() {
-            let sql = self.text(PUT_BACK);
-            run!(self, sql, campaign, numbers(&again)).doing("queue what is tried again")?;
+            self.put_in_queue(campaign, &again).await?;
         }
         Ok(done)
+    }
+
+    /// Puts those of the people into a campaign's queue who are planned with a time.
+    pub(super) async fn put_in_queue(
+        &mut self,
+        campaign: i64,
+        people: &[RecipientId],
+    ) -> Result<(), StoreError> {
+        let sql = self.text(PUT);
+        run!(self, sql, campaign, numbers(people)).doing("queue what is planned").map(drop)
     }
 
     /// How a campaign's people end who are planned when it is over already; `None` while it runs.

@@ -227,7 +227,7 @@ impl Batches<'_> {
         let mut people = tx.recipients(&ids).await?;
         let unreachable = tx.suppressed(provider, Some(&ids)).await?;
         let mut batch = Batch { claim, ready: Vec::new(), concluded: Vec::new() };
-        let mut check = self.check();
+        let check = self.check();
         for due in claimed {
             // on a virtual clock each message is called at its own instant
             let at = due.send_at.max(now);
@@ -252,7 +252,7 @@ impl Batches<'_> {
                 Err(settled) => batch.concluded.push(Concluded::plain(settled)),
             }
         }
-        self.admit(tx, &mut batch, &mut check).await?;
+        self.admit(tx, &mut batch, &check).await?;
         Ok(Some(batch))
     }
 
@@ -261,7 +261,7 @@ impl Batches<'_> {
         &self,
         tx: &mut Tx,
         batch: &mut Batch,
-        check: &mut Check<'_>,
+        check: &Check<'_>,
     ) -> Result<(), StoreError> {
         let name = &self.row.campaign.provider;
         let mut windows = HashSet::new();
@@ -391,7 +391,9 @@ impl Batches<'_> {
         let runs = Mutex::new(Runs::default());
         let paced = self.config.limits.per_second.is_some();
         let most = if paced { PACED_CALLS_MAX } else { CALLS_MAX };
-        let calls = ready.into_iter().map(|ready| self.call(claim, ready, &lookout, &runs));
+        let check = self.check();
+        let calls = ready.into_iter();
+        let calls = calls.map(|ready| self.call(claim, ready, &check, &lookout, &runs));
         let calls: Vec<_> = calls.collect();
         let calling = stream::iter(calls).buffer_unordered(most).collect();
         tokio::select! {
@@ -431,6 +433,7 @@ impl Batches<'_> {
         &self,
         claim: &Claim,
         mut ready: Ready,
+        check: &Check<'_>,
         lookout: &Lookout,
         runs: &Mutex<Runs>,
     ) -> Concluded {
@@ -458,7 +461,7 @@ impl Batches<'_> {
                 return Concluded::plain(settled).with_canary(&ready.message, ready.is_canary);
             }
         }
-        if let Err(settled) = self.check().timely(&ready.person.profile, ready.due, at) {
+        if let Err(settled) = check.timely(&ready.person.profile, ready.due, at) {
             return Concluded::plain(settled).with_canary(&ready.message, ready.is_canary);
         }
         ready.message.at = at;
@@ -473,8 +476,7 @@ impl Batches<'_> {
         if for_all || runs_on {
             lookout.halt();
         }
-        let mut check = self.check();
-        Concluded::of(&mut check, ready.due, &ready.person.profile, &ready.message, outcome)
+        Concluded::of(check, ready.due, &ready.person.profile, &ready.message, outcome)
             .with_canary(&ready.message, ready.is_canary)
     }
 }

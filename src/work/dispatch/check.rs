@@ -1,6 +1,7 @@
 //! The last look before a call: what was true when it was planned may not be true now.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::TimeDelta;
 use chrono_tz::Tz;
@@ -40,7 +41,8 @@ pub(super) struct Check<'a> {
     env: &'a StepEnv,
     pub(super) campaign: &'a Campaign,
     config: &'a ProviderConfig,
-    places: HashMap<Place, Times>,
+    /// Calls of a batch are under way at once, and share them.
+    places: Mutex<HashMap<Place, Arc<Times>>>,
 }
 
 impl<'a> Check<'a> {
@@ -49,12 +51,12 @@ impl<'a> Check<'a> {
         campaign: &'a Campaign,
         config: &'a ProviderConfig,
     ) -> Self {
-        Self { env, campaign, config, places: HashMap::new() }
+        Self { env, campaign, config, places: Mutex::default() }
     }
 
     /// The message as it goes out at `now`, or what happens instead.
     pub(super) fn message(
-        &mut self,
+        &self,
         person: &Recipient,
         due: Due,
         now: Instant,
@@ -108,7 +110,7 @@ impl<'a> Check<'a> {
         profile.zone.map_or(self.env.config.time_zone, |zone| zone.tz)
     }
 
-    fn times(&mut self, profile: &Profile) -> &Times {
+    fn times(&self, profile: &Profile) -> Arc<Times> {
         let (env, campaign) = (self.env, self.campaign);
         let zone = self.zone(profile);
         // a given code that names no country has given way to the number's
@@ -117,7 +119,8 @@ impl<'a> Check<'a> {
         let number = profile.address.as_ref().and_then(place_of);
         let number = number.map(|known| (known.country.clone(), known.region));
         let channel = self.config.kind.channel();
-        self.places.entry((zone, place.clone(), number.clone())).or_insert_with(|| {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let times = places.entry((zone, place.clone(), number.clone())).or_insert_with(|| {
             let (opens, closes) = window::span(&campaign.window, zone);
             let (own, workspace) = (campaign.quiet_hours, env.config.quiet_hours);
             let given = case(campaign, channel, place.as_ref());
@@ -127,17 +130,13 @@ impl<'a> Check<'a> {
                 None => quiet,
                 Some(number) => quiet.with_laws(&env.rules, case(campaign, channel, Some(number))),
             };
-            Times { opens, closes, quiet }
-        })
+            Arc::new(Times { opens, closes, quiet })
+        });
+        Arc::clone(times)
     }
 
     /// Whether window, lateness and quiet hours let a message out at `now`.
-    pub(super) fn timely(
-        &mut self,
-        profile: &Profile,
-        due: Due,
-        now: Instant,
-    ) -> Result<(), Settled> {
+    pub(super) fn timely(&self, profile: &Profile, due: Due, now: Instant) -> Result<(), Settled> {
         let zone = self.zone(profile);
         let lateness = now - self.lateness_from(due);
         let late = lateness.to_std().is_ok_and(|lateness| lateness > self.env.config.max_lateness)
@@ -168,7 +167,7 @@ impl<'a> Check<'a> {
 
     /// A short wait is waited for within the same slot's lateness; a longer one is a new decision.
     pub(super) fn put_off(
-        &mut self,
+        &self,
         profile: &Profile,
         due: Due,
         until: Instant,

@@ -98,7 +98,7 @@ impl Concluded {
     }
 
     pub(super) fn of(
-        check: &mut Check<'_>,
+        check: &Check<'_>,
         due: Due,
         profile: &Profile,
         message: &OutboundMessage,
@@ -168,7 +168,7 @@ impl Concluded {
     }
 
     fn refused(
-        check: &mut Check<'_>,
+        check: &Check<'_>,
         due: Due,
         profile: &Profile,
         message: &OutboundMessage,

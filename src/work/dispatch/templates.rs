@@ -19,7 +19,7 @@ impl Batches<'_> {
         &self,
         tx: &mut Tx,
         batch: &mut Batch,
-        check: &mut Check<'_>,
+        check: &Check<'_>,
         now: Instant,
     ) -> Result<(), StoreError> {
         let name = &self.row.campaign.provider;
