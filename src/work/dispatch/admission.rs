@@ -115,9 +115,6 @@ impl RateLimiter<'_> {
         let Some(rate) = self.config.limits.per_second else { return Ok(Allowance::Of(most)) };
         let next_at = reader.rate_next_at(&number_account(self.provider)).await?;
         let next_at = next_at.unwrap_or(now).max(now);
-        if self.looks_ahead() {
-            return Ok(Allowance::Of(most));
-        }
         if next_at > now + HORIZON / 2 {
             return Ok(Allowance::After(next_at - HORIZON / 2));
         }
@@ -126,29 +123,22 @@ impl RateLimiter<'_> {
         Ok(Allowance::Of(most.min(allowance as usize)))
     }
 
-    /// Whether steps do more than what is due by now: on a virtual clock.
-    fn looks_ahead(&self) -> bool {
-        self.env.clock.horizon() > self.env.clock.now()
-    }
-
-    /// Gives messages, whose earliest instants are given, their send times, in order: as many as the
-    /// number's rate has in the time up to the [`HORIZON`]. `None` where nothing paces them.
+    /// Gives up to `count` messages their send times, in order: as many as the number's rate has in
+    /// the time up to the [`HORIZON`]. `None` where nothing paces them.
     pub(super) async fn send_times(
         &self,
         store: &Store,
-        earliest: &[Instant],
+        count: usize,
     ) -> Result<Option<Vec<Instant>>, StoreError> {
         let Some(rate) = self.config.limits.per_second else { return Ok(None) };
-        if earliest.is_empty() {
+        if count == 0 {
             return Ok(Some(Vec::new()));
         }
         let number = number_account(self.provider);
         let mut tx = store.begin().await?;
         let next_at = tx.lock_account(&number).await?;
         // the clock is read under the lock, so that what others took lies in the past
-        let now = self.env.clock.now();
-        let until = if self.looks_ahead() { Instant::MAX_UTC } else { now + HORIZON };
-        let (times, next_at) = schedule(rate, next_at.max(now), until, earliest);
+        let (times, next_at) = schedule(rate, next_at, self.env.clock.now(), count);
         tx.set_rate_next_at(&number, next_at).await?;
         tx.commit().await?;
         Ok(Some(times))
@@ -219,21 +209,13 @@ pub(super) enum Allowance {
     After(Instant),
 }
 
-/// Send times of `rate` messages a second, none before its message's earliest, from where the
-/// schedule stands up to `until`; and where it stands then.
-fn schedule(
-    rate: u32,
-    mut next_at: Instant,
-    until: Instant,
-    earliest: &[Instant],
-) -> (Vec<Instant>, Instant) {
+/// Send times of `rate` messages a second from where the schedule stands, up to the [`HORIZON`]; and
+/// where it stands then.
+fn schedule(rate: u32, next_at: Instant, now: Instant, count: usize) -> (Vec<Instant>, Instant) {
     let interval = TimeDelta::microseconds(interval_us(rate));
+    let mut next_at = next_at.max(now);
     let mut times = Vec::new();
-    for at in earliest {
-        next_at = next_at.max(*at);
-        if next_at >= until {
-            break;
-        }
+    while times.len() < count && next_at < now + HORIZON {
         times.push(next_at);
         next_at += interval;
     }
@@ -316,18 +298,14 @@ mod tests {
 
     #[test]
     fn no_second_sees_more_than_the_rate_and_nothing_is_promised_far_ahead() {
-        let earliest = |count| vec![start(); count];
-        let schedule = |next_at: Instant, now: Instant, count| {
-            schedule(80, next_at.max(now), now + HORIZON, &earliest(count))
-        };
-        let (times, next_at) = schedule(Instant::UNIX_EPOCH, start(), 200);
+        let (times, next_at) = schedule(80, Instant::UNIX_EPOCH, start(), 200);
         assert!((75..=80).contains(&times.len()), "{}", times.len());
         let last = *times.last().unwrap();
         assert!(times.iter().all(|at| *at < start() + HORIZON));
         // the next daemon goes on where this one ended
-        let (next, _) = schedule(next_at, start() + TimeDelta::milliseconds(500), 200);
+        let (next, _) = schedule(80, next_at, start() + TimeDelta::milliseconds(500), 200);
         assert!(next[0] > last && next[0] - last < HORIZON / 50);
-        assert_eq!(schedule(next_at, start(), 3).0.len(), 0, "the second is full");
+        assert_eq!(schedule(80, next_at, start(), 3).0.len(), 0, "the second is full");
     }
 
     #[test]
