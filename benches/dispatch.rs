@@ -5,141 +5,36 @@
 //! messages wait behind those that are due; `DISPATCH_ONLY` runs the parts whose names hold a word;
 //! `DISPATCH_PEER` names the program of `benches/peers`, whose figure then stands beside.
 
+mod scene;
 #[path = "../tests/support/server.rs"]
 mod server;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
-use futures_util::future::BoxFuture;
-use opportune::calendar::rules::Rules;
 use opportune::clock::Clock;
-use opportune::config::{Config, SecretValue};
-use opportune::model::campaign::Campaign;
-use opportune::model::ids::{Name, RecipientId};
-use opportune::model::slot::SlotLength;
-use opportune::provider::{
-    self, Incoming, Meter, OutboundMessage, Provider, Rejected, SendOutcome, signature,
-};
+use opportune::config::SecretValue;
+use opportune::model::ids::Name;
+use opportune::provider::{self, Meter, signature};
 use opportune::store::{Create, Store};
 use opportune::web;
 use opportune::work::tasks::Tasks;
-use opportune::work::{Ctx, StepEnv, dispatch, new_node};
+use opportune::work::{Ctx, dispatch};
 use serde_json::json;
 use sqlx::{Executor, PgPool};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Mutex, watch};
 
+use scene::{BARE, analyze, config, ctx, fill, instantly, number};
 use server::Server;
 
-const LENGTH: SlotLength = SlotLength::HOUR;
 const LANES: usize = 4;
 const SECRET: &str = "an app's secret";
-
-fn number(variable: &str, default: usize) -> usize {
-    std::env::var(variable).ok().map_or(default, |text| text.parse().expect("a number"))
-}
-
-/// Answers at once, and notes how late it was asked.
-#[derive(Default)]
-struct Instantly {
-    late_us: std::sync::Mutex<Vec<i64>>,
-    calls: AtomicU64,
-}
-
-impl Provider for Instantly {
-    fn send<'a>(&'a self, message: &'a OutboundMessage) -> BoxFuture<'a, SendOutcome> {
-        let late = message.at - message.due_at;
-        self.late_us.lock().unwrap().push(late.num_microseconds().unwrap_or(i64::MAX));
-        let id = self.calls.fetch_add(1, Ordering::Relaxed);
-        let id = format!("wamid.{id}").parse().ok();
-        Box::pin(std::future::ready(SendOutcome::Accepted { id, alias: None }))
-    }
-
-    fn receive(&self, _: Option<&str>, _: &[u8]) -> Result<Vec<Incoming>, Rejected> {
-        Ok(Vec::new())
-    }
-}
-
-fn config(text: &str) -> Config {
-    Config::parse(text, Path::new("opportune.toml")).expect("the settings are good")
-}
-
-fn ctx(store: Store, config: Config, providers: BTreeMap<Name, Arc<dyn Provider>>) -> Ctx {
-    Ctx {
-        store,
-        env: StepEnv {
-            clock: Clock::system(),
-            config: Arc::new(config),
-            rules: Arc::new(Rules::built_in()),
-            providers: Arc::new(providers),
-            node: new_node(),
-            judge: None,
-        },
-    }
-}
-
-/// `count` people, of whom the nth is due at `due(n)`, in a campaign of `provider`.
-async fn fill(
-    store: &Store,
-    provider: &str,
-    count: usize,
-    due: impl Fn(usize) -> TimeDelta,
-) -> i64 {
-    let now = Clock::system().now();
-    let source = format!(
-        "name = \"bench\"\nprovider = \"{provider}\"\n[window]\nstart = {}\nend = {}\n\
-         time_zone = \"UTC\"\n[quiet_hours]\nnone = true\n[[variant]]\nname = \"words\"\n\
-         media = \"text\"\ntemplate = \"promo\"\nlanguage = \"pt\"\ntext = \"Hello {{{{name}}}}\"\n\
-         defaults = {{ name = \"you\" }}\n",
-        (now - TimeDelta::days(2)).format("%Y-%m-%dT%H:%M:%S"),
-        (now + TimeDelta::days(20)).format("%Y-%m-%dT%H:%M:%S"),
-    );
-    let campaign = Campaign::from_toml(&source).expect("the campaign is good");
-    let mut tx = store.begin().await.unwrap();
-    let ends_at = now + TimeDelta::days(21);
-    let id = tx.add_campaign(&campaign, &source, now, ends_at).await.unwrap().unwrap();
-    tx.set_campaign_plan(id, now, None, "{}", &[]).await.unwrap();
-    tx.commit().await.unwrap();
-    const CHUNK: usize = 20_000;
-    for start in (0..count).step_by(CHUNK) {
-        let numbers = start..count.min(start + CHUNK);
-        let mut tx = store.begin().await.unwrap();
-        let rows: Vec<_> = numbers
-            .clone()
-            .map(|n| {
-                let profile = opportune::model::recipient::Profile {
-                    address: Some(format!("+5511{n:09}").parse().unwrap()),
-                    zone: Some(opportune::model::recipient::Zone {
-                        tz: "America/Sao_Paulo".parse().unwrap(),
-                        inferred: false,
-                    }),
-                    ..Default::default()
-                };
-                (format!("r{n}").parse().unwrap(), profile)
-            })
-            .collect();
-        let ids = tx.put_recipients(&rows).await.unwrap();
-        let granted = support::granted(now - TimeDelta::days(9), now);
-        let entries: Vec<_> = ids.iter().map(|(id, _)| (*id, granted.clone())).collect();
-        tx.append_consent(&entries).await.unwrap();
-        let delivery = |(n, id): (usize, RecipientId)| {
-            let send_at = now + due(n);
-            support::planned(id, "words", send_at, LENGTH)
-        };
-        let ids = numbers.zip(ids.into_iter().map(|(id, _)| id));
-        let deliveries: Vec<_> = ids.map(delivery).collect();
-        tx.put_decisions(id, &deliveries, LENGTH, now).await.unwrap();
-        tx.commit().await.unwrap();
-    }
-    id
-}
 
 /// Runs lanes until `count` messages are sent; messages a second.
 async fn drain(ctx: &Ctx, provider: &str, count: usize, lanes: usize) -> f64 {
@@ -225,8 +120,6 @@ fn peer(program: &str, url: &str, count: usize) -> f64 {
     String::from_utf8_lossy(&run.stdout).trim().parse().expect("it prints its rate")
 }
 
-const BARE: &str = "[provider.p]\nkind = \"console\"\n";
-
 fn whatsapp(dir: &Path, limits: &str) -> String {
     for (file, text) in [("token", "a"), ("app", SECRET), ("verify", "b")] {
         std::fs::write(dir.join(file), text).unwrap();
@@ -241,12 +134,6 @@ fn whatsapp(dir: &Path, limits: &str) -> String {
         at("app"),
         at("verify"),
     )
-}
-
-fn instantly() -> (Arc<Instantly>, BTreeMap<Name, Arc<dyn Provider>>) {
-    let provider = Arc::new(Instantly::default());
-    let shared: Arc<dyn Provider> = Arc::<Instantly>::clone(&provider);
-    (provider, BTreeMap::from([("p".parse().unwrap(), shared)]))
 }
 
 fn percentile(values: &mut [f64], share: f64) -> f64 {
@@ -339,10 +226,6 @@ impl Bench {
     }
 }
 
-async fn analyze(url: &str) {
-    PgPool::connect(url).await.unwrap().execute("ANALYZE").await.unwrap();
-}
-
 fn tell(part: &str, rate: f64, wanted: f64, floor: f64) {
     let share = 100.0 * rate / floor;
     println!("{part:<42} {rate:>9.0}/s  wanted {wanted:>6.0}  {share:>5.1} % of the floor");
@@ -366,14 +249,14 @@ async fn main() {
     }
     if bench.wants("postgres bare") {
         let (store, url) = bench.store().await;
-        fill(&store, "p", count, |_| TimeDelta::zero()).await;
+        fill(&store, "bench", count, |_| TimeDelta::zero()).await;
         analyze(&url).await;
         let rate = drain(&ctx(store, config(BARE), instantly().1), "p", count, LANES).await;
         tell("PostgreSQL, bare loop", rate, 50_000.0, floor);
     }
     if bench.wants("postgres admission") {
         let (store, url) = bench.store().await;
-        fill(&store, "p", count, |_| TimeDelta::zero()).await;
+        fill(&store, "bench", count, |_| TimeDelta::zero()).await;
         analyze(&url).await;
         let limits =
             "per_second = 100000\nunique_per_day = 100000000\ncalls_per_hour = 100000000\n";
@@ -384,14 +267,14 @@ async fn main() {
     if bench.wants("sqlite bare") {
         let url = format!("sqlite://{}", dir.path().join("bench.db").display());
         let store = Store::open(&url, Create::IfMissing).await.unwrap();
-        fill(&store, "p", count, |_| TimeDelta::zero()).await;
+        fill(&store, "bench", count, |_| TimeDelta::zero()).await;
         let rate = drain(&ctx(store, config(BARE), instantly().1), "p", count, 2).await;
         tell("SQLite, bare loop", rate, 60_000.0, floor);
     }
     if bench.wants("http") {
         let (store, url) = bench.store().await;
         let count = count / 2;
-        fill(&store, "p", count, |_| TimeDelta::zero()).await;
+        fill(&store, "bench", count, |_| TimeDelta::zero()).await;
         analyze(&url).await;
         let secret = dir.path().join("secret");
         std::fs::write(&secret, SECRET).unwrap();
@@ -425,7 +308,7 @@ async fn webhooks(bench: &Bench, dir: &Path, floor: f64) {
             TimeDelta::milliseconds((n - known) as i64 + 15_000)
         }
     };
-    fill(&store, "p", known + paced, due).await;
+    fill(&store, "bench", known + paced, due).await;
     analyze(&url).await;
     let (_, providers) = instantly();
     let bare = ctx(store.clone(), config(BARE), providers.clone());
@@ -471,7 +354,7 @@ async fn lateness(bench: &Bench, dir: &Path) {
             TimeDelta::days(1) + TimeDelta::milliseconds(n as i64)
         }
     };
-    fill(&store, "p", paced + backlog, due).await;
+    fill(&store, "bench", paced + backlog, due).await;
     analyze(&url).await;
     let settings = config(&whatsapp(dir, "per_second = 1100\nunique_per_day = 100000000\n"));
     let (provider, providers) = instantly();
