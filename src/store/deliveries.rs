@@ -248,7 +248,10 @@ impl Tx {
             let free = self.take_out(campaign, &people).await?;
             self.undecide(campaign, &free, None, now).await?;
             let written = self.write_decisions(campaign, chunk, length, now).await?;
-            self.put_in_queue(campaign, &written).await?;
+            let due = chunk.iter().filter(|d| d.state == State::Planned);
+            let due = due.filter_map(|d| Some((d.choice.as_ref()?.send_at, d.recipient)));
+            let due: Vec<_> = due.filter(|(_, id)| written.contains(id)).collect();
+            self.put_in_queue(campaign, &due).await?;
         }
         Ok(())
     }
@@ -259,7 +262,7 @@ impl Tx {
         chunk: &[Delivery],
         length: SlotLength,
         now: Instant,
-    ) -> Result<Vec<RecipientId>, StoreError> {
+    ) -> Result<HashSet<RecipientId>, StoreError> {
         let start = |slot: Slot| micros(slot.start(length));
         let choices: Vec<Option<&Choice>> = chunk.iter().map(|d| d.choice.as_ref()).collect();
         let number = |of: &dyn Fn(&Choice) -> Option<i64>| {

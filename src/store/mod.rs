@@ -395,6 +395,14 @@ impl Reader {
 }
 
 impl Tx {
+    /// Lets [`Tx::commit`] return before a PostgreSQL has this transaction on its disk: a crash may
+    /// undo it whole. SQLite goes on waiting for its disk.
+    pub async fn need_not_survive_a_crash(&mut self) -> Result<(), StoreError> {
+        let Conn::Postgres(db) = &mut self.conn else { return Ok(()) };
+        let set = sqlx::query("SET LOCAL synchronous_commit = off").execute(&mut **db).await;
+        set.map(drop).doing("begin a transaction")
+    }
+
     /// Makes everything in it durable, together.
     pub async fn commit(self) -> Result<(), StoreError> {
         match self.reader.conn {

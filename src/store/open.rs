@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::str::FromStr;
 
+use sqlx::Executor;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode};
@@ -145,6 +146,13 @@ impl Store {
             let options = PgPoolOptions::new()
                 .max_connections(CONNECTIONS_MAX)
                 .acquire_timeout(BUSY_TIMEOUT)
+                .after_connect(|db, _| {
+                    Box::pin(async move {
+                        // a statement's plan is made for its lists: a plan for lists of any length,
+                        // made while a table was new, compares each row with each value
+                        db.execute("SET plan_cache_mode = force_custom_plan").await.map(drop)
+                    })
+                })
                 .connect_with(options);
             Pool::Postgres(options.await.map_err(failed)?)
         };

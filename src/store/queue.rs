@@ -15,7 +15,8 @@ use sqlx::FromRow;
 use super::bulk::{Column, List, Rows, Sql, numbers, one_of};
 use super::campaigns::CampaignStatus;
 use super::{
-    Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, instant, json, micros, on, run, to_json,
+    Conn, Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, instant, json, micros, on, run,
+    to_json,
 };
 use crate::model::content::{Content, Style};
 use crate::model::delivery::{Reason, State};
@@ -92,27 +93,44 @@ pub enum Attempt {
 
 const TABLE: &str = "delivery";
 
-/// PostgreSQL passes over rows that others are claiming. Materialized, since a subquery that is run
-/// twice would claim twice its limit.
+macro_rules! first_due {
+    ($columns:literal) => {
+        concat!(
+            "SELECT ",
+            $columns,
+            " FROM queue WHERE campaign = $1 AND due_at <= $3 ORDER BY due_at, recipient LIMIT $2"
+        )
+    };
+}
+
+/// Reads what is first due; PostgreSQL takes it out of the queue by the same statement, and passes
+/// over rows that others are claiming. Materialized, since a subquery that is run twice would claim
+/// twice its limit; lateral, so that each delivery is found by its key whatever the plan.
 const CLAIM: Sql = [
-    "DELETE FROM queue WHERE rowid IN (SELECT rowid FROM queue
-        WHERE campaign = $1 AND due_at <= $3 ORDER BY due_at, recipient LIMIT $2)
-     RETURNING recipient",
-    "WITH due AS MATERIALIZED (SELECT ctid AS place FROM queue
-        WHERE campaign = $1 AND due_at <= $3 ORDER BY due_at, recipient LIMIT $2
-        FOR UPDATE SKIP LOCKED)
-     DELETE FROM queue USING due WHERE queue.ctid = place RETURNING recipient",
+    concat!(
+        "SELECT d.recipient, variant_index, slot_start, send_at, attempts FROM (",
+        first_due!("campaign, recipient"),
+        ") AS q CROSS JOIN delivery AS d
+            ON d.campaign = q.campaign AND d.recipient = q.recipient
+        WHERE state = 'planned' AND send_at IS NOT NULL"
+    ),
+    concat!(
+        "WITH due AS MATERIALIZED (",
+        first_due!("ctid AS place"),
+        " FOR UPDATE SKIP LOCKED),
+        taken AS (DELETE FROM queue USING due WHERE queue.ctid = place RETURNING recipient)
+        SELECT d.* FROM taken CROSS JOIN LATERAL
+            (SELECT recipient, variant_index, slot_start, send_at, attempts FROM delivery
+                WHERE campaign = $1 AND recipient = taken.recipient
+                AND state = 'planned' AND send_at IS NOT NULL OFFSET 0) AS d"
+    ),
 ];
+
+/// SQLite lets nobody write between the two.
+const TAKE_FIRST: &str = concat!("DELETE FROM queue WHERE rowid IN (", first_due!("rowid"), ")");
 
 const HOLD: &str = "INSERT INTO claim (lease, campaign, held_until, claimed_at, recipients)
     VALUES ($1, $2, $3, $4, $5)";
-
-const CLAIMED: Sql = one_of!(
-    "SELECT recipient, variant_index, slot_start, send_at, attempts FROM delivery
-        WHERE campaign = $1 AND state = 'planned' AND send_at IS NOT NULL AND recipient",
-    "$2",
-    ""
-);
 
 const RELEASE: &str = "DELETE FROM claim WHERE lease = $1 RETURNING recipients";
 
@@ -133,17 +151,6 @@ const SETTLED: [&str; 14] = [
     "failure_code",
 ];
 
-/// Those for whom a condition holds.
-macro_rules! settle_sql {
-    ($guard:literal) => {
-        concat!(
-            " WHERE delivery.campaign = v.campaign AND delivery.recipient = v.recipient AND ",
-            $guard,
-            " RETURNING delivery.recipient"
-        )
-    };
-}
-
 const SETTLE: &str =
     "UPDATE delivery SET state = v.state, reason = COALESCE(v.reason, delivery.reason),
     attempts = v.tries, changed_at = v.changed_at, not_before = v.not_before,
@@ -152,18 +159,30 @@ const SETTLE: &str =
     failure_code = v.failure_code, failed_at = NULL,
     observed_at = CASE WHEN v.sent_at IS NULL THEN delivery.observed_at ELSE v.changed_at END";
 
-const WHILE_HELD: &str = settle_sql!("delivery.state = 'planned'");
+macro_rules! whose {
+    ($condition:literal) => {
+        concat!(
+            " WHERE delivery.campaign = v.campaign AND delivery.recipient = v.recipient AND ",
+            $condition
+        )
+    };
+}
+
+const WHILE_HELD: &str = whose!("delivery.state = 'planned'");
 
 const AFTER_DOUBT: &str =
-    settle_sql!("delivery.state = 'in_doubt' AND delivery.attempts = v.try_number");
+    whose!("delivery.state = 'in_doubt' AND delivery.attempts = v.try_number");
 
-const PUT: Sql = one_of!(
-    "INSERT INTO queue (campaign, due_at, recipient)
-        SELECT campaign, send_at, recipient FROM delivery
-        WHERE campaign = $1 AND state = 'planned' AND send_at IS NOT NULL AND recipient",
-    "$2",
-    " ON CONFLICT DO NOTHING"
+/// What this settlement wrote carries its time.
+const DONE: Sql = one_of!(
+    "SELECT recipient FROM delivery WHERE campaign = $1 AND changed_at = $2 AND recipient",
+    "$3",
+    ""
 );
+
+const PUT: &str = "INSERT INTO queue (campaign, due_at, recipient)";
+
+const OVER_QUEUED: &str = " ON CONFLICT DO NOTHING";
 
 const LOST: &str = "DELETE FROM claim WHERE held_until <= $1 RETURNING campaign, recipients";
 
@@ -262,23 +281,20 @@ impl Tx {
         length: SlotLength,
     ) -> Result<Vec<Due>, StoreError> {
         let sql = self.text(CLAIM);
-        let people: Vec<i64> = on!(self, |db| sqlx::query_scalar(sql)
+        let (limit, by) = (limit as i64, micros(by));
+        let mut rows: Vec<DueRow> = on!(self, |db| sqlx::query_as(sql)
             .bind(campaign)
-            .bind(limit as i64)
-            .bind(micros(by))
+            .bind(limit)
+            .bind(by)
             .fetch_all(db)
             .await)
         .doing("claim what is due")?;
-        if people.is_empty() {
+        if let Conn::Sqlite(_) = &self.conn {
+            run!(self, TAKE_FIRST, campaign, limit, by).doing("claim what is due")?;
+        }
+        if rows.is_empty() {
             return Ok(Vec::new());
         }
-        let sql = self.text(CLAIMED);
-        let mut rows: Vec<DueRow> = on!(self, |db| sqlx::query_as(sql)
-            .bind(campaign)
-            .bind(List(people))
-            .fetch_all(db)
-            .await)
-        .doing("read what is due")?;
         rows.sort_by_key(|row| (row.send_at, row.recipient));
         let held: Vec<i64> = rows.iter().map(|row| row.recipient).collect();
         let until = micros(claim.until);
@@ -311,30 +327,57 @@ impl Tx {
         for chunk in settled.chunks(ROWS_PER_STATEMENT) {
             let columns = columns(campaign, chunk, over, now);
             let tail = if held.is_some() { WHILE_HELD } else { AFTER_DOUBT };
-            let ids: Vec<i64> = on!(self, |db| Rows::update(SETTLE, &SETTLED, columns, tail)
-                .build_query_scalar()
-                .fetch_all(db)
-                .await)
+            let written = on!(self, |db| Rows::update(SETTLE, &SETTLED, columns, tail)
+                .build()
+                .execute(db)
+                .await
+                .map(|done| done.rows_affected()))
             .doing(DOING)?;
-            done.extend(ids.into_iter().map(RecipientId));
+            let people: Vec<RecipientId> = chunk.iter().map(|s| s.recipient).collect();
+            if written == people.len() as u64 {
+                done.extend(people);
+            } else if written > 0 {
+                // somebody was forgotten meanwhile, or given up
+                let sql = self.text(DONE);
+                let ids: Vec<i64> = on!(self, |db| sqlx::query_scalar(sql)
+                    .bind(campaign)
+                    .bind(micros(now))
+                    .bind(numbers(&people))
+                    .fetch_all(db)
+                    .await)
+                .doing(DOING)?;
+                done.extend(ids.into_iter().map(RecipientId));
+            }
         }
-        let again = settled.iter().filter(|s| s.state == State::Planned && s.again_at.is_some());
-        let again: Vec<RecipientId> =
-            again.map(|s| s.recipient).filter(|id| done.contains(id)).collect();
-        if over.is_none() && !again.is_empty() {
+        if over.is_none() {
+            let again = settled.iter().filter(|s| s.state == State::Planned);
+            let again = again.filter_map(|s| Some((s.again_at?, s.recipient)));
+            let again: Vec<_> = again.filter(|(_, id)| done.contains(id)).collect();
             self.put_in_queue(campaign, &again).await?;
         }
         Ok(done)
     }
 
-    /// Puts those of the people into a campaign's queue who are planned with a time.
+    /// Puts people into a campaign's queue who are planned, each with the time of their message.
     pub(super) async fn put_in_queue(
         &mut self,
         campaign: i64,
-        people: &[RecipientId],
+        due: &[(Instant, RecipientId)],
     ) -> Result<(), StoreError> {
-        let sql = self.text(PUT);
-        run!(self, sql, campaign, numbers(people)).doing("queue what is planned").map(drop)
+        for chunk in due.chunks(ROWS_PER_STATEMENT) {
+            let columns = vec![
+                Column::Number(vec![Some(campaign); chunk.len()]),
+                Column::Number(chunk.iter().map(|(at, _)| Some(micros(*at))).collect()),
+                Column::Number(chunk.iter().map(|(_, id)| Some(id.0)).collect()),
+            ];
+            on!(self, |db| Rows::insert(PUT, columns, OVER_QUEUED)
+                .build()
+                .execute(db)
+                .await
+                .map(drop))
+            .doing("queue what is planned")?;
+        }
+        Ok(())
     }
 
     /// How a campaign's people end who are planned when it is over already; `None` while it runs.

@@ -136,6 +136,8 @@ impl RateLimiter<'_> {
         }
         let number = number_account(self.provider);
         let mut tx = store.begin().await?;
+        // a database that crashes is away for longer than send times are given out ahead
+        tx.need_not_survive_a_crash().await?;
         let next_at = tx.lock_account(&number).await?;
         // the clock is read under the lock, so that what others took lies in the past
         let (times, next_at) = schedule(rate, next_at, self.env.clock.now(), count);
