@@ -40,11 +40,14 @@ const USE_RATE: &str = "INSERT INTO admission (account, next_at) VALUES ($1, $2 
     ON CONFLICT (account) DO UPDATE SET next_at =
         CASE WHEN admission.next_at > $2 THEN admission.next_at ELSE $2 END + $3";
 
-const USED: &str = "SELECT CAST(COALESCE(SUM(used), 0) AS BIGINT), COALESCE(MIN(bucket), 0)
-    FROM quota WHERE account = $1 AND bucket > $2 AND used > 0";
+const USED: &str = "SELECT account, CAST(SUM(used) AS BIGINT), MIN(bucket) FROM quota
+    WHERE used > 0 AND (account = $1 AND bucket > $2 OR account = $3 AND bucket > $4)
+    GROUP BY account";
 
-const USE_QUOTA: &str = "INSERT INTO quota (account, bucket, used) VALUES ($1, $2, $3)
-    ON CONFLICT (account, bucket) DO UPDATE SET used = quota.used + excluded.used";
+const USE_QUOTA: &str = "INSERT INTO quota (account, bucket, used)";
+
+const OVER_QUOTA: &str = " ON CONFLICT (account, bucket) DO UPDATE
+    SET used = quota.used + excluded.used";
 
 const CONTACTS: Sql = one_of!(
     "SELECT recipient, counted_at, pair_until FROM contact WHERE account = $1 AND recipient",
@@ -124,36 +127,45 @@ impl Tx {
         .doing("note what came in")
     }
 
-    /// What was used of a moving limit in buckets that begin after `after`, and the first of them.
-    pub async fn quota_used(
+    /// What was used of two accounts' moving limits, each in buckets that begin after a time, and the
+    /// first of those buckets; `None` where nothing was used.
+    pub async fn quotas_used(
         &mut self,
-        account: &str,
-        after: Instant,
-    ) -> Result<(u64, Instant), StoreError> {
-        let (used, first): (i64, i64) = on!(self, |db| sqlx::query_as(USED)
-            .bind(account)
-            .bind(micros(after))
-            .fetch_one(db)
+        accounts: [(&str, Instant); 2],
+    ) -> Result<[Option<(u64, Instant)>; 2], StoreError> {
+        let [(one, after_one), (other, after_other)] = accounts;
+        let rows: Vec<(String, i64, i64)> = on!(self, |db| sqlx::query_as(USED)
+            .bind(one)
+            .bind(micros(after_one))
+            .bind(other)
+            .bind(micros(after_other))
+            .fetch_all(db)
             .await)
-        .doing("read what was used of a limit")?;
-        Ok((used.max(0) as u64, instant("quota", first)?))
+        .doing("read what was used of limits")?;
+        let mut used = [None; 2];
+        for (account, count, first) in rows {
+            let index = usize::from(account != one);
+            used[index] = Some((count.max(0) as u64, instant("quota", first)?));
+        }
+        Ok(used)
     }
 
-    /// Counts `used` more (or less) in a bucket of a moving limit.
-    pub async fn use_quota(
-        &mut self,
-        account: &str,
-        bucket: Instant,
-        used: i64,
-    ) -> Result<(), StoreError> {
-        on!(self, |db| sqlx::query(USE_QUOTA)
-            .bind(account)
-            .bind(micros(bucket))
-            .bind(used)
+    /// Counts more (or less) in buckets of moving limits; each of them once.
+    pub async fn use_quotas(&mut self, used: &[(&str, Instant, i64)]) -> Result<(), StoreError> {
+        if used.is_empty() {
+            return Ok(());
+        }
+        let columns = vec![
+            Column::Text(used.iter().map(|(account, ..)| Some(*account)).collect()),
+            Column::Number(used.iter().map(|(_, bucket, _)| Some(micros(*bucket))).collect()),
+            Column::Number(used.iter().map(|(.., count)| Some(*count)).collect()),
+        ];
+        on!(self, |db| Rows::insert(USE_QUOTA, columns, OVER_QUOTA)
+            .build()
             .execute(db)
             .await
             .map(drop))
-        .doing("count what was used of a limit")
+        .doing("count what was used of limits")
     }
 
     /// What is kept of people for an account's limits.

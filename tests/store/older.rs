@@ -243,7 +243,9 @@ async fn models_evidence_tokens_audit_and_channels_are_kept() {
         let open = tx.open_windows(&console, &everybody, sent(60)).await.unwrap();
         assert_eq!(open.into_iter().collect::<Vec<_>>(), [RecipientId(1)]);
         assert_eq!(tx.contacts("number:console", &everybody).await.unwrap().len(), 1);
-        assert_eq!(tx.quota_used("number:console", sent(-999)).await.unwrap().0, 7);
+        let quotas = [("number:console", sent(-999)), ("portfolio:none", sent(-999))];
+        let used = tx.quotas_used(quotas).await.unwrap();
+        assert_eq!(used.map(|quota| quota.map(|(used, _)| used)), [Some(7), None]);
         drop(tx);
     })
     .await;

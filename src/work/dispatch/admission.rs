@@ -161,42 +161,45 @@ impl RateLimiter<'_> {
         }
         let number = number_account(self.provider);
         let portfolio = format!("portfolio:{}", self.config.portfolio);
-        tx.lock_account(&number).await?;
-        let mut left = Left { windows, ..Left::default() };
-        let told = if limits.unique_per_day.is_some() {
-            tx.lock_account(&portfolio).await?;
-            tx.mark(&told_limit_mark(&self.config.portfolio)).await?
-        } else {
-            None
+        let told = match limits.unique_per_day {
+            Some(_) => tx.mark(&told_limit_mark(&self.config.portfolio)).await?,
+            None => None,
         };
+        // others wait while this is held: as few statements as can be
+        tx.lock_account(&number).await?;
+        if limits.unique_per_day.is_some() {
+            tx.lock_account(&portfolio).await?;
+        }
         // the clock is read under the lock, so that what others took lies in the past
         let now = self.env.clock.now();
-        if let Some(limit) = limits.calls_per_hour {
-            let span = HOUR + CALLS_BUCKET;
-            let (used, first) = tx.quota_used(&number, now - span).await?;
-            // where nothing was used yet, the first to be free again is used now
-            let first = if used == 0 { now } else { first };
-            left.calls = Some((u64::from(limit).saturating_sub(used), first + span));
-        }
-        if let Some(limit) = limits.unique_per_day {
-            let told = told_limit(told.as_deref()).and_then(|(limit, _)| limit);
-            let limit = told.map_or(limit, |told| limit.min(told));
-            let span = DAY + PEOPLE_BUCKET;
-            let (used, first) = tx.quota_used(&portfolio, now - span).await?;
-            let first = if used == 0 { now } else { first };
-            left.people = Some((u64::from(limit).saturating_sub(used), first + span));
-        }
+        let (hour, day) = (HOUR + CALLS_BUCKET, DAY + PEOPLE_BUCKET);
+        let [calls, people_used] = match (limits.calls_per_hour, limits.unique_per_day) {
+            (None, None) => [None; 2],
+            _ => tx.quotas_used([(&number, now - hour), (&portfolio, now - day)]).await?,
+        };
+        // where nothing was used yet, the first to be free again is used now
+        let left = |limit: u32, used: Option<(u64, Instant)>, span| {
+            let (used, first) = used.unwrap_or((0, now));
+            (u64::from(limit).saturating_sub(used), first + span)
+        };
+        let told = told_limit(told.as_deref()).and_then(|(limit, _)| limit);
+        let per_day = limits.unique_per_day.map(|limit| told.map_or(limit, |told| limit.min(told)));
+        let mut left = Left {
+            calls: limits.calls_per_hour.map(|limit| left(limit, calls, hour)),
+            people: per_day.map(|limit| left(limit, people_used, day)),
+            contacts: HashMap::new(),
+            windows,
+        };
         if limits.unique_per_day.is_some() || limits.pair.is_some() {
             left.contacts = tx.contacts(&portfolio, people).await?;
         }
         let taken = take(limits, left, people, now);
+        let mut used: Vec<(&str, Instant, i64)> =
+            taken.people.iter().map(|(bucket, used)| (&*portfolio, *bucket, *used)).collect();
         if limits.calls_per_hour.is_some() && taken.calls > 0 {
-            let bucket = truncated(now, CALLS_BUCKET);
-            tx.use_quota(&number, bucket, taken.calls as i64).await?;
+            used.push((&number, truncated(now, CALLS_BUCKET), taken.calls as i64));
         }
-        for (bucket, used) in taken.people {
-            tx.use_quota(&portfolio, bucket, used).await?;
-        }
+        tx.use_quotas(&used).await?;
         tx.put_contacts(&portfolio, &taken.contacts).await?;
         Ok(taken.verdicts)
     }
