@@ -313,7 +313,7 @@ fn exports_of_other_tools_are_read_and_consent_is_never_made_up() {
         (
             "shopify",
             "Customer ID,First Name,Last Name,Email,Accepts Email Marketing,Default Address Country Code,Phone,Accepts SMS Marketing,Total Spent,Tags\n\
-            '7,Ana,S,a@example.com,yes,BR,'+5511987654321,yes,10.00,\"vip\"\n8,Bea,S,b@example.com,yes,BR,,no,0.00,\n",
+            '7,Ana,S,a@example.com,yes,BR,'+5511987654321,yes,10.00,\"vip, Wholesale\"\n8,Bea,S,b@example.com,yes,BR,,no,0.00,\n",
             "",
             "8",
             "+5511987654321",
@@ -358,6 +358,16 @@ fn exports_of_other_tools_are_read_and_consent_is_never_made_up() {
             assert_eq!(profile(&workspace, consented)["attributes"]["name"], "Ana", "{tool}");
         }
     }
+    let tags = |text: &str, tool: &str| {
+        let workspace = workspace();
+        workspace.write("export.csv", text);
+        workspace.ok(&["import", "recipients", "export.csv", "--from", tool]);
+        profile(&workspace, "7")["tags"].clone()
+    };
+    let shopify = "Customer ID,Email,Tags\n7,a@example.com,\"vip, wholesale,vip\"\n";
+    assert_eq!(tags(shopify, "shopify"), serde_json::json!(["vip", "wholesale"]));
+    let mailchimp = "EUID,Email Address,TAGS\n7,a@example.com,\"\"\"vip\"\",\"\"two words\"\"\"\n";
+    assert_eq!(tags(mailchimp, "mailchimp"), serde_json::json!(["two words", "vip"]));
     let workspace = workspace();
     workspace.write("export.csv", files[0].1);
     let told = workspace.fails(2, &["import", "recipients", "export.csv", "--from", "excel"]);
@@ -391,4 +401,75 @@ fn one_address_gets_one_message_in_any_of_its_forms() {
     assert_eq!(of("b").unwrap(), "refused same_address");
     assert_eq!(of("c").unwrap(), "refused same_address");
     assert_eq!(of("d").unwrap().split(' ').next(), Some("planned"));
+}
+
+#[test]
+fn a_refusal_holds_for_everybody_with_the_address() {
+    let workspace = workspace();
+    let consented = |key: &str| workspace.json(&["consent", "show", key])["consented"] == true;
+    // two ids of one telephone in one file, the number in either form; the later word counts
+    let people = "recipient,address,opted_in_at,opted_out_at\n\
+        crm,+5511987654321,2026-03-01T12:00:00Z,2026-08-01T12:00:00Z\n\
+        shop,+551187654321,2026-03-02T12:00:00Z,\n\
+        back,+5511987654321,2026-09-01T12:00:00Z,\n\
+        other,+5511987654322,2026-03-01T12:00:00Z,\n";
+    imported(&workspace, "recipients", people.as_bytes());
+    assert_eq!(["crm", "shop", "back", "other"].map(consented), [false, false, true, true]);
+    // somebody who comes later under another id, from a list that is older than the refusal
+    let list = "address,at\n+5521987654321,2026-08-01T12:00:00Z\n";
+    let known = "recipient,address,opted_in_at\nfirst,+5521987654321,2026-03-01T12:00:00Z\n";
+    imported(&workspace, "recipients", known.as_bytes());
+    imported(&workspace, "opt-outs", list.as_bytes());
+    let later = "recipient,address,opted_in_at\nsecond,+552187654321,2026-03-05T12:00:00Z\n";
+    imported(&workspace, "recipients", later.as_bytes());
+    assert_eq!(["first", "second"].map(consented), [false, false]);
+}
+
+#[test]
+fn who_was_forgotten_comes_back_under_no_form_of_the_number() {
+    let workspace = workspace();
+    let file = |key: &str, number: &str| {
+        format!("recipient,address,opted_in_at\n{key},{number},2026-03-01T12:00:00Z\n")
+    };
+    imported(&workspace, "recipients", file("a", "+5511987654321").as_bytes());
+    imported(&workspace, "recipients", file("b", "+5215512345678").as_bytes());
+    for key in ["a", "b"] {
+        workspace.ok(&["recipient", "forget", key]);
+    }
+    for number in ["+5511987654321", "+551187654321", "0055 11 8765-4321", "+525512345678"] {
+        let done = imported(&workspace, "recipients", file("c", number).as_bytes());
+        assert_eq!((&done["new"], &done["refused"]), (&0.into(), &1.into()), "{number}");
+    }
+    let done = imported(&workspace, "recipients", file("c", "+5511987654399").as_bytes());
+    assert_eq!(done["new"], 1);
+}
+
+#[test]
+fn a_quote_that_never_closes_loses_nobody_in_silence() {
+    let workspace = workspace();
+    let file = "recipient;attr_name\na;\"Ana\"\nb;5\" screen\nc;\"Rui\nd;Bia\ne;Eva\n";
+    let done = imported(&workspace, "recipients", file.as_bytes());
+    assert_eq!((&done["new"], &done["refused"]), (&2.into(), &1.into()), "{done}");
+    let told = done["refusals"][0].as_str().unwrap();
+    assert!(told.starts_with("line 4: a quote opens on line 4 and is never closed"), "{told}");
+    let ends_in_a_break = "recipient;attr_name\nf;\"Ana\n\"\n";
+    assert_eq!(imported(&workspace, "recipients", ends_in_a_break.as_bytes())["new"], 1);
+}
+
+#[test]
+fn words_of_closed_sets_and_numbers_are_read_as_programs_write_them() {
+    let workspace = workspace();
+    let people = "recipient,attr_name,attr_city\na,NULL,N/A\nb,Null,Na\nc,#N/A,undefined\n";
+    imported(&workspace, "recipients", people.as_bytes());
+    assert_eq!(profile(&workspace, "a")["attributes"], serde_json::json!({}));
+    assert_eq!(profile(&workspace, "c")["attributes"], serde_json::json!({}));
+    let named = serde_json::json!({ "name": "Null", "city": "Na" });
+    assert_eq!(profile(&workspace, "b")["attributes"], named);
+    let messages = "message,recipient,sent_at,category,media,amount,currency\n\
+        m1,a,2026-02-01T10:00:00Z,MARKETING,Image,\"1,234.50\",usd\n\
+        m2,a,2026-02-01T10:00:00Z,Utility,TEXT,\"1,234\",USD\n";
+    let done = imported(&workspace, "messages", messages.as_bytes());
+    assert_eq!((&done["new"], &done["refused"]), (&1.into(), &1.into()), "{done}");
+    let stored = workspace.json(&["recipient", "export", "a"])["messages"][0].clone();
+    assert!(stored.to_string().contains("1234.5"), "{stored}");
 }

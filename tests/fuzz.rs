@@ -221,7 +221,9 @@ control_time = "10:00"
 
 #[test]
 fn addresses_are_made_right_or_kept_and_a_channel_gets_numbers_alone() {
-    let corpus: [&[u8]; 7] = [
+    let corpus: [&[u8]; 9] = [
+        b"+44 07911 123456",
+        b"https://wa.me/5511987654301?text=oi",
         b"+55 (11) 98765-4301",
         b"005511987654301",
         "\u{202a}＋５５１１９８７６５４３０１".as_bytes(),
@@ -244,7 +246,9 @@ fn addresses_are_made_right_or_kept_and_a_channel_gets_numbers_alone() {
 
 #[test]
 fn languages_are_read_or_refused_and_have_a_distance() {
-    let corpus: [&[u8]; 8] = [
+    let corpus: [&[u8]; 10] = [
+        b"en-US,en;q=0.9,pt;q=0.8",
+        "\u{feff}ｐｔ\u{2011}BR".as_bytes(),
         b"pt_BR",
         b"zh-Hant-TW",
         b"sr-Latn-RS",
@@ -268,7 +272,12 @@ fn languages_are_read_or_refused_and_have_a_distance() {
 
 #[test]
 fn time_stamps_name_an_instant_or_are_refused() {
-    let corpus: [&[u8]; 7] = [
+    let corpus: [&[u8]; 12] = [
+        b"2025-12-31 02:00:00 PM +00:00",
+        b"Wed Dec 31 2025 11:00:00 GMT-0300 (Brasilia Standard Time)",
+        b"2025-12-31T15:00:00+01:00[Europe/Berlin]",
+        b"'31-DEC-2025 24:00:00 +1",
+        "\u{200b}２０２５/12/31\u{a0}14:00\u{202f}UTC".as_bytes(),
         b"2025-12-31T14:00:00Z",
         b"2025-12-31 14:00:00+00",
         b"2025-12-31T14:00:00.000+0530",

@@ -15,6 +15,7 @@ use super::infer::Inferred;
 use super::tables::offsets;
 use crate::model::Invalid;
 use crate::model::recipient::Zone;
+use crate::model::written::plain;
 
 /// Zones that keep an offset of half and quarter hours all year.
 const CONSTANT: [(i64, Tz); 9] = [
@@ -53,12 +54,19 @@ pub fn parse(text: &str, inferred: Option<&Inferred>) -> Result<Zone, Invalid> {
 }
 
 fn read(text: &str, inferred: Option<&Inferred>) -> Option<Zone> {
-    let text = text.trim();
-    if text.is_empty() || text.len() > NAME_BYTES_MAX {
+    if text.len() > NAME_BYTES_MAX {
         return None;
     }
+    let text = &*plain(text);
     let told = |tz| Some(Zone { tz, inferred: false });
-    if let Some(tz) = NAMES.zone(text) {
+    // a comment may follow a name: `America/Sao_Paulo (GMT-3)`
+    let name = text.split_once(" (").filter(|_| text.ends_with(')')).map(|(name, _)| name);
+    if let Some(tz) = NAMES.zone(text).or_else(|| NAMES.zone(name?)) {
+        return told(tz);
+    }
+    // a city alone may be another one of that name, unless its clock is that of the person's place
+    let like = |tz: &Tz| inferred.is_some_and(|inferred| is_alike(*tz, inferred.tz));
+    if let Some(tz) = NAMES.place(text).filter(|tz| is_region(text) || like(tz)) {
         return told(tz);
     }
     let agreed = |minutes| {
@@ -78,6 +86,30 @@ fn read(text: &str, inferred: Option<&Inferred>) -> Option<Zone> {
     }
     let minutes = offset_minutes(text)?;
     agreed(minutes).or_else(|| told(fixed(minutes)?))
+}
+
+/// Regions that lists of zones name without an area, and that are one of a kind.
+const REGIONS: [&str; 9] = [
+    "alaska",
+    "arizona",
+    "baja california",
+    "brasilia",
+    "brasília",
+    "hawaii",
+    "indiana (east)",
+    "newfoundland",
+    "saskatchewan",
+];
+
+/// Whether a label names one clock without an offset beside it: `Eastern Time (US & Canada)`.
+fn is_region(label: &str) -> bool {
+    let key = key(label);
+    REGIONS.contains(&key.as_str()) || key.contains(" time (")
+}
+
+/// Whether two zones show the same in summer and in winter.
+fn is_alike(one: Tz, other: Tz) -> bool {
+    SEASONS.iter().all(|second| offsets(one).at(*second) == offsets(other).at(*second))
 }
 
 /// Whether a zone has an offset at some time of the year.
@@ -211,6 +243,14 @@ mod tests {
             ("+0545", "", "Asia/Kathmandu"),
             ("UTC +14:00", "", "Etc/GMT-14"),
             ("gmt \u{2212}3", "", "Etc/GMT+3"),
+            ("Eastern Time (US & Canada)", "", "America/New_York"),
+            ("Brasilia", "", "America/Sao_Paulo"),
+            ("Hawaii", "+12125550123", "Pacific/Honolulu"),
+            ("London", "+447400123456", "Europe/London"),
+            ("Sao Paulo", "+5511987654001", "America/Sao_Paulo"),
+            ("America/Sao_Paulo (GMT-3)", "", "America/Sao_Paulo"),
+            ("\u{200b}Europe/Berlin\u{a0}", "", "Europe/Berlin"),
+            ("UTC+\u{0663}", "", "Etc/GMT-3"),
             ("GMT", "", "GMT"),
             ("Z", "", "UTC"),
         ] {
@@ -233,10 +273,14 @@ mod tests {
             "(GMT-03:00) Atlantis",
             "(GMT-03:00) Berlin",
             "+1:2:3",
-            "UTC+\u{0663}",
             "Standard Time",
+            "London",
+            "Central",
+            "Mars/Base (GMT-3)",
         ] {
             assert_eq!(zone(text, ""), None, "{text}");
         }
+        // London in Ontario
+        assert_eq!(zone("London", "+15195550123"), None);
     }
 }

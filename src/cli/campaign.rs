@@ -162,8 +162,10 @@ impl Show for CampaignSummary {
 
 /// People who failed or were refused by the channel's codes.
 fn failures_text(failures: &[FailureCount]) -> String {
-    failures.iter().fold(String::new(), |text, failure| {
-        text + &format!("\n{} failed or refused with code {}", failure.people, failure.code)
+    failures.iter().fold(String::new(), |all, failure| {
+        let text = failure.text.as_ref().map(|text| format!(": {text}")).unwrap_or_default();
+        let (people, code) = (failure.people, &failure.code);
+        all + &format!("\n{people} failed or refused with code {code}{text}")
     })
 }
 
@@ -215,7 +217,7 @@ impl Show for Results {
             ));
         }
         let audience = self.states.iter().map(|count| count.people).sum();
-        text + &states_table(&self.states, audience)
+        text + &states_table(&self.states, audience) + &failures_text(&self.failures)
     }
 }
 
@@ -284,11 +286,8 @@ pub(super) async fn status(env: &Env) -> anyhow::Result<()> {
             found.pending_consents
         ));
     }
-    if found.zone_tables.outdated {
-        note(format_args!(
-            "The time zones are more than a year old: install a newer tzdata or opportune, or \
-             clocks that were changed since are told wrong"
-        ));
+    if let Some(warning) = found.zone_tables.warning() {
+        note(warning);
     }
     env.printer.show(&found)
 }

@@ -26,6 +26,7 @@ use self::supervise::Supervisor;
 use crate::provider::{Meter, interruptible};
 use crate::web::{self, ListenError};
 use crate::work::Ctx;
+use crate::work::clocks::ZoneTables;
 use crate::work::tasks::{self, Tasks};
 
 /// How long calls in flight may take once the daemon stops.
@@ -62,6 +63,16 @@ pub enum DaemonError {
     Signals(#[source] std::io::Error),
 }
 
+/// Says by which tables clocks are told, and warns where clocks may have been changed since.
+fn tell_of_clocks(ctx: &Ctx) {
+    let clocks = ZoneTables::at(ctx.clock.now());
+    let tables = &clocks.tables;
+    tracing::info!(release = %tables.release, "clocks are told by {tables}");
+    if let Some(warning) = clocks.warning() {
+        tracing::warn!(release = %tables.release, "{warning}");
+    }
+}
+
 /// Runs until a signal comes.
 pub async fn run(mut ctx: Ctx) -> Result<(), DaemonError> {
     supervise::log_panics();
@@ -88,6 +99,7 @@ pub async fn run(mut ctx: Ctx) -> Result<(), DaemonError> {
         listen = %ctx.config.listen,
         "the daemon is at work"
     );
+    tell_of_clocks(&ctx);
 
     let tasks = Tasks::default();
     let mut supervisor = Supervisor::new(ctx.clone(), tasks.clone(), stop.clone());

@@ -10,7 +10,7 @@ use crate::model::Invalid;
 use crate::model::time::{Instant, is_placeholder, is_placeholder_date, parse_instant};
 
 /// What programs write into a cell that they have no value for.
-const NOTHING: [&str; 14] = [
+const NOTHING: [&str; 20] = [
     "null",
     "(null)",
     "<null>",
@@ -25,6 +25,30 @@ const NOTHING: [&str; 14] = [
     "undefined",
     "\\n",
     "#null!",
+    "#nv",
+    "nat",
+    "unknown",
+    "not set",
+    "(not set)",
+    "(blank)",
+];
+/// Of them what is no word of a person either, as programs write it: nobody is greeted as NULL. `Null`
+/// and `Na` are names.
+const NO_VALUE: [&str; 14] = [
+    "NULL",
+    "null",
+    "(null)",
+    "<null>",
+    "N/A",
+    "n/a",
+    "#N/A",
+    "#n/a",
+    "#NV",
+    "#NULL!",
+    "NaN",
+    "undefined",
+    "\\N",
+    "(blank)",
 ];
 /// Kinds of remark that are kept.
 const REMARKS_MAX: usize = 50;
@@ -126,12 +150,12 @@ impl<'r> Cells<'r> {
         at.ok_or_else(|| Invalid::new(column, self.text(index).unwrap_or_default(), wanted))
     }
 
-    /// Parses a cell by its type's own rule.
-    pub fn parse<T: std::str::FromStr<Err = Invalid>>(
+    /// A word of a closed set, in any case.
+    pub fn word_of_set<T: std::str::FromStr<Err = Invalid>>(
         &self,
         index: usize,
     ) -> Result<Option<T>, Invalid> {
-        self.get(index).map(str::parse).transpose()
+        self.get(index).map(|word| word.to_ascii_lowercase().parse()).transpose()
     }
 
     /// Parses a cell that must not be empty.
@@ -146,14 +170,34 @@ impl<'r> Cells<'r> {
     pub fn attributes(&self) -> impl Iterator<Item = (&'r str, &'r str)> {
         let cell = |index: usize| self.record.get(index).map_or("", str::trim);
         let filled = move |(name, index): &'r (String, usize)| (name.as_str(), cell(*index));
-        self.columns.attributes.iter().map(filled).filter(|(_, value)| !value.is_empty())
+        let named = self.columns.attributes.iter().map(filled);
+        named.filter(|(_, value)| !value.is_empty() && !NO_VALUE.contains(value))
+    }
+
+    /// The tags in a cell, sorted, each once.
+    pub fn tags(&self, index: usize) -> Vec<String> {
+        let by_comma = self.columns.layout.as_ref().is_some_and(|layout| layout.tags_by_comma);
+        let separator = if by_comma { ',' } else { '|' };
+        let named = |tag: &str| match tag.trim() {
+            tag if by_comma => tag.trim_matches('"').trim().to_owned(),
+            tag => tag.to_owned(),
+        };
+        let cell = self.text(index).unwrap_or_default();
+        let mut tags: Vec<String> =
+            cell.split(separator).map(named).filter(|tag| !tag.is_empty()).collect();
+        tags.sort();
+        tags.dedup();
+        tags
     }
 
     /// A number; where the file's separator is no comma, the comma may be the decimal one.
     pub fn decimal(&self, index: usize, column: &'static str) -> Result<Option<f64>, Invalid> {
         let Some(text) = self.get(index) else { return Ok(None) };
-        let number: Option<f64> =
-            if self.columns.decimal_comma { european(text) } else { text.parse().ok() };
+        let number: Option<f64> = match grouped_by_comma(text) {
+            Some(plain) => plain.parse().ok(),
+            None if self.columns.decimal_comma => european(text),
+            None => text.parse().ok(),
+        };
         match number.filter(|number| number.is_finite()) {
             Some(number) => Ok(Some(number)),
             None => Err(Invalid::new(column, text, "a number such as 12.5")),
@@ -164,6 +208,22 @@ impl<'r> Cells<'r> {
     pub fn remark(&self, what: String) {
         self.remarks.borrow_mut().add(self.line, what);
     }
+}
+
+/// `1,234.56` and `1,234,567` without the commas; `1,234` may be less than two.
+fn grouped_by_comma(text: &str) -> Option<String> {
+    let (whole, decimals) = match text.split_once('.') {
+        Some((whole, decimals)) => (whole, Some(decimals)),
+        None => (text, None),
+    };
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    let groups: Vec<&str> = whole.trim_start_matches(['-', '+']).split(',').collect();
+    let certain = groups.len() > if decimals.is_some() { 1 } else { 2 };
+    let grouped = (1..=3).contains(&groups[0].len())
+        && digits(groups[0])
+        && groups[1..].iter().all(|group| group.len() == 3 && digits(group));
+    let grouped = certain && grouped && decimals.is_none_or(digits);
+    grouped.then(|| text.replace(',', ""))
 }
 
 /// `1.234,56`, `1 234,56` and `12.5`; `1.234` may be either, and is none.
@@ -194,6 +254,18 @@ fn european(text: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn thousands_are_told_from_decimals() {
+        for (text, plain) in
+            [("1,234.56", "1234.56"), ("-12,345,678", "-12345678"), ("1,234,567.5", "1234567.5")]
+        {
+            assert_eq!(grouped_by_comma(text).as_deref(), Some(plain));
+        }
+        for text in ["1,234", "12,5", "1234.5", "1,23.4", "1,2345.6", "1.234,56", ",123.4", ""] {
+            assert_eq!(grouped_by_comma(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn european_numbers_are_read_where_they_are_certain() {

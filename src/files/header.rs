@@ -94,10 +94,11 @@ impl Columns {
             self.attributes.push((attribute, index));
             twice
         } else {
+            const SHOWN_MAX: usize = 80;
             return Err(FileError::UnknownColumn {
                 path: path.to_owned(),
                 line,
-                column: given.to_owned(),
+                column: given.chars().take(SHOWN_MAX).collect(),
                 columns: listed::<F>(),
             });
         };

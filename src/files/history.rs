@@ -6,7 +6,7 @@ use crate::model::Invalid;
 use crate::model::campaign::is_currency;
 use crate::model::ids::{MessageKey, RecipientKey};
 use crate::model::message::{Message, Response};
-use crate::model::recipient::{Address, Country, Profile, Zone};
+use crate::model::recipient::{Address, Country, Locale, Profile, Zone};
 use crate::model::time::Instant;
 
 use super::cells::Cells;
@@ -97,15 +97,7 @@ impl HistoryFile for Recipients {
             Some(name) => Some(told::parse(name, inferred.as_ref())?),
             None => inferred.map(|inferred| Zone { tz: inferred.tz, inferred: true }),
         };
-        let mut tags: Vec<String> = cells
-            .text(8)
-            .into_iter()
-            .flat_map(|tags| tags.split('|'))
-            .map(|tag| tag.trim().to_owned())
-            .filter(|tag| !tag.is_empty())
-            .collect();
-        tags.sort();
-        tags.dedup();
+        let tags = cells.tags(8);
         if tags.len() > LIST_MAX {
             return Err(Invalid::new("tags", tags.join("|"), "a list of at most 100 tags"));
         }
@@ -167,8 +159,8 @@ impl HistoryFile for Messages {
             key: cells.required::<MessageKey>(0)?,
             campaign: word(cells, 2, "campaign")?,
             channel: word(cells, 3, "channel")?,
-            category: cells.parse(4)?,
-            media: cells.parse(5)?,
+            category: cells.word_of_set(4)?,
+            media: cells.word_of_set(5)?,
             style: cells.text(6).map(str::parse).transpose()?,
             sent_at: cells.required_time(7, "sent_at", now)?,
             response: Response {
@@ -178,12 +170,12 @@ impl HistoryFile for Messages {
                 replied_at: cells.time(11, "replied_at", now)?,
                 converted_at: cells.time(12, "converted_at", now)?,
                 amount: cells.decimal(13, "amount")?,
-                currency: match cells.get(14) {
-                    Some(code) if !is_currency(code) => {
-                        let wanted = "a code of three capital letters, such as USD";
+                currency: match cells.get(14).map(str::to_ascii_uppercase) {
+                    Some(code) if !is_currency(&code) => {
+                        let wanted = "a code of three letters, such as USD";
                         return Err(Invalid::new("currency", code, wanted));
                     }
-                    code => code.map(str::to_owned),
+                    code => code,
                 },
                 opted_out_at: cells.time(15, "opted_out_at", now)?,
                 failed_at: cells.time(16, "failed_at", now)?,
@@ -262,11 +254,12 @@ fn address(
     Ok(Some(address))
 }
 
-fn locale(
-    cells: &Cells<'_>,
-    index: usize,
-) -> Result<Option<crate::model::recipient::Locale>, Invalid> {
-    cells.code(index).map(str::parse).transpose()
+/// The language in a cell; a code that says that none is known, such as `und` or POSIX's `C`, is an
+/// empty cell.
+fn locale(cells: &Cells<'_>, index: usize) -> Result<Option<Locale>, Invalid> {
+    let none = |text: &&str| !matches!(*text, "C" | "POSIX" | "C.UTF-8" | "C.utf8");
+    let told: Option<Locale> = cells.code(index).filter(none).map(str::parse).transpose()?;
+    Ok(told.filter(Locale::is_known))
 }
 
 /// A free word of bounded length.

@@ -7,6 +7,7 @@ mod cells;
 mod header;
 mod history;
 mod presets;
+mod quotes;
 mod read;
 mod text;
 mod write;

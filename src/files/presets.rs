@@ -21,6 +21,8 @@ struct RawTool {
 struct RawFile {
     #[serde(default)]
     times_are_utc: bool,
+    #[serde(default)]
+    tags_by_comma: bool,
     channel: Vec<RawChannel>,
     #[serde(flatten)]
     columns: BTreeMap<String, Vec<String>>,
@@ -47,6 +49,7 @@ pub struct Layout {
     /// Our columns by their headers.
     columns: BTreeMap<String, Vec<String>>,
     pub(super) times_are_utc: bool,
+    pub(super) tags_by_comma: bool,
     /// Their column of consent, and the words that mean yes.
     consent: Vec<String>,
     granted: Vec<String>,
@@ -78,7 +81,8 @@ pub enum LayoutError {
         /// What would be right.
         known: String,
     },
-    /// The tool exports no such file.
+    /// The tool exports no such file: their reports have a row a campaign, a person or an event, and
+    /// none has the times of one message in a row.
     #[error("{tool} exports no file with a row a message; bring messages in columns of our own")]
     File {
         /// Whose export.
@@ -109,6 +113,7 @@ pub fn layout(tool: &str, channel: Option<&str>) -> Result<Layout, LayoutError> 
     Ok(Layout {
         columns,
         times_are_utc: raw.times_are_utc,
+        tags_by_comma: raw.tags_by_comma,
         consent: chosen.consent,
         granted: chosen.granted,
         source: format!("{tool}: {}", chosen.name),

@@ -13,6 +13,7 @@ use flate2::read::MultiGzDecoder;
 use super::cells::{Cells, Remarks};
 use super::header::{self, Columns};
 use super::presets::Layout;
+use super::quotes::OpenQuote;
 use super::text::{self, Text};
 use crate::model::Invalid;
 use crate::model::time::Instant;
@@ -216,6 +217,7 @@ pub struct Rows<F> {
     record: StringRecord,
     /// Lines of the file before the first that the reader saw.
     skipped: u64,
+    open_quote: OpenQuote,
     remarks: RefCell<Remarks>,
     shape: std::marker::PhantomData<F>,
 }
@@ -231,7 +233,7 @@ impl<F: HistoryFile> Rows<F> {
         let path = input.path;
         let failed = |line, cause| FileError::Read { path: path.clone(), line, cause };
         let opened = text::open(input.reader).map_err(|cause| failed(1, cause.into()))?;
-        let Text { reader, separator, skipped } =
+        let Text { reader, separator, skipped, open_quote } =
             opened.map_err(|problem| FileError::NoText { path: path.clone(), problem })?;
         let mut reader = csv::ReaderBuilder::new()
             .flexible(true)
@@ -251,7 +253,7 @@ impl<F: HistoryFile> Rows<F> {
             remarks.borrow_mut().add(line, what);
         }
         let shape = std::marker::PhantomData;
-        Ok(Self { path, reader, columns, record: header, skipped, remarks, shape })
+        Ok(Self { path, reader, columns, record: header, skipped, open_quote, remarks, shape })
     }
 
     /// What was read otherwise than it stands so far, in words.
@@ -277,6 +279,15 @@ impl<F: HistoryFile> Rows<F> {
             let breaks = (bytes.as_slice().split(|b| *b == b'\n').count() - 1) as u64;
             let start = (self.reader.position().line() - 1).saturating_sub(breaks).max(before);
             let line = self.skipped + start;
+            if let Some(opened) = self.open_quote.line().map(|opened| self.skipped + opened)
+                && (line..=line + breaks).contains(&opened)
+            {
+                let problem = format!(
+                    "a quote opens on line {opened} and is never closed, so that everything behind \
+                     it is one cell; close it, or double a quote within a cell"
+                );
+                return Ok(Some((line, Err(RowError { line, problem }))));
+            }
             let Ok(record) = StringRecord::from_byte_record(bytes) else {
                 let problem = "the row is not UTF-8 text; save the file as CSV UTF-8".to_owned();
                 return Ok(Some((line, Err(RowError { line, problem }))));

@@ -5,6 +5,8 @@ use std::io::{Cursor, Read};
 
 use encoding_rs_io::DecodeReaderBytesBuilder;
 
+use super::quotes::{OpenQuote, QuoteWatch};
+
 /// So much of a file is looked at to find its header; a longer one is none.
 const HEAD_MAX: usize = 1 << 16;
 const BUFFER: usize = 1 << 16;
@@ -16,6 +18,8 @@ pub(super) struct Text {
     pub(super) separator: u8,
     /// Lines of the file that were passed over: blank ones and `sep=`.
     pub(super) skipped: u64,
+    /// Told once the end is read; its lines count from the header.
+    pub(super) open_quote: OpenQuote,
 }
 
 /// Reads the beginning of a file; the inner error says what the file is instead of text.
@@ -40,7 +44,9 @@ pub(super) fn open(raw: Box<dyn Read + Send>) -> std::io::Result<Result<Text, &'
     }
     let separator = separator.unwrap_or_else(|| likely_separator(&head[at..]));
     let rest = head.split_off(at);
-    Ok(Ok(Text { reader: Box::new(Cursor::new(rest).chain(lines)), separator, skipped }))
+    let watch = QuoteWatch::new(Cursor::new(rest).chain(lines), separator);
+    let open_quote = watch.found();
+    Ok(Ok(Text { reader: Box::new(watch), separator, skipped, open_quote }))
 }
 
 /// What a file is by its first bytes, where that is no text.
@@ -150,7 +156,7 @@ mod tests {
     fn read(bytes: &[u8]) -> (String, u8, u64) {
         let text = open(Box::new(Cursor::new(bytes.to_vec()))).unwrap().unwrap();
         let mut content = String::new();
-        let Text { mut reader, separator, skipped } = text;
+        let Text { mut reader, separator, skipped, .. } = text;
         reader.read_to_string(&mut content).unwrap();
         (content, separator, skipped)
     }

@@ -17,8 +17,10 @@ mod range;
 pub mod recipient;
 mod saturate;
 pub mod slot;
+mod stamp;
 pub mod tariff;
 pub mod time;
+pub(crate) mod written;
 
 use std::fmt;
 

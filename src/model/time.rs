@@ -2,9 +2,11 @@
 //! no clock. Refuses a time without an offset: nobody knows which instant it names.
 
 use chrono::Utc;
-use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, TimeDelta};
+use chrono::{DateTime, Datelike, SecondsFormat, TimeDelta};
 
 use super::Invalid;
+use super::stamp::{compact_date, named_date, parse_local, split_offset, uncommented};
+use super::written::plain;
 
 /// A point in time.
 pub type Instant = DateTime<Utc>;
@@ -17,44 +19,62 @@ const NEVER_YEAR: i32 = 9000;
 
 /// What would be right where a time cannot be read.
 const WANTED: &str = "an RFC 3339 time stamp with a zone, such as 2026-05-04T09:30:00Z";
+const NUMBER: &str = "a time stamp with a zone, such as 2026-05-04T09:30:00Z; a number alone is not \
+                      read, since it may count seconds, milliseconds or days";
 const NO_OFFSET: &str =
     "an RFC 3339 time stamp with a zone; add Z or +02:00, since none is assumed";
 
-/// Parses a time stamp: RFC 3339, and what PostgreSQL (`2025-12-31 14:00:00+00`), Salesforce
-/// (`2025-12-31T14:00:00.000+0000`), mail headers (RFC 2822) and ISO 8601 write besides. A time
-/// without an offset is refused.
+/// Parses a time stamp: RFC 3339 and 9557, what PostgreSQL (`2025-12-31 14:00:00+00`), Salesforce
+/// (`2025-12-31T14:00:00.000+0000`), mail headers (RFC 2822) and ISO 8601 write besides, and dates
+/// whose month is a word or whose year comes first. A time without an offset is refused, and so is a
+/// bare number, which may count seconds, milliseconds or days.
 pub fn parse_instant(what: &'static str, text: &str) -> Result<Instant, Invalid> {
-    let at = read_instant(what, text.trim())?;
+    let at = read_instant(&plain(text)).map_err(|wanted| Invalid::new(what, text, wanted))?;
     // an offset may lead into a year that cannot be written
     if (0..=9999).contains(&at.year()) { Ok(at) } else { Err(Invalid::new(what, text, WANTED)) }
 }
 
-fn read_instant(what: &'static str, text: &str) -> Result<Instant, Invalid> {
+fn read_instant(text: &str) -> Result<Instant, &'static str> {
     if let Ok(instant) = DateTime::parse_from_rfc3339(text) {
         return Ok(instant.to_utc());
     }
-    if text.is_ascii() || text.contains('\u{2212}') {
+    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+        return Err(NUMBER);
+    }
+    let text = uncommented(text);
+    if text.is_ascii() {
         let (local, offset) = split_offset(text);
         match (parse_local(local), offset) {
             (Some(local), Some(offset)) => {
-                let at = local.checked_sub_signed(offset).map(|at| at.and_utc());
-                return at.ok_or_else(|| Invalid::new(what, text, WANTED));
+                return local.checked_sub_signed(offset).map(|at| at.and_utc()).ok_or(WANTED);
             }
-            (Some(_), None) => return Err(Invalid::new(what, text, NO_OFFSET)),
+            (Some(_), None) => return Err(NO_OFFSET),
             (None, _) => {}
         }
     }
+    // the year behind the offset, as `date` and Twitter write it
+    let spaced = text.replace(" UTC ", " +0000 ").replace(" GMT ", " +0000 ");
     DateTime::parse_from_rfc2822(text)
+        .or_else(|_| DateTime::parse_from_str(&spaced, "%a %b %e %H:%M:%S %z %Y"))
         .map(|instant| instant.to_utc())
-        .map_err(|_| Invalid::new(what, text, WANTED))
+        .map_err(|_| WANTED)
 }
 
 /// Whether a cell holds what a program writes where it has no date: its zero, its end of time, or a
 /// day that no calendar has.
 pub fn is_placeholder_date(text: &str) -> bool {
-    let text = text.trim();
-    if matches!(text, "0" | "infinity" | "-infinity") {
+    let text = plain(text);
+    let text = text.trim_start_matches('\'');
+    if matches!(text, "0" | "0.0" | "00000000" | "infinity" | "-infinity") {
         return true;
+    }
+    // the date before the time of the day
+    let before_colon = text.split(':').next().unwrap_or_default();
+    let before_time = before_colon.rsplit_once(['T', 't', ' ']).map(|(date, _)| date);
+    let dates = [Some(text), before_time, text.split(['T', 't']).next()].into_iter().flatten();
+    let mut named = dates.filter_map(|date| compact_date(date).or_else(|| named_date(date)));
+    if let Some(date) = named.next() {
+        return !is_year(date.year());
     }
     // year first or year last, with any separators
     let numbers: Vec<&str> =
@@ -72,62 +92,17 @@ pub fn is_placeholder_date(text: &str) -> bool {
         return false;
     };
     // an offset may show the zero of another zone as the eve of it
-    !(FIRST_YEAR..NEVER_YEAR).contains(&year) || others.contains(&0)
+    !is_year(year) || others.contains(&0)
+}
+
+/// Whether something may have happened in a year.
+fn is_year(year: i32) -> bool {
+    (FIRST_YEAR..NEVER_YEAR).contains(&year)
 }
 
 /// Whether an instant is one that only placeholders name.
 pub fn is_placeholder(at: Instant) -> bool {
-    !(FIRST_YEAR..NEVER_YEAR).contains(&at.year())
-}
-
-/// Cuts `Z`, `UTC`, `GMT`, `+05`, `+0530`, `+05:30` or `+05:30:00` off the end.
-fn split_offset(text: &str) -> (&str, Option<TimeDelta>) {
-    for utc in ["Z", "z", "UTC", "utc", "GMT", "gmt"] {
-        if let Some(local) = text.strip_suffix(utc) {
-            // 2026-01-01 12:00:00 UTC, or GMT+02:00, whose sign the loop below finds
-            return (local.trim_end(), Some(TimeDelta::zero()));
-        }
-    }
-    // the hyphens of the date are none
-    let time = text.find(':').unwrap_or(text.len());
-    let Some(sign) = text[time..].find(['+', '-', '\u{2212}']).map(|at| at + time) else {
-        return (text, None);
-    };
-    let (local, given) = text.split_at(sign);
-    let mut given = given.chars();
-    let west = given.next() != Some('+');
-    let given = given.as_str();
-    let digits: String = given.chars().filter(|c| *c != ':').collect();
-    let colons = given.matches(':').count();
-    let shape = matches!((digits.len(), colons), (2, 0) | (4, 0 | 1) | (6, 0 | 2));
-    let part = |at: usize| digits.get(at..at + 2).map_or(Some(0), |two| two.parse::<i64>().ok());
-    let (Some(hours), Some(minutes), Some(seconds), true) = (part(0), part(2), part(4), shape)
-    else {
-        return (text, None);
-    };
-    // no clock on earth is farther from UTC
-    if hours > 15 || minutes > 59 || seconds > 59 {
-        return (text, None);
-    }
-    let east = TimeDelta::seconds(hours * 3600 + minutes * 60 + seconds);
-    let local = local.trim_end();
-    let local = local.strip_suffix("UTC").or(local.strip_suffix("GMT")).unwrap_or(local);
-    (local.trim_end(), Some(if west { -east } else { east }))
-}
-
-/// Date and time: a `T` or blanks between them, seconds and their decimals left out or not.
-fn parse_local(text: &str) -> Option<NaiveDateTime> {
-    let (date, time) = text.split_once(['T', 't', ' '])?;
-    let date = match date.len() {
-        8 => NaiveDate::parse_from_str(date, "%Y%m%d").ok()?,
-        10 => NaiveDate::parse_from_str(date, "%Y-%m-%d").ok()?,
-        _ => return None,
-    };
-    let time = time.trim().replace(',', ".");
-    let time = ["%H:%M:%S%.f", "%H:%M", "%H%M%S"]
-        .iter()
-        .find_map(|shape| NaiveTime::parse_from_str(&time, shape).ok())?;
-    Some(date.and_time(time))
+    !is_year(at.year())
 }
 
 /// Prints an instant as RFC 3339 in UTC, with as many decimals as it needs.
@@ -181,11 +156,33 @@ mod tests {
             "20251231T140000Z",
             "Wed, 31 Dec 2025 14:00:00 +0000",
             " 2025-12-31 14:00:00+00:00:00 ",
+            "2025-12-31T15:00+01",
+            "2025-12-31T14Z",
+            "2025-12-31 15:00:00 +1",
+            "2025-12-31 15:00:00 UTC+1",
+            "2025/12/31 14:00:00+00",
+            "2025-12-31 02:00:00 PM +00:00",
+            "2025-12-31 2:00 pm UTC",
+            "Wed Dec 31 2025 11:00:00 GMT-0300 (Brasilia Standard Time)",
+            "2025-12-31T15:00:00+01:00[Europe/Berlin]",
+            "2025-12-31 14:00:00.000000 +0000 UTC",
+            "2025-12-31 15:00:00 +0100 CET",
+            "Wed Dec 31 14:00:00 UTC 2025",
+            "Wed Dec 31 14:00:00 +0000 2025",
+            "Dec 31, 2025, 2:00:00 PM UTC",
+            "31-DEC-2025 14:00:00 +00:00",
+            "'2025-12-31T14:00:00Z",
+            "2025-12-31\u{a0}14:00:00\u{202f}Z\u{200b}",
+            "２０２５-12-31T14:00:00Z",
         ];
         for text in same {
             let at = parse_instant("at", text).unwrap_or_else(|error| panic!("{error}"));
             assert_eq!(format_instant(at), "2025-12-31T14:00:00Z", "{text}");
         }
+        let midnight = parse_instant("at", "2025-12-31T24:00:00Z").unwrap();
+        assert_eq!(format_instant(midnight), "2026-01-01T00:00:00Z");
+        let one_digit = parse_instant("at", "2026-1-5 9:00:00Z").unwrap();
+        assert_eq!(format_instant(one_digit), "2026-01-05T09:00:00Z");
         let fine = parse_instant("at", "2025-12-31 14:00:00.123456+00").unwrap();
         assert_eq!(format_instant(fine), "2025-12-31T14:00:00.123456Z");
     }
@@ -201,7 +198,14 @@ mod tests {
             "",
             "31.12.2025 14:00",
             "2025-12-31",
-            "1767189600",
+            "01/05/2026 10:00:00 AM UTC",
+            "05.01.2026 10:00:00 +0100",
+            "2025-12-31 13:00:00 PM UTC",
+            "2025-12-31 14:00:00 EST",
+            "2025-12-31 14:00:00 +0100 UTC",
+            "2025-12-31T14:00:00[Europe/Berlin]",
+            "2025-W01-1T10:00Z",
+            "31 Dec 25 14:00:00",
             "2025-13-01T00:00Z",
             "2025-12-31T14:00+99",
             "9223372036854775807-01-01T00:00:00Z",
@@ -209,6 +213,10 @@ mod tests {
             "-262144-01-01T00:00:00+14:00",
         ] {
             assert!(parse_instant("at", text).is_err(), "{text}");
+        }
+        for text in ["1767189600", "1767189600000", "46022.58"] {
+            let error = parse_instant("at", text).unwrap_err().to_string();
+            assert!(error.contains("may count seconds"), "{error}");
         }
         assert!(parse_instant("at", "9999-12-31T23:59:59-15:00").is_err());
         assert!(parse_instant("at", "9999-12-31T23:59:59Z").is_ok());
@@ -234,13 +242,32 @@ mod tests {
             "0",
             "2026-00-00",
             "infinity",
+            "0.0",
+            "00000000",
+            "19700101",
+            "19700101T000000",
+            "99991231",
+            "01-Jan-0001",
+            "01-JAN-1970 00:00:00",
+            "Jan 1, 1970",
+            "Thu Jan 01 1970 00:00:00 GMT+0000",
+            "Thu, 01 Jan 1970 00:00:00 GMT",
         ];
         for text in none {
             assert!(is_placeholder_date(text), "{text}");
         }
-        for text in
-            ["2026-03-01T12:00:00Z", "2000-01-01T00:00:00Z", "yesterday", "", "31/12/2025", "12:00"]
-        {
+        for text in [
+            "2026-03-01T12:00:00Z",
+            "2000-01-01T00:00:00Z",
+            "yesterday",
+            "",
+            "31/12/2025",
+            "12:00",
+            "20260301",
+            "1 Mar 2026",
+            "11987654321",
+            "12345678",
+        ] {
             assert!(!is_placeholder_date(text), "{text}");
         }
     }

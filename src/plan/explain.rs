@@ -39,6 +39,8 @@ pub struct Explanation {
     pub forbidden: Option<Forbidden>,
     /// The variants that fit, with the value of each at its best slot, best first.
     pub variants: Vec<(Name, f64)>,
+    /// The channel's code of a failure, with its words.
+    pub failure: Option<(String, Option<String>)>,
 }
 
 /// What was chosen.
@@ -122,6 +124,7 @@ pub fn explain(
         best: Vec::new(),
         forbidden: None,
         variants: Vec::new(),
+        failure: None,
     };
     if candidates.menus.is_empty() {
         return explanation;
@@ -216,6 +219,10 @@ impl fmt::Display for Explanation {
                     writeln!(f, "Next: {}, value {value:.4}, {by:.4} {word}", time(local))?;
                 }
             }
+        }
+        if let Some((code, text)) = &self.failure {
+            let text = text.as_ref().map(|text| format!(": {text}")).unwrap_or_default();
+            writeln!(f, "The channel's code: {code}{text}")?;
         }
         let (allowed, capped) = (self.slots_allowed, self.slots_capped);
         writeln!(

@@ -141,7 +141,7 @@ pub struct Notice {
     pub what: Wording,
     /// When the channel said so, where it told a time.
     pub at: Option<Instant>,
-    /// When what it speaks of ends or begins, where the channel told.
+    /// When what it speaks of is over by itself, where the channel told.
     pub until: Option<Instant>,
 }
 

@@ -319,6 +319,10 @@ mod tests {
             ("ferma", "ro_RO", "RO", false),
             ("ferma", "it_CH", "CH", true),
             ("STOP", "en_IN", "IN", true),
+            ("END", "", "US", true),
+            ("Cancel", "es_US", "US", true),
+            ("cancel", "en_GB", "GB", false),
+            ("end", "nb", "NO", false),
         ] {
             assert_eq!(from(text, language, country), stop, "{text} of {language} in {country}");
         }

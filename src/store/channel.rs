@@ -143,12 +143,13 @@ impl Reader {
         rows.into_iter().map(TemplateSql::into_model).collect()
     }
 
-    /// Everything that people should know of providers' accounts.
-    pub async fn alerts(&mut self) -> Result<Vec<Alert>, StoreError> {
+    /// Everything that people should know of providers' accounts, and that is not over at `now`.
+    pub async fn alerts(&mut self, now: Instant) -> Result<Vec<Alert>, StoreError> {
         const SQL: &str = "SELECT provider, code, what, at FROM provider_alert
-            WHERE what <> '' ORDER BY at";
+            WHERE what <> '' AND (until_at IS NULL OR until_at > $1) ORDER BY at";
         let rows: Vec<(String, String, String, i64)> =
-            on!(self, |db| sqlx::query_as(SQL).fetch_all(db).await).doing("read alerts")?;
+            on!(self, |db| sqlx::query_as(SQL).bind(micros(now)).fetch_all(db).await)
+                .doing("read alerts")?;
         let alert = |(provider, code, what, at): (String, String, String, i64)| {
             Ok(Alert { provider, code, what, at: instant("provider_alert", at)? })
         };
@@ -380,18 +381,20 @@ impl Tx {
     }
 
     /// Tells people something of a provider's account, under a key of what it speaks of. The latest
-    /// word of a key counts, by its own time; an empty one answers those before it.
+    /// word of a key counts, by its own time; an empty one answers those before it. With `until` it
+    /// is over then by itself.
     pub async fn put_alert(
         &mut self,
         provider: &Name,
         key: &str,
         what: &str,
-        at: Instant,
+        (at, until): (Instant, Option<Instant>),
     ) -> Result<bool, StoreError> {
-        const SQL: &str = "INSERT INTO provider_alert (provider, code, what, at)
-            VALUES ($1, $2, $3, $4) ON CONFLICT (provider, code) DO UPDATE
-            SET what = excluded.what, at = excluded.at WHERE provider_alert.at <= excluded.at";
-        run!(self, SQL, provider.as_str(), key, what, micros(at))
+        const SQL: &str = "INSERT INTO provider_alert (provider, code, what, at, until_at)
+            VALUES ($1, $2, $3, $4, $5) ON CONFLICT (provider, code) DO UPDATE
+            SET what = excluded.what, at = excluded.at, until_at = excluded.until_at
+            WHERE provider_alert.at <= excluded.at";
+        run!(self, SQL, provider.as_str(), key, what, micros(at), until.map(micros))
             .doing("raise an alert")
             .map(|rows| rows > 0)
     }

@@ -69,7 +69,7 @@ pub use names::Names;
 pub use observed::{ObservedRow, Second};
 pub use open::{Create, Schema, shown_url};
 pub use prune::Kept;
-pub use queue::{Attempt, Claim, Due, Sent, Settled};
+pub use queue::{Attempt, Claim, Due, Failure, Sent, Settled};
 pub use recipients::AddedRecipient;
 pub use refusals::RefusalRun;
 pub use standing::{ArmCount, ExportRow, StateCount};

@@ -67,8 +67,17 @@ pub struct Settled {
     pub not_before: Option<Instant>,
     /// What the provider took.
     pub sent: Option<Sent>,
-    /// What the provider said of one that it did not take: its code.
-    pub failure: Option<String>,
+    /// What the provider said of one that it did not take.
+    pub failure: Option<Failure>,
+}
+
+/// A provider's code for a failure, and what it means in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The code.
+    pub code: String,
+    /// The words.
+    pub text: String,
 }
 
 /// What a provider took.
@@ -134,7 +143,7 @@ const HOLD: &str = "INSERT INTO claim (lease, campaign, held_until, claimed_at, 
 
 const RELEASE: &str = "DELETE FROM claim WHERE lease = $1 RETURNING recipients";
 
-const SETTLED: [&str; 14] = [
+const SETTLED: [&str; 15] = [
     "campaign",
     "changed_at",
     "recipient",
@@ -149,6 +158,7 @@ const SETTLED: [&str; 14] = [
     "style",
     "provider_message",
     "failure_code",
+    "failure_text",
 ];
 
 const SETTLE: &str =
@@ -156,7 +166,7 @@ const SETTLE: &str =
     attempts = v.tries, changed_at = v.changed_at, not_before = v.not_before,
     send_at = CASE WHEN v.state = 'planned' THEN v.send_at ELSE delivery.send_at END,
     sent_at = v.sent_at, media = v.media, style = v.style, provider_message = v.provider_message,
-    failure_code = v.failure_code, failed_at = NULL,
+    failure_code = v.failure_code, failure_text = v.failure_text, failed_at = NULL,
     observed_at = CASE WHEN v.sent_at IS NULL THEN delivery.observed_at ELSE v.changed_at END";
 
 macro_rules! whose {
@@ -461,6 +471,9 @@ fn columns<'s>(
     let sent = |of: fn(&Sent) -> Option<&str>| {
         Column::Text(chunk.iter().map(|s| s.sent.as_ref().and_then(of)).collect())
     };
+    let failure = |of: fn(&Failure) -> &str| {
+        Column::Text(chunk.iter().map(|s| s.failure.as_ref().map(of)).collect())
+    };
     let state = |s: &Settled| Some(end(s).map_or(s.state, |(state, _)| state).as_str());
     let reason = |s: &Settled| end(s).map(|(_, reason)| reason).or(s.reason).map(Reason::as_str);
     let tries =
@@ -479,6 +492,7 @@ fn columns<'s>(
         sent(|sent| Some(sent.content.media.as_str())),
         sent(|sent| sent.content.style.as_ref().map(Style::as_str)),
         sent(|sent| sent.provider_message.as_ref().map(ProviderMessage::as_str)),
-        Column::Text(chunk.iter().map(|s| s.failure.as_deref()).collect()),
+        failure(|failure| &failure.code),
+        failure(|failure| &failure.text),
     ]
 }

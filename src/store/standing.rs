@@ -106,7 +106,7 @@ const CLAIMED: Sql = one_of!(
 const UNDECIDED: &str = "SELECT COUNT(*) FROM delivery WHERE campaign = $1 AND state = 'planned'
     AND send_at IS NULL";
 
-const FAILURES: &str = "SELECT failure_code, COUNT(*) FROM delivery
+const FAILURES: &str = "SELECT failure_code, COUNT(*), MAX(failure_text) FROM delivery
     WHERE campaign = $1 AND failure_code IS NOT NULL AND state IN ('failed', 'refused')
     GROUP BY failure_code ORDER BY 2 DESC, 1 LIMIT $2";
 
@@ -250,19 +250,33 @@ impl Reader {
         rows.into_iter().map(count).collect()
     }
 
-    /// How many people failed or were refused for each of the channel's codes, most first.
+    /// The channel's code for a person's failure, with its words.
+    pub async fn failure(
+        &mut self,
+        campaign: i64,
+        person: RecipientId,
+    ) -> Result<Option<(String, Option<String>)>, StoreError> {
+        const SQL: &str = "SELECT failure_code, failure_text FROM delivery
+            WHERE campaign = $1 AND recipient = $2 AND failure_code IS NOT NULL
+                AND state IN ('failed', 'refused')";
+        on!(self, |db| sqlx::query_as(SQL).bind(campaign).bind(person.0).fetch_optional(db).await)
+            .doing("read a failure")
+    }
+
+    /// How many people failed or were refused for each of the channel's codes, most first; with the
+    /// code in words.
     pub async fn failure_counts(
         &mut self,
         campaign: i64,
         limit: usize,
-    ) -> Result<Vec<(String, u64)>, StoreError> {
-        let rows: Vec<(String, i64)> = on!(self, |db| sqlx::query_as(FAILURES)
+    ) -> Result<Vec<(String, u64, Option<String>)>, StoreError> {
+        let rows: Vec<(String, i64, Option<String>)> = on!(self, |db| sqlx::query_as(FAILURES)
             .bind(campaign)
             .bind(limit as i64)
             .fetch_all(db)
             .await)
         .doing("count failures")?;
-        Ok(rows.into_iter().map(|(code, people)| (code, people as u64)).collect())
+        Ok(rows.into_iter().map(|(code, people, text)| (code, people as u64, text)).collect())
     }
 
     /// Up to `limit` people of a campaign after `after` with what came back, in the order of their

@@ -232,7 +232,7 @@ impl Metrics {
         for name in ctx.config.providers.keys() {
             self.alerts.get_or_create(&OfProvider { provider: name.to_string() }).set(0);
         }
-        let found = ctx.store.read().await?.alerts().await?;
+        let found = ctx.store.read().await?.alerts(ctx.clock.now()).await?;
         for alert in found {
             self.alerts.get_or_create(&OfProvider { provider: alert.provider }).inc();
         }

@@ -7,12 +7,13 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use super::audience::Audience;
+use super::clocks::ZoneTables;
 use super::interval::Interval;
 use super::plan::{Resumed, reschedule};
 use super::{Ctx, audit};
 use crate::calendar::infer::infer;
 use crate::calendar::quiet::Quiet;
-use crate::calendar::{window, zone};
+use crate::calendar::window;
 use crate::model::campaign::{Campaign, CampaignError};
 use crate::model::content::{Goal, Media};
 use crate::model::delivery::{Arm, Reason, State};
@@ -298,6 +299,9 @@ pub struct FailureCount {
     pub code: String,
     /// How many.
     pub people: u64,
+    /// What the code means, where the channel's table or the channel says so.
+    #[serde(default)]
+    pub text: Option<String>,
 }
 
 /// How everything stands.
@@ -317,16 +321,6 @@ pub struct Status {
     pub tasks: Vec<TaskRow>,
 }
 
-/// The tables of the tz database in use.
-#[derive(Debug, Serialize)]
-pub struct ZoneTables {
-    /// Release and source.
-    #[serde(flatten)]
-    pub tables: zone::Tables,
-    /// Whether they are more than a year old: somewhere clocks may have been changed since.
-    pub outdated: bool,
-}
-
 /// Closed campaigns that a status lists.
 const CLOSED_LISTED_MAX: usize = 100;
 /// Codes that a summary lists.
@@ -342,11 +336,9 @@ pub async fn status(ctx: &Ctx) -> Result<Status, StoreError> {
         campaigns.push(summary_in(&mut reader, ctx.clock.now(), row).await?);
     }
     let broken = open.broken.into_iter().chain(closed.broken).collect();
-    let alerts = reader.alerts().await?;
+    let alerts = reader.alerts(ctx.clock.now()).await?;
     let pending_consents = reader.pending_count().await?;
-    let tables = zone::tables().clone();
-    let outdated = tables.is_outdated(ctx.clock.now());
-    let zone_tables = ZoneTables { tables, outdated };
+    let zone_tables = ZoneTables::at(ctx.clock.now());
     let tasks = reader.tasks().await?;
     Ok(Status { campaigns, broken, alerts, pending_consents, zone_tables, tasks })
 }
@@ -434,7 +426,7 @@ pub(super) async fn sums(reader: &mut Reader, row: &CampaignRow) -> Result<Sums,
         return Ok(sums);
     }
     let failures = reader.failure_counts(row.id, CODES_LISTED_MAX).await?;
-    let failure = |(code, people)| FailureCount { code, people };
+    let failure = |(code, people, text)| FailureCount { code, people, text };
     Ok(Sums {
         states: reader.state_counts(row.id).await?,
         arms: reader.arm_counts(row.id, row.campaign.goal, row.campaign.within).await?,

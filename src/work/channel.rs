@@ -107,7 +107,7 @@ pub(super) async fn park(
         return Ok(false);
     }
     let what = format!("template {} is parked: {reason}", template.name);
-    tx.put_alert(provider, &template.alert_key(), &what, told_at).await?;
+    tx.put_alert(provider, &template.alert_key(), &what, (told_at, None)).await?;
     decide_anew(env, tx, provider, template).await?;
     tracing::warn!(%provider, template = template.name, reason, "a template is parked");
     Ok(true)
@@ -142,7 +142,7 @@ pub(super) async fn restart(
     if !tx.restart_template(provider, names, canary.messages, (told_at, now)).await? {
         return Ok(false);
     }
-    tx.put_alert(provider, &template.alert_key(), "", told_at).await?;
+    tx.put_alert(provider, &template.alert_key(), "", (told_at, None)).await?;
     plan_refused_again(env, tx, provider, template).await?;
     Ok(true)
 }
@@ -194,9 +194,10 @@ pub(super) async fn stop(
     provider: &Name,
     code: &str,
     advice: &str,
+    until: Option<Instant>,
 ) -> Result<(), StoreError> {
     let now = env.clock.now();
-    tx.put_alert(provider, code, advice, now).await?;
+    tx.put_alert(provider, code, advice, (now, until)).await?;
     for row in tx.open_campaigns().await?.rows {
         if row.campaign.provider == *provider {
             pause_one(env, tx, &row, code, advice).await?;
@@ -218,8 +219,8 @@ pub(super) async fn pause(
         "campaign {name} is paused: several people in a row were refused with {code}: {}",
         refusal.words
     );
-    tx.put_alert(&row.campaign.provider, &format!("campaign:{name}"), &what, env.clock.now())
-        .await?;
+    let times = (env.clock.now(), None);
+    tx.put_alert(&row.campaign.provider, &format!("campaign:{name}"), &what, times).await?;
     pause_one(env, tx, row, code, refusal.words.as_str()).await?;
     tracing::error!(campaign = %name, code, "a campaign is paused: people in a row were refused");
     Ok(())

@@ -8,6 +8,7 @@ mod audience;
 pub mod audit;
 pub mod campaigns;
 mod channel;
+pub mod clocks;
 pub mod dispatch;
 pub mod evaluate;
 mod fold;
@@ -25,6 +26,7 @@ pub mod people;
 pub mod plan;
 pub mod prune;
 pub mod receive;
+mod refusals;
 pub mod tasks;
 pub mod tokens;
 

@@ -230,7 +230,7 @@ async fn models_evidence_tokens_audit_and_channels_are_kept() {
 
         let console = "console".parse().unwrap();
         assert_eq!(reader.templates(&console).await.unwrap().len(), 3);
-        assert_eq!(reader.alerts().await.unwrap()[0].code, "131042");
+        assert_eq!(reader.alerts(Instant::UNIX_EPOCH).await.unwrap()[0].code, "131042");
         let due = reader.inbound_due(&console, sent(999), 9).await.unwrap();
         assert_eq!(due[0].body, "{\"text\":\"when?\"}");
         assert!(reader.any_early().await.unwrap());

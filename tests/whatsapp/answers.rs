@@ -118,7 +118,9 @@ async fn a_stopped_template_parks_its_variant_and_another_takes_its_place() {
         5
     );
     assert!(
-        scene.ctx.store.read().await.unwrap().alerts().await.unwrap()[0].what.contains("132015")
+        scene.ctx.store.read().await.unwrap().alerts(noon()).await.unwrap()[0]
+            .what
+            .contains("132015")
     );
     plan::run(&scene.ctx).await.unwrap();
     let rows =
@@ -154,7 +156,7 @@ async fn a_stopped_account_pauses_its_campaigns_and_calls_for_a_human() {
         let row =
             scene.ctx.store.read().await.unwrap().campaign(&name("c")).await.unwrap().unwrap();
         assert_eq!(row.status, CampaignStatus::Paused);
-        let alerts = scene.ctx.store.read().await.unwrap().alerts().await.unwrap();
+        let alerts = scene.ctx.store.read().await.unwrap().alerts(noon()).await.unwrap();
         assert_eq!(alerts[0].code, code.to_string());
         assert!(alerts[0].what.contains(word), "{alerts:?}");
         let audit = scene.ctx.store.read().await.unwrap().audit(10).await.unwrap();

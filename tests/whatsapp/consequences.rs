@@ -19,7 +19,18 @@ async fn a_failure_after_acceptance_is_one_until_it_is_delivered_after_all() {
         assert_eq!(of().await, (State::Failed, Reason::Suppressed));
         let mut reader = scene.ctx.store.read().await.unwrap();
         let failures = reader.failure_counts(scene.campaign, 9).await.unwrap();
-        assert_eq!(failures, [("131026".to_owned(), 1)]);
+        let (code, people, text) = &failures[0];
+        assert_eq!((code.as_str(), *people, failures.len()), ("131026", 1, 1));
+        assert!(text.as_ref().is_some_and(|text| text.contains("cannot deliver")), "{text:?}");
+        drop(reader);
+        // whoever asks why is told the code in words
+        let mut reader = scene.ctx.store.read().await.unwrap();
+        let row = reader.campaign(&name("c")).await.unwrap().unwrap();
+        let person = reader.recipient(&"r1".parse().unwrap()).await.unwrap().unwrap();
+        drop(reader);
+        let told = plan::explain(&scene.ctx, row, &person).await.unwrap().unwrap().to_string();
+        assert!(told.contains("The channel's code: 131026: the channel cannot deliver"), "{told}");
+        let mut reader = scene.ctx.store.read().await.unwrap();
         // it says nothing of consent, and keeps the next campaign from them for now
         let person = reader.recipient(&"r1".parse().unwrap()).await.unwrap().unwrap();
         assert!(person.consented);
@@ -61,7 +72,7 @@ async fn a_code_that_nobody_knows_pauses_the_campaign_after_a_few_people() {
     assert_eq!(row.status, CampaignStatus::Paused);
     let states = states(&scene.ctx, scene.campaign).await;
     assert!(states.keys().all(|(state, _)| *state == State::Planned), "{states:?}");
-    let alerts = scene.ctx.store.read().await.unwrap().alerts().await.unwrap();
+    let alerts = scene.ctx.store.read().await.unwrap().alerts(noon()).await.unwrap();
     assert!(alerts.iter().any(|alert| alert.what.contains("131058")), "{alerts:?}");
 }
 
@@ -121,6 +132,64 @@ async fn who_comes_back_from_a_call_of_a_cancelled_campaign_ends_cancelled() {
         let of = async |n: usize| state_of(&scene.ctx, scene.campaign, scene.ids[n]).await;
         assert_eq!(of(0).await, (State::Cancelled, Reason::CancelledByOperator));
         assert_eq!(of(1).await, (State::Sent, Reason::BestSlot));
+    })
+    .await;
+}
+
+fn category_change(told: Value, at: Instant) -> Value {
+    let mut value = json!({ "message_template_id": 2, "message_template_name": "promo",
+        "message_template_language": "pt_BR" });
+    value.as_object_mut().unwrap().extend(told.as_object().unwrap().clone());
+    let mut post = change("template_category_update", value);
+    post["entry"][0]["time"] = at.timestamp().into();
+    post
+}
+
+#[tokio::test]
+async fn a_template_that_became_marketing_holds_its_utility_variants_until_somebody_decides() {
+    on_both(async |store| {
+        let head = format!("category = \"utility\"\n{FALLBACK}");
+        let scene = Scene::with(store, 2, "canary = 0\n", &head, VARIANT).await;
+        let (ctx, ids) = (&scene.ctx, &scene.ids);
+        let alerts = async || {
+            let found = opportune::work::campaigns::status(ctx).await.unwrap().alerts;
+            found.into_iter().map(|alert| alert.what).collect::<Vec<_>>()
+        };
+        // what is only announced holds nothing yet, and is told
+        let later = noon() + TimeDelta::days(1);
+        let soon = json!({ "correct_category": "MARKETING", "new_category": "UTILITY",
+            "category_update_timestamp": later.timestamp() });
+        webhook(ctx, &category_change(soon, noon())).await;
+        assert!(alerts().await[0].contains("promo will be MARKETING"), "{:?}", alerts().await);
+        plan::run(ctx).await.unwrap();
+        let due = (State::Planned, Reason::BestSlot);
+        assert_eq!(states(ctx, scene.campaign).await[&due], 2);
+        // once it is so, nobody gets it as utility, and status says what became of it
+        let now = json!({ "previous_category": "UTILITY", "new_category": "MARKETING" });
+        webhook(ctx, &category_change(now, noon() + TimeDelta::seconds(1))).await;
+        send(ctx).await;
+        plan::run(ctx).await.unwrap();
+        send(ctx).await;
+        assert!(scene.graph.calls().is_empty());
+        let refused = (State::Refused, Reason::TemplateRefused);
+        assert_eq!(states(ctx, scene.campaign).await[&refused], 2);
+        let told = alerts().await;
+        assert!(told.len() == 1 && told[0].contains("promo is MARKETING now"), "{told:?}");
+        // as marketing it goes: that was decided by whoever submitted such a campaign
+        let head = format!("category = \"marketing\"\n{FALLBACK}");
+        let marketing = crate::scene::due(ctx, "m", &head, VARIANT, &ids[..1]).await;
+        send(ctx).await;
+        assert_eq!(scene.graph.calls().len(), 1);
+        assert_eq!(states(ctx, marketing).await[&(State::Sent, Reason::BestSlot)], 1);
+        // the channel gave in: the alert goes, and who was refused is planned again
+        let back = json!({ "previous_category": "MARKETING", "new_category": "UTILITY" });
+        scene.advance(TimeDelta::minutes(1));
+        webhook(ctx, &category_change(back, noon() + TimeDelta::minutes(1))).await;
+        assert!(alerts().await.is_empty(), "{:?}", alerts().await);
+        plan::run(ctx).await.unwrap();
+        scene.advance(TimeDelta::days(5));
+        send(ctx).await;
+        assert_eq!(scene.graph.calls().len(), 3);
     })
     .await;
 }

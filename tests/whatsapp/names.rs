@@ -266,3 +266,30 @@ async fn a_number_finds_its_person_in_either_form_and_nobody_else() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_refusal_under_any_name_holds_for_everybody_with_the_number() {
+    on_both(async |store| {
+        let scene = Scene::new(store, 0, "").await;
+        let ctx = &scene.ctx;
+        for (key, number) in
+            [("crm", "+5511987654321"), ("shop", "+551187654321"), ("other", "+5511987654322")]
+        {
+            import(ctx, key, number).await;
+            let mut tx = ctx.store.begin().await.unwrap();
+            let id = tx.recipient(&key.parse().unwrap()).await.unwrap().unwrap().id;
+            let granted = crate::support::granted(noon() - TimeDelta::days(9), noon());
+            tx.append_consent(&[(id, granted)]).await.unwrap();
+            tx.commit().await.unwrap();
+        }
+        scene.advance(TimeDelta::hours(1));
+        // the id becomes known as one person's of the two
+        let both = json!({ "from": "551187654321", "from_user_id": "BR.1111111111" });
+        webhook(ctx, &text(both, "hi", noon())).await;
+        let hidden = json!({ "from_user_id": "BR.1111111111" });
+        webhook(ctx, &text(hidden, "SAIR", noon() + TimeDelta::seconds(1))).await;
+        assert!(!consented(ctx, "crm").await && !consented(ctx, "shop").await);
+        assert!(consented(ctx, "other").await);
+    })
+    .await;
+}

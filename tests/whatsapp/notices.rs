@@ -93,7 +93,7 @@ async fn news_of_one_matter_never_hides_news_of_another() {
     on_both(async |store| {
         let scene = Scene::new(store, 0, "").await;
         receive::take(&scene.ctx, &name("wa"), told.clone()).await.unwrap();
-        assert_eq!(scene.ctx.store.read().await.unwrap().alerts().await.unwrap().len(), 7);
+        assert_eq!(scene.ctx.store.read().await.unwrap().alerts(noon()).await.unwrap().len(), 7);
     })
     .await;
 }
@@ -225,4 +225,40 @@ async fn limits_are_read_as_numbers_and_as_tiers() {
             "{told}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_restriction_that_has_an_end_is_over_by_itself() {
+    on_both(async |store| {
+        let scene = Scene::new(store, 2, "").await;
+        let ctx = &scene.ctx;
+        let restricted = |until: Instant| {
+            let info = json!([{ "restriction_type": "RESTRICTED_BIZ_INITIATED_MESSAGING",
+                "expiration": until.timestamp() }]);
+            let value = json!({ "event": "ACCOUNT_RESTRICTION", "restriction_info": info });
+            change("account_update", value)
+        };
+        let status = async || {
+            let found = opportune::work::campaigns::status(ctx).await.unwrap();
+            let paused = found.campaigns.iter().filter(|c| c.status == "paused").count();
+            (found.alerts.len(), paused)
+        };
+        // one that is over already stops nobody
+        webhook(ctx, &restricted(noon() - TimeDelta::hours(1))).await;
+        assert_eq!(status().await, (0, 0));
+        webhook(ctx, &restricted(noon() + TimeDelta::hours(24))).await;
+        assert_eq!(status().await, (1, 1));
+        scene.advance(TimeDelta::hours(23));
+        assert_eq!(status().await, (1, 1));
+        scene.advance(TimeDelta::hours(1));
+        // whoever resumes decides that it goes on
+        assert_eq!(status().await, (0, 1));
+        // an announcement of what will be is not over when it begins
+        let soon = json!({ "correct_category": "MARKETING", "new_category": "UTILITY",
+            "category_update_timestamp": (noon() + TimeDelta::hours(25)).timestamp() });
+        webhook(ctx, &change("template_category_update", template("order", soon))).await;
+        scene.advance(TimeDelta::hours(2));
+        assert_eq!(status().await, (1, 1));
+    })
+    .await;
 }

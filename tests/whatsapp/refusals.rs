@@ -80,7 +80,7 @@ async fn what_is_the_accounts_stops_the_calls_and_refuses_nobody() {
         let states = states(&scene.ctx, scene.campaign).await;
         assert!(states.keys().all(|(state, _)| *state == State::Planned), "{code}: {states:?}");
         assert!(scene.graph.calls().len() < 12, "{code}");
-        let alerts = scene.ctx.store.read().await.unwrap().alerts().await.unwrap();
+        let alerts = scene.ctx.store.read().await.unwrap().alerts(noon()).await.unwrap();
         assert!(alerts.iter().any(|alert| alert.code == code && !alert.what.is_empty()), "{code}");
         let row =
             scene.ctx.store.read().await.unwrap().campaign(&name("c")).await.unwrap().unwrap();

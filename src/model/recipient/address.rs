@@ -10,6 +10,7 @@ use phonenumber::country::Id;
 use super::Country;
 use crate::model::Invalid;
 use crate::model::ids::{is_plain, text_type};
+use crate::model::written::{plain, visible};
 
 text_type! {
     /// The channel's address. Never logged; `Debug` is for tests alone.
@@ -75,41 +76,13 @@ impl Address {
     }
 }
 
-/// Without characters that have no width: joiners, marks of direction, soft hyphens.
-fn visible(text: &str) -> String {
-    let hidden = |c: &char| {
-        matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
-            | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}'
-            | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
-    };
-    text.chars().filter(|c| !hidden(c)).collect()
-}
-
-/// With digits, dashes and blanks of other scripts as those of ASCII.
-fn plain(text: &str) -> String {
-    let ascii = |c: char| match c {
-        '\u{ff01}'..='\u{ff5e}' => char::from_u32(c as u32 - 0xfee0).unwrap_or(c),
-        '\u{660}'..='\u{669}' => digit(c, 0x660),
-        '\u{6f0}'..='\u{6f9}' => digit(c, 0x6f0),
-        '\u{966}'..='\u{96f}' => digit(c, 0x966),
-        '\u{9e6}'..='\u{9ef}' => digit(c, 0x9e6),
-        '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' => '-',
-        c if c.is_whitespace() => ' ',
-        c => c,
-    };
-    visible(text).chars().map(ascii).collect::<String>().trim().to_owned()
-}
-
-fn digit(c: char, zero: u32) -> char {
-    char::from_digit(c as u32 - zero, 10).unwrap_or(c)
-}
-
 /// Without what spreadsheets and programs put around a number.
 fn unwrapped(text: &str) -> &str {
     let text = text.strip_prefix("=").map_or(text, str::trim);
     let text = text.strip_prefix('"').and_then(|t| t.strip_suffix('"')).unwrap_or(text);
     let mut text = text.strip_prefix('\'').unwrap_or(text).trim();
-    for scheme in ["whatsapp:", "tel:", "sms:", "callto:"] {
+    // `p:` is how Meta's exports of leads mark a number
+    for scheme in ["whatsapp:", "tel:", "sms:", "callto:", "p:"] {
         if text.get(..scheme.len()).is_some_and(|head| head.eq_ignore_ascii_case(scheme)) {
             text = text[scheme.len()..].trim_start_matches("//").trim();
         }
@@ -127,9 +100,15 @@ fn phone(text: &str, country: Option<&Country>) -> Option<String> {
             return full(digits).filter(|_| all);
         }
     }
-    let link = text.strip_prefix("https://").unwrap_or(text);
-    let link = link.strip_prefix("wa.me/").or(link.strip_prefix("api.whatsapp.com/send?phone="));
-    if let Some(digits) = link.map(|digits| digits.trim_start_matches('+')) {
+    let link = text.strip_prefix("https://").or(text.strip_prefix("http://")).unwrap_or(text);
+    let link = link
+        .strip_prefix("wa.me/")
+        .or(link.strip_prefix("api.whatsapp.com/send?phone="))
+        .or(link.strip_prefix("api.whatsapp.com/send/?phone="));
+    if let Some(link) = link {
+        // what follows is the text to begin with
+        let digits = link.split(['?', '&', '/', '#']).next().unwrap_or_default();
+        let digits = digits.strip_prefix("%2B").unwrap_or(digits).trim_start_matches('+');
         return full(digits).filter(|_| digits.bytes().all(|b| b.is_ascii_digit()));
     }
     let text = without_decimals(text);
@@ -148,7 +127,7 @@ fn phone(text: &str, country: Option<&Country>) -> Option<String> {
     let abroad = if international { Some(digits.as_str()) } else { digits.strip_prefix("00") };
     match abroad {
         Some(digits) if trunk && digits.starts_with("39") => None,
-        Some(digits) => full(digits),
+        Some(digits) => full(&without_trunk(digits)),
         None if trunk => None,
         None => national(&digits, country?),
     }
@@ -158,6 +137,22 @@ fn phone(text: &str, country: Option<&Country>) -> Option<String> {
 fn full(digits: &str) -> Option<String> {
     let fits = (7..=15).contains(&digits.len()) && !digits.starts_with('0');
     fits.then(|| digits.to_owned())
+}
+
+/// Without the zero or eight that is dialled within the country alone, where a number has it behind
+/// its country's code, is none with it and is one without: `4407911123456`.
+fn without_trunk(digits: &str) -> String {
+    const TRUNKS: [&str; 3] = ["0", "8", "06"];
+    let plain = || {
+        let number = phonenumber::parse(None, format!("+{digits}")).ok()?;
+        let code = number.code().value().to_string();
+        let told = digits.strip_prefix(&code)?;
+        let written = number.format().mode(phonenumber::Mode::E164).to_string();
+        let own = written.strip_prefix('+')?.strip_prefix(&code)?;
+        let trunk = told.strip_suffix(own)?;
+        (number.is_valid() && TRUNKS.contains(&trunk)).then(|| format!("{code}{own}"))
+    };
+    plain().unwrap_or_else(|| digits.to_owned())
 }
 
 /// The number of a country's plan that the digits are, with or without the code of the country.
@@ -219,10 +214,27 @@ mod tests {
             "https://wa.me/5511987654301",
             "+٥٥١١٩٨٧٦٥٤٣٠١",
             "00 55 11 987654301",
+            "p:+5511987654301",
+            "https://wa.me/5511987654301?text=oi",
+            "https://api.whatsapp.com/send/?phone=5511987654301&text=oi",
+            "+55 011 98765-4301",
         ] {
             assert_eq!(read(text, ""), "+5511987654301", "{text}");
         }
-        assert_eq!(read("+44 (0)20 7946 0123", ""), "+442079460123");
+        for (text, number) in [
+            ("+44 (0)20 7946 0123", "+442079460123"),
+            ("+44 07911 123456", "+447911123456"),
+            ("0044 07911 123456", "+447911123456"),
+            ("+4901512 3456789", "+4915123456789"),
+            ("+7 8 912 345-67-89", "+79123456789"),
+            // numbers that have a zero there, and what no plan knows
+            ("+39 06 6982 0000", "+390669820000"),
+            ("+225 07 01 23 45 67", "+2250701234567"),
+            ("+5215512345678", "+5215512345678"),
+            ("+990123456789", "+990123456789"),
+        ] {
+            assert_eq!(read(text, ""), number, "{text}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::locale::canonical;
 use crate::model::Invalid;
+use crate::model::written::plain;
 
 /// An ISO 3166-1 alpha-2 country code, such as `BR`.
 ///
@@ -75,7 +76,11 @@ impl Country {
 
     /// Reads a cell; `None` where nothing is known by that code.
     pub fn recognized(text: &str) -> Option<Self> {
-        text.parse().ok().filter(Self::is_known)
+        let code = plain(text);
+        // a spreadsheet takes the zeros off 076
+        let digits = (1..=2).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_digit());
+        let code = if digits { format!("{code:0>3}") } else { code };
+        code.parse().ok().filter(Self::is_known)
     }
 }
 
@@ -160,7 +165,10 @@ mod tests {
         ] {
             assert_eq!(given.parse::<Country>().unwrap().as_str(), code, "{given}");
         }
-        for unknown in ["XX", "ZZ", "EU", "QQ", "EL"] {
+        for (given, code) in [("\u{200b}BR", "BR"), ("ＢＲ", "BR"), ("76", "BR"), ("4", "AF")] {
+            assert_eq!(Country::recognized(given).unwrap().as_str(), code, "{given}");
+        }
+        for unknown in ["XX", "ZZ", "EU", "QQ", "EL", "0", "1", "pt-BR", "US-CA", "DE/AT"] {
             assert_eq!(Country::recognized(unknown), None, "{unknown}");
         }
         for wrong in ["Brazil", "B", "", "B1", "QQQ", "999", "\u{e9}\u{e9}"] {

@@ -13,6 +13,7 @@ use language_matcher::LanguageMatcher;
 use serde::{Deserialize, Serialize};
 
 use crate::model::Invalid;
+use crate::model::written::plain;
 
 /// A language with optional script and region, such as `pt_BR` or `zh_Hant_TW`, as it was written:
 /// providers know translations by the code that they were given.
@@ -68,6 +69,11 @@ impl Locale {
         (distance <= Distance::FIT_MAX).then_some(Distance(1 + 2 * distance + one_country))
     }
 
+    /// Whether it names a language at all: `und`, `mul` and their like say that none is known.
+    pub fn is_known(&self) -> bool {
+        !matches!(&*self.language, "und" | "mul" | "mis" | "zxx" | "root")
+    }
+
     /// Whether the region is of many countries, such as 419, Latin America.
     fn is_for_many(&self) -> bool {
         self.region.as_deref().is_some_and(|region| region.bytes().all(|b| b.is_ascii_digit()))
@@ -113,14 +119,17 @@ impl FromStr for Locale {
     type Err = Invalid;
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let invalid = || Invalid::new("locale", text, "a language such as pt, pt_BR or zh-Hant-TW");
-        // what follows a dot or an at sign is an encoding or a variant of POSIX
-        let tag = text.trim().split(['.', '@']).next().unwrap_or_default();
+        let shown = plain(text);
+        // what follows a dot or an at sign is an encoding or a variant of POSIX; a browser's list
+        // begins with what its reader likes best
+        let tag = shown.split(['.', '@', ',', ';']).next().unwrap_or_default().trim();
         let mut parts = tag.split(['_', '-']);
         let letters = |t: &str, from: usize, to: usize| {
             (from..=to).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_alphabetic())
         };
         let alphanumeric = |t: &str| t.bytes().all(|b| b.is_ascii_alphanumeric());
-        let mut language = parts.next().filter(|l| letters(l, 2, 3)).ok_or_else(invalid)?;
+        let named = |l: &&str| letters(l, 2, 3) || l.eq_ignore_ascii_case("root");
+        let mut language = parts.next().filter(named).ok_or_else(invalid)?;
         let (mut script, mut region) = (None, None);
         for (index, part) in parts.enumerate() {
             // extensions and private use say nothing of the language
@@ -221,6 +230,13 @@ mod tests {
             ("pt_BR.UTF-8", "pt_BR"),
             ("en-US-u-hc-h12", "en_US"),
             ("zh_SG", "zh_CN"),
+            ("por-BR", "pt_BR"),
+            ("eng_GB", "en_US"),
+            ("chi", "zh_CN"),
+            ("rum", "ro"),
+            ("nob", "nb"),
+            ("heb", "he"),
+            ("yue", "zh_TW"),
         ] {
             assert_eq!(nearest(reader, &texts), Some(text), "{reader}");
         }
@@ -245,10 +261,16 @@ mod tests {
             ("zh-yue-HK", "yue_HK"),
             ("ca-valencia", "ca_VALENCIA"),
             ("de_DE@euro", "de_DE"),
+            ("en-US,en;q=0.9,pt;q=0.8", "en_US"),
+            ("pt\u{2011}BR\u{200b}", "pt_BR"),
+            ("\u{feff}ｐｔ＿ＢＲ", "pt_BR"),
         ] {
             let locale: Locale = given.parse().unwrap();
             assert_eq!(locale.to_string(), printed);
             assert_eq!(printed.parse::<Locale>().unwrap(), locale);
+        }
+        for none in ["und", "mul", "root", "und-US"] {
+            assert!(!none.parse::<Locale>().unwrap().is_known(), "{none}");
         }
         for wrong in ["", "p", "Portuguese", "pt BR", "12", "pt__BR", "pt_"] {
             assert!(wrong.parse::<Locale>().is_err(), "{wrong}");

@@ -199,7 +199,7 @@ impl News<'_> {
             _ => Severity::Good,
         };
         let key = Self::template_key("category_of", &template);
-        let notice = self.until(key, severity, &what, from);
+        let notice = self.notice(key, severity, &what);
         let (template, language) = template;
         let at = self.at;
         let change = CategoryChange { template, language, category, from, announced, at };

@@ -11,8 +11,9 @@ use crate::model::ids::RecipientId;
 use crate::model::recipient::{Address, Profile};
 use crate::model::time::Instant;
 use crate::provider::{OutboundMessage, Refusal, RefusalScope, Scope, SendOutcome};
-use crate::store::{Attempt, Due, RefusalRun, Sent, Settled, StoreError, Tx};
+use crate::store::{Attempt, Due, Failure, RefusalRun, Sent, Settled, StoreError, Tx};
 use crate::work::channel::{self, TemplateKey};
+use crate::work::refusals;
 
 /// Tries of one message that a provider puts off for this person.
 const ATTEMPTS_MAX: u32 = 5;
@@ -176,7 +177,8 @@ impl Concluded {
     ) -> Self {
         let code = refusal.code_text().to_owned();
         let with = |settled: Settled, effect| {
-            let failure = Some(code.clone()).filter(|_| settled.state != State::Planned);
+            let failure = Failure { code: code.clone(), text: refusal.words.to_string() };
+            let failure = Some(failure).filter(|_| settled.state != State::Planned);
             let settled = Settled { attempt: Attempt::Made, failure, ..settled };
             Self { effect, ..Self::plain(settled) }
         };
@@ -366,7 +368,7 @@ impl Batches<'_> {
             tx.pause_provider(provider, template, until).await?;
         }
         channel::learn_names(env, tx, provider, &aliases).await?;
-        tx.append_consent(&withdrawn).await?;
+        refusals::withdraw(tx, &withdrawn).await?;
         for url in uploads {
             tx.drop_media_handle(provider, url).await?;
         }
@@ -374,7 +376,7 @@ impl Batches<'_> {
             channel::park(env, tx, provider, template, code, now).await?;
         }
         for (code, advice) in stops {
-            channel::stop(env, tx, provider, code, advice).await?;
+            channel::stop(env, tx, provider, code, advice, None).await?;
         }
         self.settle_canaries(tx, kept).await
     }

@@ -10,9 +10,11 @@ use crate::files::{
 use crate::model::consent::{ConsentChange, ConsentEntry};
 use crate::model::ids::{RecipientId, RecipientKey};
 use crate::model::message::Message;
+use crate::model::phone::alternatives;
 use crate::model::recipient::{Address, Profile};
 use crate::model::time::Instant;
 use crate::store::{AddedRecipient, Forgotten, Store, StoreError, Tx};
+use crate::work::refusals;
 
 /// Refused rows that are listed; the others are only counted.
 pub const REFUSED_LISTED_MAX: usize = 1000;
@@ -138,19 +140,24 @@ impl Loader<'_> {
         if !tx.any_forgotten().await? {
             return Ok(());
         }
-        // a channel's id of a person, or the address, may be the caller's id in another file
+        // a channel's id of a person, or the address in any of its forms, may be the caller's id in
+        // another file
         let hashes = |row: &F::Row| {
             let owner = F::owner(row).map(RecipientKey::as_str);
-            let address = F::address(row).map(|address| self.key.hash("address", address));
-            let [key, as_address] =
-                ["recipient", "address"].map(|what| owner.map(|owner| self.key.hash(what, owner)));
-            [key, as_address, address]
+            let names = owner.into_iter().chain(F::address(row));
+            let other = |name: &str| name.parse().map(|name| alternatives(&name));
+            let forms = names.clone().filter_map(|name| other(name).ok()).flatten();
+            let addresses = names.map(str::to_owned).chain(forms.map(|form| form.to_string()));
+            let mut hashes: Vec<String> =
+                addresses.map(|address| self.key.hash("address", &address)).collect();
+            hashes.extend(owner.map(|owner| self.key.hash("recipient", owner)));
+            hashes
         };
-        let all: Vec<String> = rows.iter().flat_map(|(_, row)| hashes(row)).flatten().collect();
+        let all: Vec<String> = rows.iter().flat_map(|(_, row)| hashes(row)).collect();
         let gone = tx.which_forgotten(&all).await?;
         if !gone.is_empty() {
             rows.retain(|(line, row)| {
-                let known = hashes(row).iter().flatten().any(|hash| gone.contains(hash));
+                let known = hashes(row).iter().any(|hash| gone.contains(hash));
                 if known {
                     let problem = "the person asked to be forgotten; \
                         `opportune consent grant` lets them in again"
@@ -241,12 +248,15 @@ async fn put_batch(
     }
     let added = tx.put_recipients(&people).await?;
     let ids: Vec<RecipientId> = added.iter().map(|(id, _)| *id).collect();
-    let mut entries = Vec::new();
+    let (mut entries, mut changed) = (Vec::new(), Vec::new());
     for ((id, became), (opted_in, opted_out)) in added.into_iter().zip(opted_in) {
         match became {
             AddedRecipient::New => imported.new += 1,
             AddedRecipient::Updated => imported.updated += 1,
             AddedRecipient::Same => imported.same += 1,
+        }
+        if became != AddedRecipient::Same || opted_in.is_some() || opted_out.is_some() {
+            changed.push(id);
         }
         let granted = opted_in.map(|(at, source)| (ConsentChange::Granted, at, source));
         let withdrawn = opted_out.map(|at| (ConsentChange::Withdrawn, at, "import".to_owned()));
@@ -262,6 +272,7 @@ async fn put_batch(
         .filter_map(|((_, profile), id)| Some((profile.address.as_ref()?.as_str(), *id)))
         .collect();
     imported.consents += tx.apply_kept_consent(None, &names, loader.now).await?;
+    imported.consents += refusals::share(tx, &changed, loader.now).await?;
     Ok(())
 }
 

@@ -192,8 +192,10 @@ pub async fn explain(
         price: slot.price,
     });
     let slots: Vec<SlotLoad> = slots.collect();
+    let told = ctx.store.read().await?.failure(row.id, recipient.id).await?;
     let desk = Desk::of_one(ctx, row, recipient.id, then).await?;
-    Ok(desk.explain(&recipient.key, &stored.delivery, &slots))
+    let explained = desk.explain(&recipient.key, &stored.delivery, &slots);
+    Ok(explained.map(|explanation| Explanation { failure: told, ..explanation }))
 }
 
 /// Has everything of a campaign that is late decided about anew, where something is so late that

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use self::senders::SenderLookup;
 use self::statuses::{Noted, StatusBatch};
 use super::channel::{self, TemplateKey};
-use super::{Ctx, StepEnv, dispatch};
+use super::{Ctx, StepEnv, dispatch, refusals};
 use crate::calendar::infer::dialling_country;
 use crate::model::consent::{ConsentChange, ConsentEntry};
 use crate::model::content::Category;
@@ -311,9 +311,10 @@ impl<'a> WebhookBatch<'a> {
     async fn notice(&mut self, tx: &mut Tx, notice: &Notice) -> Result<(), StoreError> {
         let at = notice.at.unwrap_or(self.now).min(self.now);
         let what = if notice.clears() { "" } else { notice.what.as_str() };
-        let news = tx.put_alert(self.provider, &notice.key, what, at).await?;
-        if news && notice.stops() {
-            channel::stop(self.env, tx, self.provider, &notice.key, what).await?;
+        let news = tx.put_alert(self.provider, &notice.key, what, (at, notice.until)).await?;
+        let is_over = notice.until.is_some_and(|until| until <= self.now);
+        if news && notice.stops() && !is_over {
+            channel::stop(self.env, tx, self.provider, &notice.key, what, notice.until).await?;
         }
         self.count(news);
         Ok(())
@@ -375,7 +376,7 @@ impl<'a> WebhookBatch<'a> {
             tx.lift_suppressions(provider, &[person], at).await?;
         }
         tx.add_activity(&presence, self.now).await?;
-        tx.append_consent(&withdrawn).await?;
+        refusals::withdraw(tx, &withdrawn).await?;
         if let Some(rate) = config.limits.per_second {
             let span = dispatch::interval_us(rate) * written.len() as i64;
             tx.use_rate(&dispatch::number_account(provider), self.now, span).await?;
@@ -410,7 +411,11 @@ impl<'a> WebhookBatch<'a> {
                 tx.keep_consent(Some(provider), &told.from, &entry).await?;
             }
             for person in people {
-                let new = tx.append_consent(&[(person, entry.clone())]).await?;
+                let entries = [(person, entry.clone())];
+                let new = match change {
+                    ConsentChange::Granted => tx.append_consent(&entries).await?,
+                    ConsentChange::Withdrawn => refusals::withdraw(tx, &entries).await?,
+                };
                 self.count(new > 0);
             }
         }

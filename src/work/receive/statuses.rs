@@ -16,6 +16,7 @@ use crate::provider::{Event, RefusalScope, SendOutcome, Update, UpdateOf};
 use crate::store::{Answered, CampaignRow, CampaignStatus, MessageRow, StoreError, Tx};
 use crate::work::StepEnv;
 use crate::work::channel::{self, TemplateKey};
+use crate::work::refusals;
 
 /// Tries of a message that the channel gave up after it had taken it.
 const ATTEMPTS_MAX: u32 = 3;
@@ -386,7 +387,7 @@ impl<'a> StatusBatch<'a> {
             RefusalScope::Media => again(None),
             RefusalScope::Account => {
                 if self.stopped.insert(code.to_owned()) {
-                    channel::stop(env, tx, provider, code, refusal.words.as_str()).await?;
+                    channel::stop(env, tx, provider, code, refusal.words.as_str(), None).await?;
                 }
                 again(None)
             }
@@ -421,7 +422,7 @@ impl<'a> StatusBatch<'a> {
         let changed = self.imported.into_values().filter(|open| open.changed);
         let changed: Vec<MessageRow> = changed.map(|open| open.row).collect();
         tx.put_messages(&changed, now).await?;
-        tx.append_consent(&self.withdrawn).await?;
+        refusals::withdraw(tx, &self.withdrawn).await?;
         for (person, at) in self.reached {
             tx.lift_suppressions(self.provider, &[person], at).await?;
         }
