@@ -1,0 +1,12 @@
+//! The daemon for real: its own process, the real clock, real HTTP on loopback, real signals.
+
+#[path = "../support/server.rs"]
+mod server;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod logs;
+mod scene;
+mod sending;
+mod stopping;
+mod supervision;
