@@ -5,6 +5,8 @@ mod server;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod consent;
+mod full_disk;
 mod logs;
 mod scene;
 mod sending;

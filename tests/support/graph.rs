@@ -54,6 +54,8 @@ pub enum Answer {
     Garbled,
     /// Taken after so many milliseconds.
     Slow(u64),
+    /// Taken, and answered once [`Graph::let_go`] is called.
+    Waiting,
     /// Taken, and never answered.
     Lost,
     /// Not taken, and never answered.
@@ -68,6 +70,7 @@ struct Shared {
     uploads: Arc<Mutex<Vec<Vec<u8>>>>,
     script: Arc<Mutex<Box<Script>>>,
     ids: Arc<AtomicU64>,
+    let_go: tokio::sync::watch::Sender<bool>,
 }
 
 /// The server.
@@ -84,6 +87,7 @@ impl Graph {
             uploads: Arc::default(),
             script: Arc::new(Mutex::new(Box::new(|_| Answer::Accept))),
             ids: Arc::default(),
+            let_go: tokio::sync::watch::Sender::new(false),
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -100,6 +104,11 @@ impl Graph {
     /// Answers by `script` from now on.
     pub fn answer(&self, script: impl Fn(&Value) -> Answer + Send + Sync + 'static) {
         *self.shared.script.lock().unwrap() = Box::new(script);
+    }
+
+    /// Answers everybody who waits, and who comes later at once.
+    pub fn let_go(&self) {
+        self.shared.let_go.send_replace(true);
     }
 
     pub fn calls(&self) -> Vec<Call> {
@@ -147,6 +156,10 @@ async fn message(
         Answer::Accept => taken("accepted"),
         Answer::Slow(delay_ms) => {
             tokio::time::sleep(Duration::from_millis(delay_ms)).await;
+            taken("accepted")
+        }
+        Answer::Waiting => {
+            let _ = shared.let_go.subscribe().wait_for(|let_go| *let_go).await;
             taken("accepted")
         }
         Answer::Lost | Answer::Ignored => std::future::pending().await,

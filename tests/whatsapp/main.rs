@@ -7,12 +7,16 @@ mod graph;
 mod support;
 
 mod answers;
+mod canary;
 mod consequences;
 mod inbound;
 mod independent;
+mod late_answers;
 mod limits;
 mod names;
 mod notices;
+mod opt_outs;
+mod order;
 mod outgoing;
 mod refusals;
 mod scene;
