@@ -25,8 +25,9 @@ fn nobody_is_called_two_seconds_after_they_said_no_though_their_batch_is_under_w
         let withdrawn = command(&workspace, &["consent", "withdraw", "r399"]).output().unwrap();
         assert!(withdrawn.status.success(), "{}", String::from_utf8_lossy(&withdrawn.stderr));
         let at = Clock::system().now().to_rfc3339();
-        let body =
-            format!(r#"{{"updates":[{{"message":"spring:399","event":"opted_out","at":"{at}"}}]}}"#);
+        let body = format!(
+            r#"{{"updates":[{{"message":"spring:399","event":"opted_out","at":"{at}"}}]}}"#
+        );
         assert_eq!(post(port, "/webhooks/shop", &sign(body.as_bytes()), &body), 200);
         let (said, called) = (Instant::now(), endpoint.count());
         assert!(called < PEOPLE / 2, "{called} were called before anybody said no");
