@@ -367,6 +367,7 @@ impl Desk {
                     row: job.row.clone(),
                     chosen: job.chosen.clone(),
                     extent: job.extent,
+                    read_at: self.now,
                     record: job.record,
                     zones: job.chosen.iter().map(|index| self.zone(*index)).collect(),
                     plan,
