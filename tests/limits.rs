@@ -173,34 +173,72 @@ async fn a_night_s_absence_leads_to_a_new_plan_and_no_burst() {
     .await;
 }
 
-/// Habits as the model in use has them; but planning takes most of a minute, in which another worker
-/// sends what is due.
-struct Slow {
+/// Habits as the model in use has them; but something happens while the plan is made.
+struct Meanwhile<F> {
     url: String,
     env: StepEnv,
     model: InUse,
-    passed: AtomicBool,
+    happened: AtomicBool,
+    what: F,
 }
 
-impl Judge for Slow {
+impl<F: AsyncFn(Ctx) + Copy + Send + Sync + 'static> Meanwhile<F> {
+    async fn ctx(ctx: &Ctx, url: &str, what: F) -> Ctx {
+        let mut planner = ctx.clone();
+        let (url, env, happened) = (url.to_owned(), ctx.env.clone(), AtomicBool::new(false));
+        let model = InUse::load(ctx).await.unwrap();
+        planner.env.judge = Some(Arc::new(Self { url, env, model, happened, what }));
+        planner
+    }
+}
+
+impl<F: AsyncFn(Ctx) + Copy + Send + Sync + 'static> Judge for Meanwhile<F> {
     fn preference(&self, _: &Campaign, _: &Recipient, subject: &Subject<'_>) -> Preference {
-        if !self.passed.swap(true, Ordering::SeqCst) {
-            let (url, env) = (self.url.clone(), self.env.clone());
-            let a_while = async move {
-                let store = Store::open(&url, Create::No).await.unwrap();
-                let ctx = Ctx { store, env };
-                // less than the planner's lease
-                ctx.clock.advance_to(ctx.clock.now() + TimeDelta::seconds(50));
-                let (_keep, stop) = watch::channel(false);
-                while dispatch::run(&ctx, &stop).await.unwrap().more {}
-                ctx.store.close().await;
-            };
-            let worker = std::thread::spawn(|| {
-                tokio::runtime::Runtime::new().unwrap().block_on(a_while);
+        if !self.happened.swap(true, Ordering::SeqCst) {
+            let (url, env, what) = (self.url.clone(), self.env.clone(), self.what);
+            let worker = std::thread::spawn(move || {
+                tokio::runtime::Runtime::new().unwrap().block_on(async {
+                    let store = Store::open(&url, Create::No).await.unwrap();
+                    what(Ctx { store: store.clone(), env }).await;
+                    store.close().await;
+                });
             });
             worker.join().unwrap();
         }
         self.model.preference(subject)
+    }
+}
+
+/// Another worker sends what is due in most of a minute: less than the planner's lease.
+async fn send_for_a_while(ctx: Ctx) {
+    ctx.clock.advance_to(ctx.clock.now() + TimeDelta::seconds(50));
+    let (_keep, stop) = watch::channel(false);
+    while dispatch::run(&ctx, &stop).await.unwrap().more {}
+}
+
+async fn cancel(ctx: Ctx) {
+    let row = ctx.store.read().await.unwrap().campaign(&"sale".parse().unwrap()).await.unwrap();
+    let done = campaigns::change(&ctx, &row.unwrap(), OperatorCommand::Cancel, "test").await;
+    assert!(done.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_stays_planned_in_a_campaign_that_is_cancelled_while_it_is_planned() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let file = format!("sqlite://{}", dir.path().join("test.db").display());
+    for url in [file, Postgres::shared().database()] {
+        let ctx = ctx(Store::open(&url, Create::IfMissing).await.unwrap(), "").await;
+        let row = submit(&ctx, "sale", (2, 4), "").await;
+        let planner = Meanwhile::ctx(&ctx, &url, cancel).await;
+        plan::decide(&planner, vec![(row.clone(), Extent::Everybody)]).await.unwrap();
+        drive(&ctx, "2026-03-05T00:00:00Z".parse().unwrap(), |_| {}).await.unwrap();
+        let mut reader = ctx.store.read().await.unwrap();
+        let states = reader.state_counts(row.id).await.unwrap();
+        assert!(states.iter().all(|count| count.state.is_end()), "{states:?}");
+        assert_eq!(reader.next_due(row.id).await.unwrap(), None);
+        drop(reader);
+        assert!(sent(&ctx).await.values().all(Vec::is_empty));
+        ctx.store.close().await;
     }
 }
 
@@ -221,13 +259,7 @@ async fn a_plan_made_across_the_turn_of_an_hour_lets_no_hour_have_more_than_its_
         for hour in 9..13 {
             let turn: DateTime<Utc> = format!("2026-03-02T{hour:02}:59:55Z").parse().unwrap();
             drive(&ctx, turn, |_| {}).await.unwrap();
-            let mut slow = ctx.clone();
-            slow.env.judge = Some(Arc::new(Slow {
-                url: url.clone(),
-                env: ctx.env.clone(),
-                model: InUse::load(&ctx).await.unwrap(),
-                passed: AtomicBool::new(false),
-            }));
+            let slow = Meanwhile::ctx(&ctx, &url, send_for_a_while).await;
             let row = ctx.store.read().await.unwrap().campaign(&"sale".parse().unwrap()).await;
             let row = row.unwrap().unwrap();
             plan::decide(&slow, vec![(row, Extent::Everybody)]).await.unwrap();

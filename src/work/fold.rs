@@ -194,7 +194,10 @@ impl Folder {
     ) -> Result<u64, LearnError> {
         if self.adds {
             let ids: Vec<RecipientId> = self.waiting.keys().copied().collect();
-            self.folded = evidence_of(store, &ids).await?;
+            let (folded, damaged) = evidence_of(store, &ids).await?;
+            self.folded = folded;
+            // what they did lately is no history of its own: it waits for that to be remade
+            self.waiting.retain(|id, _| !damaged.contains(id));
         }
         self.fold_waiting();
         let mut ids: Vec<RecipientId> = self.folded.keys().copied().collect();

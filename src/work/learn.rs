@@ -17,7 +17,6 @@ pub use super::habits::{InUse, People, subject};
 use super::habits::{Taught, contents};
 use super::leadership::lead;
 use crate::learn::{self, Drift, FitError, Model, Settings, Tuning, drift};
-use crate::model::ids::RecipientId;
 use crate::model::time::Instant;
 use crate::store::{StoreError, Term};
 
@@ -117,14 +116,6 @@ pub enum LearnError {
     /// The fit's thread ended without a word.
     #[error("the fit stopped unexpectedly; the last good version stays in use")]
     Panicked,
-    /// Stored evidence is not readable; `learn --full` makes it anew.
-    #[error(
-        "the evidence of recipient {recipient} is damaged; `opportune learn --full` remakes it"
-    )]
-    Evidence {
-        /// Whose.
-        recipient: RecipientId,
-    },
 }
 
 /// Folds what is new and fits the population as of `as_of` (now, if absent).

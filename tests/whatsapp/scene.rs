@@ -223,7 +223,7 @@ pub(crate) struct Scene {
     pub(crate) ctx: Ctx,
     pub(crate) ids: Vec<RecipientId>,
     pub(crate) campaign: i64,
-    _dir: tempfile::TempDir,
+    pub(crate) _dir: tempfile::TempDir,
 }
 
 impl Scene {

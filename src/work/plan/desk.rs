@@ -14,7 +14,6 @@ use super::{Ctx, Extent};
 use crate::calendar::infer::{Inferred, dialling_country, infer, place_of};
 use crate::calendar::rules::Rules;
 use crate::config::{Config, ProviderConfig};
-use crate::learn::Evidence;
 use crate::model::campaign::Campaign;
 use crate::model::delivery::{Delivery, Reason, State};
 use crate::model::frequency::{Cap, Taken};
@@ -25,6 +24,7 @@ use crate::model::time::Instant;
 use crate::plan::{self, Again, Booking, Carrier, Explanation, Person, Request, Setting, SlotLoad};
 use crate::store::{CampaignRow, DeliveryRow, StoreError};
 use crate::work::audience::Audience;
+use crate::work::habits::evidence_of;
 use crate::work::learn::{InUse, LearnError, People};
 use crate::work::{Judge, channel};
 
@@ -460,16 +460,12 @@ async fn some_people(ctx: &Ctx, mut ids: Vec<RecipientId>) -> Result<People, Lea
     let mut tx = ctx.store.begin().await?;
     let mut found = tx.recipients(&ids).await?;
     tx.commit().await?;
-    let packed = ctx.store.read().await?.evidence_of(&ids).await?;
+    let (mut read, _) = evidence_of(&ctx.store, &ids).await?;
     let (mut recipients, mut evidence) = (Vec::new(), Vec::new());
     for id in ids {
         let Some(recipient) = found.remove(&id) else { continue };
-        let read = packed.get(&id).map(|packed| Evidence::from_bytes(packed.as_slice()));
-        let Ok(read) = read.unwrap_or_else(|| Ok(Evidence::default())) else {
-            return Err(LearnError::Evidence { recipient: id });
-        };
         recipients.push(recipient);
-        evidence.push(read);
+        evidence.push(read.remove(&id).unwrap_or_default());
     }
     Ok(People { recipients, evidence })
 }
