@@ -13,7 +13,7 @@ use sqlx::sqlite::{SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, Executor};
 use url::Url;
 
-use super::campaigns::Files;
+use super::cache::CampaignCache;
 use super::{BUSY_TIMEOUT, Doing, Pool, Store, StoreError};
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
@@ -162,7 +162,7 @@ impl Store {
                 .connect_with(options);
             Pool::Postgres(options.await.map_err(failed)?)
         };
-        Ok(Self { pool, files: Files::default() })
+        Ok(Self { pool, campaigns: CampaignCache::default() })
     }
 
     async fn migrate(&self) -> Result<(), StoreError> {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 
 use super::Ctx;
-use super::learn::{LearnError, SEED};
 use crate::config::LearnFrom;
 use crate::learn::{Census, Contents, Evidence, Mix, Model, Subject, Survey, drift};
 use crate::model::content::Content;
@@ -15,6 +14,9 @@ use crate::model::preference::Preference;
 use crate::model::recipient::Recipient;
 use crate::model::time::Instant;
 use crate::store::{ModelRow, Store, StoreError, Whose};
+
+/// Of every fit: the same history gives the same model.
+pub(super) const SEED: u64 = 1;
 
 /// A person as the learner sees them; `zone` stands in where the person's is not known.
 pub fn subject<'a>(
@@ -72,7 +74,7 @@ pub struct People {
 
 impl People {
     /// Reads everybody.
-    pub async fn load(ctx: &Ctx) -> Result<Self, LearnError> {
+    pub async fn load(ctx: &Ctx) -> Result<Self, StoreError> {
         let recipients = ctx.store.read().await?.everybody().await?;
         let mut evidence = vec![Evidence::default(); recipients.len()];
         let mut damaged = 0;
@@ -107,7 +109,7 @@ pub(super) struct Taught {
 
 impl Taught {
     /// Walks over everybody's evidence, keeps at most `most` people.
-    pub(super) async fn load(ctx: &Ctx, most: usize, as_of: Instant) -> Result<Self, LearnError> {
+    pub(super) async fn load(ctx: &Ctx, most: usize, as_of: Instant) -> Result<Self, StoreError> {
         let whose = match ctx.config.learn_from {
             LearnFrom::All => Whose::Everybody,
             LearnFrom::Consented => Whose::Consented,
@@ -152,7 +154,7 @@ pub struct InUse {
 
 impl InUse {
     /// Reads the version in use. Before the first learning everybody is alike.
-    pub async fn load(ctx: &Ctx) -> Result<Self, LearnError> {
+    pub async fn load(ctx: &Ctx) -> Result<Self, StoreError> {
         if let Some(found) = Self::find(ctx).await? {
             return Ok(found);
         }
@@ -162,7 +164,7 @@ impl InUse {
     }
 
     /// Reads the version in use, if there is one that can be read.
-    pub(super) async fn find(ctx: &Ctx) -> Result<Option<Self>, LearnError> {
+    pub(super) async fn find(ctx: &Ctx) -> Result<Option<Self>, StoreError> {
         let Some(row) = ctx.store.read().await?.models().await?.into_iter().find(|row| row.active)
         else {
             return Ok(None);

@@ -9,7 +9,7 @@ use chrono_tz::Tz;
 use super::PlanError;
 use super::draft::Draft;
 use super::record::Record;
-use super::taken::{self, Load, bookings, is_forbidden};
+use super::taken::{self, ExpectedCost, bookings, is_forbidden};
 use super::{Ctx, Extent};
 use crate::calendar::infer::{Inferred, dialling_country, infer, place_of};
 use crate::calendar::rules::Rules;
@@ -23,7 +23,7 @@ use crate::model::slot::Slot;
 use crate::model::time::Instant;
 use crate::plan::{self, Again, Booking, Carrier, Explanation, Person, Request, Setting, SlotLoad};
 use crate::store::{CampaignRow, DeliveryRow, StoreError};
-use crate::work::audience::Audience;
+use crate::work::audience::AudienceFilter;
 use crate::work::habits::evidence_of;
 use crate::work::learn::{InUse, LearnError, People};
 use crate::work::{Judge, channel};
@@ -200,7 +200,7 @@ impl Desk {
         extent: Extent,
         waits: HashMap<RecipientId, Instant>,
     ) -> Job {
-        let audience = Audience::of(&row.campaign);
+        let audience = AudienceFilter::of(&row.campaign);
         let (mut chosen, mut again) = (Vec::new(), Vec::new());
         for (index, recipient) in self.people.recipients.iter().enumerate() {
             let known = found.of(recipient.id);
@@ -225,11 +225,11 @@ impl Desk {
     }
 
     /// What a message that stays is expected to bring and cost.
-    fn load(&self, campaign: &Campaign, found: &DeliveryRow) -> Load {
+    fn load(&self, campaign: &Campaign, found: &DeliveryRow) -> ExpectedCost {
         let id = found.delivery.recipient;
         let index = self.people.recipients.binary_search_by_key(&id, |recipient| recipient.id);
         let (Ok(index), Some(choice)) = (index, &found.delivery.choice) else {
-            return Load::default();
+            return ExpectedCost::default();
         };
         let reply = if campaign.capacity.chats.is_some() {
             let content = &campaign.variants[usize::from(choice.variant_index)].content;
@@ -237,7 +237,7 @@ impl Desk {
         } else {
             0.0
         };
-        Load { reply: f64::from(reply), price: self.price(campaign, index) }
+        ExpectedCost { reply: f64::from(reply), price: self.price(campaign, index) }
     }
 
     fn again(&self, found: &DeliveryRow) -> Option<Again> {

@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 use serde::Serialize;
 
 use super::Extent;
-use super::record::Record;
+use super::record::{Expected, Record};
 use crate::calendar::zone;
 use crate::model::delivery::Delivery;
 use crate::model::ids::Name;
@@ -213,17 +213,6 @@ pub struct HourLoad {
     pub planned: u64,
     /// What one more message in its dearest slot would be worth.
     pub price: f64,
-}
-
-/// A mean that lies within its bounds nine times in ten.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct Expected {
-    /// The mean.
-    pub mean: f64,
-    /// The lower bound.
-    pub low: f64,
-    /// The upper bound.
-    pub high: f64,
 }
 
 /// A delivery's local time, as exports show it.
