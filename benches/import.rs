@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use chrono::DateTime;
-use opportune::files::{MessageRow, write_messages};
+use opportune::files::{MessageLine, write_messages};
 use opportune::world::World;
 use opportune::world::logging::{Count, Logging, Policy};
 use opportune::world::spec::Spec;
@@ -67,7 +67,7 @@ fn generate(file: &Path, people: u32) -> u64 {
         person
             .messages
             .into_iter()
-            .map(move |message| MessageRow { recipient: key.clone(), message })
+            .map(move |message| MessageLine { recipient: key.clone(), message })
     });
     write_messages(file, messages).expect("the temporary folder has room");
     rows

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{TimeZone, Utc};
 use opportune::config::{Config, EXAMPLE, SecretValue};
-use opportune::files::{self, Activity, Messages, Recipients, Rows};
+use opportune::files::{self, Activity, FileRows, Messages, Recipients};
 use opportune::model::campaign::Campaign;
 use opportune::model::recipient::{Address, Locale};
 use opportune::model::time::{format_instant, is_placeholder_date, parse_instant};
@@ -167,13 +167,13 @@ fn history_files_are_read_or_refused() {
     fuzz(&[people, messages, activity], |bytes| {
         std::fs::File::create(&path).unwrap().write_all(bytes).unwrap();
         let open = || files::open(&path).unwrap();
-        if let Ok(mut rows) = Rows::<Recipients>::new(open()) {
+        if let Ok(mut rows) = FileRows::<Recipients>::new(open()) {
             while let Ok(Some(_)) = rows.next(now) {}
         }
-        if let Ok(mut rows) = Rows::<Messages>::new(open()) {
+        if let Ok(mut rows) = FileRows::<Messages>::new(open()) {
             while let Ok(Some(_)) = rows.next(now) {}
         }
-        if let Ok(mut rows) = Rows::<Activity>::new(open()) {
+        if let Ok(mut rows) = FileRows::<Activity>::new(open()) {
             while let Ok(Some(_)) = rows.next(now) {}
         }
     });

@@ -17,7 +17,7 @@ use opportune::model::ids::RecipientId;
 use opportune::model::message::Message;
 use opportune::provider;
 use opportune::store::{Create, Store};
-use opportune::work::learn::{self, Depth, InUse, LearnError, Outcome, People};
+use opportune::work::learn::{self, Depth, FitOutcome, InUse, LearnError, People};
 use opportune::work::{Ctx, StepEnv, new_node};
 use opportune::world::World;
 use opportune::world::logging::{Count, Logging};
@@ -145,7 +145,7 @@ async fn a_full_relearning_at_the_same_settings_comes_to_the_same_also_after_lat
 
     let over = learn(&ctx, Depth::FullAtSettings).await;
     assert_eq!(over.messages, past.messages.len() as u64);
-    assert_eq!(over.outcome, Outcome::Fitted);
+    assert_eq!(over.outcome, FitOutcome::Fitted);
     assert_eq!(over.summary.settings["settings"], late.summary.settings["settings"]);
     let relearned = knowledge(&ctx).await;
     let apart = farthest(&folded, &relearned);
@@ -160,7 +160,7 @@ async fn a_full_relearning_at_the_same_settings_comes_to_the_same_also_after_lat
     tx.add_activity(&same.signs, other.clock.now()).await.unwrap();
     tx.commit().await.unwrap();
     let at_once = learn(&other, Depth::Fit).await;
-    assert_eq!(at_once.outcome, Outcome::Tuned);
+    assert_eq!(at_once.outcome, FitOutcome::Tuned);
     assert_eq!(at_once.summary.data, over.summary.data);
     if at_once.summary.settings["settings"] == over.summary.settings["settings"] {
         let apart = farthest(&folded, &knowledge(&other).await);
@@ -178,9 +178,9 @@ async fn what_was_folded_is_not_read_again_but_for_the_second_in_which_it_was() 
         let (older, newer) = past.messages.split_at(past.messages.len() - 7);
         add(&ctx, older).await;
         let first = learn(&ctx, Depth::Fit).await;
-        assert_eq!((first.messages, first.outcome), (older.len() as u64, Outcome::Tuned));
+        assert_eq!((first.messages, first.outcome), (older.len() as u64, FitOutcome::Tuned));
         let again = learn(&ctx, Depth::Fit).await;
-        assert_eq!((again.messages, again.people, again.outcome), (0, 0, Outcome::Fitted));
+        assert_eq!((again.messages, again.people, again.outcome), (0, 0, FitOutcome::Fitted));
         // written in the very second of the last fold, after it
         add(&ctx, newer).await;
         let last = learn(&ctx, Depth::Fit).await;
@@ -200,19 +200,19 @@ async fn a_little_more_history_keeps_the_settings_and_much_more_chooses_them_ane
     let count = past.messages.len();
     let hour = |ctx: &Ctx| ctx.clock.advance_to(ctx.clock.now() + TimeDelta::hours(1));
     add(&ctx, &past.messages[..count / 2]).await;
-    assert_eq!(learn(&ctx, Depth::Fit).await.outcome, Outcome::Tuned);
+    assert_eq!(learn(&ctx, Depth::Fit).await.outcome, FitOutcome::Tuned);
     hour(&ctx);
     add(&ctx, &past.messages[count / 2..count / 2 + count / 100]).await;
     let little = learn(&ctx, Depth::Fit).await;
-    assert_eq!((little.outcome, little.messages), (Outcome::Fitted, count as u64 / 100));
+    assert_eq!((little.outcome, little.messages), (FitOutcome::Fitted, count as u64 / 100));
     hour(&ctx);
     add(&ctx, &past.messages[count / 2..]).await;
     let much = learn(&ctx, Depth::Fit).await;
-    assert_eq!((much.outcome, much.summary.new_since_tuned), (Outcome::Tuned, 0));
+    assert_eq!((much.outcome, much.summary.new_since_tuned), (FitOutcome::Tuned, 0));
     // an earlier date must not know what was chosen with what came after it
     let as_of = Some(present() - TimeDelta::days(30));
     let earlier = learn::run(&ctx, as_of, Depth::Fit, |_, _| {}).await.unwrap();
-    assert_eq!(earlier.outcome, Outcome::Tuned);
+    assert_eq!(earlier.outcome, FitOutcome::Tuned);
     ctx.store.close().await;
 }
 
@@ -240,10 +240,10 @@ async fn between_nights_answers_are_followed_and_one_refreshed_version_is_kept()
         add(&ctx, &part).await;
         ctx.clock.advance_to(ctx.clock.now() + TimeDelta::seconds(1));
         let fresh = learn::run(&ctx, None, Depth::Refresh, |_, _| {}).await.unwrap();
-        assert_eq!((fresh.outcome, fresh.messages), (Outcome::Refreshed, part.len() as u64));
+        assert_eq!((fresh.outcome, fresh.messages), (FitOutcome::Refreshed, part.len() as u64));
     }
     let idle = learn::run(&ctx, None, Depth::Refresh, |_, _| {}).await.unwrap();
-    assert_eq!(idle.outcome, Outcome::Unchanged);
+    assert_eq!(idle.outcome, FitOutcome::Unchanged);
     let versions = ctx.store.read().await.unwrap().models().await.unwrap();
     assert_eq!(versions.len(), 2, "a fit, and the newest that was made of it");
     assert!(versions[1].active && versions[1].version == idle.version);

@@ -6,26 +6,37 @@ mod support;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use opportune::calendar::rules::Rules;
 use opportune::clock::Clock;
 use opportune::config::{Config, EXAMPLE};
+use opportune::learn::Subject;
+use opportune::model::campaign::Campaign;
 use opportune::model::delivery::Reason;
 use opportune::model::ids::RecipientId;
-use opportune::model::recipient::{Profile, Zone};
+use opportune::model::preference::Preference;
+use opportune::model::recipient::{Profile, Recipient, Zone};
 use opportune::provider;
 use opportune::replay::drive;
-use opportune::store::{CampaignRow, Store};
+use opportune::store::{CampaignRow, Create, Store};
 use opportune::work::campaigns::OperatorCommand;
-use opportune::work::{Ctx, StepEnv, campaigns, new_node, plan};
+use opportune::work::learn::InUse;
+use opportune::work::plan::Extent;
+use opportune::work::{Ctx, Judge, StepEnv, campaigns, dispatch, new_node, plan};
 use planning::exact;
-use support::{Workspace, on_both};
+use support::{Postgres, Workspace, on_both};
+use tokio::sync::watch;
 
 const PEOPLE: usize = 60;
 
 /// People with consent in three zones, at a virtual clock that shows 1 March 2026, 00:00 UTC.
 async fn ctx(store: Store, settings: &str) -> Ctx {
+    with_people(store, settings, PEOPLE).await
+}
+
+async fn with_people(store: Store, settings: &str, count: usize) -> Ctx {
     let config = Config::parse(&format!("{EXAMPLE}\n{settings}"), Path::new("opportune.toml"));
     let config = config.unwrap();
     let now: DateTime<Utc> = "2026-03-01T00:00:00Z".parse().unwrap();
@@ -51,7 +62,7 @@ async fn ctx(store: Store, settings: &str) -> Ctx {
         };
         (format!("r{n:04}").parse().unwrap(), profile)
     };
-    let rows: Vec<_> = (0..PEOPLE).map(row).collect();
+    let rows: Vec<_> = (0..count).map(row).collect();
     let mut tx = ctx.store.begin().await.unwrap();
     let added = tx.put_recipients(&rows).await.unwrap();
     let entry = support::granted(now, now);
@@ -160,6 +171,115 @@ async fn a_night_s_absence_leads_to_a_new_plan_and_no_burst() {
         assert!(hours.values().sum::<u32>() as usize > PEOPLE * 9 / 10, "{hours:?}");
     })
     .await;
+}
+
+/// Habits as the model in use has them; but something happens while the plan is made.
+struct Meanwhile<F> {
+    url: String,
+    env: StepEnv,
+    model: InUse,
+    happened: AtomicBool,
+    what: F,
+}
+
+impl<F: AsyncFn(Ctx) + Copy + Send + Sync + 'static> Meanwhile<F> {
+    async fn ctx(ctx: &Ctx, url: &str, what: F) -> Ctx {
+        let mut planner = ctx.clone();
+        let (url, env, happened) = (url.to_owned(), ctx.env.clone(), AtomicBool::new(false));
+        let model = InUse::load(ctx).await.unwrap();
+        planner.env.judge = Some(Arc::new(Self { url, env, model, happened, what }));
+        planner
+    }
+}
+
+impl<F: AsyncFn(Ctx) + Copy + Send + Sync + 'static> Judge for Meanwhile<F> {
+    fn preference(&self, _: &Campaign, _: &Recipient, subject: &Subject<'_>) -> Preference {
+        if !self.happened.swap(true, Ordering::SeqCst) {
+            let (url, env, what) = (self.url.clone(), self.env.clone(), self.what);
+            let worker = std::thread::spawn(move || {
+                tokio::runtime::Runtime::new().unwrap().block_on(async {
+                    let store = Store::open(&url, Create::No).await.unwrap();
+                    what(Ctx { store: store.clone(), env }).await;
+                    store.close().await;
+                });
+            });
+            worker.join().unwrap();
+        }
+        self.model.preference(subject)
+    }
+}
+
+/// Another worker sends what is due in most of a minute: less than the planner's lease.
+async fn send_for_a_while(ctx: Ctx) {
+    ctx.clock.advance_to(ctx.clock.now() + TimeDelta::seconds(50));
+    let (_keep, stop) = watch::channel(false);
+    while dispatch::run(&ctx, &stop).await.unwrap().more {}
+}
+
+async fn cancel(ctx: Ctx) {
+    let row = ctx.store.read().await.unwrap().campaign(&"sale".parse().unwrap()).await.unwrap();
+    let done = campaigns::change(&ctx, &row.unwrap(), OperatorCommand::Cancel, "test").await;
+    assert!(done.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_stays_planned_in_a_campaign_that_is_cancelled_while_it_is_planned() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let file = format!("sqlite://{}", dir.path().join("test.db").display());
+    for url in [file, Postgres::shared().database()] {
+        let ctx = ctx(Store::open(&url, Create::IfMissing).await.unwrap(), "").await;
+        let row = submit(&ctx, "sale", (2, 4), "").await;
+        let planner = Meanwhile::ctx(&ctx, &url, cancel).await;
+        plan::decide(&planner, vec![(row.clone(), Extent::Everybody)]).await.unwrap();
+        drive(&ctx, "2026-03-05T00:00:00Z".parse().unwrap(), |_| {}).await.unwrap();
+        let mut reader = ctx.store.read().await.unwrap();
+        let states = reader.state_counts(row.id).await.unwrap();
+        assert!(states.iter().all(|count| count.state.is_end()), "{states:?}");
+        assert_eq!(reader.next_due(row.id).await.unwrap(), None);
+        drop(reader);
+        assert!(sent(&ctx).await.values().all(Vec::is_empty));
+        ctx.store.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_made_across_the_turn_of_an_hour_lets_no_hour_have_more_than_its_limit() {
+    const MOST: u32 = 120;
+    let dir = tempfile::TempDir::new().unwrap();
+    let file = format!("sqlite://{}", dir.path().join("test.db").display());
+    for url in [file, Postgres::shared().database()] {
+        let store = Store::open(&url, Create::IfMissing).await.unwrap();
+        let ctx = with_people(store, "", 700).await;
+        let source = format!(
+            "name = \"sale\"\nprovider = \"simulated\"\n[window]\nstart = 2026-03-02T10:00:00\n\
+             end = 2026-03-02T14:00:00\ntime_zone = \"UTC\"\n[quiet_hours]\nnone = true\n\
+             [capacity]\nper_hour = {MOST}\n[[variant]]\nname = \"words\"\nmedia = \"text\"\n"
+        );
+        campaigns::submit(&ctx, &source, "test").await.unwrap();
+        for hour in 9..13 {
+            let turn: DateTime<Utc> = format!("2026-03-02T{hour:02}:59:55Z").parse().unwrap();
+            drive(&ctx, turn, |_| {}).await.unwrap();
+            let slow = Meanwhile::ctx(&ctx, &url, send_for_a_while).await;
+            let row = ctx.store.read().await.unwrap().campaign(&"sale".parse().unwrap()).await;
+            let row = row.unwrap().unwrap();
+            plan::decide(&slow, vec![(row, Extent::Everybody)]).await.unwrap();
+        }
+        drive(&ctx, "2026-03-03T12:00:00Z".parse().unwrap(), |_| {}).await.unwrap();
+        let mut hours: BTreeMap<i64, u32> = BTreeMap::new();
+        let mut reader = ctx.store.read().await.unwrap();
+        for person in reader.recipients_after(RecipientId(0), 10_000).await.unwrap() {
+            for row in reader.messages_of(person.id).await.unwrap() {
+                *hours.entry(row.message.sent_at.timestamp() / 3600 % 24).or_default() += 1;
+            }
+        }
+        drop(reader);
+        assert!(hours.values().all(|sum| *sum <= MOST), "a burst: {hours:?}");
+        assert!(
+            hours.values().all(|sum| *sum > MOST * 9 / 10),
+            "the limit binds nobody: {hours:?}"
+        );
+        ctx.store.close().await;
+    }
 }
 
 #[tokio::test]

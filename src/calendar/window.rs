@@ -26,6 +26,11 @@ pub fn span(window: &Window, tz: Tz) -> (Instant, Instant) {
     (opens, closes.max(opens))
 }
 
+/// When a window is over everywhere: on the wall clock that is last on earth.
+pub fn ends_at(window: &Window) -> Instant {
+    span(window, Tz::Etc__GMTPlus12).1
+}
+
 /// The slots that begin at `now` or later and lie wholly within the window and wholly outside quiet
 /// hours, in order.
 pub fn allowed_slots(

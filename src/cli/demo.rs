@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::print::{Show, note, progress};
 use super::{Env, insights};
-use crate::demo::{self, Told};
+use crate::demo::{self, DemoResult};
 use crate::world::spec::Spec;
 
 #[derive(clap::Args)]
@@ -21,7 +21,7 @@ pub(super) struct Args {
 
 #[derive(Serialize)]
 #[serde(transparent)]
-struct Shown(Told);
+struct Shown(DemoResult);
 
 impl Show for Shown {
     fn text(&self) -> String {

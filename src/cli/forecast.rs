@@ -9,7 +9,8 @@ use super::print::{Show, table};
 use crate::model::delivery::Reason;
 use crate::plan::told;
 use crate::work::plan::Summary;
-use crate::work::plan::draft::{Expected, HourLoad};
+use crate::work::plan::draft::HourLoad;
+use crate::work::plan::record::Expected;
 
 /// The longest list of days.
 const DAYS_MAX: usize = 31;

@@ -9,7 +9,7 @@ use super::print::{Show, progress, table};
 use super::{BadInput, Env};
 use crate::model::time::{format_instant, parse_instant};
 use crate::store::ModelRow;
-use crate::work::learn::{self, Depth, Learned, Outcome};
+use crate::work::learn::{self, Depth, FitOutcome, Learned};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -30,10 +30,10 @@ pub(super) struct Args {
 impl Show for Learned {
     fn text(&self) -> String {
         let came_to = match self.outcome {
-            Outcome::Unchanged => "nothing was new",
-            Outcome::Refreshed => "answers since the last fit were followed",
-            Outcome::Fitted => "fitted at the settings in use",
-            Outcome::Tuned => "settings were chosen anew",
+            FitOutcome::Unchanged => "nothing was new",
+            FitOutcome::Refreshed => "answers since the last fit were followed",
+            FitOutcome::Fitted => "fitted at the settings in use",
+            FitOutcome::Tuned => "settings were chosen anew",
         };
         let data = &self.summary.data;
         let mut text = format!(
@@ -215,13 +215,9 @@ impl Show for Versions {
 pub(super) async fn model(args: ModelArgs, env: &Env) -> anyhow::Result<()> {
     let ctx = env.ctx().await?;
     if let ModelVerb::Rollback { version } = args.verb {
-        let mut tx = ctx.store.begin().await?;
-        if !tx.use_model(version).await? {
+        if !learn::roll_back(&ctx, version, &super::actor()).await? {
             anyhow::bail!(BadInput(format!("there is no model version {version}")));
         }
-        tx.commit().await?;
-        let subject = format!("model {version}");
-        crate::work::audit::record(&ctx, &super::actor(), "roll back", &subject, "").await?;
     }
     env.printer
         .show(&Versions(ctx.store.read().await?.models().await?.iter().map(Version::new).collect()))

@@ -15,7 +15,7 @@ use crate::model::campaign::WITHIN_MAX;
 use crate::model::content::Goal;
 use crate::model::time::Instant;
 use crate::replay::policy::Policy;
-use crate::replay::run::{self, Told};
+use crate::replay::run::{self, ReplayResult};
 use crate::replay::scenario::{Scenario, Script};
 use crate::report;
 use crate::work::campaigns;
@@ -64,7 +64,7 @@ pub(super) struct Args {
 
 #[derive(Serialize)]
 #[serde(transparent)]
-struct Shown(Vec<Told>);
+struct Shown(Vec<ReplayResult>);
 
 impl Show for Shown {
     fn text(&self) -> String {
@@ -72,7 +72,7 @@ impl Show for Shown {
     }
 }
 
-fn text(told: &Told) -> String {
+fn text(told: &ReplayResult) -> String {
     let mut text = format!("# {}\n{}\n\n", told.scenario, told.about);
     let mut policies = table(&[
         "policy",
@@ -255,7 +255,7 @@ fn told_by(bar: &ProgressBar, name: &str) -> impl FnMut(Policy, u64, Instant) {
 }
 
 /// Shows and writes what replays told; `what` names each to the command that repeats it.
-fn finish(args: &Args, env: &Env, told: Vec<Told>, what: &[String]) -> anyhow::Result<()> {
+fn finish(args: &Args, env: &Env, told: Vec<ReplayResult>, what: &[String]) -> anyhow::Result<()> {
     let repeat = told.iter().zip(what).find_map(|(told, what)| {
         let broken = told.outcomes.iter().find(|outcome| !outcome.broken.is_empty())?;
         let policy = name(&broken.policy);

@@ -23,7 +23,7 @@ use crate::model::tariff::{Tariff, TariffError};
 
 pub use provider::{
     Canary, InDoubt, Inbound, Limits, PairLimit, ProviderConfig, ProviderKind, Secret, SecretValue,
-    WhatsApp, WhatsAppApi,
+    WhatsAppApi, WhatsAppSettings,
 };
 
 use provider::{RawProvider, SETTLING};
@@ -44,7 +44,7 @@ const LEASE_RANGE: [Duration; 2] = [Duration::from_secs(5), Duration::from_hours
 /// Answers come for 30 days, and caps look back a week: what is younger is still needed.
 const RETENTION_MIN: Duration = Duration::from_hours(31 * 24);
 /// Lanes that claim beside each other; more only wait for one another.
-const LANES_MAX: usize = 16;
+const WORKERS_MAX: usize = 16;
 
 /// The checked settings.
 #[derive(Debug, Clone)]
@@ -63,14 +63,14 @@ pub struct Config {
     pub database_url: String,
     /// The listener.
     pub listen: SocketAddr,
-    /// When the nightly learning is rung, as a cron expression.
-    pub learn_bell: String,
+    /// When the population is fitted anew, as a cron expression.
+    pub learn_schedule: String,
     /// When answers that came back between nights are learned from, as a cron expression.
-    pub refresh_bell: String,
+    pub refresh_schedule: String,
     /// How long a daemon holds what it has claimed.
     pub lease: Duration,
     /// How many batches a daemon has under way at once.
-    pub lanes: usize,
+    pub workers: usize,
     /// What the daemon may call besides the providers.
     pub outbound: Outbound,
     /// The workspace's quiet hours.
@@ -220,11 +220,14 @@ struct RawDatabase {
 #[serde(deny_unknown_fields)]
 struct RawDaemon {
     listen: Option<SocketAddr>,
-    learn_bell: Option<String>,
-    refresh_bell: Option<String>,
+    #[serde(alias = "learn_bell")]
+    learn_schedule: Option<String>,
+    #[serde(alias = "refresh_bell")]
+    refresh_schedule: Option<String>,
     #[serde(default, with = "humantime_serde")]
     lease: Option<Duration>,
-    lanes: Option<usize>,
+    #[serde(alias = "lanes")]
+    workers: Option<usize>,
 }
 
 #[derive(Deserialize)]
@@ -363,9 +366,9 @@ impl RawConfig {
                 shown(timeout + SETTLING)
             ));
         }
-        let lanes = self.daemon.lanes.unwrap_or(2);
-        if lanes == 0 || lanes > LANES_MAX {
-            wrong.push(format!("daemon.lanes: {lanes} is not between 1 and {LANES_MAX}"));
+        let workers = self.daemon.workers.unwrap_or(2);
+        if workers == 0 || workers > WORKERS_MAX {
+            wrong.push(format!("daemon.workers: {workers} is not between 1 and {WORKERS_MAX}"));
         }
         Config {
             slot_length,
@@ -375,10 +378,13 @@ impl RawConfig {
             max_lateness,
             database_url,
             listen: self.daemon.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
-            learn_bell: self.daemon.learn_bell.unwrap_or("0 15 3 * * *".to_owned()),
-            refresh_bell: self.daemon.refresh_bell.unwrap_or("0 45 7,11,15,19 * * *".to_owned()),
+            learn_schedule: self.daemon.learn_schedule.unwrap_or("0 15 3 * * *".to_owned()),
+            refresh_schedule: self
+                .daemon
+                .refresh_schedule
+                .unwrap_or("0 45 7,11,15,19 * * *".to_owned()),
             lease,
-            lanes,
+            workers,
             outbound: self.outbound,
             quiet_hours,
             frequency,

@@ -97,12 +97,12 @@ pub enum ProviderKind {
         timeout: Duration,
     },
     /// Sends by the WhatsApp Cloud API or the Marketing Messages API.
-    WhatsApp(Box<WhatsApp>),
+    WhatsApp(Box<WhatsAppSettings>),
 }
 
 /// The account and the manner of a `whatsapp` provider.
 #[derive(Debug, Clone)]
-pub struct WhatsApp {
+pub struct WhatsAppSettings {
     /// With the version of the Graph API, without a slash at its end.
     pub base_url: String,
     /// The number that sends.
@@ -379,7 +379,7 @@ impl RawProvider {
                          as 106540352242922"
                     ));
                 }
-                Some(ProviderKind::WhatsApp(Box::new(WhatsApp {
+                Some(ProviderKind::WhatsApp(Box::new(WhatsAppSettings {
                     base_url: base_url.trim_end_matches('/').to_owned(),
                     phone_number_id,
                     token: self.token?,

@@ -10,7 +10,6 @@ use chrono::TimeDelta;
 use tokio::sync::Notify;
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 
-use super::DaemonError;
 use super::supervise::{StepError, Task};
 use crate::model::time::Instant;
 use crate::work::Ctx;
@@ -19,6 +18,21 @@ use crate::work::Ctx;
 const LOOK_EVERY: TimeDelta = TimeDelta::seconds(30);
 /// How long a sound scheduler takes to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// An expression that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "daemon.{key}: {expression:?} is no cron expression with seconds, such as \"0 15 3 * * *\""
+)]
+pub struct CronError {
+    /// Which setting.
+    key: &'static str,
+    /// As it stands in the settings.
+    expression: String,
+    /// Why.
+    #[source]
+    cause: JobSchedulerError,
+}
 
 /// What learning waits for: the night, and the hours between nights.
 #[derive(Default)]
@@ -36,7 +50,7 @@ pub(super) struct Cron {
 
 impl Cron {
     /// Sets the triggers; refuses an expression that is none.
-    pub(super) async fn new(ctx: &Ctx, triggers: &Arc<Triggers>) -> Result<Self, DaemonError> {
+    pub(super) async fn new(ctx: &Ctx, triggers: &Arc<Triggers>) -> Result<Self, CronError> {
         let scheduler = Some(set(ctx, triggers).await?);
         Ok(Self { ctx: ctx.clone(), triggers: Arc::clone(triggers), scheduler })
     }
@@ -65,15 +79,15 @@ impl Task for Cron {
     }
 }
 
-async fn set(ctx: &Ctx, triggers: &Arc<Triggers>) -> Result<JobScheduler, DaemonError> {
+async fn set(ctx: &Ctx, triggers: &Arc<Triggers>) -> Result<JobScheduler, CronError> {
     type Trigger = fn(&Triggers) -> &Notify;
     let all: [(&str, &str, Trigger); 2] = [
-        ("learn_bell", &ctx.config.learn_bell, |triggers| &triggers.fit),
-        ("refresh_bell", &ctx.config.refresh_bell, |triggers| &triggers.refresh),
+        ("learn_schedule", &ctx.config.learn_schedule, |triggers| &triggers.fit),
+        ("refresh_schedule", &ctx.config.refresh_schedule, |triggers| &triggers.refresh),
     ];
     let failed = |key, expression: &str| {
         let expression = expression.to_owned();
-        move |cause: JobSchedulerError| DaemonError::Cron { key, expression, cause }
+        move |cause: JobSchedulerError| CronError { key, expression, cause }
     };
     let (key, expression, _) = all[0];
     let scheduler = JobScheduler::new().await.map_err(failed(key, expression))?;

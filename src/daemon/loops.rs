@@ -47,7 +47,7 @@ pub(super) fn start(
     for (provider, config) in &ctx.config.providers {
         let of_provider =
             || OfProvider { ctx: ctx.clone(), provider: provider.clone(), stop: stop.clone() };
-        for worker in 1..=ctx.config.lanes {
+        for worker in 1..=ctx.config.workers {
             let name = format!("send:{provider}:{worker}");
             supervisor.start(name, sending, Send(of_provider()));
         }

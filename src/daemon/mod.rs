@@ -19,8 +19,8 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tokio_cron_scheduler::JobSchedulerError;
 
+pub use self::cron::CronError;
 use self::cron::{Cron, Triggers};
 use self::supervise::Supervisor;
 use crate::provider::{Meter, interruptible};
@@ -46,18 +46,8 @@ pub enum DaemonError {
     #[error("the listener ended unexpectedly")]
     ListenerEnded,
     /// A cron expression cannot be used.
-    #[error(
-        "daemon.{key}: {expression:?} is no cron expression with seconds, such as \"0 15 3 * * *\""
-    )]
-    Cron {
-        /// Which setting.
-        key: &'static str,
-        /// As it stands in the settings.
-        expression: String,
-        /// Why.
-        #[source]
-        cause: JobSchedulerError,
-    },
+    #[error(transparent)]
+    Cron(#[from] CronError),
     /// Signals cannot be waited for.
     #[error("could not wait for signals")]
     Signals(#[source] std::io::Error),

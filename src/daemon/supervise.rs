@@ -58,21 +58,13 @@ impl From<StoreError> for StepError {
 
 impl From<LearnError> for StepError {
     fn from(error: LearnError) -> Self {
-        match error {
-            LearnError::Store(error) => error.into(),
-            LearnError::Fit(ref cause) => Self(format!("{error}: {cause}")),
-            error => Self(error.to_string()),
-        }
+        Self(error.outline())
     }
 }
 
 impl From<PlanError> for StepError {
     fn from(error: PlanError) -> Self {
-        match error {
-            PlanError::Store(error) => error.into(),
-            PlanError::Read(error) => error.into(),
-            error => Self(error.to_string()),
-        }
+        Self(error.outline())
     }
 }
 

@@ -8,10 +8,11 @@ use chrono::{DateTime, TimeDelta};
 use serde::Serialize;
 
 use crate::calendar::rules::Rules;
+use crate::calendar::window;
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError, EXAMPLE};
 use crate::files::{
-    self, ActivityRow, FileError, MessageRow, OutputError, RecipientRow, write_activity,
+    self, ActivityRow, FileError, MessageLine, OutputError, RecipientLine, write_activity,
     write_messages, write_recipients,
 };
 use crate::model::Invalid;
@@ -104,7 +105,7 @@ pub enum DemoError {
 
 /// What happened.
 #[derive(Debug, Serialize)]
-pub struct Told {
+pub struct DemoResult {
     /// Of the world and its people's habits.
     pub seed: u64,
     /// What was imported from each of the three files.
@@ -126,7 +127,7 @@ pub async fn run(
     world: &Spec,
     seed: u64,
     mut progress: impl FnMut(&str),
-) -> Result<Told, DemoError> {
+) -> Result<DemoResult, DemoError> {
     prepare(out)?;
     let present = DateTime::from_timestamp(PRESENT, 0).expect("the demo's present is a date");
     let settings = EXAMPLE.replace("seed = 1\n", &format!("seed = {seed}\n"));
@@ -152,7 +153,7 @@ pub async fn run(
         let (_, drafts) = plan::dry(ctx, vec![(row, Extent::Everybody)]).await?;
         plans.extend(drafts.iter().map(crate::work::plan::Draft::summary));
         // a day longer than the window, for the answers that come late
-        let until = campaigns::ends_at(&campaign) + TimeDelta::days(1);
+        let until = window::ends_at(&campaign.window) + TimeDelta::days(1);
         drive(ctx, until, |now| progress(&format!("sending {name}: {}", now.date_naive()))).await?;
         let row =
             ctx.store.read().await?.campaign(&name).await?.expect("it was submitted a moment ago");
@@ -164,7 +165,7 @@ pub async fn run(
     progress("writing the report");
     stage.report(out, &world, seed).await?;
     stage.ctx.store.close().await;
-    Ok(Told { seed, imported, plans, results, insights, learned })
+    Ok(DemoResult { seed, imported, plans, results, insights, learned })
 }
 
 /// Makes the folder, or clears an earlier demo's files out of it.
@@ -204,11 +205,11 @@ fn make_history(out: &Path, world: &World, until: Instant) -> Result<(), DemoErr
     let recipients = people.iter().map(|person| {
         let row = person.recipient.clone();
         let opted_in = row.opted_in.map(|(at, source)| (at, source.to_owned()));
-        RecipientRow { key: row.key, profile: row.profile, opted_in, opted_out: None }
+        RecipientLine { key: row.key, profile: row.profile, opted_in, opted_out: None }
     });
     write_recipients(&out.join("recipients.csv"), &attributes, recipients)?;
     let messages = people.iter().flat_map(|person| {
-        let row = |message: &_| MessageRow {
+        let row = |message: &_| MessageLine {
             recipient: person.recipient.key.clone(),
             message: Clone::clone(message),
         };
@@ -270,7 +271,7 @@ impl Stage {
         let mut outcome = outcome::of(&self.ctx, world, &played, &calls).await?;
         outcome.seed = seed;
         outcome.broken = check::all(&self.ctx, &played, &calls).await?;
-        let told = run::Told {
+        let told = run::ReplayResult {
             scenario: "demo".to_owned(),
             about: "Two campaigns to invented people with habits of their own: half a year of \
                 history is imported and learned from, then what is planned is sent and answered."

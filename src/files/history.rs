@@ -26,7 +26,7 @@ pub struct Activity;
 
 /// A row of `recipients.csv`.
 #[derive(Debug, Clone, PartialEq)]
-pub struct RecipientRow {
+pub struct RecipientLine {
     /// The caller's id.
     pub key: RecipientKey,
     /// Who it is.
@@ -55,7 +55,7 @@ pub struct OptOutRow {
 
 /// A row of `messages.csv`.
 #[derive(Debug, Clone, PartialEq)]
-pub struct MessageRow {
+pub struct MessageLine {
     /// Whose.
     pub recipient: RecipientKey,
     /// What.
@@ -74,7 +74,7 @@ pub struct ActivityRow {
 }
 
 impl HistoryFile for Recipients {
-    type Row = RecipientRow;
+    type Row = RecipientLine;
     const COLUMNS: &'static [&'static str] = &[
         "recipient",
         "address",
@@ -89,7 +89,7 @@ impl HistoryFile for Recipients {
     const REQUIRED: &'static [&'static str] = &["recipient"];
     const ATTRIBUTES: bool = true;
 
-    fn row(cells: &Cells<'_>, now: Instant) -> Result<RecipientRow, Invalid> {
+    fn row(cells: &Cells<'_>, now: Instant) -> Result<RecipientLine, Invalid> {
         let country = country(cells, 4);
         let address = address(cells, 1, country.as_ref())?;
         let inferred = infer(country.as_ref(), address.as_ref());
@@ -112,7 +112,7 @@ impl HistoryFile for Recipients {
             let source = cells.text(6).unwrap_or("import");
             (at, source.to_owned())
         });
-        Ok(RecipientRow {
+        Ok(RecipientLine {
             key: cells.required(0)?,
             profile: Profile {
                 address,
@@ -129,7 +129,7 @@ impl HistoryFile for Recipients {
 }
 
 impl HistoryFile for Messages {
-    type Row = MessageRow;
+    type Row = MessageLine;
     const COLUMNS: &'static [&'static str] = &[
         "message",
         "recipient",
@@ -154,7 +154,7 @@ impl HistoryFile for Messages {
     const REQUIRED: &'static [&'static str] = &["message", "recipient", "sent_at"];
     const ATTRIBUTES: bool = false;
 
-    fn row(cells: &Cells<'_>, now: Instant) -> Result<MessageRow, Invalid> {
+    fn row(cells: &Cells<'_>, now: Instant) -> Result<MessageLine, Invalid> {
         let message = Message {
             key: cells.required::<MessageKey>(0)?,
             campaign: word(cells, 2, "campaign")?,
@@ -184,7 +184,7 @@ impl HistoryFile for Messages {
             propensity: cells.decimal(18, "propensity")?,
         };
         message.check()?;
-        Ok(MessageRow { recipient: cells.required(1)?, message })
+        Ok(MessageLine { recipient: cells.required(1)?, message })
     }
 }
 

@@ -14,10 +14,10 @@ mod write;
 
 pub use cells::Cells;
 pub use history::{
-    Activity, ActivityRow, MessageRow, Messages, OptOutRow, OptOuts, RecipientRow, Recipients,
+    Activity, ActivityRow, MessageLine, Messages, OptOutRow, OptOuts, RecipientLine, Recipients,
 };
 pub use presets::{Layout, LayoutError, layout};
-pub use read::{FileError, HistoryFile, Input, Numbered, RowError, Rows, open};
+pub use read::{FileError, FileRows, HistoryFile, Input, Numbered, RowError, open};
 pub use write::{
     Output, OutputError, copy_to_new, number, write_activity, write_messages, write_recipients,
 };

@@ -210,7 +210,7 @@ pub trait HistoryFile: Sized + Send + 'static {
 pub type Numbered<R> = (u64, Result<R, RowError>);
 
 /// Reads the rows of one history file.
-pub struct Rows<F> {
+pub struct FileRows<F> {
     path: PathBuf,
     reader: csv::Reader<Box<dyn Read + Send>>,
     columns: Columns,
@@ -222,7 +222,7 @@ pub struct Rows<F> {
     shape: std::marker::PhantomData<F>,
 }
 
-impl<F: HistoryFile> Rows<F> {
+impl<F: HistoryFile> FileRows<F> {
     /// Reads and checks the header.
     pub fn new(input: Input) -> Result<Self, FileError> {
         Self::with_layout(input, None)
@@ -262,7 +262,7 @@ impl<F: HistoryFile> Rows<F> {
     }
 
     /// The next row: a model, or why it is refused; `None` at the end. An error of the file ends
-    /// the reading. Rows whose cells are all empty, which spreadsheets leave behind, are none.
+    /// the reading. FileRows whose cells are all empty, which spreadsheets leave behind, are none.
     pub fn next(&mut self, now: Instant) -> Result<Option<Numbered<F::Row>>, FileError> {
         loop {
             let before = self.reader.position().line();

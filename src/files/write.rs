@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::history::{Activity, ActivityRow, MessageRow, Messages, RecipientRow, Recipients};
+use super::history::{Activity, ActivityRow, MessageLine, Messages, RecipientLine, Recipients};
 use super::read::HistoryFile;
 use crate::model::time::{Instant, format_instant};
 
@@ -156,13 +156,13 @@ fn time(at: Option<Instant>) -> String {
 pub fn write_recipients(
     path: &Path,
     attributes: &[String],
-    rows: impl Iterator<Item = RecipientRow>,
+    rows: impl Iterator<Item = RecipientLine>,
 ) -> Result<(), OutputError> {
     let named = attributes.iter().map(|name| format!("attr_{name}"));
     let header: Vec<String> =
         Recipients::COLUMNS.iter().map(ToString::to_string).chain(named).collect();
     let mut output = Output::create(path, &header)?;
-    for RecipientRow { key, profile, opted_in, opted_out } in rows {
+    for RecipientLine { key, profile, opted_in, opted_out } in rows {
         let zone = profile.zone.filter(|zone| !zone.inferred);
         let (at, source) = opted_in.unzip();
         let mut cells = vec![
@@ -186,10 +186,10 @@ pub fn write_recipients(
 /// Writes `messages.csv`.
 pub fn write_messages(
     path: &Path,
-    rows: impl Iterator<Item = MessageRow>,
+    rows: impl Iterator<Item = MessageLine>,
 ) -> Result<(), OutputError> {
     let mut output = Output::create(path, Messages::COLUMNS)?;
-    for MessageRow { recipient, message } in rows {
+    for MessageLine { recipient, message } in rows {
         let r = &message.response;
         let word = |word: Option<String>| word.unwrap_or_default();
         output.row([

@@ -12,7 +12,7 @@ use crate::model::time::Instant;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Happening {
     /// What.
-    pub what: Event,
+    pub what: ScenarioEvent,
     /// From when on.
     pub from: Instant,
     /// Until when.
@@ -21,7 +21,7 @@ pub struct Happening {
 
 /// What can happen. Shares are between 0 and 1.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Event {
+pub enum ScenarioEvent {
     /// The provider takes a message, and its answer is lost.
     LostAnswers {
         /// Of calls.
@@ -112,24 +112,26 @@ impl RawEvent {
         }
         let what = self.what.clone();
         let event = match what.as_str() {
-            "lost_answers" => Event::LostAnswers { share: self.share()? },
-            "lost_calls" => Event::LostCalls { share: self.share()? },
-            "throttled" => Event::Throttled { share: self.share()?, wait: self.wait()? },
-            "outage" => Event::Outage,
+            "lost_answers" => ScenarioEvent::LostAnswers { share: self.share()? },
+            "lost_calls" => ScenarioEvent::LostCalls { share: self.share()? },
+            "throttled" => ScenarioEvent::Throttled { share: self.share()?, wait: self.wait()? },
+            "outage" => ScenarioEvent::Outage,
             "paused_template" => {
                 let template = self.template.take().ok_or("it needs template = \"NAME\"")?;
-                Event::PausedTemplate { template }
+                ScenarioEvent::PausedTemplate { template }
             }
-            "held" => Event::Held { share: self.share()?, wait: self.wait()? },
-            "duplicates" => Event::Duplicates { share: self.share()? },
-            "late_webhooks" => Event::LateWebhooks { share: self.share()?, wait: self.wait()? },
-            "crashes" => Event::Crashes { share: self.share()? },
-            "asleep" => Event::Asleep,
-            "opt_outs" => Event::OptOuts { share: self.share()? },
+            "held" => ScenarioEvent::Held { share: self.share()?, wait: self.wait()? },
+            "duplicates" => ScenarioEvent::Duplicates { share: self.share()? },
+            "late_webhooks" => {
+                ScenarioEvent::LateWebhooks { share: self.share()?, wait: self.wait()? }
+            }
+            "crashes" => ScenarioEvent::Crashes { share: self.share()? },
+            "asleep" => ScenarioEvent::Asleep,
+            "opt_outs" => ScenarioEvent::OptOuts { share: self.share()? },
             "move" => {
                 let name = self.zone.take().ok_or("it needs zone = \"Area/City\"")?;
                 let zone = parse_zone(&name).map_err(|cause| cause.to_string())?;
-                Event::Move { share: self.share()?, zone }
+                ScenarioEvent::Move { share: self.share()?, zone }
             }
             other => {
                 return Err(format!(

@@ -11,7 +11,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio::sync::Notify;
 
-use super::event::{Event, Happening};
+use super::event::{Happening, ScenarioEvent};
 use crate::model::ids::{MessageKey, Name, RecipientKey};
 use crate::model::time::Instant;
 use crate::provider::{
@@ -104,7 +104,7 @@ impl Faulty {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn now(&self, at: Instant) -> impl Iterator<Item = &Event> {
+    fn now(&self, at: Instant) -> impl Iterator<Item = &ScenarioEvent> {
         let active = move |event: &&Happening| (event.from..event.until).contains(&at);
         self.events.iter().filter(active).map(|event| &event.what)
     }
@@ -114,28 +114,32 @@ impl Faulty {
         for event in self.now(message.at) {
             let later = |until, whom| Fate::Answers(SendOutcome::Later { until, whom });
             match event {
-                Event::Outage => return later(message.at + OUTAGE_WAIT, Scope::Provider),
-                Event::PausedTemplate { template }
+                ScenarioEvent::Outage => return later(message.at + OUTAGE_WAIT, Scope::Provider),
+                ScenarioEvent::PausedTemplate { template }
                     if message.template.as_ref() == Some(template) =>
                 {
                     return later(self.end_of(event, message.at), Scope::Template);
                 }
-                Event::Throttled { share, wait } if hit(share) => {
+                ScenarioEvent::Throttled { share, wait } if hit(share) => {
                     return later(message.at + *wait, Scope::Recipient);
                 }
-                Event::Crashes { share } if hit(share) => return Fate::Crash { heard: hit(&0.5) },
-                Event::LostCalls { share } if hit(share) => {
+                ScenarioEvent::Crashes { share } if hit(share) => {
+                    return Fate::Crash { heard: hit(&0.5) };
+                }
+                ScenarioEvent::LostCalls { share } if hit(share) => {
                     return Fate::Answers(SendOutcome::InDoubt);
                 }
-                Event::LostAnswers { share } if hit(share) => return Fate::Heard { told: false },
-                Event::Held { share, wait } if hit(share) => return Fate::Held(*wait),
+                ScenarioEvent::LostAnswers { share } if hit(share) => {
+                    return Fate::Heard { told: false };
+                }
+                ScenarioEvent::Held { share, wait } if hit(share) => return Fate::Held(*wait),
                 _ => {}
             }
         }
         Fate::Heard { told: true }
     }
 
-    fn end_of(&self, event: &Event, at: Instant) -> Instant {
+    fn end_of(&self, event: &ScenarioEvent, at: Instant) -> Instant {
         let same = |h: &&Happening| h.what == *event && (h.from..h.until).contains(&at);
         self.events.iter().find(same).map_or(at, |happening| happening.until)
     }
@@ -209,8 +213,10 @@ impl Provider for Faulty {
             let mut wait = None;
             for event in self.now(update.at) {
                 match event {
-                    Event::Duplicates { share } => twice |= state.chance.r#gen::<f64>() < *share,
-                    Event::LateWebhooks { share, wait: late }
+                    ScenarioEvent::Duplicates { share } => {
+                        twice |= state.chance.r#gen::<f64>() < *share
+                    }
+                    ScenarioEvent::LateWebhooks { share, wait: late }
                         if state.chance.r#gen::<f64>() < *share =>
                     {
                         wait = Some(*late);

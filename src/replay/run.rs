@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tokio::sync::Notify;
 
 use super::compare::{PolicyRow, compare};
-use super::event::Event;
+use super::event::ScenarioEvent;
 use super::faults::{Call, Faulty};
 use super::outcome::{self, Outcome};
 use super::past::{self, consent};
@@ -45,7 +45,7 @@ enum Turn {
 
 /// What a whole scenario brought.
 #[derive(Debug, Clone, Serialize)]
-pub struct Told {
+pub struct ReplayResult {
     /// The scenario's name.
     pub scenario: String,
     /// What it is about.
@@ -56,7 +56,7 @@ pub struct Told {
     pub outcomes: Vec<Outcome>,
 }
 
-impl Told {
+impl ReplayResult {
     fn new(script: &Script, outcomes: Vec<Outcome>) -> Self {
         Self {
             scenario: script.name.clone(),
@@ -73,7 +73,7 @@ pub async fn all(
     scenario: &Scenario,
     seeds: &[u64],
     mut tick: impl FnMut(Policy, u64, Instant),
-) -> Result<Told, ReplayError> {
+) -> Result<ReplayResult, ReplayError> {
     let script = &scenario.script;
     let mut outcomes = Vec::new();
     for seed in seeds {
@@ -84,7 +84,7 @@ pub async fn all(
         store.close().await;
         room.play(script, &cast, *seed, &mut outcomes, &mut tick).await?;
     }
-    Ok(Told::new(script, outcomes))
+    Ok(ReplayResult::new(script, outcomes))
 }
 
 /// Plays a script with the people of a workspace as its model remembers them, in copies of its
@@ -94,7 +94,7 @@ pub async fn recalled(
     script: &Script,
     seeds: &[u64],
     mut tick: impl FnMut(Policy, u64, Instant),
-) -> Result<Told, ReplayError> {
+) -> Result<ReplayResult, ReplayError> {
     let mut outcomes = Vec::new();
     let room = Room::new()?;
     ctx.store.copy_to(&room.file(PAST)).await?;
@@ -106,7 +106,7 @@ pub async fn recalled(
         let cast = Cast::Recalled(Arc::new(memory.draw(*seed)));
         room.play(script, &cast, *seed, &mut outcomes, &mut tick).await?;
     }
-    Ok(Told::new(script, outcomes))
+    Ok(ReplayResult::new(script, outcomes))
 }
 
 /// Replays a scenario's world of one seed under one policy, in an empty database. `tick` is told
@@ -297,8 +297,8 @@ impl<'s> Stage<'s> {
     async fn happen(&mut self, index: usize) -> Result<(), ReplayError> {
         let happening = &self.script.events[index];
         match happening.what {
-            Event::Asleep => self.ctx.clock.advance_to(happening.until),
-            Event::OptOuts { share } => {
+            ScenarioEvent::Asleep => self.ctx.clock.advance_to(happening.until),
+            ScenarioEvent::OptOuts { share } => {
                 let now = self.ctx.clock.now();
                 let entry = consent(ConsentChange::Withdrawn, now, "scenario", now);
                 let gone = self.draw(share).await?;
@@ -307,7 +307,7 @@ impl<'s> Stage<'s> {
                 tx.append_consent(&entries).await?;
                 tx.commit().await?;
             }
-            Event::Move { share, zone } => {
+            ScenarioEvent::Move { share, zone } => {
                 let moved = self.draw(share).await?;
                 let mut tx = self.ctx.store.begin().await?;
                 let known = tx.recipients(&moved).await?;

@@ -11,13 +11,13 @@ use toml::{Table, Value};
 use super::event::{Happening, RawEvent};
 use super::policy::Policy;
 use crate::calendar::rules::Rules;
+use crate::calendar::window;
 use crate::config::{Config, ConfigError};
 use crate::model::Invalid;
 use crate::model::campaign::{Campaign, CampaignError};
 use crate::model::content::Content;
 use crate::model::time::Instant;
 use crate::work::Ctx;
-use crate::work::campaigns::ends_at;
 use crate::world::World;
 use crate::world::logging::{self, Count, Logging};
 use crate::world::spec::Spec;
@@ -178,7 +178,7 @@ impl Script {
     /// Campaigns that are submitted to a workspace now, played until their answers are in.
     pub fn tomorrow(ctx: &Ctx, campaigns: Vec<(Campaign, Table)>) -> Self {
         let start = ctx.clock.now();
-        let ends = campaigns.iter().map(|(campaign, _)| ends_at(campaign));
+        let ends = campaigns.iter().map(|(campaign, _)| window::ends_at(&campaign.window));
         let names: Vec<&str> = campaigns.iter().map(|(one, _)| one.name.as_str()).collect();
         Self {
             name: names.join(", "),

@@ -4,13 +4,13 @@ use maud::{Markup, html};
 use serde::Serialize;
 
 use super::pictures::{Line, forest, percent, reliability, table};
-use super::{Report, page};
+use super::{ReportPage, page};
 use crate::learn::contest::{HistoryRow, PresenceContest, PresenceRow};
 use crate::learn::trials::{Messages, TimingRow};
 use crate::learn::{Estimate, Evaluation};
 
 /// The report of an evaluation.
-pub fn of_evaluation(evaluation: &Evaluation) -> Report {
+pub fn of_evaluation(evaluation: &Evaluation) -> ReportPage {
     let lead = format!(
         "Learned from the older {:.0} % of each person's history, judged by the newer {:.0} %. \
          Intervals are 95 %, by bootstrap over people.",
@@ -25,7 +25,7 @@ pub fn of_evaluation(evaluation: &Evaluation) -> Report {
         @if let Some(messages) = &evaluation.messages { (when_read(messages)) }
     };
     let page = page("Foretelling your own history", &lead, &html! {}, &body);
-    Report::new(page, evaluation, figures(evaluation).into_iter())
+    ReportPage::new(page, evaluation, figures(evaluation).into_iter())
 }
 
 /// A table, for the page or for a terminal.

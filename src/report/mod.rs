@@ -18,7 +18,7 @@ const STYLE: &str = include_str!("report.css");
 
 /// A page and its figures.
 #[derive(Debug)]
-pub struct Report {
+pub struct ReportPage {
     /// The page.
     pub html: String,
     /// All that is known.
@@ -36,7 +36,7 @@ pub struct WriteError {
     cause: std::io::Error,
 }
 
-impl Report {
+impl ReportPage {
     /// Writes `report.html`, `report.json` and `report.csv` into a folder, which is made when it is
     /// not there.
     pub fn write(&self, folder: &Path) -> Result<(), WriteError> {

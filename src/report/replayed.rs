@@ -6,10 +6,10 @@ use maud::{Markup, html};
 use serde::Serialize;
 
 use super::pictures::{Line, bars, forest, heat_cell, percent, table};
-use super::{Report, page, word};
+use super::{ReportPage, page, word};
 use crate::replay::compare::{Figure, PolicyRow};
 use crate::replay::outcome::{Calibration, CampaignOutcome, Outcome, Week};
-use crate::replay::run::Told;
+use crate::replay::run::ReplayResult;
 use crate::store::StateCount;
 
 const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
@@ -19,7 +19,7 @@ const LEAD: &str = "Invented people with hidden habits, the daemon's own steps, 
     Chances are the worlds' own; intervals are 95 %, over seeds.";
 
 /// The report of replays.
-pub fn of_replays(told: &[Told]) -> Report {
+pub fn of_replays(told: &[ReplayResult]) -> ReportPage {
     let title = match told {
         [one] => format!("Replay of {}", one.scenario),
         many => format!("Replay of {} scenarios", many.len()),
@@ -32,10 +32,10 @@ pub fn of_replays(told: &[Told]) -> Report {
         }
     };
     let body = html! { @for one in told { (scenario(one)) } };
-    Report::new(page(&title, LEAD, &parts, &body), &told, figures(told))
+    ReportPage::new(page(&title, LEAD, &parts, &body), &told, figures(told))
 }
 
-fn scenario(told: &Told) -> Markup {
+fn scenario(told: &ReplayResult) -> Markup {
     let first = told.outcomes.first();
     html! {
         section aria-labelledby=(told.scenario) {
@@ -237,7 +237,7 @@ struct Row<'t> {
     high: Option<f64>,
 }
 
-fn figures(told: &[Told]) -> impl Iterator<Item = Row<'_>> {
+fn figures(told: &[ReplayResult]) -> impl Iterator<Item = Row<'_>> {
     told.iter().flat_map(|told| {
         told.policies.iter().flat_map(move |row| {
             let figures = [

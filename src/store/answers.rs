@@ -3,6 +3,7 @@
 use sqlx::FromRow;
 
 use super::bulk::{Column, List, Rows, Sql, numbers, one_of};
+use super::responses::{self, ResponseRow, response_columns};
 use super::{Doing, ROWS_PER_STATEMENT, StoreError, Tx, instant, micros, on, parsed};
 use crate::model::content::{Content, Media, Style};
 use crate::model::delivery::{Reason, State};
@@ -55,16 +56,8 @@ struct Row {
     media: Option<String>,
     style: Option<String>,
     provider_message: Option<String>,
-    delivered_at: Option<i64>,
-    read_at: Option<i64>,
-    clicked_at: Option<i64>,
-    replied_at: Option<i64>,
-    converted_at: Option<i64>,
-    amount: Option<f64>,
-    currency: Option<String>,
-    opted_out_at: Option<i64>,
-    failed_at: Option<i64>,
-    failure_code: Option<String>,
+    #[sqlx(flatten)]
+    response: ResponseRow,
     failure_text: Option<String>,
 }
 
@@ -89,18 +82,7 @@ impl TryFrom<Row> for Answered {
             sent_at: at(row.sent_at)?,
             content: media.map(|media| Content { media, style }),
             provider_message: row.provider_message.map(|text| parsed(TABLE, &text)).transpose()?,
-            response: Response {
-                delivered_at: at(row.delivered_at)?,
-                read_at: at(row.read_at)?,
-                clicked_at: at(row.clicked_at)?,
-                replied_at: at(row.replied_at)?,
-                converted_at: at(row.converted_at)?,
-                amount: row.amount,
-                currency: row.currency,
-                opted_out_at: at(row.opted_out_at)?,
-                failed_at: at(row.failed_at)?,
-                failure_code: row.failure_code,
-            },
+            response: row.response.into_model(TABLE)?,
             failure_text: row.failure_text,
         })
     }
@@ -117,10 +99,9 @@ macro_rules! select {
     (@ $condition:literal) => {
         concat!(
             "SELECT campaign, recipient, state, reason, attempts, variant_index, send_at, not_before,
-                sent_at, media, style, provider_message, delivered_at, read_at, clicked_at,
-                replied_at, converted_at, amount, currency, opted_out_at, failed_at, failure_code,
-                failure_text
-             FROM delivery WHERE ",
+                sent_at, media, style, provider_message, failure_text, ",
+            response_columns!(),
+            " FROM delivery WHERE ",
             $condition
         )
     };
@@ -141,7 +122,8 @@ const PUT: &str = "UPDATE delivery SET state = v.state, reason = v.reason, send_
 
 const PUT_END: &str = " WHERE delivery.campaign = v.campaign AND delivery.recipient = v.recipient";
 
-const NAMES: [&str; 22] = [
+/// Beside the response's.
+const NAMES: [&str; 12] = [
     "campaign",
     "recipient",
     "state",
@@ -152,16 +134,6 @@ const NAMES: [&str; 22] = [
     "media",
     "style",
     "provider_message",
-    "delivered_at",
-    "read_at",
-    "clicked_at",
-    "replied_at",
-    "converted_at",
-    "amount",
-    "currency",
-    "opted_out_at",
-    "failed_at",
-    "failure_code",
     "failure_text",
     "observed_at",
 ];
@@ -211,7 +183,7 @@ impl Tx {
             };
             let text =
                 |of: fn(&Answered) -> Option<&str>| Column::Text(chunk.iter().map(of).collect());
-            let columns = vec![
+            let mut columns = vec![
                 number(&|row| Some(row.campaign)),
                 number(&|row| Some(row.recipient.0)),
                 text(|row| Some(row.state.as_str())),
@@ -222,20 +194,13 @@ impl Tx {
                 text(|row| row.content.as_ref().map(|content| content.media.as_str())),
                 text(|row| row.content.as_ref()?.style.as_ref().map(Style::as_str)),
                 text(|row| row.provider_message.as_ref().map(ProviderMessage::as_str)),
-                time(|row| row.response.delivered_at),
-                time(|row| row.response.read_at),
-                time(|row| row.response.clicked_at),
-                time(|row| row.response.replied_at),
-                time(|row| row.response.converted_at),
-                Column::Real(chunk.iter().map(|row| row.response.amount).collect()),
-                text(|row| row.response.currency.as_deref()),
-                time(|row| row.response.opted_out_at),
-                time(|row| row.response.failed_at),
-                text(|row| row.response.failure_code.as_deref()),
                 text(|row| row.failure_text.as_deref()),
                 number(&|_| Some(micros(now))),
             ];
-            on!(self, |db| Rows::update(PUT, &NAMES, columns, PUT_END)
+            let answers: Vec<&Response> = chunk.iter().map(|row| &row.response).collect();
+            columns.extend(responses::columns(&answers));
+            let names = [&NAMES[..], &responses::COLUMNS].concat();
+            on!(self, |db| Rows::update(PUT, &names, columns, PUT_END)
                 .build()
                 .execute(db)
                 .await

@@ -1,13 +1,11 @@
 //! What was submitted, whether it runs, and what each slot of its plan takes.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use sqlx::{FromRow, QueryBuilder};
 
 use super::bulk::{List, Sql, one_of};
 use super::{Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, instant, micros, on, parsed, run};
-use crate::model::Invalid;
 use crate::model::campaign::Campaign;
 use crate::model::content::word_type;
 use crate::model::ids::Name;
@@ -75,31 +73,6 @@ pub struct Campaigns {
     pub rows: Vec<CampaignRow>,
     /// Left alone until a version reads them.
     pub broken: Vec<BrokenCampaign>,
-}
-
-/// Campaigns' files do not change once they are stored; reading them again costs more than
-/// everything else that a claim does.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Files(Arc<Mutex<HashMap<i64, Arc<Campaign>>>>);
-
-impl Files {
-    fn known(&self) -> MutexGuard<'_, HashMap<i64, Arc<Campaign>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn get(&self, id: i64) -> Option<Arc<Campaign>> {
-        self.known().get(&id).cloned()
-    }
-
-    fn parse(&self, id: i64, source: &str) -> Result<Arc<Campaign>, StoreError> {
-        let campaign = Campaign::from_toml(source).map_err(|error| StoreError::Corrupt {
-            table: TABLE,
-            cause: Invalid::new("source", error, "a campaign of this version"),
-        })?;
-        let campaign = Arc::new(campaign);
-        self.known().insert(id, Arc::clone(&campaign));
-        Ok(campaign)
-    }
 }
 
 macro_rules! select {
@@ -242,12 +215,14 @@ impl Reader {
     }
 
     async fn file(&mut self, id: i64) -> Result<Arc<Campaign>, StoreError> {
-        if let Some(campaign) = self.files.get(id) {
+        if let Some(campaign) = self.campaigns.get(id) {
             return Ok(campaign);
         }
         let source: String = on!(self, |db| sqlx::query_scalar(FILE).bind(id).fetch_one(db).await)
             .doing("read a campaign's file")?;
-        self.files.parse(id, &source)
+        self.campaigns
+            .parse(id, &source)
+            .map_err(|cause| StoreError::Corrupt { table: TABLE, cause })
     }
 
     /// Whether a campaign runs.

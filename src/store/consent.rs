@@ -1,6 +1,7 @@
 //! The append-only ledger of consent, and what is done when a person asks to be forgotten.
 //!
-//! *Invariant:* whoever writes about people holds their rows first, in the order of their numbers.
+//! *Invariant:* whoever writes about people holds their rows first, in the order of their numbers, or
+//! has them out of the queue, for which a transaction that erases somebody waits.
 //! So the flag that the ledger's last entry sets is computed after every entry that is committed, and
 //! nothing is written about a person who is being forgotten.
 
@@ -9,7 +10,9 @@ use std::collections::{BTreeSet, HashSet};
 use sqlx::{FromRow, QueryBuilder};
 
 use super::bulk::{List, Sql, numbers, one_of};
-use super::{Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, instant, micros, on, parsed, run};
+use super::{
+    Conn, Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, instant, micros, on, parsed, run,
+};
 use crate::model::consent::ConsentEntry;
 use crate::model::ids::RecipientId;
 use crate::model::time::Instant;
@@ -179,6 +182,7 @@ impl Tx {
             "SELECT id FROM recipient WHERE id = $1",
             "SELECT id FROM recipient WHERE id = $1 FOR UPDATE",
         ];
+        self.wait_for_claims().await?;
         let lock = self.text(LOCK);
         on!(self, |db| sqlx::query(lock).bind(recipient.0).execute(db).await.map(drop))
             .doing("hold a person's row")?;
@@ -204,6 +208,18 @@ impl Tx {
         })
         .doing("note who is forgotten")?;
         Ok(counts)
+    }
+
+    /// Waits for the transactions that claim, and has others wait for this one: they write rows about
+    /// the people whom they have found, and hold none of those people's own rows, which would cost a
+    /// write each. In SQLite who writes is alone.
+    async fn wait_for_claims(&mut self) -> Result<(), StoreError> {
+        const SQL: &str = "LOCK TABLE queue IN SHARE MODE";
+        match &mut self.conn {
+            Conn::Sqlite(_) => Ok(()),
+            Conn::Postgres(held) => sqlx::query(SQL).execute(&mut **held).await.map(drop),
+        }
+        .doing("wait for claims")
     }
 
     /// Lets a forgotten person in again, since they asked for it; false when nobody was forgotten

@@ -163,6 +163,16 @@ const UNDECIDE: Sql = one_of!(
 const OF_VARIANT: &str = "SELECT recipient FROM delivery
     WHERE campaign = $1 AND variant_index = $2 AND state = 'planned' AND send_at IS NOT NULL";
 
+/// What takes a place between two times: sent there, still to be sent there, or perhaps sent.
+const TAKEN: &str = "SELECT COUNT(*) FROM delivery WHERE campaign = $1
+    AND (sent_at IS NOT NULL
+        OR state IN ('planned', 'held', 'in_doubt', 'in_doubt_expired') AND send_at IS NOT NULL)
+    AND COALESCE(sent_at, send_at) >= $2 AND COALESCE(sent_at, send_at) < $3";
+
+const LAST_IN_QUEUE: &str = "SELECT recipient FROM queue
+    WHERE campaign = $1 AND due_at >= $2 AND due_at < $3
+    ORDER BY due_at DESC, recipient DESC LIMIT $4";
+
 impl Reader {
     /// Everybody of a campaign, in the order of their numbers.
     pub async fn deliveries(
@@ -381,6 +391,46 @@ impl Tx {
     ) -> Result<u64, StoreError> {
         let queued = self.take_out_all(campaign, Some(late)).await?;
         self.undecide(campaign, &queued, Some(Reason::MovedLate), now).await
+    }
+
+    /// Takes the time from the last of a campaign's planned messages between two times, until no more
+    /// than `most` are there; returns how many. What is claimed stays.
+    pub async fn reopen_surplus(
+        &mut self,
+        campaign: i64,
+        (from, to): (Instant, Instant),
+        most: u64,
+        now: Instant,
+    ) -> Result<u64, StoreError> {
+        const DOING: &str = "find what an hour does not hold";
+        let mut moved = 0;
+        loop {
+            let taken: i64 = on!(self, |db| sqlx::query_scalar(TAKEN)
+                .bind(campaign)
+                .bind(micros(from))
+                .bind(micros(to))
+                .fetch_one(db)
+                .await)
+            .doing(DOING)?;
+            let surplus = (taken as u64).saturating_sub(most).min(ROWS_PER_STATEMENT as u64);
+            if surplus == 0 {
+                return Ok(moved);
+            }
+            let last: Vec<i64> = on!(self, |db| sqlx::query_scalar(LAST_IN_QUEUE)
+                .bind(campaign)
+                .bind(micros(from))
+                .bind(micros(to))
+                .bind(surplus as i64)
+                .fetch_all(db)
+                .await)
+            .doing(DOING)?;
+            let last: Vec<RecipientId> = last.into_iter().map(RecipientId).collect();
+            let free = self.take_out(campaign, &last).await?;
+            if free.is_empty() {
+                return Ok(moved);
+            }
+            moved += self.undecide(campaign, &free, Some(Reason::MovedThrottled), now).await?;
+        }
     }
 
     async fn undecide(

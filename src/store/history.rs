@@ -7,10 +7,11 @@ use futures_util::{TryStreamExt, future};
 use sqlx::{FromRow, QueryBuilder};
 
 use super::bulk::{List, Sql, one_of};
+use super::responses::{ResponseRow, response_columns};
 use super::{Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, instant, micros, on, parsed};
 use crate::model::content::{Category, Media, Style};
 use crate::model::ids::{MessageKey, RecipientId};
-use crate::model::message::{Merged, Message, Response};
+use crate::model::message::{Merged, Message};
 use crate::model::time::Instant;
 
 /// What became of a batch of messages.
@@ -45,16 +46,8 @@ struct Row {
     media: Option<String>,
     style: Option<String>,
     sent_at: i64,
-    delivered_at: Option<i64>,
-    read_at: Option<i64>,
-    clicked_at: Option<i64>,
-    replied_at: Option<i64>,
-    converted_at: Option<i64>,
-    amount: Option<f64>,
-    currency: Option<String>,
-    opted_out_at: Option<i64>,
-    failed_at: Option<i64>,
-    failure_code: Option<String>,
+    #[sqlx(flatten)]
+    response: ResponseRow,
     propensity: Option<f64>,
 }
 
@@ -70,7 +63,6 @@ impl TryFrom<Row> for MessageRow {
         {
             text.map(|text| parsed(TABLE, &text)).transpose()
         }
-        let at = |micros: Option<i64>| micros.map(|micros| instant(TABLE, micros)).transpose();
         Ok(Self {
             recipient: RecipientId(row.recipient),
             message: Message {
@@ -81,18 +73,7 @@ impl TryFrom<Row> for MessageRow {
                 media: word(row.media)?,
                 style: word(row.style)?,
                 sent_at: instant(TABLE, row.sent_at)?,
-                response: Response {
-                    delivered_at: at(row.delivered_at)?,
-                    read_at: at(row.read_at)?,
-                    clicked_at: at(row.clicked_at)?,
-                    replied_at: at(row.replied_at)?,
-                    converted_at: at(row.converted_at)?,
-                    amount: row.amount,
-                    currency: row.currency,
-                    opted_out_at: at(row.opted_out_at)?,
-                    failed_at: at(row.failed_at)?,
-                    failure_code: row.failure_code,
-                },
+                response: row.response.into_model(TABLE)?,
                 propensity: row.propensity,
             },
         })
@@ -118,9 +99,9 @@ macro_rules! select {
     };
     ($from:literal, $end:literal) => {
         concat!(
-            "SELECT key, recipient, campaign, channel, category, media, style, sent_at,
-            delivered_at, read_at, clicked_at, replied_at, converted_at, amount, currency,
-            opted_out_at, failed_at, failure_code, propensity FROM ",
+            "SELECT key, recipient, campaign, channel, category, media, style, sent_at, propensity, ",
+            response_columns!(),
+            " FROM ",
             $from,
             $end
         )

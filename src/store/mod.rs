@@ -11,6 +11,7 @@ mod answers;
 mod audit;
 mod backup;
 mod bulk;
+mod cache;
 mod campaigns;
 mod channel;
 mod consent;
@@ -30,6 +31,7 @@ mod prune;
 mod queue;
 mod recipients;
 mod refusals;
+mod responses;
 mod standing;
 mod suppressions;
 mod tables;
@@ -49,7 +51,7 @@ use sqlx::postgres::PgPool;
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Database, Postgres, Sqlite, Transaction};
 
-use self::campaigns::Files;
+use self::cache::CampaignCache;
 use crate::model::Invalid;
 use crate::model::time::Instant;
 
@@ -88,7 +90,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: Pool,
-    files: Files,
+    campaigns: CampaignCache,
 }
 
 #[derive(Debug, Clone)]
@@ -106,7 +108,7 @@ enum Pool {
 #[derive(Debug)]
 pub struct Reader {
     conn: Conn,
-    files: Files,
+    campaigns: CampaignCache,
 }
 
 /// A transaction; dropped without [`Tx::commit`], nothing of it happened. Whoever holds one reads
@@ -342,7 +344,7 @@ impl Store {
             }
             Pool::Postgres(db) => db.acquire().await.map(|held| Conn::Postgres(Held::Plain(held))),
         };
-        Ok(Reader { conn: conn.doing("reach the database")?, files: self.files.clone() })
+        Ok(Reader { conn: conn.doing("reach the database")?, campaigns: self.campaigns.clone() })
     }
 
     /// Begins a transaction that may write.
@@ -356,7 +358,7 @@ impl Store {
             Pool::Postgres(db) => db.begin().await.map(|tx| Conn::Postgres(Held::Transaction(tx))),
         };
         let conn = conn.doing("begin a transaction")?;
-        Ok(Tx { reader: Reader { conn, files: self.files.clone() } })
+        Ok(Tx { reader: Reader { conn, campaigns: self.campaigns.clone() } })
     }
 
     /// Moves what was deleted out of SQLite's write-ahead log; says whether the log is now empty.

@@ -122,7 +122,8 @@ impl Tx {
         .doing("note what people are called")
     }
 
-    /// Who has an address, by import or by a channel's word; several may share one.
+    /// Who has an address, by import or by a channel's word; several may share one. They are not
+    /// forgotten before this transaction ends.
     pub async fn people_at(
         &mut self,
         provider: &Name,
@@ -140,12 +141,25 @@ impl Tx {
             .await)
         .doing("look up other names")?;
         found.extend(aliases);
-        found.sort();
-        found.dedup();
-        Ok(found.into_iter().map(|(address, id)| (address, RecipientId(id))).collect())
+        self.kept(found).await
     }
 
-    /// Who has an address, by import or by any channel's word; several may share one.
+    /// Those who are still known; none of them is forgotten before this transaction ends, so that
+    /// rows about them may be written.
+    async fn kept(
+        &mut self,
+        mut found: Vec<(String, i64)>,
+    ) -> Result<Vec<(String, RecipientId)>, StoreError> {
+        found.sort();
+        found.dedup();
+        let people: Vec<RecipientId> = found.iter().map(|(_, id)| RecipientId(*id)).collect();
+        let known = self.keep_people(&people).await?;
+        let found = found.into_iter().map(|(address, id)| (address, RecipientId(id)));
+        Ok(found.filter(|(_, id)| known.contains(id)).collect())
+    }
+
+    /// Who has an address, by import or by any channel's word; several may share one. They are not
+    /// forgotten before this transaction ends.
     pub async fn people_called(
         &mut self,
         addresses: &[&str],
@@ -160,9 +174,7 @@ impl Tx {
             on!(self, |db| sqlx::query_as(by_alias).bind(addresses).fetch_all(db).await)
                 .doing("look up other names")?;
         found.extend(aliases);
-        found.sort();
-        found.dedup();
-        Ok(found.into_iter().map(|(address, id)| (address, RecipientId(id))).collect())
+        self.kept(found).await
     }
 
     /// Notes that a person left addresses for a new one at `at`, and that the channel no longer calls

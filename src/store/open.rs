@@ -6,14 +6,14 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::str::FromStr;
 
-use sqlx::Executor;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode};
 use sqlx::sqlite::{SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection, Executor};
 use url::Url;
 
-use super::campaigns::Files;
+use super::cache::CampaignCache;
 use super::{BUSY_TIMEOUT, Doing, Pool, Store, StoreError};
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
@@ -65,7 +65,13 @@ impl Pool {
                 .max_connections(connections)
                 .acquire_timeout(BUSY_TIMEOUT)
                 // a file does not go away like a server
-                .test_before_acquire(false);
+                .test_before_acquire(false)
+                // after an error of the disk SQLite itself ends the transaction, and the rollback
+                // that sqlx sends then fails: to sqlx the connection is in a transaction for ever
+                .before_acquire(|connection, _| {
+                    let is_free = !connection.is_in_transaction();
+                    Box::pin(async move { Ok(is_free) })
+                });
             pool.connect_with(options).await
         };
         if create == Create::Scratch {
@@ -156,7 +162,7 @@ impl Store {
                 .connect_with(options);
             Pool::Postgres(options.await.map_err(failed)?)
         };
-        Ok(Self { pool, files: Files::default() })
+        Ok(Self { pool, campaigns: CampaignCache::default() })
     }
 
     async fn migrate(&self) -> Result<(), StoreError> {

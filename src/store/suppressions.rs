@@ -91,6 +91,9 @@ impl Tx {
         code: &str,
         since: Instant,
     ) -> Result<(), StoreError> {
+        if self.keep_people(&[person]).await?.is_empty() {
+            return Ok(());
+        }
         run!(self, PUT, provider.as_str(), person.0, code, micros(since))
             .doing("note whom a channel does not reach")
             .map(drop)

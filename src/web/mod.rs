@@ -226,7 +226,7 @@ async fn webhook(
             axum::Json(received).into_response()
         }
         Err(error) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "updates are not stored");
+            tracing::error!(error = error.outline(), "updates are not stored");
             app.metrics.posts.get_or_create(&label("not_stored")).inc();
             // the sender tries again
             (StatusCode::SERVICE_UNAVAILABLE, "not stored, try again\n").into_response()

@@ -8,12 +8,12 @@ use crate::model::ids::RecipientKey;
 use crate::model::recipient::Recipient;
 
 /// Whom a campaign is meant for.
-pub(super) struct Audience<'a> {
+pub(super) struct AudienceFilter<'a> {
     campaign: &'a Campaign,
     recipients: HashSet<&'a RecipientKey>,
 }
 
-impl<'a> Audience<'a> {
+impl<'a> AudienceFilter<'a> {
     pub(super) fn of(campaign: &'a Campaign) -> Self {
         Self { campaign, recipients: campaign.audience.recipients.iter().collect() }
     }

@@ -26,16 +26,3 @@ pub(super) async fn note(
 pub async fn last(ctx: &Ctx, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
     ctx.store.read().await?.audit(limit).await
 }
-
-/// Notes a deed that has no transaction of its own.
-pub async fn record(
-    ctx: &Ctx,
-    actor: &str,
-    action: &str,
-    subject: &str,
-    detail: &str,
-) -> Result<(), StoreError> {
-    let mut tx = ctx.store.begin().await?;
-    note(ctx, &mut tx, actor, action, subject, detail).await?;
-    tx.commit().await
-}

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
-use super::audience::Audience;
+use super::audience::AudienceFilter;
 use super::clocks::ZoneTables;
 use super::interval::Interval;
 use super::plan::{Resumed, reschedule};
@@ -66,7 +66,7 @@ pub async fn check(ctx: &Ctx, source: &str) -> Result<Campaign, SubmitError> {
         return Err(SubmitError::Unfit(problem));
     }
     let now = ctx.clock.now();
-    if ends_at(&campaign) <= now {
+    if window::ends_at(&campaign.window) <= now {
         let end = campaign.window.end;
         return Err(SubmitError::Unfit(format!("window.end: {end} is over everywhere on earth")));
     }
@@ -104,7 +104,7 @@ pub async fn check(ctx: &Ctx, source: &str) -> Result<Campaign, SubmitError> {
 /// languages that they read.
 pub async fn left_out(ctx: &Ctx, campaign: &Campaign) -> Result<Option<String>, StoreError> {
     const LANGUAGES_SHOWN: usize = 20;
-    let audience = Audience::of(campaign);
+    let audience = AudienceFilter::of(campaign);
     let mut fits: BTreeMap<Option<Locale>, bool> = BTreeMap::new();
     let mut left: BTreeMap<Option<Locale>, u64> = BTreeMap::new();
     let mut after = RecipientId(0);
@@ -197,16 +197,13 @@ async fn zones(ctx: &Ctx) -> Result<Vec<Tz>, StoreError> {
     }
 }
 
-/// When a window is over everywhere: on the wall clock that is last on earth.
-pub fn ends_at(campaign: &Campaign) -> Instant {
-    window::span(&campaign.window, Tz::Etc__GMTPlus12).1
-}
-
 /// Checks and stores a campaign.
 pub async fn submit(ctx: &Ctx, source: &str, actor: &str) -> Result<Campaign, SubmitError> {
     let campaign = check(ctx, source).await?;
     let mut tx = ctx.store.begin().await?;
-    let added = tx.add_campaign(&campaign, source, ctx.clock.now(), ends_at(&campaign)).await?;
+    let added = tx
+        .add_campaign(&campaign, source, ctx.clock.now(), window::ends_at(&campaign.window))
+        .await?;
     if added.is_none() {
         let name = &campaign.name;
         return Err(SubmitError::Unfit(format!("name: {name} is taken; give it another")));

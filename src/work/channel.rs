@@ -28,6 +28,11 @@ const MEDIA_AGE_MAX: TimeDelta = TimeDelta::days(25);
 /// Held first messages are decided about within an hour, says the vendor; after this the rest goes.
 const HELD_MAX: TimeDelta = TimeDelta::hours(2);
 
+/// The account under which a number's rate is kept.
+pub(super) fn number_account(provider: &Name) -> String {
+    format!("number:{provider}")
+}
+
 /// A template as a provider knows it: name and language.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct TemplateKey {
@@ -306,7 +311,7 @@ pub(super) async fn open_templates(ctx: &Ctx) -> Result<usize, StoreError> {
                 continue;
             }
             let mut tx = ctx.store.begin().await?;
-            tx.lock_account(&super::dispatch::number_account(name)).await?;
+            tx.lock_account(&number_account(name)).await?;
             let key = TemplateKey { name: row.template.clone(), language: row.language.clone() };
             let held = undecided_with(&mut tx, name, &key).await?;
             if held > 0 && now < row.changed_at + HELD_MAX {

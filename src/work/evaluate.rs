@@ -3,7 +3,7 @@
 //! Reads and folds; changes no model. What another process is folding at this moment is left out.
 
 use super::Ctx;
-use super::habits::{Taught, contents};
+use super::habits::{SEED, Taught, contents};
 use super::learn::{self, LearnError};
 use crate::learn::{Evaluation, Settings, evaluate};
 
@@ -28,7 +28,7 @@ pub async fn run(
     let judge = move || {
         let people = taught.subjects(zone);
         let settings = Settings::default();
-        evaluate(&people, &contents, &settings, holdout, as_of, learn::SEED, &mut progress)
+        evaluate(&people, &contents, &settings, holdout, as_of, SEED, &mut progress)
     };
     let judged = tokio::task::spawn_blocking(judge).await.map_err(|_| LearnError::Panicked)?;
     judged.map_err(LearnError::Fit)

@@ -13,7 +13,6 @@ use serde::{Deserialize, Serialize};
 
 use super::Ctx;
 use super::habits::{contents, evidence_of};
-use super::learn::LearnError;
 use crate::learn::{Contents, Evidence, Observed, Presence, PresenceKind};
 use crate::model::ids::RecipientId;
 use crate::model::time::Instant;
@@ -57,7 +56,7 @@ pub(super) async fn fold(
     term: &Term,
     now: Instant,
     starts_over: bool,
-) -> Result<Folded, LearnError> {
+) -> Result<Folded, StoreError> {
     let store = &ctx.store;
     let mark = store
         .read()
@@ -116,7 +115,7 @@ pub(super) async fn fold(
         messages: recent(messages),
         activities: recent(activities),
     };
-    let mark = serde_json::to_string(&mark).map_err(|_| LearnError::Panicked)?;
+    let mark = serde_json::to_string(&mark).expect("numbers serialize");
     let mut tx = store.begin().await?;
     tx.hold_term(term).await?;
     tx.set_mark(FOLDED, &mark).await?;
@@ -191,10 +190,13 @@ impl Folder {
         term: &Term,
         known: usize,
         starts_over: bool,
-    ) -> Result<u64, LearnError> {
+    ) -> Result<u64, StoreError> {
         if self.adds {
             let ids: Vec<RecipientId> = self.waiting.keys().copied().collect();
-            self.folded = evidence_of(store, &ids).await?;
+            let (folded, damaged) = evidence_of(store, &ids).await?;
+            self.folded = folded;
+            // what they did lately is no history of its own: it waits for that to be remade
+            self.waiting.retain(|id, _| !damaged.contains(id));
         }
         self.fold_waiting();
         let mut ids: Vec<RecipientId> = self.folded.keys().copied().collect();

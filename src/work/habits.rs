@@ -1,12 +1,11 @@
 //! People as the learner sees them, and the model in use: what preferences are read from.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::TimeDelta;
 
 use super::Ctx;
-use super::learn::{LearnError, SEED};
 use crate::config::LearnFrom;
 use crate::learn::{Census, Contents, Evidence, Mix, Model, Subject, Survey, drift};
 use crate::model::content::Content;
@@ -14,7 +13,10 @@ use crate::model::ids::RecipientId;
 use crate::model::preference::Preference;
 use crate::model::recipient::Recipient;
 use crate::model::time::Instant;
-use crate::store::{ModelRow, Store, Whose};
+use crate::store::{ModelRow, Store, StoreError, Whose};
+
+/// Of every fit: the same history gives the same model.
+pub(super) const SEED: u64 = 1;
 
 /// A person as the learner sees them; `zone` stands in where the person's is not known.
 pub fn subject<'a>(
@@ -39,16 +41,27 @@ pub(super) fn contents(known: &[Content]) -> Contents {
     contents
 }
 
-/// The evidence of some people; who has none is absent.
+/// The evidence of some people, and whose is damaged; who has none is in neither.
 pub(super) async fn evidence_of(
     store: &Store,
     ids: &[RecipientId],
-) -> Result<HashMap<RecipientId, Evidence>, LearnError> {
-    let read = |(recipient, packed)| {
-        let evidence = Evidence::from_bytes(packed);
-        Ok((recipient, evidence.map_err(|_| LearnError::Evidence { recipient })?))
-    };
-    store.read().await?.evidence_of(ids).await?.into_iter().map(read).collect()
+) -> Result<(HashMap<RecipientId, Evidence>, HashSet<RecipientId>), StoreError> {
+    let (mut evidence, mut damaged) = (HashMap::new(), HashSet::new());
+    for (recipient, packed) in store.read().await?.evidence_of(ids).await? {
+        match Evidence::from_bytes(packed) {
+            Ok(read) => drop(evidence.insert(recipient, read)),
+            Err(_) => drop(damaged.insert(recipient)),
+        }
+    }
+    warn_of_damage(damaged.len());
+    Ok((evidence, damaged))
+}
+
+/// Of whose evidence is damaged nothing is known, and that keeps nobody else back.
+fn warn_of_damage(people: usize) {
+    if people > 0 {
+        tracing::warn!(people, "damaged evidence is left out; `opportune learn --full` remakes it");
+    }
 }
 
 /// Everybody who is known, with their evidence, in the order of their numbers.
@@ -61,10 +74,10 @@ pub struct People {
 
 impl People {
     /// Reads everybody.
-    pub async fn load(ctx: &Ctx) -> Result<Self, LearnError> {
+    pub async fn load(ctx: &Ctx) -> Result<Self, StoreError> {
         let recipients = ctx.store.read().await?.everybody().await?;
         let mut evidence = vec![Evidence::default(); recipients.len()];
-        let mut damaged = None;
+        let mut damaged = 0;
         ctx.store
             .read()
             .await?
@@ -72,16 +85,14 @@ impl People {
                 let index = recipients.binary_search_by_key(&recipient, |known| known.id);
                 match (index, Evidence::from_bytes(packed)) {
                     (Ok(index), Ok(read)) => evidence[index] = read,
-                    (Ok(_), Err(_)) => damaged = Some(recipient),
+                    (Ok(_), Err(_)) => damaged += 1,
                     // forgotten or added since the first read
                     (Err(_), _) => {}
                 }
             })
             .await?;
-        match damaged {
-            Some(recipient) => Err(LearnError::Evidence { recipient }),
-            None => Ok(Self { recipients, evidence }),
-        }
+        warn_of_damage(damaged);
+        Ok(Self { recipients, evidence })
     }
 
     /// One person as the learner sees them; `zone` stands in where the person's is not known.
@@ -98,24 +109,22 @@ pub(super) struct Taught {
 
 impl Taught {
     /// Walks over everybody's evidence, keeps at most `most` people.
-    pub(super) async fn load(ctx: &Ctx, most: usize, as_of: Instant) -> Result<Self, LearnError> {
+    pub(super) async fn load(ctx: &Ctx, most: usize, as_of: Instant) -> Result<Self, StoreError> {
         let whose = match ctx.config.learn_from {
             LearnFrom::All => Whose::Everybody,
             LearnFrom::Consented => Whose::Consented,
         };
         let mut survey = Survey::new(most, as_of, SEED);
-        let mut damaged = None;
+        let mut damaged = 0;
         ctx.store
             .read()
             .await?
             .each_evidence(whose, |recipient, packed| match Evidence::from_bytes(packed) {
                 Ok(evidence) => survey.ask(recipient.0 as u64, evidence),
-                Err(_) => damaged = Some(recipient),
+                Err(_) => damaged += 1,
             })
             .await?;
-        if let Some(recipient) = damaged {
-            return Err(LearnError::Evidence { recipient });
-        }
+        warn_of_damage(damaged);
         let mut census = survey.finish();
         let ids: Vec<RecipientId> =
             census.people.iter().map(|(number, _)| RecipientId(*number as i64)).collect();
@@ -145,7 +154,7 @@ pub struct InUse {
 
 impl InUse {
     /// Reads the version in use. Before the first learning everybody is alike.
-    pub async fn load(ctx: &Ctx) -> Result<Self, LearnError> {
+    pub async fn load(ctx: &Ctx) -> Result<Self, StoreError> {
         if let Some(found) = Self::find(ctx).await? {
             return Ok(found);
         }
@@ -155,7 +164,7 @@ impl InUse {
     }
 
     /// Reads the version in use, if there is one that can be read.
-    pub(super) async fn find(ctx: &Ctx) -> Result<Option<Self>, LearnError> {
+    pub(super) async fn find(ctx: &Ctx) -> Result<Option<Self>, StoreError> {
         let Some(row) = ctx.store.read().await?.models().await?.into_iter().find(|row| row.active)
         else {
             return Ok(None);

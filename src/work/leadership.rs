@@ -46,7 +46,7 @@ where
     };
     // a lease that is not given back lapses by itself
     if let Err(error) = ctx.store.give_back_lease(&term).await {
-        let error = &error as &dyn std::error::Error;
+        let error = error.outline();
         tracing::warn!(error, lease, "a lease was not given back; it lapses within a minute");
     }
     done.map(Some)
@@ -69,7 +69,7 @@ async fn keep(ctx: &Ctx, term: &Term, taken: Instant) -> StoreError {
                 next = tried + RENEW_EVERY;
             }
             Err(error) if error.is_transient() && tried < trusted_until => {
-                let error = &error as &dyn std::error::Error;
+                let error = error.outline();
                 tracing::warn!(
                     error,
                     lease = term.lease(),

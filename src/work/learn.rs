@@ -10,20 +10,17 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::Ctx;
 pub(super) use super::fold::Folded;
 use super::fold::fold;
 pub use super::habits::{InUse, People, subject};
 use super::habits::{Taught, contents};
 use super::leadership::lead;
+use super::{Ctx, audit};
 use crate::learn::{self, Drift, FitError, Model, Settings, Tuning, drift};
-use crate::model::ids::RecipientId;
 use crate::model::time::Instant;
 use crate::store::{StoreError, Term};
 
 const LEASE_NAME: &str = "learn";
-/// Of every fit: the same history gives the same model.
-pub(super) const SEED: u64 = 1;
 /// Settings are chosen anew when so large a share of all observations is new since they were.
 const NEW_SHARE: f64 = 0.05;
 
@@ -44,7 +41,7 @@ pub enum Depth {
 /// What a learning step came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum FitOutcome {
     /// Nothing was new enough to make a version of.
     Unchanged,
     /// The responses of the fit in use were moved.
@@ -61,7 +58,7 @@ pub struct Learned {
     /// The version that is in use now.
     pub version: i64,
     /// What it came to.
-    pub outcome: Outcome,
+    pub outcome: FitOutcome,
     /// Nothing later taught it.
     pub as_of: Instant,
     /// Messages that were new or changed.
@@ -71,14 +68,14 @@ pub struct Learned {
     /// People whose evidence was touched.
     pub people: u64,
     /// What it was learned from and what came of it.
-    pub summary: Summary,
+    pub summary: FitSummary,
 }
 
 /// What is kept of a version beside its parameters.
 #[derive(Debug, Clone, Serialize)]
-pub struct Summary {
+pub struct FitSummary {
     /// What it came to.
-    pub outcome: Outcome,
+    pub outcome: FitOutcome,
     /// How much there was to learn from, and from when to when.
     pub data: learn::Data,
     /// The settings that were chosen, and figures of the population.
@@ -98,7 +95,7 @@ pub struct Summary {
 /// The part of an earlier version's summary that the next one builds on.
 #[derive(Deserialize)]
 struct Earlier {
-    outcome: Outcome,
+    outcome: FitOutcome,
     new_since_tuned: u64,
 }
 
@@ -117,14 +114,17 @@ pub enum LearnError {
     /// The fit's thread ended without a word.
     #[error("the fit stopped unexpectedly; the last good version stays in use")]
     Panicked,
-    /// Stored evidence is not readable; `learn --full` makes it anew.
-    #[error(
-        "the evidence of recipient {recipient} is damaged; `opportune learn --full` remakes it"
-    )]
-    Evidence {
-        /// Whose.
-        recipient: RecipientId,
-    },
+}
+
+impl LearnError {
+    /// What went wrong, for logs and `status`: nothing that is stored.
+    pub fn outline(&self) -> String {
+        match self {
+            Self::Store(error) => error.outline(),
+            Self::Fit(cause) => format!("{self}: {cause}"),
+            error => error.to_string(),
+        }
+    }
 }
 
 /// Folds what is new and fits the population as of `as_of` (now, if absent).
@@ -142,6 +142,17 @@ pub async fn run(
         teach(ctx, &term, now, as_of.unwrap_or(now), depth, folded, progress).await
     };
     lead(ctx, LEASE_NAME, learn).await?.ok_or(LearnError::Busy)
+}
+
+/// Puts an earlier version in use, and notes who did; false when there is no such version.
+pub async fn roll_back(ctx: &Ctx, version: i64, actor: &str) -> Result<bool, StoreError> {
+    let mut tx = ctx.store.begin().await?;
+    if !tx.use_model(version).await? {
+        return Ok(false);
+    }
+    audit::note(ctx, &mut tx, actor, "roll back", &format!("model {version}"), "").await?;
+    tx.commit().await?;
+    Ok(true)
 }
 
 /// Folds what is new, and no more.
@@ -196,19 +207,21 @@ async fn teach(
     let (model, drift) = fitted.map_err(LearnError::Fit)?;
 
     let outcome = match (depth, &last) {
-        (Depth::Refresh, Some(_)) if folded.messages + folded.activities == 0 => Outcome::Unchanged,
-        (Depth::Refresh, Some(_)) => Outcome::Refreshed,
-        (_, Some(last)) if last.model.tuned() == model.tuned() => Outcome::Fitted,
-        _ => Outcome::Tuned,
+        (Depth::Refresh, Some(_)) if folded.messages + folded.activities == 0 => {
+            FitOutcome::Unchanged
+        }
+        (Depth::Refresh, Some(_)) => FitOutcome::Refreshed,
+        (_, Some(last)) if last.model.tuned() == model.tuned() => FitOutcome::Fitted,
+        _ => FitOutcome::Tuned,
     };
-    let new_since_tuned = if outcome == Outcome::Tuned { 0 } else { new };
+    let new_since_tuned = if outcome == FitOutcome::Tuned { 0 } else { new };
     let summary = summary(&model, outcome, new_since_tuned, drift);
     let version = match last.and_then(|last| last.version) {
-        Some(version) if outcome == Outcome::Unchanged => version,
+        Some(version) if outcome == FitOutcome::Unchanged => version,
         version => {
             // of the refreshed versions of one fit, the newest is enough
-            let earlier = earlier.filter(|earlier| earlier.outcome == Outcome::Refreshed);
-            let stale = version.filter(|_| earlier.is_some() && outcome == Outcome::Refreshed);
+            let earlier = earlier.filter(|earlier| earlier.outcome == FitOutcome::Refreshed);
+            let stale = version.filter(|_| earlier.is_some() && outcome == FitOutcome::Refreshed);
             keep(ctx, term, now, as_of, &summary, &model, stale).await?
         }
     };
@@ -230,7 +243,7 @@ async fn keep(
     term: &Term,
     now: Instant,
     as_of: Instant,
-    summary: &Summary,
+    summary: &FitSummary,
     model: &Model,
     stale: Option<i64>,
 ) -> Result<i64, LearnError> {
@@ -247,9 +260,9 @@ async fn keep(
     Ok(version)
 }
 
-fn summary(model: &Model, outcome: Outcome, new_since_tuned: u64, drift: Drift) -> Summary {
+fn summary(model: &Model, outcome: FitOutcome, new_since_tuned: u64, drift: Drift) -> FitSummary {
     let chronotypes = model.chronotypes();
-    Summary {
+    FitSummary {
         outcome,
         data: *model.data(),
         settings: serde_json::from_str(&model.describe()).unwrap_or_default(),

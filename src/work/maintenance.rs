@@ -33,7 +33,7 @@ pub async fn run(ctx: &Ctx) -> Result<Report, StoreError> {
             Err(error) if error.is_transient() => return Err(error),
             Err(error) => {
                 tracing::error!(
-                    error = &error as &dyn std::error::Error,
+                    error = error.outline(),
                     campaign = %row.campaign.name,
                     "a campaign could not be looked after"
                 );

@@ -15,8 +15,9 @@ use chrono::{TimeDelta, Timelike};
 use serde::Serialize;
 
 use super::Ctx;
+use super::habits::SEED;
 use super::habits::{Taught, contents};
-use super::learn::{self, LearnError, People, SEED};
+use super::learn::{self, LearnError, People};
 use crate::calendar::zone::local;
 use crate::learn::offpolicy::{Estimate, Logged, TooThin, Value, logged_value, value};
 use crate::learn::{Contents, Method, Model, Rule, Settings, Subject, fit};

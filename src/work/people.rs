@@ -15,6 +15,9 @@ use crate::model::recipient::{Profile, Recipient};
 use crate::model::time::Instant;
 use crate::store::{ForgottenCounts, Names, StoreError};
 
+/// Tries of an erasure that another transaction crossed.
+const FORGET_TRIES_MAX: usize = 5;
+
 /// Appends to a person's ledger. Granting lets a forgotten person in again, as a new one, and
 /// knows one who was never imported. False when a withdrawal names nobody.
 pub async fn change_consent(
@@ -162,8 +165,24 @@ pub async fn forget(
     let names = ctx.store.read().await?.names(recipient.id).await?;
     let others = names.aliases.iter().chain(&names.former_addresses);
     hashes.extend(others.map(|address| hasher.hash("address", address)));
-    let mut tx = ctx.store.begin().await?;
-    let counts = tx.forget(recipient.id, &hashes, ctx.clock.now()).await?;
-    tx.commit().await?;
+    let mut tries = 1;
+    let counts = loop {
+        match forget_once(ctx, recipient.id, &hashes).await {
+            // a transaction that another one crossed is run again
+            Err(error) if error.is_conflict() && tries < FORGET_TRIES_MAX => tries += 1,
+            done => break done?,
+        }
+    };
     Ok(Some((counts, ctx.store.flush_deleted().await?)))
+}
+
+async fn forget_once(
+    ctx: &Ctx,
+    person: RecipientId,
+    hashes: &[String],
+) -> Result<ForgottenCounts, StoreError> {
+    let mut tx = ctx.store.begin().await?;
+    let counts = tx.forget(person, hashes, ctx.clock.now()).await?;
+    tx.commit().await?;
+    Ok(counts)
 }

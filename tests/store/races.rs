@@ -3,7 +3,7 @@
 use opportune::model::consent::ConsentChange;
 use opportune::model::ids::RecipientId;
 use opportune::model::recipient::Profile;
-use opportune::store::{Create, Store, Tx};
+use opportune::store::{Claim, Contact, Create, Store, Tx};
 use sqlx::PgPool;
 use tempfile::TempDir;
 
@@ -136,9 +136,70 @@ async fn a_person_who_is_forgotten_meanwhile_gets_no_rows() {
             assert_eq!(tx.append_consent(&entries).await.unwrap(), 1);
             let alias = ("BR.123".parse().unwrap(), ids[0]);
             tx.put_aliases(&console, &[alias].into()).await.unwrap();
+            tx.suppress(&console, ids[0], "131026", at(2)).await.unwrap();
         };
         place.cross(forgetting, second).await;
-        assert!(store.read().await.unwrap().names(ids[0]).await.unwrap().aliases.is_empty());
+        assert!(store.read().await.unwrap().rows_about(ids[0]).await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_person_who_is_forgotten_meanwhile_is_not_found_by_a_name_to_write_about() {
+    for place in Place::both().await {
+        let store = &place.store;
+        let profile =
+            Profile { address: Some("+14155550123".parse().unwrap()), ..Profile::default() };
+        let mut tx = store.begin().await.unwrap();
+        let id = tx.put_recipients(&[(key(0), profile)]).await.unwrap()[0].0;
+        tx.commit().await.unwrap();
+        let hash = store.forgotten_key().await.unwrap().hash("recipient", key(0).as_str());
+        let mut forgetting = store.begin().await.unwrap();
+        forgetting.forget(id, &[hash], at(2)).await.unwrap();
+        let console = "console".parse().unwrap();
+        // as a webhook does that brings somebody's word
+        let second = async |tx: &mut Tx| {
+            for (_, person) in tx.people_at(&console, &["+14155550123"]).await.unwrap() {
+                tx.open_service_windows(&console, &[(person, at(9))]).await.unwrap();
+                tx.add_inbound(&console, "m1", Some(person), "{}", at(2)).await.unwrap();
+                tx.add_activity(&[(person, at(2), "inbound".to_owned())], at(2)).await.unwrap();
+            }
+            assert!(tx.people_called(&["+14155550123"]).await.unwrap().is_empty());
+        };
+        place.cross(forgetting, second).await;
+        assert!(store.read().await.unwrap().rows_about(id).await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_person_who_is_forgotten_while_they_are_claimed_is_not_counted_any_more() {
+    for place in Place::both().await {
+        let store = &place.store;
+        let ids = people(store, 2).await;
+        let campaign = crate::campaign(store).await;
+        let due: Vec<_> = ids
+            .iter()
+            .map(|id| crate::support::planned(*id, "plain", at(1), crate::LENGTH))
+            .collect();
+        let mut tx = store.begin().await.unwrap();
+        tx.put_decisions(campaign, &due, crate::LENGTH, at(0)).await.unwrap();
+        tx.commit().await.unwrap();
+        let hash = store.forgotten_key().await.unwrap().hash("recipient", key(0).as_str());
+        let mut forgetting = store.begin().await.unwrap();
+        forgetting.forget(ids[0], &[hash], at(2)).await.unwrap();
+        // as a claim does that admits people under the account's limits
+        let second = async |tx: &mut Tx| {
+            let claim = Claim { lease: "one".to_owned(), until: at(9) };
+            let now = (at(2), at(2));
+            tx.claim(campaign, &claim, now, 9, crate::LENGTH).await.unwrap();
+            let found = tx.recipients(&ids).await.unwrap();
+            let contact = Contact { counted_at: at(2), pair_until: at(2) };
+            let contacts: Vec<_> = found.into_keys().map(|id| (id, contact)).collect();
+            tx.put_contacts("portfolio:x", &contacts).await.unwrap();
+        };
+        place.cross(forgetting, second).await;
+        let mut reader = store.read().await.unwrap();
+        assert!(reader.rows_about(ids[0]).await.unwrap().is_empty());
+        assert_eq!(reader.rows_about(ids[1]).await.unwrap()["contact"].len(), 1);
     }
 }
 

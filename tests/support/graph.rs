@@ -54,6 +54,8 @@ pub enum Answer {
     Garbled,
     /// Taken after so many milliseconds.
     Slow(u64),
+    /// Taken, and answered once [`Graph::let_go`] is called.
+    Waiting,
     /// Taken, and never answered.
     Lost,
     /// Not taken, and never answered.
@@ -68,6 +70,8 @@ struct Shared {
     uploads: Arc<Mutex<Vec<Vec<u8>>>>,
     script: Arc<Mutex<Box<Script>>>,
     ids: Arc<AtomicU64>,
+    let_go: tokio::sync::watch::Sender<bool>,
+    upload_delay_ms: Arc<AtomicU64>,
 }
 
 /// The server.
@@ -84,6 +88,8 @@ impl Graph {
             uploads: Arc::default(),
             script: Arc::new(Mutex::new(Box::new(|_| Answer::Accept))),
             ids: Arc::default(),
+            let_go: tokio::sync::watch::Sender::new(false),
+            upload_delay_ms: Arc::default(),
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -100,6 +106,16 @@ impl Graph {
     /// Answers by `script` from now on.
     pub fn answer(&self, script: impl Fn(&Value) -> Answer + Send + Sync + 'static) {
         *self.shared.script.lock().unwrap() = Box::new(script);
+    }
+
+    /// Takes so long for an upload from now on.
+    pub fn slow_uploads(&self, delay: Duration) {
+        self.shared.upload_delay_ms.store(delay.as_millis() as u64, Ordering::Relaxed);
+    }
+
+    /// Answers everybody who waits, and who comes later at once.
+    pub fn let_go(&self) {
+        self.shared.let_go.send_replace(true);
     }
 
     pub fn calls(&self) -> Vec<Call> {
@@ -149,6 +165,10 @@ async fn message(
             tokio::time::sleep(Duration::from_millis(delay_ms)).await;
             taken("accepted")
         }
+        Answer::Waiting => {
+            let _ = shared.let_go.subscribe().wait_for(|let_go| *let_go).await;
+            taken("accepted")
+        }
         Answer::Lost | Answer::Ignored => std::future::pending().await,
         Answer::Hold => taken("held_for_quality_assessment"),
         Answer::Garbled => "half an ans".into_response(),
@@ -169,6 +189,8 @@ async fn message(
 async fn media(State(shared): State<Shared>, headers: HeaderMap, body: Bytes) -> Response {
     let kind = headers["content-type"].to_str().unwrap();
     assert!(kind.starts_with("multipart/form-data; boundary="), "{kind}");
+    let delay_ms = shared.upload_delay_ms.load(Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_millis(delay_ms)).await;
     shared.uploads.lock().unwrap().push(body.to_vec());
     Json(json!({ "id": format!("media-{}", shared.uploads.lock().unwrap().len()) })).into_response()
 }

@@ -7,12 +7,18 @@ mod graph;
 mod support;
 
 mod answers;
+mod canary;
 mod consequences;
+mod ends;
 mod inbound;
 mod independent;
+mod isolation;
+mod late_answers;
 mod limits;
 mod names;
 mod notices;
+mod opt_outs;
+mod order;
 mod outgoing;
 mod refusals;
 mod scene;

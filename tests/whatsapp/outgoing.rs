@@ -153,3 +153,44 @@ async fn nobody_in_the_united_states_gets_marketing() {
     );
     assert!(scene.graph.calls().is_empty());
 }
+
+const FILM: &str = "[[variant]]\nname = \"film\"\nmedia = \"video\"\ntemplate = \"film\"\n\
+                    media_url = \"http://127.0.0.1:PORT/files/film.mp4\"\n";
+
+#[tokio::test]
+async fn an_upload_has_a_time_out_of_its_own() {
+    let (_dir, store) = sqlite().await;
+    let head = "fallback_language = \"pt_BR\"\n";
+    // a call may take no longer than a second, and the upload takes twice as long
+    let scene = Scene::with(store, 1, "canary = 0\ntimeout = \"1s\"\n", head, FILM).await;
+    scene.graph.slow_uploads(std::time::Duration::from_secs(2));
+    send(&scene.ctx).await;
+    let video = &scene.graph.calls()[0].body["template"]["components"][0]["parameters"][0]["video"];
+    assert_eq!(video["id"], "media-1", "{video}");
+}
+
+#[tokio::test]
+async fn a_media_host_that_hangs_delays_no_other_batch() {
+    let hanging = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = hanging.local_addr().unwrap().port().to_string();
+    let (_dir, store) = sqlite().await;
+    let scene = Scene::new(store, 2, "canary = 0\n").await;
+    let film = FILM.replace("PORT", &port);
+    let head = "fallback_language = \"pt_BR\"\n";
+    let campaign = due(&scene.ctx, "film", head, &film, &scene.ids).await;
+    let begun = std::time::Instant::now();
+    send(&scene.ctx).await;
+    // who has a film is sent its address after a bounded wait
+    assert!(begun.elapsed() < std::time::Duration::from_secs(9), "{:?}", begun.elapsed());
+    let calls = scene.graph.calls();
+    assert_eq!(calls.len(), 4);
+    let links = calls.iter().filter(|call| call.body.to_string().contains("/files/film.mp4"));
+    assert_eq!(links.count(), 2);
+    assert_eq!(states(&scene.ctx, campaign).await[&(State::Sent, Reason::BestSlot)], 2);
+    // and the batches after it wait no more
+    let begun = std::time::Instant::now();
+    due(&scene.ctx, "again", head, &film, &scene.ids).await;
+    send(&scene.ctx).await;
+    assert!(begun.elapsed() < std::time::Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert_eq!(scene.graph.calls().len(), 6);
+}

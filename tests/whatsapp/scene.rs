@@ -10,7 +10,7 @@ pub(crate) use opportune::model::delivery::{Reason, State};
 pub(crate) use opportune::model::ids::{Name, RecipientId};
 pub(crate) use opportune::model::time::Instant;
 pub(crate) use opportune::provider::{Rejected, signature};
-pub(crate) use opportune::store::{CampaignStatus, Create, Stage, Store};
+pub(crate) use opportune::store::{CampaignStatus, Create, Stage, Store, TemplateRow};
 pub(crate) use opportune::work::{
     Ctx, StepEnv, campaigns, dispatch, maintenance, new_node, plan, receive,
 };
@@ -223,7 +223,7 @@ pub(crate) struct Scene {
     pub(crate) ctx: Ctx,
     pub(crate) ids: Vec<RecipientId>,
     pub(crate) campaign: i64,
-    _dir: tempfile::TempDir,
+    pub(crate) _dir: tempfile::TempDir,
 }
 
 impl Scene {
@@ -246,6 +246,25 @@ impl Scene {
         let variants = variants.replace("PORT", &graph.port.to_string());
         let campaign = due(&ctx, "c", head, &variants, &ids).await;
         Self { graph, ctx, ids, campaign, _dir: dir }
+    }
+
+    /// Sends what is due while `meanwhile` is done, once `count` calls wait for their answers; they
+    /// are answered when it is done.
+    pub(crate) async fn send_during(&self, count: usize, meanwhile: impl AsyncFnOnce()) {
+        self.graph.answer(|_| Answer::Waiting);
+        let between = async {
+            while self.graph.calls().len() < count {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+            meanwhile().await;
+            self.graph.let_go();
+        };
+        tokio::join!(send(&self.ctx), between);
+    }
+
+    pub(crate) async fn template(&self, template: &str) -> TemplateRow {
+        let rows = self.ctx.store.read().await.unwrap().templates(&name("wa")).await.unwrap();
+        rows.into_iter().find(|row| row.template == template).unwrap()
     }
 
     pub(crate) fn advance(&self, by: TimeDelta) {

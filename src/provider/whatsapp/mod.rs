@@ -7,6 +7,7 @@
 mod codes;
 mod message;
 mod news;
+mod timestamps;
 mod upload;
 mod webhook;
 
@@ -69,7 +70,7 @@ struct Refused {
 
 impl WhatsApp {
     pub(super) fn new(
-        settings: &config::WhatsApp,
+        settings: &config::WhatsAppSettings,
         outbound: &Outbound,
     ) -> Result<Self, ConfigError> {
         let _ = rustls::crypto::ring::default_provider().install_default();

@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 
-use super::webhook::instant;
+use super::timestamps::instant;
 use crate::model::recipient::Locale;
 use crate::model::time::Instant;
 use crate::provider::{

@@ -12,9 +12,10 @@ use tokio::fs::File;
 use tokio::io::{AsyncRead, AsyncSeekExt, AsyncWriteExt, ReadBuf};
 use url::Url;
 
-use super::{answer, message};
+use super::message;
 use crate::config::SecretValue;
 use crate::model::content::Media;
+use crate::provider::answer;
 use crate::provider::guard::Guard;
 
 /// The largest document that the Cloud API takes.

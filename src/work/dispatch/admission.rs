@@ -22,6 +22,7 @@ use crate::model::ids::{Name, RecipientId};
 use crate::model::time::{Instant, truncated};
 use crate::store::{Contact, Reader, Store, StoreError, Tx};
 use crate::work::StepEnv;
+use crate::work::channel::number_account;
 
 /// How far ahead send times are given out: as much is lost when a daemon dies, and as long it takes
 /// until a pause holds.
@@ -53,11 +54,6 @@ pub(in crate::work) fn told_limit(text: Option<&str>) -> Option<(Option<u32>, In
     let (limit, at) = text.map(|text| text.split_once(' ').unwrap_or((text, "0")))?;
     let at = chrono::DateTime::from_timestamp_micros(at.parse().ok()?)?;
     Some((limit.parse().ok(), at))
-}
-
-/// The account under which a number's rate is kept.
-pub(in crate::work) fn number_account(provider: &Name) -> String {
-    format!("number:{provider}")
 }
 
 /// Microseconds between two messages of a number.

@@ -8,22 +8,20 @@ use std::time::{Duration, Instant as Stopwatch};
 
 use chrono::TimeDelta;
 use futures_util::stream::{self, StreamExt};
-use tokio::sync::watch;
 
 use super::admission::{Allowance, LATE_MAX, RateLimiter, Verdict};
 use super::check::{Check, given_back, refused, undecided};
-use super::conclude::{Concluded, Runs};
-use super::templates::needed;
-use crate::config::{Limits, ProviderConfig};
+use super::claimed::{Batch, Batches, Concluded, Ready};
+use super::conclude::Runs;
+use crate::config::Limits;
 use crate::model::delivery::Reason;
 use crate::model::ids::RecipientId;
-use crate::model::recipient::Recipient;
 use crate::model::time::Instant;
-use crate::provider::{OutboundMessage, Provider, RefusalScope, Scope, SendOutcome};
-use crate::store::{Attempt, CampaignRow, CampaignStatus, Claim, Due, StoreError, Tx};
+use crate::provider::{RefusalScope, Scope, SendOutcome};
+use crate::store::{Attempt, CampaignStatus, Claim, StoreError, Tx};
+use crate::work::Report;
 use crate::work::channel::{self, TemplateKey};
 use crate::work::plan::taken::over_cap;
-use crate::work::{Ctx, Report};
 
 /// Messages of one claim: enough that a transaction costs little, few enough for one lease.
 const BATCH_MAX: usize = 500;
@@ -41,32 +39,6 @@ const LOOK_AGE_MAX: Duration = Duration::from_millis(1_800);
 const SETTLE_EVERY: Duration = Duration::from_secs(1);
 /// How long after its lease a batch is still tried to be settled.
 const SETTLE_AFTER_LEASE: TimeDelta = TimeDelta::hours(1);
-
-/// A campaign at work.
-pub(super) struct Batches<'a> {
-    pub(super) ctx: &'a Ctx,
-    pub(super) row: &'a CampaignRow,
-    pub(super) provider: &'a dyn Provider,
-    pub(super) config: &'a ProviderConfig,
-    pub(super) stop: &'a watch::Receiver<bool>,
-}
-
-/// A message that was admitted.
-pub(super) struct Ready {
-    pub(super) due: Due,
-    pub(super) person: Recipient,
-    pub(super) message: OutboundMessage,
-    at: Instant,
-    /// Whether it is one of the first with its template.
-    pub(super) is_canary: bool,
-}
-
-/// A claim, from its making to its settlement.
-pub(super) struct Batch {
-    pub(super) claim: Claim,
-    pub(super) ready: Vec<Ready>,
-    pub(super) concluded: Vec<Concluded>,
-}
 
 /// What a batch under way knows of the world beside it.
 struct Lookout {
@@ -175,7 +147,7 @@ impl Batches<'_> {
                         return Err(error);
                     }
                     tracing::warn!(
-                        error = &error as &dyn std::error::Error,
+                        error = error.outline(),
                         messages = open.concluded.len(),
                         "a batch could not be settled; trying again"
                     );
@@ -311,7 +283,7 @@ impl Batches<'_> {
         };
         if let Err(error) = prepared.await {
             tracing::error!(
-                error = &error as &dyn std::error::Error,
+                error = error.outline(),
                 campaign = %self.row.campaign.name,
                 "a batch could not be prepared; it is given back"
             );
@@ -464,17 +436,16 @@ impl Batches<'_> {
         }
         ready.message.at = at;
         let outcome = self.provider.send(&ready.message).await;
-        let runs_on = {
-            let mut runs = runs.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            runs.note(needed(&ready).as_ref(), &outcome)
-        };
         // what is true for everybody need not be heard by each of them
         let for_all = outcome.refusal_scope() == Some(RefusalScope::Account)
             || matches!(outcome, SendOutcome::Later { whom: Scope::Provider, .. });
-        if for_all || runs_on {
+        let concluded =
+            Concluded::of(check, ready.due, &ready.person.profile, &ready.message, outcome)
+                .with_canary(&ready.message, ready.is_canary);
+        let mut runs = runs.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if for_all || runs.note(&concluded).is_some() {
             lookout.halt();
         }
-        Concluded::of(check, ready.due, &ready.person.profile, &ready.message, outcome)
-            .with_canary(&ready.message, ready.is_canary)
+        concluded
     }
 }

@@ -3,9 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::batch::{Batch, Batches};
 use super::check::{Check, given_back, refused, settled, undecided};
-use crate::model::consent::ConsentEntry;
+use super::claimed::{Batch, Batches, Concluded, RunKey, SideEffect};
 use crate::model::delivery::{Reason, State};
 use crate::model::ids::RecipientId;
 use crate::model::recipient::{Address, Profile};
@@ -25,60 +24,45 @@ const DAYS_MAX: u32 = 3;
 /// each of them.
 const RUN_MAX: u32 = 4;
 
-/// What became of one message, and what is to be kept of it.
-pub(super) struct Concluded {
-    pub(super) settled: Settled,
-    effect: Option<SideEffect>,
-    /// Of one of the first with its template: which, and whether it was called.
-    canary: Option<TemplateKey>,
-    /// Of a refusal that may be more than this person's.
-    refusal: Option<(RunKey, Refusal)>,
-    /// With what it went.
-    template: Option<TemplateKey>,
-}
-
-/// What an answer says of more than its message.
-enum SideEffect {
-    /// A template (`""`: everything) asked to wait.
-    Pause(String, Instant),
-    /// The provider calls the person so.
-    Alias(Address),
-    /// The person said no.
-    Withdraw(ConsentEntry),
-    /// The channel does not reach the person.
-    Suppress(String),
-    /// The template is refused.
-    Park(TemplateKey, String),
-    /// The service window is closed.
-    Close,
-    /// A file must be uploaded again.
-    Upload(String),
-    /// The account is stopped.
-    Stop(String, String),
-}
-
-/// What runs of refusals are counted by.
-type RunKey = (RefusalScope, Option<TemplateKey>);
-
-/// People in a row who were refused alike, with nobody accepted between.
-#[derive(Debug, Default)]
-pub(super) struct Runs(BTreeMap<RunKey, u32>);
+/// People in a row who were refused alike, with nobody accepted between: counted while a batch is
+/// called, to end its calls, and when it is settled, over batches, to act on it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Runs(BTreeMap<String, u32>);
 
 impl Runs {
-    /// Takes note of an answer; whether a run is so long that no more should be called.
-    pub(super) fn note(&mut self, template: Option<&TemplateKey>, outcome: &SendOutcome) -> bool {
-        match outcome {
-            SendOutcome::Accepted { .. } | SendOutcome::Held { .. } => {
-                self.0.retain(|(_, of), _| of.as_ref() != template);
-                false
+    fn of_rows(rows: &[RefusalRun]) -> Self {
+        Self(rows.iter().map(|run| (run.subject.clone(), run.people)).collect())
+    }
+
+    fn rows(&self) -> Vec<RefusalRun> {
+        let row = |(subject, people): (&String, &u32)| RefusalRun {
+            subject: subject.clone(),
+            people: *people,
+        };
+        self.0.iter().map(row).collect()
+    }
+
+    fn subject((scope, template): &RunKey) -> String {
+        let template = template.as_ref().map(ToString::to_string).unwrap_or_default();
+        format!("{scope:?} {template}")
+    }
+
+    fn end(&mut self, key: &RunKey) {
+        self.0.remove(&Self::subject(key));
+    }
+
+    /// Takes note of what became of a message; the run that it makes long enough to mean more than
+    /// each of its people.
+    pub(super) fn note<'c>(&mut self, concluded: &'c Concluded) -> Option<&'c RunKey> {
+        if concluded.is_taken() && !self.0.is_empty() {
+            for scope in [RefusalScope::PersonData, RefusalScope::Media, RefusalScope::Unknown] {
+                self.end(&(scope, concluded.template.clone()));
             }
-            SendOutcome::Refused(refusal) if counts(refusal.scope) => {
-                let run = self.0.entry((refusal.scope, template.cloned())).or_default();
-                *run += 1;
-                *run >= RUN_MAX
-            }
-            _ => false,
         }
+        let (key, _) = concluded.refusal.as_ref()?;
+        let run = self.0.entry(Self::subject(key)).or_default();
+        *run += 1;
+        (*run >= RUN_MAX).then_some(key)
     }
 }
 
@@ -276,34 +260,18 @@ impl Batches<'_> {
         if !is_news && known.is_empty() {
             return Ok(HashSet::new());
         }
-        let subject = |(scope, template): &RunKey| {
-            let template = template.as_ref().map(ToString::to_string).unwrap_or_default();
-            format!("{scope:?} {template}")
-        };
-        let mut runs: BTreeMap<String, u32> =
-            known.iter().map(|run| (run.subject.clone(), run.people)).collect();
+        let mut runs = Runs::of_rows(&known);
         let mut tripped = HashSet::new();
         for concluded in &batch.concluded {
             if concluded.is_taken() {
-                let template = concluded.template.clone();
-                for scope in [RefusalScope::PersonData, RefusalScope::Media, RefusalScope::Unknown]
-                {
-                    runs.remove(&subject(&(scope, template.clone())));
-                }
-                tripped.retain(|(_, of): &RunKey| *of != template);
-            } else if let Some((key, _)) = &concluded.refusal {
-                let run = runs.entry(subject(key)).or_default();
-                *run += 1;
-                if *run >= RUN_MAX {
-                    tripped.insert(key.clone());
-                }
+                tripped.retain(|(_, of): &RunKey| *of != concluded.template);
             }
+            tripped.extend(runs.note(concluded).cloned());
         }
         for key in &tripped {
-            runs.remove(&subject(key));
+            runs.end(key);
         }
-        let runs: Vec<RefusalRun> =
-            runs.into_iter().map(|(subject, people)| RefusalRun { subject, people }).collect();
+        let runs = runs.rows();
         if runs != known {
             tx.put_refusal_runs(self.row.id, &runs).await?;
         }

@@ -32,6 +32,7 @@
 mod admission;
 mod batch;
 mod check;
+mod claimed;
 mod conclude;
 mod templates;
 
@@ -41,9 +42,7 @@ use super::{Ctx, Report};
 use crate::model::ids::Name;
 use crate::store::{CampaignStatus, StoreError};
 
-pub(super) use admission::{
-    interval_us, number_account, told_limit, told_limit_mark, told_limit_text,
-};
+pub(super) use admission::{interval_us, told_limit, told_limit_mark, told_limit_text};
 
 /// Sends what is due. When `stop` turns true, nothing more is called: calls in flight finish, and
 /// what was claimed but not called is given back.
@@ -76,13 +75,14 @@ pub async fn of_provider(
         {
             continue;
         }
-        let batches = batch::Batches { ctx, row: &row, provider: provider.as_ref(), config, stop };
+        let batches =
+            claimed::Batches { ctx, row: &row, provider: provider.as_ref(), config, stop };
         match batches.run().await {
             Ok(more) => report = report.and(more),
             Err(error) if error.is_transient() => return Err(error),
             Err(error) => {
                 tracing::error!(
-                    error = &error as &dyn std::error::Error,
+                    error = error.outline(),
                     campaign = %row.campaign.name,
                     "a campaign's messages could not be sent"
                 );

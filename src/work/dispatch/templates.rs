@@ -5,9 +5,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use chrono::TimeDelta;
 
-use super::batch::{Batch, Batches, Ready};
 use super::check::{Check, undecided};
-use super::conclude::Concluded;
+use super::claimed::{Batch, Batches, Concluded, Ready};
 use crate::model::delivery::Reason;
 use crate::model::time::Instant;
 use crate::store::{Attempt, Stage, StoreError, Tx};
@@ -30,7 +29,7 @@ impl Batches<'_> {
         let is_tried = |(stage, _): &(Stage, u64)| *stage == Stage::Canary;
         if fresh || wanted.iter().filter_map(|key| known.get(key)).any(is_tried) {
             // who tries a template does so alone
-            tx.lock_account(&super::number_account(name)).await?;
+            tx.lock_account(&channel::number_account(name)).await?;
             for key in &wanted {
                 tx.add_template(name, &key.name, &key.language, canary.messages, now).await?;
             }
@@ -81,7 +80,7 @@ impl Batches<'_> {
 }
 
 /// The template that a message goes with.
-pub(super) fn needed(ready: &Ready) -> Option<TemplateKey> {
+fn needed(ready: &Ready) -> Option<TemplateKey> {
     let message = &ready.message;
     (message.template.is_some() && !message.free_form).then(|| TemplateKey::of(message))
 }

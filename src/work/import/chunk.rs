@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::files::{
-    Activity, ActivityRow, HistoryFile, MessageRow, Messages, Numbered, RecipientRow, Recipients,
+    Activity, ActivityRow, HistoryFile, MessageLine, Messages, Numbered, RecipientLine, Recipients,
     RowError,
 };
 use crate::model::consent::{ConsentChange, ConsentEntry};
@@ -64,7 +64,7 @@ pub(super) type Parsed<R> = Vec<Numbered<R>>;
 
 /// What becomes of a chunk that was loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Load {
+pub(super) enum LoadMode {
     Keep,
     /// It was only tried.
     TakeBack,
@@ -108,7 +108,7 @@ impl Loader<'_> {
         &self,
         store: &Store,
         chunk: &Parsed<F::Row>,
-        load: Load,
+        load: LoadMode,
         imported: &mut Imported,
     ) -> Result<(), StoreError> {
         imported.rows += chunk.len() as u64;
@@ -126,8 +126,8 @@ impl Loader<'_> {
         self.pass_over_forgotten::<F>(&mut tx, &mut rows, imported).await?;
         F::put(self, &mut tx, known, rows, imported).await?;
         match load {
-            Load::Keep => tx.commit().await,
-            Load::TakeBack => Ok(()),
+            LoadMode::Keep => tx.commit().await,
+            LoadMode::TakeBack => Ok(()),
         }
     }
 
@@ -201,15 +201,15 @@ pub(in crate::work) async fn known_owners<F: HistoryRows>(
 }
 
 impl HistoryRows for Recipients {
-    fn owner(row: &RecipientRow) -> Option<&RecipientKey> {
+    fn owner(row: &RecipientLine) -> Option<&RecipientKey> {
         Some(&row.key)
     }
 
-    fn address(row: &RecipientRow) -> Option<&str> {
+    fn address(row: &RecipientLine) -> Option<&str> {
         row.profile.address.as_ref().map(Address::as_str)
     }
 
-    async fn lock(tx: &mut Tx, rows: &[(u64, &RecipientRow)]) -> Result<Owners, StoreError> {
+    async fn lock(tx: &mut Tx, rows: &[(u64, &RecipientLine)]) -> Result<Owners, StoreError> {
         known_owners::<Self>(tx, rows).await
     }
 
@@ -217,7 +217,7 @@ impl HistoryRows for Recipients {
         loader: &Loader<'_>,
         tx: &mut Tx,
         known: Owners,
-        rows: Vec<(u64, &RecipientRow)>,
+        rows: Vec<(u64, &RecipientLine)>,
         imported: &mut Imported,
     ) -> Result<(), StoreError> {
         drop(known);
@@ -237,7 +237,7 @@ impl HistoryRows for Recipients {
 async fn put_batch(
     loader: &Loader<'_>,
     tx: &mut Tx,
-    rows: Vec<&RecipientRow>,
+    rows: Vec<&RecipientLine>,
     imported: &mut Imported,
 ) -> Result<(), StoreError> {
     let (mut people, mut opted_in) = (Vec::with_capacity(rows.len()), Vec::new());
@@ -277,11 +277,11 @@ async fn put_batch(
 }
 
 impl HistoryRows for Messages {
-    fn owner(row: &MessageRow) -> Option<&RecipientKey> {
+    fn owner(row: &MessageLine) -> Option<&RecipientKey> {
         Some(&row.recipient)
     }
 
-    async fn lock(tx: &mut Tx, rows: &[(u64, &MessageRow)]) -> Result<Owners, StoreError> {
+    async fn lock(tx: &mut Tx, rows: &[(u64, &MessageLine)]) -> Result<Owners, StoreError> {
         known_owners::<Self>(tx, rows).await
     }
 
@@ -289,7 +289,7 @@ impl HistoryRows for Messages {
         loader: &Loader<'_>,
         tx: &mut Tx,
         known: Owners,
-        rows: Vec<(u64, &MessageRow)>,
+        rows: Vec<(u64, &MessageLine)>,
         imported: &mut Imported,
     ) -> Result<(), StoreError> {
         let keys = rows.iter().map(|(_, row)| &row.recipient);

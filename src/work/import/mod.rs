@@ -16,17 +16,19 @@ mod chunk;
 use tokio::sync::mpsc;
 
 use super::Ctx;
-use crate::files::{Activity, FileError, HistoryFile, Input, Layout, Messages, Recipients, Rows};
+use crate::files::{
+    Activity, FileError, FileRows, HistoryFile, Input, Layout, Messages, Recipients,
+};
 use crate::model::time::Instant;
 use crate::store::{Create, Store, StoreError};
 
-use self::chunk::{Load, Parsed};
+use self::chunk::{LoadMode, Parsed};
 
 pub(super) use self::chunk::{HistoryRows, Loader, Owners, create_owners, known_owners};
 
 pub use self::chunk::{Imported, REFUSED_LISTED_MAX};
 
-/// Rows that the parser hands over at once, and in one transaction: enough that pages of the indexes
+/// FileRows that the parser hands over at once, and in one transaction: enough that pages of the indexes
 /// are not written over and over, few enough that a daemon beside waits for less than a second.
 const CHUNK_ROWS: usize = 20_000;
 /// Chunks that the parser may be ahead.
@@ -120,7 +122,7 @@ pub(super) async fn run<F: HistoryRows>(
     mut progress: impl FnMut(u64),
 ) -> Result<Imported, ImportError> {
     if strictness == Strictness::Lenient {
-        return load::<F>(ctx, (input, layout), Load::Keep, &mut progress).await;
+        return load::<F>(ctx, (input, layout), LoadMode::Keep, &mut progress).await;
     }
     let spooling = tokio::task::spawn_blocking(move || input.spooled());
     let file = spooling.await.map_err(|_| ImportError::Parser)??;
@@ -130,8 +132,8 @@ pub(super) async fn run<F: HistoryRows>(
     };
     let again = || Ok::<_, FileError>((file.rewound()?, layout.clone()));
     spoilt(check_alone::<F>(ctx, again()?).await?)?;
-    spoilt(load::<F>(ctx, again()?, Load::TakeBack, &mut |_| ()).await?)?;
-    load::<F>(ctx, again()?, Load::Keep, &mut progress).await
+    spoilt(load::<F>(ctx, again()?, LoadMode::TakeBack, &mut |_| ()).await?)?;
+    load::<F>(ctx, again()?, LoadMode::Keep, &mut progress).await
 }
 
 /// Loads a file into a workspace of its own, which is thrown away.
@@ -144,7 +146,7 @@ async fn check_alone<F: HistoryRows>(
     let store = Store::open(&url, Create::Scratch).await;
     let store = store.map_err(|cause| Kept::default().stopped(cause))?;
     let alone = Ctx { store, ..ctx.clone() };
-    let checked = load::<F>(&alone, input, Load::Keep, &mut |_| ()).await;
+    let checked = load::<F>(&alone, input, LoadMode::Keep, &mut |_| ()).await;
     alone.store.close().await;
     checked
 }
@@ -152,7 +154,7 @@ async fn check_alone<F: HistoryRows>(
 async fn load<F: HistoryRows>(
     ctx: &Ctx,
     (input, layout): (Input, Option<Layout>),
-    load: Load,
+    load: LoadMode,
     progress: &mut impl FnMut(u64),
 ) -> Result<Imported, ImportError> {
     let now = ctx.clock.now();
@@ -200,7 +202,7 @@ fn parse<F: HistoryFile>(
     now: Instant,
     sender: &mpsc::Sender<Parsed<F::Row>>,
 ) -> Result<Vec<String>, FileError> {
-    let mut rows = Rows::<F>::with_layout(input, layout)?;
+    let mut rows = FileRows::<F>::with_layout(input, layout)?;
     let mut chunk = Vec::with_capacity(CHUNK_ROWS);
     loop {
         let row = rows.next(now);

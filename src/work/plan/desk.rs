@@ -9,12 +9,11 @@ use chrono_tz::Tz;
 use super::PlanError;
 use super::draft::Draft;
 use super::record::Record;
-use super::taken::{self, Load, bookings, is_forbidden};
+use super::taken::{self, ExpectedCost, bookings, is_forbidden};
 use super::{Ctx, Extent};
 use crate::calendar::infer::{Inferred, dialling_country, infer, place_of};
 use crate::calendar::rules::Rules;
 use crate::config::{Config, ProviderConfig};
-use crate::learn::Evidence;
 use crate::model::campaign::Campaign;
 use crate::model::delivery::{Delivery, Reason, State};
 use crate::model::frequency::{Cap, Taken};
@@ -24,7 +23,8 @@ use crate::model::slot::Slot;
 use crate::model::time::Instant;
 use crate::plan::{self, Again, Booking, Carrier, Explanation, Person, Request, Setting, SlotLoad};
 use crate::store::{CampaignRow, DeliveryRow, StoreError};
-use crate::work::audience::Audience;
+use crate::work::audience::AudienceFilter;
+use crate::work::habits::evidence_of;
 use crate::work::learn::{InUse, LearnError, People};
 use crate::work::{Judge, channel};
 
@@ -200,7 +200,7 @@ impl Desk {
         extent: Extent,
         waits: HashMap<RecipientId, Instant>,
     ) -> Job {
-        let audience = Audience::of(&row.campaign);
+        let audience = AudienceFilter::of(&row.campaign);
         let (mut chosen, mut again) = (Vec::new(), Vec::new());
         for (index, recipient) in self.people.recipients.iter().enumerate() {
             let known = found.of(recipient.id);
@@ -225,11 +225,11 @@ impl Desk {
     }
 
     /// What a message that stays is expected to bring and cost.
-    fn load(&self, campaign: &Campaign, found: &DeliveryRow) -> Load {
+    fn load(&self, campaign: &Campaign, found: &DeliveryRow) -> ExpectedCost {
         let id = found.delivery.recipient;
         let index = self.people.recipients.binary_search_by_key(&id, |recipient| recipient.id);
         let (Ok(index), Some(choice)) = (index, &found.delivery.choice) else {
-            return Load::default();
+            return ExpectedCost::default();
         };
         let reply = if campaign.capacity.chats.is_some() {
             let content = &campaign.variants[usize::from(choice.variant_index)].content;
@@ -237,7 +237,7 @@ impl Desk {
         } else {
             0.0
         };
-        Load { reply: f64::from(reply), price: self.price(campaign, index) }
+        ExpectedCost { reply: f64::from(reply), price: self.price(campaign, index) }
     }
 
     fn again(&self, found: &DeliveryRow) -> Option<Again> {
@@ -367,6 +367,7 @@ impl Desk {
                     row: job.row.clone(),
                     chosen: job.chosen.clone(),
                     extent: job.extent,
+                    read_at: self.now,
                     record: job.record,
                     zones: job.chosen.iter().map(|index| self.zone(*index)).collect(),
                     plan,
@@ -459,16 +460,12 @@ async fn some_people(ctx: &Ctx, mut ids: Vec<RecipientId>) -> Result<People, Lea
     let mut tx = ctx.store.begin().await?;
     let mut found = tx.recipients(&ids).await?;
     tx.commit().await?;
-    let packed = ctx.store.read().await?.evidence_of(&ids).await?;
+    let (mut read, _) = evidence_of(&ctx.store, &ids).await?;
     let (mut recipients, mut evidence) = (Vec::new(), Vec::new());
     for id in ids {
         let Some(recipient) = found.remove(&id) else { continue };
-        let read = packed.get(&id).map(|packed| Evidence::from_bytes(packed.as_slice()));
-        let Ok(read) = read.unwrap_or_else(|| Ok(Evidence::default())) else {
-            return Err(LearnError::Evidence { recipient: id });
-        };
         recipients.push(recipient);
-        evidence.push(read);
+        evidence.push(read.remove(&id).unwrap_or_default());
     }
     Ok(People { recipients, evidence })
 }

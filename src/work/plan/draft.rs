@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 use serde::Serialize;
 
 use super::Extent;
-use super::record::Record;
+use super::record::{Expected, Record};
 use crate::calendar::zone;
 use crate::model::delivery::Delivery;
 use crate::model::ids::Name;
@@ -32,6 +32,8 @@ pub struct Draft {
     pub zones: Vec<Tz>,
     /// Whether it decides about everybody.
     pub extent: Extent,
+    /// When what it is made of was read.
+    pub read_at: Instant,
     /// How right forecasts were.
     pub record: Record,
     /// Of its slots.
@@ -54,6 +56,7 @@ impl Draft {
             tx.put_decisions(self.row.id, chunk, self.length, now).await?;
             tx.commit().await?;
         }
+        self.keep_to_the_hour(ctx, term).await?;
         if self.extent == Extent::Undecided {
             // what the campaign's plan was worth stays as it was told
             return Ok(());
@@ -71,6 +74,27 @@ impl Draft {
         tx.hold_term(term).await?;
         tx.set_campaign_plan(self.row.id, now, model, &summary, &slots).await?;
         tx.commit().await
+    }
+
+    /// Where an hour began while the plan was made, messages of the plan before may have gone out in
+    /// it meanwhile, which the plan did not know of: what is too much of it now is decided anew.
+    async fn keep_to_the_hour(&self, ctx: &Ctx, term: &Term) -> Result<(), StoreError> {
+        let now = ctx.clock.now();
+        let Some(most) = self.row.campaign.capacity.per_hour else { return Ok(()) };
+        let hour = hour_of(now);
+        if hour <= self.read_at {
+            return Ok(());
+        }
+        let mut tx = ctx.store.begin().await?;
+        tx.hold_term(term).await?;
+        let hour = (hour, hour + TimeDelta::hours(1));
+        let moved = tx.reopen_surplus(self.row.id, hour, u64::from(most), now).await?;
+        tx.commit().await?;
+        if moved > 0 {
+            let campaign = &self.row.campaign.name;
+            tracing::info!(%campaign, moved, "what the hour does not hold gets a new decision");
+        }
+        Ok(())
     }
 
     /// The plan in figures.
@@ -189,17 +213,6 @@ pub struct HourLoad {
     pub planned: u64,
     /// What one more message in its dearest slot would be worth.
     pub price: f64,
-}
-
-/// A mean that lies within its bounds nine times in ten.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct Expected {
-    /// The mean.
-    pub mean: f64,
-    /// The lower bound.
-    pub low: f64,
-    /// The upper bound.
-    pub high: f64,
 }
 
 /// A delivery's local time, as exports show it.

@@ -4,7 +4,7 @@
 //! - [`desk`]: reads what plans are made of, and asks the planner
 //! - [`taken`]: what is taken already of slots, of people's patience and of a provider's
 //! - [`draft`]: a plan as it is stored, and in figures
-//! - `record`: how right forecasts were, for the next one
+//! - [`record`]: how right forecasts were, for the next one
 //!
 //! One node plans at a time, by a lease. What is claimed, sent or ended is kept and counts against
 //! the limits. A plan is drafted from what is read and stored afterwards; a row that was claimed
@@ -13,7 +13,7 @@
 mod addresses;
 pub mod desk;
 pub mod draft;
-mod record;
+pub mod record;
 pub mod taken;
 
 use std::collections::BTreeMap;
@@ -24,6 +24,7 @@ use chrono::TimeDelta;
 use super::leadership::lead;
 use super::learn::LearnError;
 use super::{Ctx, Report, StepEnv};
+use crate::calendar::window;
 use crate::model::campaign::Campaign;
 use crate::model::delivery::Delivery;
 use crate::model::ids::Name;
@@ -65,6 +66,17 @@ pub enum PlanError {
     /// The planner's thread ended without a word.
     #[error("the planner stopped unexpectedly")]
     Panicked,
+}
+
+impl PlanError {
+    /// What went wrong, for logs and `status`: nothing that is stored.
+    pub fn outline(&self) -> String {
+        match self {
+            Self::Store(error) => error.outline(),
+            Self::Read(error) => format!("{self}: {}", error.outline()),
+            error => error.to_string(),
+        }
+    }
 }
 
 /// Whom a plan decides about.
@@ -109,7 +121,7 @@ pub async fn run(ctx: &Ctx) -> Result<Report, PlanError> {
             Err(PlanError::Busy) => {}
             Err(error) => {
                 tracing::error!(
-                    error = &error as &dyn std::error::Error,
+                    error = error.outline(),
                     %provider,
                     "campaigns of a provider could not be planned"
                 );
@@ -149,7 +161,7 @@ pub async fn foresee(ctx: &Ctx, campaign: Campaign) -> Result<Summary, PlanError
     let row = CampaignRow {
         // no stored campaign has it
         id: -1,
-        ends_at: super::campaigns::ends_at(&campaign),
+        ends_at: window::ends_at(&campaign.window),
         campaign: Arc::new(campaign),
         status: CampaignStatus::Active,
         submitted_at: now,

@@ -6,7 +6,8 @@
 //! that they chose, and what came. Forecasts are scaled by their ratio, drawn towards 1 by a prior; what
 //! was not chosen (the control time) has a ratio of its own, since the curse does not touch it.
 
-use super::draft::Expected;
+use serde::Serialize;
+
 use crate::model::campaign::Campaign;
 use crate::plan::Range;
 use crate::store::{StoreError, Track};
@@ -16,6 +17,17 @@ use crate::work::Ctx;
 /// the ratio of a gamma prior of this shape has a relative spread of 1/√100.
 const PRIOR: f64 = 100.0;
 const NINETY: f64 = 1.645;
+
+/// A mean that lies within its bounds nine times in ten.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Expected {
+    /// The mean.
+    pub mean: f64,
+    /// The lower bound.
+    pub low: f64,
+    /// The upper bound.
+    pub high: f64,
+}
 
 /// How right forecasts of one goal were.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]

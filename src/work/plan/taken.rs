@@ -83,7 +83,7 @@ pub(super) async fn waits(
 
 /// What a message that stays brings and costs, for limits on replies and spend.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Load {
+pub(super) struct ExpectedCost {
     pub(super) reply: f64,
     pub(super) price: f64,
 }
@@ -92,7 +92,7 @@ pub(super) struct Load {
 pub(super) fn bookings<'r>(
     rows: impl Iterator<Item = &'r DeliveryRow>,
     length: SlotLength,
-    load: impl Fn(&DeliveryRow) -> Load,
+    load: impl Fn(&DeliveryRow) -> ExpectedCost,
 ) -> Vec<Booking> {
     let mut taken: BTreeMap<(Slot, Arm), Booking> = BTreeMap::new();
     for row in rows {

@@ -8,6 +8,7 @@
 //!
 //! *Invariant:* a webhook speaks for its own provider: it touches no message of another.
 
+mod moves;
 mod responses;
 mod senders;
 mod statuses;
@@ -379,7 +380,7 @@ impl<'a> WebhookBatch<'a> {
         refusals::withdraw(tx, &withdrawn).await?;
         if let Some(rate) = config.limits.per_second {
             let span = dispatch::interval_us(rate) * written.len() as i64;
-            tx.use_rate(&dispatch::number_account(provider), self.now, span).await?;
+            tx.use_rate(&channel::number_account(provider), self.now, span).await?;
         }
         Ok(())
     }

@@ -1,9 +1,12 @@
-//! The source itself: which room may use which, and what may be named where.
+//! The source itself: which module may use which, and what may be named where.
+
+mod circles;
+mod names;
 
 use std::path::{Path, PathBuf};
 
-/// Each room with the rooms that it may use.
-const ROOMS: &[(&str, &[&str])] = &[
+/// Each module with the modules that it may use.
+const MODULES: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("calendar", &["model"]),
     ("clock", &["model"]),
@@ -37,7 +40,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// What may be named in one room alone.
+/// What may be named in one module alone.
 const NAMED_ONCE: &[(&str, &str)] = &[
     ("sqlx::", "store"),
     ("linfa", "learn"),
@@ -63,7 +66,7 @@ fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Every source file: its room, its path and its code without comments.
+/// Every source file: its module, its path and its code without comments.
 fn files() -> Vec<(String, PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut paths = Vec::new();
@@ -71,11 +74,11 @@ fn files() -> Vec<(String, PathBuf, String)> {
     let file = |path: PathBuf| {
         let inside = path.strip_prefix(&root).unwrap();
         let first = inside.components().next().unwrap().as_os_str().to_string_lossy();
-        let room = first.trim_end_matches(".rs").to_owned();
+        let module = first.trim_end_matches(".rs").to_owned();
         let text = std::fs::read_to_string(&path).unwrap();
         let code: Vec<&str> =
             text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
-        (room, path.clone(), code.join("\n"))
+        (module, path.clone(), code.join("\n"))
     };
     paths.into_iter().map(file).collect()
 }
@@ -84,18 +87,21 @@ fn files() -> Vec<(String, PathBuf, String)> {
 fn dependencies_point_one_way() {
     let files = files();
     assert!(files.len() > 50, "the sources were not found");
-    for (room, path, code) in &files {
-        let Some((_, allowed)) = ROOMS.iter().find(|(name, _)| name == room) else {
-            assert!(["cli", "main", "lib"].contains(&room.as_str()), "{room} is not in the table");
+    for (module, path, code) in &files {
+        let Some((_, allowed)) = MODULES.iter().find(|(name, _)| name == module) else {
+            assert!(
+                ["cli", "main", "lib"].contains(&module.as_str()),
+                "{module} is not in the table"
+            );
             continue;
         };
-        for (other, _) in ROOMS.iter().chain(&[("cli", &[] as &[&str])]) {
+        for (other, _) in MODULES.iter().chain(&[("cli", &[] as &[&str])]) {
             let used = code.contains(&format!("crate::{other}::"))
                 || code.contains(&format!("crate::{other};"))
                 || code.contains(&format!("crate::{{{other}"));
             assert!(
-                !used || other == room || allowed.contains(other),
-                "{} uses {other}, which {room} may not",
+                !used || other == module || allowed.contains(other),
+                "{} uses {other}, which {module} may not",
                 path.display()
             );
         }
@@ -104,10 +110,10 @@ fn dependencies_point_one_way() {
 
 #[test]
 fn each_library_is_named_in_its_own_room() {
-    for (room, path, code) in files() {
+    for (module, path, code) in files() {
         for (name, owner) in NAMED_ONCE {
             assert!(
-                room == *owner || !code.contains(name),
+                module == *owner || !code.contains(name),
                 "{} names {name}, which belongs to {owner}",
                 path.display()
             );

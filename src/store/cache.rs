@@ -1,0 +1,31 @@
+//! Campaigns' files as they were parsed: they do not change once they are stored, and reading them
+//! again costs more than everything else that a claim does.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::model::Invalid;
+use crate::model::campaign::Campaign;
+
+/// Parsed files by our number of the campaign, shared by every handle of a store.
+#[derive(Debug, Clone, Default)]
+pub(super) struct CampaignCache(Arc<Mutex<HashMap<i64, Arc<Campaign>>>>);
+
+impl CampaignCache {
+    fn known(&self) -> MutexGuard<'_, HashMap<i64, Arc<Campaign>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn get(&self, id: i64) -> Option<Arc<Campaign>> {
+        self.known().get(&id).cloned()
+    }
+
+    /// Parses a campaign's file and keeps it.
+    pub(super) fn parse(&self, id: i64, source: &str) -> Result<Arc<Campaign>, Invalid> {
+        let campaign = Campaign::from_toml(source)
+            .map_err(|error| Invalid::new("source", error, "a campaign of this version"))?;
+        let campaign = Arc::new(campaign);
+        self.known().insert(id, Arc::clone(&campaign));
+        Ok(campaign)
+    }
+}

@@ -1,0 +1,80 @@
+//! Habits are learned and shown.
+
+use crate::scene::*;
+
+#[test]
+fn learning_and_exporting_give_a_row_for_everybody() {
+    let workspace = workspace();
+    let mut rows = "recipient,at\n".to_owned();
+    for day in 1..=28 {
+        rows.push_str(&format!("ana,2026-02-{day:02}T23:10:00Z\n"));
+    }
+    workspace.write("a.csv", &rows);
+    workspace.ok(&["import", "activity", "a.csv"]);
+    assert_eq!(workspace.json(&["learn"])["version"], 1);
+    workspace.ok(&["preferences", "export", "--out", "p.csv"]);
+    let mut reader = csv::Reader::from_path(workspace.path("p.csv")).unwrap();
+    assert!(
+        reader.headers().unwrap().iter().eq(["recipient", "time_zone", "chronotype", "evidence"]
+            .into_iter()
+            .map(String::from)
+            .chain((0..168).map(|h| format!("h{h:03}"))))
+    );
+    let rows: Vec<_> = reader.records().map(Result::unwrap).collect();
+    assert_eq!(rows.len(), 3);
+    for row in &rows {
+        let sum: f64 = (4..172).map(|cell| row[cell].parse::<f64>().unwrap()).sum();
+        assert!((sum - 1.0).abs() < 1e-6, "{sum}");
+    }
+    // 23:10 UTC is 20:10 in São Paulo; ana's evenings stand out
+    let ana = rows.iter().find(|row| &row[0] == "ana").unwrap();
+    let at = |hour: usize| -> f64 {
+        (0..7).map(|day| ana[4 + day * 24 + hour].parse::<f64>().unwrap()).sum()
+    };
+    assert!(
+        (0..24).filter(|h| *h != 20).all(|h| at(h) < at(20)),
+        "{:?}",
+        (0..24).map(at).collect::<Vec<_>>()
+    );
+    let shown = workspace.json(&["preferences", "show", "ana"]);
+    assert_eq!(shown["signs_of_presence"], 28);
+    workspace.ok(&["learn", "--as-of", "2026-02-15T00:00:00Z"]);
+    assert_eq!(workspace.json(&["model", "list"]).as_array().unwrap().len(), 2);
+    let rolled = workspace.json(&["model", "rollback", "1"]);
+    assert_eq!((&rolled[0]["active"], &rolled[1]["active"]), (&true.into(), &false.into()));
+    workspace.fails(2, &["model", "rollback", "9"]);
+}
+
+#[test]
+fn an_evening_is_the_evening_of_clocks_of_today() {
+    let workspace = Workspace::new();
+    // UTC-7 all year since 2026 in British Columbia, UTC+0 in Morocco
+    workspace.write(
+        "people.csv",
+        "recipient,address,time_zone,country,opted_in_at\n\
+         bc,+16045550123,America/Vancouver,CA,2026-03-01T12:00:00Z\n\
+         ma,+212612345678,Africa/Casablanca,MA,2026-03-01T12:00:00Z\n\
+         inferred,+16045550124,,CA,2026-03-01T12:00:00Z\n\
+         windows,+16045550125,British Columbia Standard Time,CA,2026-03-01T12:00:00Z\n\
+         offset,+16045550126,UTC-7,CA,2026-03-01T12:00:00Z\n\
+         us,+12065550123,(GMT-08:00) Pacific Time (US & Canada),US,2026-03-01T12:00:00Z\n",
+    );
+    let imported = workspace.json(&["import", "recipients", "people.csv"]);
+    assert_eq!(imported["refused"], 0);
+    let evening = campaign(|text| {
+        text.replace("2031-03-03T09:00:00", "2031-12-15T20:00:00")
+            .replace("2031-03-05T18:00:00", "2031-12-15T21:00:00")
+            .replace("{{name}}", "you")
+    });
+    workspace.write("evening.toml", &evening);
+    let plan = &workspace.json(&["campaign", "check", "evening.toml"])["plan"];
+    let hours: Vec<_> = plan["by_hour"].as_array().unwrap().iter().collect();
+    let planned: Vec<_> = hours
+        .iter()
+        .map(|h| (h["start"].as_str().unwrap(), h["planned"].as_u64().unwrap()))
+        .collect();
+    assert_eq!(
+        planned,
+        [("2031-12-15T20:00:00Z", 1), ("2031-12-16T03:00:00Z", 4), ("2031-12-16T04:00:00Z", 1)]
+    );
+}

@@ -1,0 +1,14 @@
+//! The daemon for real: its own process, the real clock, real HTTP on loopback, real signals.
+
+#[path = "../support/server.rs"]
+mod server;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod consent;
+mod full_disk;
+mod logs;
+mod scene;
+mod sending;
+mod stopping;
+mod supervision;
