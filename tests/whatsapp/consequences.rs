@@ -187,9 +187,11 @@ async fn a_template_that_became_marketing_holds_its_utility_variants_until_someb
         webhook(ctx, &category_change(back, noon() + TimeDelta::minutes(1))).await;
         assert!(alerts().await.is_empty(), "{:?}", alerts().await);
         plan::run(ctx).await.unwrap();
-        scene.advance(TimeDelta::days(5));
-        send(ctx).await;
-        assert_eq!(scene.graph.calls().len(), 3);
+        for _ in 0..72 {
+            scene.advance(TimeDelta::hours(1));
+            send(ctx).await;
+        }
+        assert_eq!(scene.graph.calls().len(), 3, "{:?}", states(ctx, scene.campaign).await);
     })
     .await;
 }
