@@ -214,10 +214,10 @@ impl Show for Versions {
 
 pub(super) async fn model(args: ModelArgs, env: &Env) -> anyhow::Result<()> {
     let ctx = env.ctx().await?;
-    if let ModelVerb::Rollback { version } = args.verb {
-        if !learn::roll_back(&ctx, version, &super::actor()).await? {
-            anyhow::bail!(BadInput(format!("there is no model version {version}")));
-        }
+    if let ModelVerb::Rollback { version } = args.verb
+        && !learn::roll_back(&ctx, version, &super::actor()).await?
+    {
+        anyhow::bail!(BadInput(format!("there is no model version {version}")));
     }
     env.printer
         .show(&Versions(ctx.store.read().await?.models().await?.iter().map(Version::new).collect()))

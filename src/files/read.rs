@@ -262,7 +262,7 @@ impl<F: HistoryFile> FileRows<F> {
     }
 
     /// The next row: a model, or why it is refused; `None` at the end. An error of the file ends
-    /// the reading. FileRows whose cells are all empty, which spreadsheets leave behind, are none.
+    /// the reading. Rows whose cells are all empty, which spreadsheets leave behind, are none.
     pub fn next(&mut self, now: Instant) -> Result<Option<Numbered<F::Row>>, FileError> {
         loop {
             let before = self.reader.position().line();

@@ -214,7 +214,7 @@ impl Provider for Faulty {
             for event in self.now(update.at) {
                 match event {
                     ScenarioEvent::Duplicates { share } => {
-                        twice |= state.chance.r#gen::<f64>() < *share
+                        twice |= state.chance.r#gen::<f64>() < *share;
                     }
                     ScenarioEvent::LateWebhooks { share, wait: late }
                         if state.chance.r#gen::<f64>() < *share =>

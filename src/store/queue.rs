@@ -66,7 +66,7 @@ pub struct Settled {
     /// A new decision may not choose an earlier time.
     pub not_before: Option<Instant>,
     /// What the provider took.
-    pub sent: Option<Sent>,
+    pub sent: Option<Box<Sent>>,
     /// What the provider said of one that it did not take.
     pub failure: Option<Failure>,
 }
@@ -469,7 +469,7 @@ fn columns<'s>(
         Column::Number(chunk.iter().map(|s| of(s)).collect())
     };
     let sent = |of: fn(&Sent) -> Option<&str>| {
-        Column::Text(chunk.iter().map(|s| s.sent.as_ref().and_then(of)).collect())
+        Column::Text(chunk.iter().map(|s| s.sent.as_deref().and_then(of)).collect())
     };
     let failure = |of: fn(&Failure) -> &str| {
         Column::Text(chunk.iter().map(|s| s.failure.as_ref().map(of)).collect())

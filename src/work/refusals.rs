@@ -1,6 +1,7 @@
 //! What a person says of consent holds for everybody with their address: one telephone is one person,
 //! under however many ids. A refusal that is later than another id's consent ends that as well.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::consent::{ConsentChange, ConsentEntry};
@@ -39,9 +40,8 @@ pub(super) async fn share(
     let pairs = tx.sharing_addresses(people).await?;
     let mut ledgers: BTreeMap<RecipientId, Vec<ConsentEntry>> = BTreeMap::new();
     for id in pairs.iter().flat_map(|(id, other)| [*id, *other]) {
-        if !ledgers.contains_key(&id) {
-            let ledger = tx.ledger(id).await?;
-            ledgers.insert(id, ledger);
+        if let Entry::Vacant(ledger) = ledgers.entry(id) {
+            ledger.insert(tx.ledger(id).await?);
         }
     }
     let last = |id: &RecipientId| ledgers.get(id)?.iter().max_by_key(|entry| entry.at);

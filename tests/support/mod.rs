@@ -270,11 +270,11 @@ pub fn sent(recipient: RecipientId, try_number: u32, at: Moment) -> Settled {
         reason: None,
         again_at: None,
         not_before: None,
-        sent: Some(Sent {
+        sent: Some(Box::new(Sent {
             at,
             content: Content { media: Media::Text, style: None },
             provider_message: None,
-        }),
+        })),
         failure: None,
     }
 }

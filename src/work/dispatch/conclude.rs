@@ -99,11 +99,11 @@ impl Concluded {
             ..Self::plain(given_back(due))
         };
         let taken = |state, reason, id| Settled {
-            sent: Some(Sent {
+            sent: Some(Box::new(Sent {
                 at: message.at,
                 content: message.content.clone(),
                 provider_message: id,
-            }),
+            })),
             ..settled(due, state, reason)
         };
         let mut concluded = match outcome {

@@ -28,7 +28,7 @@ pub(super) use self::chunk::{HistoryRows, Loader, Owners, create_owners, known_o
 
 pub use self::chunk::{Imported, REFUSED_LISTED_MAX};
 
-/// FileRows that the parser hands over at once, and in one transaction: enough that pages of the indexes
+/// Rows that the parser hands over at once, and in one transaction: enough that pages of the indexes
 /// are not written over and over, few enough that a daemon beside waits for less than a second.
 const CHUNK_ROWS: usize = 20_000;
 /// Chunks that the parser may be ahead.
