@@ -280,7 +280,7 @@ fn people_whose_reads_are_not_told_are_no_better_than_their_equals() {
     let life = |number: u64| Life {
         hour: 8.0 + (number % 12) as f64,
         click: 0.12 + 0.1 * (number % 5) as f64 / 4.0,
-        receipts: number % 3 > 0,
+        receipts: !number.is_multiple_of(3),
         ..USUAL
     };
     let people = population(900, life, 30, 120);
@@ -338,7 +338,7 @@ fn reads_within_the_second_of_delivery_count_on_channels_of_whole_seconds() {
 #[test]
 fn an_evaluation_judges_whoever_was_written_to() {
     let life = |number: u64| Life {
-        read: if number % 2 == 0 { 0.4 } else { 0.005 },
+        read: if number.is_multiple_of(2) { 0.4 } else { 0.005 },
         hour: 8.0 + (number % 12) as f64,
         ..USUAL
     };

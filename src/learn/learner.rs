@@ -354,6 +354,16 @@ mod tests {
     }
 
     #[test]
+    fn a_model_of_another_form_is_refused_with_words() {
+        let model = Model::empty(contents(), at(0), 1);
+        assert!(Model::from_json(&text(&model)).is_ok());
+        let older = text(&model).replacen("\"format\":2", "\"format\":1", 1);
+        let refused = Model::from_json(&older).unwrap_err().to_string();
+        assert!(refused.contains("form 1") && refused.contains("opportune learn"), "{refused}");
+        assert!(Model::from_json("{}").unwrap_err().to_string().contains("damaged"));
+    }
+
+    #[test]
     fn nobody_known_is_no_failure() {
         let model = learn(&[Evidence::default()], at(0), 2);
         let preference = model.preference(&subject(&Evidence::default()), at(0));

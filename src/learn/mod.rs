@@ -58,7 +58,7 @@ pub use self::evaluate::{Evaluation, evaluate};
 pub use self::evidence::{BadEvidence, Evidence};
 pub use self::insight::{Insight, insights};
 pub use self::learner::fit;
-pub use self::model::{Data, Mix, Model, Tuned};
+pub use self::model::{BadModel, Data, Mix, Model, Tuned};
 pub use self::naive::Method;
 pub use self::observed::{Channel, Contents, Observed, Presence, PresenceKind};
 pub use self::rule::Rule;

@@ -55,6 +55,22 @@ pub struct Model {
     ready: Ready,
 }
 
+/// A stored model that this release does not read.
+#[derive(Debug, thiserror::Error)]
+pub enum BadModel {
+    /// Another release stored it.
+    #[error(
+        "it is stored in form {found}, and this release reads form {FORMAT}; `opportune learn` makes a new one"
+    )]
+    Form {
+        /// The form that it says it has.
+        found: u32,
+    },
+    /// It is damaged.
+    #[error("it is damaged ({0}); `opportune learn` makes a new one")]
+    Damaged(#[from] serde_json::Error),
+}
+
 /// What is worked out once after loading.
 #[derive(Debug, Clone, Default)]
 struct Ready {
@@ -132,6 +148,18 @@ impl Model {
             tuned: Tuned { as_of, observations: 0, held_out: HeldOut::default() },
             fitted_responses: None,
             ready: Ready::default(),
+        }
+    }
+
+    /// Reads a model as it was stored.
+    pub fn from_json(text: &str) -> Result<Self, BadModel> {
+        #[derive(Deserialize)]
+        struct Form {
+            format: u32,
+        }
+        match serde_json::from_str(text)? {
+            Form { format: FORMAT } => Ok(serde_json::from_str(text)?),
+            Form { format: found } => Err(BadModel::Form { found }),
         }
     }
 
