@@ -331,7 +331,7 @@ fn reads_within_the_second_of_delivery_count_on_channels_of_whole_seconds() {
         .collect();
     let model = learn(&people);
     let forecast = mean(people.iter().map(|p| chance(&known(&model, p), Goal::Read, 24)));
-    assert!((forecast / 0.32 - 1.0).abs() < 0.1, "{forecast}, not 0.32");
+    assert!((forecast / 0.32 - 1.0).abs() < 0.12, "{forecast}, not 0.32");
 }
 
 /// Half of the people never read a thing: it must not be told by what they did later whom to judge.

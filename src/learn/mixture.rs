@@ -253,22 +253,22 @@ impl Chronotypes {
             if share >= UNLIKELY {
                 let mut own = *self.week(class);
                 plain.iter_mut().zip(own).for_each(|(plain, own)| *plain += share * level * own);
-                self.refiner.refine_rates(&mut own, &watch(level), &HOUR);
+                self.refiner.refine(&mut own, &watch(level), &HOUR);
                 week.iter_mut().zip(own).for_each(|(week, own)| *week += share * level * own);
             }
         }
+        normalize(&mut week);
         normalize(&mut plain);
-        // rates that were fitted to the person's own hours fit these better than others: the level is
-        // what the rates come to, and not what would explain the same reads once more
-        let mut level = normalize(&mut week);
-        self.refiner.refine_rates(&mut week, &watch(level), &REST);
-        level *= normalize(&mut week);
+        let expected = |week: &Week| week.iter().zip(&reading.exposure).map(|(w, e)| w * e).sum();
+        let level = self.stored.level.meet(reading, expected(&week)).mean;
+        self.refiner.refine(&mut week, &watch(level), &REST);
         if (self.stored.sharpness - 1.0).abs() > f32::EPSILON {
             for rate in &mut week {
                 *rate = rate.powf(self.stored.sharpness);
             }
             normalize(&mut week);
         }
+        let level = self.stored.level.meet(reading, expected(&week)).mean;
         let certainty = self.stored.level.shape as f32 + reading.reads;
         Habit { week, plain, level, certainty, share: met.share }
     }

@@ -356,9 +356,7 @@ impl Model {
                 sums.iter_mut().zip(share).for_each(|(sum, share)| *sum += f64::from(*share));
             }
         }
-        for week in &mut weeks {
-            normalize(week);
-        }
+        weeks.iter_mut().for_each(normalize);
         self.names = names::of(&weeks, &all);
         self.peaks = weeks.iter().map(names::peak).collect();
         self.ready.population = OnceLock::new();

@@ -107,13 +107,12 @@ impl Axis {
     }
 }
 
-/// Scales a week to mean 1; says what its mean was.
-pub(super) fn normalize(week: &mut Week) -> f32 {
-    let mean = week.iter().sum::<f32>() / WEEK_HOURS as f32;
+/// Scales a week to mean 1.
+pub(super) fn normalize(week: &mut Week) {
+    let scale = WEEK_HOURS as f32 / week.iter().sum::<f32>();
     for rate in week {
-        *rate /= mean;
+        *rate *= scale;
     }
-    mean
 }
 
 /// Weights of a Gaussian kernel over the circle of 24 hours, by distance.
@@ -181,14 +180,6 @@ impl Refiner {
             Step { axis, strength: hold.strength, kernel: Kernel::new(hold.bandwidth) }
         };
         Self(WHOLE.into_iter().map(step).filter(|step| step.strength < ENDLESS).collect())
-    }
-
-    /// Refines rates by counts, axis by axis, and leaves them as they come out: that more was seen
-    /// than was expected is part of what they say.
-    pub(super) fn refine_rates(&self, rates: &mut Week, counts: &Counts, axes: &[Axis]) {
-        for step in self.0.iter().filter(|step| axes.contains(&step.axis)) {
-            step.apply(rates, counts);
-        }
     }
 
     /// Refines a week of mean 1 by counts, axis by axis, and scales it to mean 1 again.
