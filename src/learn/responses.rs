@@ -101,7 +101,10 @@ impl Responses {
             let sent = cut.sent();
             let reports = reporting.of(cut.subject.evidence, cut.until);
             let known = Past::new(&sent, reports, &self.waits).known(cut.until);
-            std::array::from_fn(|kind| known.by_receipt(kind))
+            let mut tried: [Tried; KINDS] = std::array::from_fn(|kind| known.by_receipt(kind));
+            // nobody leaves twice
+            tried[OPT_OUT].happened = tried[OPT_OUT].happened.min(1.0);
+            tried
         });
         for kind in 0..KINDS {
             let tried: Vec<Tried> = counts.iter().map(|tried| tried[kind]).collect();
@@ -285,17 +288,24 @@ fn beta_binomial(people: &[Tried], first: Tried, usual: f64, once: bool) -> (f64
     if once || told.len() < PEOPLE_MIN {
         return (mean(usual), usual);
     }
-    let likelihood = |strength: f64| -> f64 {
+    let likelihood = |tried: &Tried, strength: f64| -> f64 {
         let share = mean(strength);
         let (a, b) = (strength * share, strength * (1.0 - share));
         let beta = |a: f64, b: f64| ln_gamma(a) + ln_gamma(b) - ln_gamma(a + b);
-        let none = beta(a, b);
-        let of = |tried: &&Tried| {
-            beta(a + tried.happened, b + (tried.of - tried.happened).max(0.0)) - none
-        };
-        told.iter().map(of).sum()
+        beta(a + tried.happened, b + (tried.of - tried.happened).max(0.0)) - beta(a, b)
     };
-    let by_likelihood = STRENGTHS.map(|strength| (likelihood(strength), strength));
+    // the hundredth who speak loudest for weak shares may be of another kind: they do not decide
+    let [weakest, .., strongest] = STRENGTHS;
+    let mut usual_people: Vec<(f64, &Tried)> = told
+        .iter()
+        .map(|tried| (likelihood(tried, weakest) - likelihood(tried, strongest), *tried))
+        .collect();
+    usual_people.sort_by(|a, b| a.0.total_cmp(&b.0));
+    usual_people.truncate(told.len() - told.len().div_ceil(100));
+    let by_likelihood = STRENGTHS.map(|strength| {
+        let all = usual_people.iter().map(|(_, tried)| likelihood(tried, strength));
+        (all.sum::<f64>(), strength)
+    });
     let best = by_likelihood.iter().max_by(|a, b| a.0.total_cmp(&b.0)).map_or(usual, |best| best.1);
     (mean(best), best)
 }
