@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use opportune::calendar::zone::week_hour;
-use opportune::learn::{Contents, Evidence, Model, Observed, Settings, Subject, fit};
+use opportune::learn::{Channel, Contents, Evidence, Model, Observed, Settings, Subject, fit};
 use opportune::model::content::{Content, Goal};
 use opportune::world::World;
 use opportune::world::history::PersonHistory;
@@ -122,6 +122,7 @@ fn pack(history: &PersonHistory, contents: &mut Contents) -> Evidence {
             sent_at: message.sent_at,
             content: contents.enter(&content_of(message)),
             category: message.category,
+            channel: message.channel.as_deref().map(Channel::named).unwrap_or_default(),
             response: message.response.clone(),
         })
         .collect();

@@ -13,7 +13,7 @@ use crate::work::evaluate;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// The newer share of each person's history that is foretold.
+    /// The newer share of the history, from one date on, that is foretold.
     #[arg(long, default_value_t = 0.3, value_name = "SHARE")]
     holdout: f64,
     /// Write report.html, report.json and report.csv into this folder; made when it is not there.
@@ -44,7 +44,7 @@ pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
 impl Show for Evaluation {
     fn text(&self) -> String {
         let mut text = format!(
-            "Learned from the older {:.0} % of each person's history, judged by the newer {:.0} %. \
+            "Learned from the older {:.0} % of the history, judged by the newer {:.0} %. \
              In brackets: 95 % intervals, by bootstrap over people.\n",
             100.0 * (1.0 - self.holdout),
             100.0 * self.holdout

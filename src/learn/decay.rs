@@ -42,7 +42,7 @@ impl AgeTable {
         let ages: Vec<[f64; 3]> = (0..AGE_MAX).map(age_columns).collect();
         let mut x = [0.0; COLUMNS];
         x[EFFECTS] = 1.0;
-        for _ in 0..25 {
+        for _ in 0..60 {
             let mut hessian = [[0.0; COLUMNS]; COLUMNS];
             let mut gradient = [0.0; COLUMNS];
             for hour in 0..EFFECTS {

@@ -1,7 +1,7 @@
 //! How well the model foretells what people did next, beside what the field does instead.
 //!
-//! Everybody's history is cut in two by time. The model and each naive method learn the older part;
-//! the newer part judges: when a person is seen on signs of presence, whether a message is read
+//! The history is cut at one date for all. The model and each naive method learn what was known then;
+//! what came later judges, of whoever it came, and nothing that came later says whom: when a person is seen on signs of presence, whether a message is read
 //! soon on messages. Intervals are percentiles of a bootstrap over people.
 
 use rand::SeedableRng;
@@ -13,7 +13,7 @@ use super::estimate::Estimate;
 use super::learner::{Cut, fit_cut};
 use super::naive::{Crowd, Method, events};
 use super::observed::Contents;
-use super::parallel::map;
+use super::parallel::{in_chunks, map};
 use super::reading::Span;
 use super::trials::{Messages, Trials, judge};
 use super::{FitError, Settings, Subject, seconds};
@@ -25,7 +25,7 @@ const TIMES_MAX: f64 = 1000.0;
 /// What an evaluation found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Evaluation {
-    /// The share of each person's history that was held out.
+    /// The share of the history that was held out.
     pub holdout: f64,
     /// When people were next seen; absent without signs of presence.
     pub presence: Option<PresenceContest>,
@@ -35,7 +35,7 @@ pub struct Evaluation {
     pub notes: Vec<String>,
 }
 
-/// Learns everybody's older history and judges by the newer `holdout` share of it, 0 to 1.
+/// Learns the older history and judges by the newer `holdout` share of it, 0 to 1.
 pub fn evaluate(
     people: &[Subject<'_>],
     contents: &Contents,
@@ -46,34 +46,40 @@ pub fn evaluate(
     progress: &mut dyn FnMut(&str, f64),
 ) -> Result<Evaluation, FitError> {
     let until = seconds(as_of);
-    let cuts: Vec<(Cut<'_>, Span)> = people
-        .iter()
-        .map(|subject| {
-            let cut = Cut { subject: *subject, until };
-            let (older, newer) = cut.divide(1.0 - holdout);
-            (Cut { until: older.until, ..cut }, newer)
-        })
-        .filter(|(older, newer)| older.until < newer.until)
-        .collect();
-    let olds: Vec<Cut<'_>> = cuts.iter().map(|(cut, _)| *cut).collect();
-    let model = fit_cut(&olds, contents, settings, as_of, seed, progress)?;
+    let from = cut_date(people, until, holdout, settings.threads);
+    let newer = Span { from, until };
+    let cuts: Vec<Cut<'_>> =
+        people.iter().map(|subject| Cut { subject: *subject, until: from }).collect();
+    let end = chrono::DateTime::from_timestamp(i64::from(from), 0).unwrap_or(as_of);
+    let model = fit_cut(&cuts, contents, settings, end, seed, progress)?;
     progress("judging", 0.9);
 
-    let pasts = map(&olds, settings.threads, |cut| events(&model.sight(&cut.subject, cut.span())));
+    let pasts = map(&cuts, settings.threads, |cut| events(&model.sight(&cut.subject, cut.span())));
     let crowd = Crowd::new(pasts.iter().filter(|past| !past.is_empty()).map(Vec::as_slice));
     let pairs: Vec<_> = cuts.iter().zip(&pasts).collect();
-    let judged = map(&pairs, settings.threads, |((cut, newer), past)| {
-        let performance = Performance::new(&model, cut, *newer, past, &crowd);
-        (performance, Trials::new(&model, cut, *newer, past, &crowd))
+    let judged = map(&pairs, settings.threads, |(cut, past)| {
+        let performance = Performance::new(&model, cut, newer, past, &crowd);
+        (performance, Trials::new(&model, cut, newer, past, &crowd))
     });
     let (performances, trials): (Vec<_>, Vec<_>) = judged.into_iter().unzip();
     let performances: Vec<Performance> = performances.into_iter().flatten().collect();
-    let signs = cuts.iter().map(|(cut, newer)| model.sight(&cut.subject, *newer).signs.len()).sum();
+    let signs = cuts.iter().map(|cut| model.sight(&cut.subject, newer).signs.len()).sum();
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let presence = (!performances.is_empty()).then(|| contest(&performances, signs, &mut random));
     let messages = judge(&trials, &mut random);
     let notes = notes(presence.as_ref(), messages.as_ref());
     Ok(Evaluation { holdout, presence, messages, notes })
+}
+
+/// The date after which a share of all messages and signs came.
+fn cut_date(people: &[Subject<'_>], until: u32, holdout: f64, threads: usize) -> u32 {
+    let mut times: Vec<u32> = in_chunks(people, threads, |chunk| -> Vec<u32> {
+        chunk.iter().flat_map(|subject| subject.evidence.times(until)).collect()
+    })
+    .concat();
+    times.sort_unstable();
+    let first_newer = (times.len() as f64 * (1.0 - holdout)).ceil() as usize;
+    times.get(first_newer).copied().unwrap_or(until)
 }
 
 /// Says what the data cannot tell, and how much of it could.

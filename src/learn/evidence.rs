@@ -3,15 +3,16 @@
 //!
 //! Layout, little endian: version `u8`, numbers of messages and of presences `u32` each, the
 //! messages by (sent, hash), then the presences by (time, kind), five bytes each. A message is `sent u32, hash u32,
-//! content u16, category u8, answers u8`, then for each set bit of `answers` the seconds from
-//! `sent` as a variable-length integer. Nobody's evidence is no bytes at all.
+//! content u16, kind u8, answers u8`, then for each set bit of `answers` the seconds from
+//! `sent` as a variable-length integer. `kind` holds the category in its lower three bits and the
+//! channel in the others. Nobody's evidence is no bytes at all.
 //!
 //! *Invariant:* equal observations give equal bytes, in whatever order and however often they
 //! were folded in.
 
 use std::collections::BTreeMap;
 
-use super::observed::{Observed, Presence};
+use super::observed::{Channel, Observed, Presence};
 use crate::model::content::Category;
 use crate::model::time::Instant;
 
@@ -20,6 +21,7 @@ const HEADER_BYTES: usize = 9;
 const MESSAGE_BYTES: usize = 12;
 const PRESENCE_BYTES: usize = 5;
 const NONE_CONTENT: u16 = u16::MAX;
+const CATEGORY_BITS: u32 = 3;
 
 /// One person's evidence.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -52,6 +54,7 @@ pub(super) struct Sent {
     hash: u32,
     pub(super) content: Option<u16>,
     pub(super) category: Option<Category>,
+    pub(super) channel: Channel,
     after: [Option<u32>; 7],
 }
 
@@ -77,6 +80,7 @@ impl Sent {
             hash: observed.hash,
             content: observed.content.filter(|content| *content != NONE_CONTENT),
             category: observed.category,
+            channel: observed.channel,
             after: after.map(|at| at.map(|at| seconds(at).saturating_sub(sent))),
         }
     }
@@ -85,7 +89,8 @@ impl Sent {
         bytes.extend(self.at.to_le_bytes());
         bytes.extend(self.hash.to_le_bytes());
         bytes.extend(self.content.unwrap_or(NONE_CONTENT).to_le_bytes());
-        bytes.push(self.category.map_or(0, |category| category as u8 + 1));
+        let category = self.category.map_or(0, |category| category as u8 + 1);
+        bytes.push(category | (self.channel.number() as u8) << CATEGORY_BITS);
         let present = self.after.iter().enumerate().filter(|(_, after)| after.is_some());
         bytes.push(present.fold(0, |bits, (bit, _)| bits | 1 << bit));
         for after in self.after.into_iter().flatten() {
@@ -102,7 +107,7 @@ impl Sent {
         let bad = |what, at| BadEvidence { what, at };
         let head = bytes.get(*at..*at + MESSAGE_BYTES).ok_or(bad("a cut message", *at))?;
         let content = u16::from_le_bytes([head[8], head[9]]);
-        let category = match head[10] {
+        let category = match head[10] & ((1 << CATEGORY_BITS) - 1) {
             0 => None,
             n => Some(*Category::ALL.get(usize::from(n) - 1).ok_or(bad("a category", *at + 10))?),
         };
@@ -111,6 +116,7 @@ impl Sent {
             hash: word(&head[4..8]),
             content: (content != NONE_CONTENT).then_some(content),
             category,
+            channel: Channel::numbered(head[10] >> CATEGORY_BITS),
             after: [None; 7],
         };
         *at += MESSAGE_BYTES;
@@ -287,6 +293,7 @@ mod tests {
             sent_at: at(sent),
             content: Some(3),
             category: Some(Category::Utility),
+            channel: Channel::named("mail"),
             response: Response { delivered_at: Some(at(sent + 2)), ..Response::default() },
         }
     }

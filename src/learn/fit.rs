@@ -11,6 +11,7 @@ use linfa_linear::IsotonicRegression;
 use linfa_logistic::LogisticRegression;
 use ndarray::{Array1, Array2};
 use rand::SeedableRng;
+use rand::rngs::mock::StepRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::FitError;
@@ -78,16 +79,16 @@ pub(super) fn logistic<const N: usize>(
     if finite { Ok(line) } else { Err(FitError::new("responses", "a weight is not finite")) }
 }
 
-/// Learns a logistic regression row by row, as the rows came; before each batch, hears the chances
-/// that it gives to the rows of it.
+/// Learns row by row what is to be added to log-odds, beginning with nothing; `chance` hears the number of
+/// each row and what is added to its log-odds by then, and says the chance that this makes.
 pub(super) fn follow<const N: usize>(
     rows: &[[f64; N]],
     outcomes: &[bool],
-    seed: u64,
-    mut hear: impl FnMut(&[f32]),
+    mut chance: impl FnMut(usize, f64) -> f32,
 ) -> Result<[f64; N], FitError> {
     const BATCH: usize = 32;
-    let params = Ftrl::params_with_rng(ChaCha8Rng::seed_from_u64(seed))
+    // its weights begin with what the generator draws: nothing but zeros
+    let params = Ftrl::params_with_rng(StepRng::new(0, 0))
         .alpha(0.1)
         .beta(1.0)
         .l1_ratio(0.0)
@@ -95,11 +96,20 @@ pub(super) fn follow<const N: usize>(
         .check()
         .map_err(|cause| FitError::new("responses between nights", cause))?;
     let mut model = Ftrl::new(params, N);
+    let mut index = 0;
     for (rows, outcomes) in rows.chunks(BATCH).zip(outcomes.chunks(BATCH)) {
         let data = Dataset::new(matrix(rows), Array1::from(outcomes.to_vec()));
-        let chances: Array1<Pr> = model.predict(data.records());
-        hear(&chances.iter().map(|chance| **chance).collect::<Vec<f32>>());
-        model.update(&data, chances.view());
+        let added = data.records().dot(&model.get_weights());
+        let mut chances = Vec::with_capacity(rows.len());
+        for more in added {
+            let share = chance(index, more);
+            if !(0.0..=1.0).contains(&share) {
+                return Err(FitError::new("responses between nights", "a chance is not finite"));
+            }
+            chances.push(Pr::new(share));
+            index += 1;
+        }
+        model.update(&data, Array1::from(chances).view());
     }
     let weights = model.get_weights();
     Ok(std::array::from_fn(|i| weights[i]))

@@ -3,10 +3,13 @@
 //! A sample of people is read once and cut into blocks of time; hyper-parameters are those under which
 //! the rest foretells a block that was held out best; then the model is fitted on all of it.
 
+use super::calibration::calibrate_reads;
+use super::evidence::Sent;
 use super::model::{Data, Model, Tuned};
 use super::parallel::{in_chunks, map};
 use super::parts::Parts;
 use super::reading::Span;
+use super::receipts::Reporting;
 use super::responses;
 use super::split::Split;
 use super::survey::Tally;
@@ -31,7 +34,7 @@ pub fn fit(
     fit_cut(&people, contents, settings, as_of, seed, progress)
 }
 
-/// A person's history up to a date of its own; what came later is not known.
+/// A person's history up to a date; what came later is not known.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cut<'a> {
     pub(super) subject: Subject<'a>,
@@ -42,6 +45,11 @@ pub(super) struct Cut<'a> {
 impl Cut<'_> {
     pub(super) fn span(&self) -> Span {
         Span { from: 0, until: self.until }
+    }
+
+    /// The messages, oldest first.
+    pub(super) fn sent(&self) -> Vec<Sent> {
+        self.subject.evidence.messages().take_while(|sent| sent.at < self.until).collect()
     }
 
     pub(super) fn end(&self) -> Instant {
@@ -65,19 +73,9 @@ impl Cut<'_> {
             Span { from: until, until: self.until },
         ]
     }
-
-    /// The older share of a person's observations, and the newer; an answer that came when newer
-    /// ones had begun belongs to neither.
-    pub(super) fn divide(&self, older: f64) -> (Span, Span) {
-        let mut times = self.subject.evidence.times(self.until);
-        times.sort_unstable();
-        let first_newer = (times.len() as f64 * older).ceil() as usize;
-        let from = times.get(first_newer).copied().unwrap_or(self.until);
-        (Span { from: 0, until: from }, Span { from, until: self.until })
-    }
 }
 
-/// Learns from what each person's own date lets be known; none is later than `as_of`.
+/// Learns from what was known of each person at a date; none is later than `as_of`.
 pub(super) fn fit_cut(
     people: &[Cut<'_>],
     contents: &Contents,
@@ -99,7 +97,8 @@ pub(super) fn fit_cut(
         tally.merge(part);
     }
     let sample = sample(people, settings.sample_max, seed);
-    let task = Task { contents, settings, as_of, seed, data: tally.data() };
+    let reporting = &tally.receipts.figures();
+    let task = Task { contents, settings, as_of, seed, data: tally.data(), reporting };
     task.learn(&sample, Tuning::Choose, progress)
 }
 
@@ -110,6 +109,7 @@ pub(super) struct Task<'a> {
     pub(super) as_of: Instant,
     pub(super) seed: u64,
     pub(super) data: Data,
+    pub(super) reporting: &'a Reporting,
 }
 
 impl Task<'_> {
@@ -125,7 +125,7 @@ impl Task<'_> {
         if model.data.observations() == 0 {
             return Ok(model);
         }
-        model.reporting = model.data.reporting;
+        model.reporting.clone_from(self.reporting);
 
         progress("choosing settings", 0.1);
         let split = Split::new(sample, &model, settings);
@@ -137,6 +137,8 @@ impl Task<'_> {
         model.parts = parts;
         responses::fit(&mut model, sample, settings.threads)?;
         model.segment(sample, settings.threads);
+        progress("calibrating", 0.9);
+        calibrate_reads(&mut model, sample, settings, seed)?;
         progress("done", 1.0);
         if model.parts.is_finite() && model.responses.is_finite() {
             Ok(model)
@@ -206,7 +208,7 @@ mod tests {
     use rand::{Rng, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
-    use super::super::{Evidence, Observed, Presence, PresenceKind};
+    use super::super::{Channel, Evidence, Observed, Presence, PresenceKind};
     use super::*;
     use crate::model::content::{Content, Goal, Media};
     use crate::model::message::Response;
@@ -240,6 +242,7 @@ mod tests {
                 sent_at: sent,
                 content: Some((index % 2) as u16),
                 category: None,
+                channel: Channel::default(),
                 response: Response {
                     delivered_at: Some(sent + TimeDelta::seconds(2)),
                     read_at: read,
@@ -348,6 +351,16 @@ mod tests {
         assert!(at_hour(&newcomer, 8) < at_hour(morning, 8));
         assert!(at_hour(&newcomer, 19) < at_hour(evening, 19));
         assert!(at_hour(&newcomer, 19) > at_hour(morning, 19));
+    }
+
+    #[test]
+    fn a_model_of_another_form_is_refused_with_words() {
+        let model = Model::empty(contents(), at(0), 1);
+        assert!(Model::from_json(&text(&model)).is_ok());
+        let older = text(&model).replacen("\"format\":2", "\"format\":1", 1);
+        let refused = Model::from_json(&older).unwrap_err().to_string();
+        assert!(refused.contains("form 1") && refused.contains("opportune learn"), "{refused}");
+        assert!(Model::from_json("{}").unwrap_err().to_string().contains("damaged"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use super::hyper::Hyper;
 use super::mixture::{Chronotypes, Level, Met, OwnLevel};
+use super::numbers::{digamma, voice};
 use super::parallel::in_chunks;
 use super::reading::Reading;
 use super::shape::{Counts, Refiner, Strengths, WHOLE, Week};
@@ -45,29 +46,29 @@ pub(super) fn expectation_maximization(
     fitting: Fitting,
 ) -> Chronotypes {
     let (base, level) = population(readings, &fitting.hyper.class);
-    let mut sums = Sums::new(classes);
+    let mut sums = Sums::new(classes, level);
     for (reading, class) in readings.iter().zip(start) {
         let mut share = vec![0.0; classes];
         share[*class] = 1.0;
         let mean = level.mean as f32;
         let met = Met { share, level: vec![OwnLevel { mean, log: mean.ln() }; classes] };
-        sums.add(reading, &met, level, &fitting);
+        sums.add(reading, &met, &fitting);
     }
-    let mut mixture = sums.maximize(&base, level, &fitting);
+    let mut mixture = sums.maximize(&base, &fitting);
     for _ in 0..fitting.rounds {
         let prior = mixture.share().to_vec();
         let parts = in_chunks(readings, fitting.threads, |chunk| {
-            let mut sums = Sums::new(classes);
+            let mut sums = Sums::new(classes, mixture.level());
             for reading in chunk {
-                sums.add(reading, &mixture.meet(reading, &prior), mixture.level(), &fitting);
+                sums.add(reading, &mixture.meet(reading, &prior), &fitting);
             }
             sums
         });
-        let mut sums = Sums::new(classes);
+        let mut sums = Sums::new(classes, mixture.level());
         for part in &parts {
             sums.merge(part);
         }
-        mixture = sums.maximize(&base, mixture.level(), &fitting);
+        mixture = sums.maximize(&base, &fitting);
     }
     mixture
 }
@@ -75,8 +76,10 @@ pub(super) fn expectation_maximization(
 fn mean_level(readings: &[Reading], base: &Week) -> Level {
     let (mut reads, mut exposure) = (0.0, 0.0);
     for reading in readings {
-        reads += f64::from(reading.reads);
-        exposure += reading.exposure.iter().zip(base).map(|(e, w)| f64::from(e * w)).sum::<f64>();
+        let voice = voice(f64::from(reading.evidence));
+        let own: f64 = reading.exposure.iter().zip(base).map(|(e, w)| f64::from(e * w)).sum();
+        reads += voice * f64::from(reading.reads);
+        exposure += voice * own;
     }
     Level { shape: 1.0, mean: if reads > 0.0 { reads / exposure } else { 1.0 } }
 }
@@ -112,11 +115,16 @@ struct Sums {
     people: f64,
     level: f64,
     log_level: f64,
+    /// What was known of levels before, and the highest that counts as it is.
+    before: Level,
+    level_max: f64,
 }
 
 impl Sums {
-    fn new(classes: usize) -> Self {
+    fn new(classes: usize, before: Level) -> Self {
         Self {
+            before,
+            level_max: before.uncommon(),
             share: vec![0.0; classes],
             counts: vec![Counts::default(); classes],
             people: 0.0,
@@ -125,13 +133,16 @@ impl Sums {
         }
     }
 
-    fn add(&mut self, reading: &Reading, met: &Met, before: Level, fitting: &Fitting) {
+    fn add(&mut self, reading: &Reading, met: &Met, fitting: &Fitting) {
         const UNLIKELY: f32 = 1e-4;
         let (mut mean, mut log) = (0.0, 0.0);
         for (class, share) in met.share.iter().copied().enumerate() {
             self.share[class] += f64::from(share);
-            mean += f64::from(share * met.level[class].mean);
-            log += f64::from(share * met.level[class].log);
+            // one person moves the population's level as if theirs were at most an uncommon one
+            let level = f64::from(met.level[class].mean);
+            let over = (level / self.level_max).max(1.0);
+            mean += f64::from(share) * level / over;
+            log += f64::from(share) * (f64::from(met.level[class].log) - over.ln());
             if share >= UNLIKELY {
                 self.counts[class].add(
                     reading,
@@ -144,7 +155,7 @@ impl Sums {
         if reading.evidence > reading.signs {
             self.people += 1.0;
             self.level += mean;
-            self.log_level += log - before.below(reading.reads);
+            self.log_level += log - self.before.below(reading.reads);
         }
     }
 
@@ -156,7 +167,7 @@ impl Sums {
         self.log_level += other.log_level;
     }
 
-    fn maximize(&self, base: &Week, before: Level, fitting: &Fitting) -> Chronotypes {
+    fn maximize(&self, base: &Week, fitting: &Fitting) -> Chronotypes {
         const PRIOR: f64 = 0.5;
         let total: f64 = self.share.iter().map(|s| s + PRIOR).sum();
         let share = self.share.iter().map(|s| (s + PRIOR) / total).collect();
@@ -175,17 +186,23 @@ impl Sums {
             let spread = mean.ln() - self.log_level / self.people;
             Level { shape: gamma_shape(spread), mean }
         } else {
-            before
+            self.before
         };
         Chronotypes::new(share, weeks, level, &fitting.hyper)
     }
 }
 
-/// The shape of a gamma distribution from `ln mean − mean ln`, by Minka's starting value
-/// ("Estimating a Gamma distribution", 2002).
+/// The shape `a` of a gamma distribution from `ln mean − mean ln = ln a − ψ(a)`, by halving on the log
+/// scale; the right side falls from ∞ to 0.
 fn gamma_shape(spread: f64) -> f64 {
-    let s = spread.max(1e-3);
-    ((3.0 - s + ((s - 3.0).powi(2) + 24.0 * s).sqrt()) / (12.0 * s)).clamp(0.3, 6.0)
+    const STEPS: usize = 50;
+    let (mut low, mut high) = (0.1f64, 100.0f64);
+    for _ in 0..STEPS {
+        let middle = (low * high).sqrt();
+        let bound = if middle.ln() - digamma(middle) > spread { &mut low } else { &mut high };
+        *bound = middle;
+    }
+    low
 }
 
 #[cfg(test)]
@@ -221,6 +238,7 @@ mod tests {
     #[test]
     fn the_gamma_shape_is_found_again() {
         // ln mean − mean ln of a gamma distribution with shape 2 is ln 2 − ψ(2) = 0.2704
-        assert!((gamma_shape(0.2704) - 2.0).abs() < 0.02);
+        assert!((gamma_shape(0.2704) - 2.0).abs() < 0.001);
+        assert!(gamma_shape(-0.1) > 99.0 && gamma_shape(1e3) < 0.11);
     }
 }

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::hyper::Hyper;
+use super::numbers::{digamma, gamma_quantile, ln_gamma};
 use super::reading::Reading;
 use super::shape::{Counts, EVEN, HOUR, REST, Refiner, Strengths, Week, normalize};
 use crate::model::preference::WEEK_HOURS;
@@ -73,12 +74,12 @@ impl Level {
             return OwnLevel { mean, log: mean.ln() };
         };
         let [on, off] = [silence.if_on, silence.if_off].map(|times| f64::from(times * expected));
-        let chance = |expected: f64| (rate / (rate + expected)).powf(self.shape);
+        let chance = |expected: f64| self.shape * (rate / (rate + expected)).ln();
         let share = f64::from(silence.off);
-        let (on_weight, off_weight) = ((1.0 - share) * chance(on), share * chance(off));
-        let weighed = |on: f64, off: f64| {
-            ((on_weight * on + off_weight * off) / (on_weight + off_weight)) as f32
-        };
+        // the odds that receipts are off, on the log scale: both chances may be next to nothing
+        let odds = (share / (1.0 - share)).ln() + chance(off) - chance(on);
+        let off_weight = 1.0 / (1.0 + (-odds).exp());
+        let weighed = |on: f64, off: f64| ((1.0 - off_weight) * on + off_weight * off) as f32;
         let [on, off] = [on, off].map(mean);
         OwnLevel { mean: weighed(on, off), log: weighed(on.ln(), off.ln()) }
     }
@@ -88,6 +89,11 @@ impl Level {
     pub(super) fn below(self, reads: f32) -> f64 {
         let shape = self.shape + f64::from(reads);
         shape.ln() - digamma(shape)
+    }
+
+    /// A level that one person in ten thousand has.
+    pub(super) fn uncommon(self) -> f64 {
+        gamma_quantile(self.shape, 0.9999) * self.mean
     }
 
     /// What the level adds to a log-likelihood.
@@ -283,17 +289,6 @@ impl From<Chronotypes> for Stored {
     }
 }
 
-/// Derivative of `ln Γ`: the recurrence up to 8, then the asymptotic series.
-fn digamma(x: f64) -> f64 {
-    let (mut x, mut sum) = (x, 0.0);
-    while x < 8.0 {
-        sum -= 1.0 / x;
-        x += 1.0;
-    }
-    let square = 1.0 / (x * x);
-    sum + x.ln() - 0.5 / x - square * (1.0 / 12.0 - square * (1.0 / 120.0 - square / 252.0))
-}
-
 /// Natural logarithm of a positive, normal number to 1e-6 relative, in a form that compilers put
 /// side by side: exponent and a series of `atanh` on the mantissa between √½ and √2.
 fn ln(x: f32) -> f32 {
@@ -305,19 +300,6 @@ fn ln(x: f32) -> f32 {
     let square = t * t;
     let series = 1.0 + square * (1.0 / 3.0 + square * (0.2 + square * (1.0 / 7.0 + square / 9.0)));
     exponent * std::f32::consts::LN_2 + 2.0 * t * series
-}
-
-/// Logarithm of the gamma function: the recurrence up to 8, then Stirling's series.
-fn ln_gamma(x: f64) -> f64 {
-    let (mut x, mut product) = (x, 1.0);
-    while x < 8.0 {
-        product *= x;
-        x += 1.0;
-    }
-    let inverse = 1.0 / x;
-    let series =
-        inverse * (1.0 / 12.0 - inverse * inverse * (1.0 / 360.0 - inverse * inverse / 1260.0));
-    (x - 0.5) * x.ln() - x + 0.918_938_533_204_672_8 + series - product.ln()
 }
 
 #[cfg(test)]
@@ -350,21 +332,5 @@ mod tests {
         assert!((silent(0.0) - level.meet(&plain, 60.0).mean).abs() < 1e-6);
         assert!(silent(0.15) > 1.3 * silent(0.0) && silent(1.0) > 2.5 * silent(0.0));
         assert!(silent(1.0) < 0.07);
-    }
-
-    #[test]
-    fn the_gamma_function_continues_the_factorial() {
-        let mut factorial = 1.0f64;
-        for n in 1..40 {
-            assert!(
-                (ln_gamma(f64::from(n)) - factorial.ln()).abs() < 1e-8 * factorial.ln().max(1.0)
-            );
-            factorial *= f64::from(n);
-        }
-        for x in [0.3, 1.0, 2.5, 7.9, 30.0] {
-            let slope = (ln_gamma(x + 1e-4) - ln_gamma(x - 1e-4)) / 2e-4;
-            assert!((digamma(x) - slope).abs() < 1e-6, "{x}");
-        }
-        assert!((ln_gamma(0.5) - std::f64::consts::PI.sqrt().ln()).abs() < 1e-8);
     }
 }

@@ -11,9 +11,11 @@
 //! *Invariant:* a preference is a function of (model, person, date): whatever was folded in first,
 //! and however many threads worked, it comes out the same to the bit.
 
+mod calibration;
 pub mod contest;
 mod decay;
 pub mod drift;
+mod effects;
 mod estimate;
 pub mod evaluate;
 mod evidence;
@@ -27,11 +29,14 @@ mod mixture;
 mod model;
 mod naive;
 mod names;
+mod numbers;
 mod observed;
 pub mod offpolicy;
+mod outcome;
 mod parallel;
 mod parts;
 mod reading;
+mod receipts;
 mod responses;
 mod rule;
 mod score;
@@ -41,6 +46,7 @@ mod stack;
 mod survey;
 mod taste;
 pub mod trials;
+mod wait;
 
 use std::fmt;
 
@@ -52,9 +58,9 @@ pub use self::evaluate::{Evaluation, evaluate};
 pub use self::evidence::{BadEvidence, Evidence};
 pub use self::insight::{Insight, insights};
 pub use self::learner::fit;
-pub use self::model::{Data, Mix, Model, Tuned};
+pub use self::model::{BadModel, Data, Mix, Model, Tuned};
 pub use self::naive::Method;
-pub use self::observed::{Contents, Observed, Presence, PresenceKind};
+pub use self::observed::{Channel, Contents, Observed, Presence, PresenceKind};
 pub use self::rule::Rule;
 pub use self::score::HeldOut;
 pub use self::survey::{Census, Survey};

@@ -10,10 +10,12 @@ use super::learner::Cut;
 use super::local::{Offsets, week_hour};
 use super::mixture::{Chronotypes, Level};
 use super::observed::Contents;
+use super::outcome::OPT_OUT;
 use super::parallel::map;
 use super::parts::{Known, OwnTastes, Parts};
-use super::reading::{AGE_MAX, Fading, Reporting, Sight, Span};
-use super::responses::Responses;
+use super::reading::{AGE_MAX, Fading, Receipts, Sight, Span};
+use super::receipts::Reporting;
+use super::responses::{Asked, Responses, answers};
 use super::score::HeldOut;
 use super::shape::{Week, normalize};
 use super::taste::Tastes;
@@ -22,7 +24,7 @@ use crate::model::preference::{ContentFigures, Curve, Person, Population, Prefer
 use crate::model::time::Instant;
 
 /// The newest form of the file; an older one is fitted anew.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// What was learned of a population: everything that a preference needs but the person's evidence.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -43,12 +45,30 @@ pub struct Model {
     pub(super) responses: Responses,
     /// From computed to calibrated chance of a read in time.
     pub(super) read: Curve,
+    /// Expected calibration error of reads on messages and people that played no part in the curve.
+    pub(super) read_error: Option<f64>,
     pub(super) held_out: HeldOut,
     pub(super) tuned: Tuned,
     /// What the fit said of responses, where they have been kept fresh since.
     fitted_responses: Option<Box<Responses>>,
     #[serde(skip)]
     ready: Ready,
+}
+
+/// A stored model that this release does not read.
+#[derive(Debug, thiserror::Error)]
+pub enum BadModel {
+    /// Another release stored it.
+    #[error(
+        "it is stored in form {found}, and this release reads form {FORMAT}; `opportune learn` makes a new one"
+    )]
+    Form {
+        /// The form that it says it has.
+        found: u32,
+    },
+    /// It is damaged.
+    #[error("it is damaged ({0}); `opportune learn` makes a new one")]
+    Damaged(#[from] serde_json::Error),
 }
 
 /// What is worked out once after loading.
@@ -71,7 +91,6 @@ pub struct Data {
     pub first: Option<Instant>,
     /// The newest of them.
     pub last: Option<Instant>,
-    pub(super) reporting: Reporting,
 }
 
 /// When hyper-parameters were chosen, and on what.
@@ -106,14 +125,13 @@ impl Model {
     pub fn empty(contents: Contents, as_of: Instant, seed: u64) -> Self {
         let hyper = Hyper { half_life: ENDLESS, ..Hyper::default() };
         let level = Level { shape: 1.0, mean: 0.05 };
-        let reporting = Reporting { deliveries: true, seconds: false };
         Self {
             format: FORMAT,
             as_of,
             seed,
-            data: Data { people: 0, messages: 0, signs: 0, first: None, last: None, reporting },
+            data: Data { people: 0, messages: 0, signs: 0, first: None, last: None },
             hyper,
-            reporting,
+            reporting: Reporting::default(),
             parts: Parts {
                 fading: Fading::default(),
                 tastes: Tastes::even(contents.list().len()),
@@ -125,11 +143,29 @@ impl Model {
             segments: BTreeMap::new(),
             responses: Responses::default(),
             read: Curve::default(),
+            read_error: None,
             held_out: HeldOut::default(),
             tuned: Tuned { as_of, observations: 0, held_out: HeldOut::default() },
             fitted_responses: None,
             ready: Ready::default(),
         }
+    }
+
+    /// Reads a model as it was stored.
+    pub fn from_json(text: &str) -> Result<Self, BadModel> {
+        #[derive(Deserialize)]
+        struct Form {
+            format: u32,
+        }
+        match serde_json::from_str(text)? {
+            Form { format: FORMAT } => Ok(serde_json::from_str(text)?),
+            Form { format: found } => Err(BadModel::Form { found }),
+        }
+    }
+
+    /// The same with other parts and reads not yet calibrated.
+    pub(super) fn with_parts(&self, parts: Parts) -> Self {
+        Self { parts, read: Curve::default(), ready: Ready::default(), ..self.clone() }
     }
 
     /// Up to when it was learned.
@@ -174,6 +210,7 @@ impl Model {
             "reads_an_hour_when_fresh": level.mean,
             "taste_spread": self.parts.tastes.spread,
             "silent_people_with_receipts_off": fading.silent_off,
+            "calibration_error_of_read": self.read_error,
             "calibration_error_of_click_reply_conversion_opt_out": self.responses.errors(),
         });
         described.to_string()
@@ -198,6 +235,12 @@ impl Model {
         let prior = self.prior(subject);
         let Known { reading, habit, tastes: OwnTastes(own) } =
             self.parts.meet(&sight, self.hyper.memory(), &prior);
+        let own = OwnTastes(own);
+        let reads = match sight.receipts {
+            Receipts::On => None,
+            _ => Some(self.parts.expected_reads(&sight, &habit, &own)),
+        };
+        let OwnTastes(own) = own;
         let mut certainty = [self.hyper.person.hour.strength / 24.0; 24];
         for (hour, observed) in reading.observed.iter().enumerate() {
             certainty[hour % 24] += observed;
@@ -205,7 +248,8 @@ impl Model {
         let chronotype =
             (0..habit.share.len()).max_by(|a, b| habit.share[*a].total_cmp(&habit.share[*b]));
         let chronotype = chronotype.unwrap_or(0);
-        let (answers, opt_out) = self.responses.ask(subject, seconds(as_of), self.reporting);
+        let Asked { log_odds, certainty: sure } =
+            self.responses.ask(subject, seconds(as_of), &self.reporting, reads);
         let order = self.order();
         Preference::new(
             self.population(),
@@ -215,8 +259,10 @@ impl Model {
                 level: habit.level,
                 level_certainty: habit.certainty,
                 tastes: order.iter().map(|index| own[*index]).collect(),
-                answers,
-                opt_out,
+                answers: answers(|kind| log_odds[kind]),
+                answer_certainty: answers(|kind| sure[kind]),
+                opt_out: log_odds[OPT_OUT],
+                opt_out_certainty: sure[OPT_OUT],
                 chronotype: chronotype as u16,
                 chronotype_share: habit.share[chronotype],
                 evidence: reading.evidence,
@@ -242,9 +288,7 @@ impl Model {
             people.iter().filter(recent).map(|s| Cut { subject: *s, until }).collect();
         let fitted = self.fitted_responses.as_deref().unwrap_or(&self.responses).clone();
         let mut fresh = Self { responses: fitted.clone(), ..self.clone() };
-        let seed = self.seed;
-        let moved =
-            fresh.responses.refresh(&people, self.reporting, fitted_until, seed, threads)?;
+        let moved = fresh.responses.refresh(&people, &self.reporting, fitted_until, threads)?;
         if !fresh.responses.is_finite() {
             return Err(FitError::new("responses between nights", "they are not finite"));
         }
@@ -261,7 +305,8 @@ impl Model {
 
     pub(super) fn sight(&self, subject: &Subject<'_>, span: Span) -> Sight {
         let offsets = Offsets::of(subject.zone);
-        Sight::new(subject.evidence, offsets, span, self.reporting)
+        let reports = self.reporting.of(subject.evidence, span.until);
+        Sight::new(subject.evidence, offsets, span, reports)
     }
 
     /// The hour of a person's local week that holds a second.

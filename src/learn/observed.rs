@@ -67,8 +67,34 @@ pub struct Observed {
     pub content: Option<u16>,
     /// Its business purpose.
     pub category: Option<Category>,
+    /// By what it was sent.
+    pub channel: Channel,
     /// What came back.
     pub response: Response,
+}
+
+/// A channel as evidence tells it from others: a number, 0 where it is not known. Channels are few;
+/// two names may share a number, and are then taken for one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Channel(u8);
+
+impl Channel {
+    /// The most numbers.
+    pub(super) const MAX: usize = 32;
+
+    /// The channel of a name.
+    pub fn named(name: &str) -> Self {
+        let sum = name.bytes().fold(0u32, |sum, byte| sum.wrapping_mul(31) + u32::from(byte));
+        Self((sum % (Self::MAX as u32 - 1)) as u8 + 1)
+    }
+
+    pub(super) fn numbered(number: u8) -> Self {
+        Self(number % Self::MAX as u8)
+    }
+
+    pub(super) fn number(self) -> usize {
+        usize::from(self.0)
+    }
 }
 
 /// A sign of presence that answers no message.

@@ -10,8 +10,9 @@ use super::fit::group;
 use super::hyper::{Hyper, Memory};
 use super::maximize::{Fitting, expectation_maximization};
 use super::mixture::{Chronotypes, Habit};
+use super::numbers::voice;
 use super::parallel::{in_chunks, map};
-use super::reading::{AGE_MAX, Fading, Reading, Receipts, Sight};
+use super::reading::{AGE_MAX, Fading, Reading, Receipts, Sight, Watch};
 use super::shape::{Kernel, Week};
 use super::taste::{Tastes, Tried};
 use crate::model::preference::WEEK_HOURS;
@@ -144,12 +145,34 @@ impl Parts {
         Known { reading, habit, tastes }
     }
 
+    /// How many messages a person has probably read whose reads are not told: those that were answered,
+    /// and of the others, as many as the person's level makes likely of unanswered ones.
+    pub(super) fn expected_reads(&self, sight: &Sight, habit: &Habit, own: &OwnTastes) -> f64 {
+        let acted = self.fading.acted;
+        let read = |watch: &Watch| {
+            if watch.seen {
+                return 1.0;
+            }
+            let (start, hours) = (usize::from(watch.start), usize::from(watch.hours));
+            let ages = self.fading.decay.iter().take(hours).enumerate();
+            let hazard: f32 =
+                ages.map(|(age, decay)| decay * habit.week[(start + age) % WEEK_HOURS]).sum();
+            let chance = -(-habit.level * own.factor(watch.content) * hazard).exp_m1();
+            f64::from(chance * (1.0 - acted) / (1.0 - acted * chance).max(1e-3))
+        };
+        sight.watches.iter().map(read).sum()
+    }
+
     pub(super) fn is_finite(&self) -> bool {
         let Self { fading, tastes, chronotypes } = self;
         let weeks = (0..chronotypes.len()).flat_map(|class| chronotypes.week(class));
-        let numbers = chronotypes.share().iter().chain(&tastes.mean);
-        weeks.chain(&fading.decay).all(|x| x.is_finite())
-            && numbers.chain([&tastes.spread, &chronotypes.level().mean]).all(|x| x.is_finite())
+        let level = chronotypes.level();
+        let silence = [fading.acted, fading.off, fading.silent_off];
+        weeks
+            .chain(fading.decay.iter().chain(&fading.unread).chain(&silence))
+            .all(|x| x.is_finite())
+            && chronotypes.share().iter().chain([&level.mean, &level.shape]).all(|x| x.is_finite())
+            && tastes.is_finite()
     }
 }
 
@@ -195,15 +218,17 @@ fn profiles(readings: &[Reading]) -> Vec<Vec<f64>> {
         let signs = reading.signs / WEEK_HOURS as f32;
         std::array::from_fn(|h| level * reading.exposure[h] + signs)
     };
-    let reads: f32 = readings.iter().map(|r| r.reads).sum();
-    let exposure: f32 = readings.iter().flat_map(|r| r.exposure).sum();
+    let voices = readings.iter().map(|r| (r, voice(f64::from(r.evidence)) as f32));
+    let reads: f32 = voices.clone().map(|(r, voice)| voice * r.reads).sum();
+    let exposure: f32 = voices.map(|(r, voice)| voice * r.exposure.iter().sum::<f32>()).sum();
     let level = if reads > 0.0 { reads / exposure } else { 1.0 };
     let mut base = ([1.0f32; 48], [1.0f32; 48]);
     let folded: Vec<([f32; 48], [f32; 48])> =
         readings.iter().map(|r| (fold(&r.observed), fold(&watched(r, level)))).collect();
-    for (observed, watched) in &folded {
-        (0..48).for_each(|h| base.0[h] += observed[h]);
-        (0..48).for_each(|h| base.1[h] += watched[h]);
+    for ((observed, watched), reading) in folded.iter().zip(readings) {
+        let voice = voice(f64::from(reading.evidence)) as f32;
+        (0..48).for_each(|h| base.0[h] += voice * observed[h]);
+        (0..48).for_each(|h| base.1[h] += voice * watched[h]);
     }
     let base: [f32; 48] = std::array::from_fn(|h| base.0[h] / base.1[h]);
     folded
@@ -231,13 +256,14 @@ fn silence(sights: &[Sight]) -> Fading {
         }
         if sight.receipts == Receipts::On {
             on_acted += f32::from(sight.watches.iter().any(|w| w.acted));
+            let voice = voice(sight.watches.len() as f64) as f32;
             for watch in &sight.watches {
-                reads += f32::from(watch.seen);
-                acted += f32::from(watch.seen && watch.acted);
+                reads += voice * f32::from(watch.seen);
+                acted += voice * f32::from(watch.seen && watch.acted);
                 for age in 0..AGE_MAX {
                     let hours = usize::from(watch.hours);
-                    waiting[age] += f32::from(age < hours || watch.seen);
-                    open[age] += f32::from(age < hours);
+                    waiting[age] += voice * f32::from(age < hours || watch.seen);
+                    open[age] += voice * f32::from(age < hours);
                 }
             }
         }
@@ -268,9 +294,10 @@ fn age_table(people: &[Seen<'_>], fading: &Fading, threads: usize) -> AgeTable {
             if sight.receipts != Receipts::On {
                 continue;
             }
+            let voice = voice(sight.watches.len() as f64);
             for watch in &sight.watches {
                 let length = fresh.risk(watch, sight.receipts, &mut risk);
-                let scale = habit.level * own.factor(watch.content);
+                let scale = voice as f32 * habit.level * own.factor(watch.content);
                 for (age, risk) in risk[..length].iter().enumerate() {
                     let hour = (usize::from(watch.start) + age) % WEEK_HOURS;
                     table.expected[AgeTable::cell(hour, age)] +=
@@ -278,7 +305,7 @@ fn age_table(people: &[Seen<'_>], fading: &Fading, threads: usize) -> AgeTable {
                 }
                 if watch.seen {
                     let hours = usize::from(watch.hours);
-                    table.reads[AgeTable::cell(usize::from(watch.start) + hours, hours)] += 1.0;
+                    table.reads[AgeTable::cell(usize::from(watch.start) + hours, hours)] += voice;
                 }
             }
         }

@@ -10,13 +10,12 @@ use serde::{Deserialize, Serialize};
 use super::evidence::{Answer, Evidence, Sent};
 use super::hyper::Memory;
 use super::local::{Offsets, week_hour};
+use super::receipts::Reports;
 use super::shape::Week;
 use crate::model::preference::WEEK_HOURS;
 
 /// A message that was not read within so many hours is no longer waited for.
 pub(super) const AGE_MAX: usize = 72;
-/// Opened within so many seconds of delivery: a machine did that, not the person.
-const MACHINE_SECONDS: u32 = 1;
 const DAY_SECONDS: f32 = 86_400.0;
 
 /// A span of seconds from the epoch: what is sent or seen in it counts, what comes back after its
@@ -25,15 +24,6 @@ const DAY_SECONDS: f32 = 86_400.0;
 pub(super) struct Span {
     pub(super) from: u32,
     pub(super) until: u32,
-}
-
-/// What is known of whole populations before one message can be read rightly.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub(super) struct Reporting {
-    /// Whether deliveries are reported at all; where they never are, sent means delivered.
-    pub(super) deliveries: bool,
-    /// Whether times are finer than minutes, so that a machine's speed can be told.
-    pub(super) seconds: bool,
 }
 
 /// Whether a person's reads can be seen.
@@ -97,41 +87,32 @@ pub(super) struct Read {
 
 impl Read {
     /// `None` for what was never delivered, or is no longer this side of `until`.
-    pub(super) fn new(sent: &Sent, until: u32, reporting: Reporting) -> Option<Self> {
+    pub(super) fn new(sent: &Sent, until: u32, reports: Reports) -> Option<Self> {
         let known = until.checked_sub(sent.at)?;
         let after = |answer| sent.after(answer).filter(|after| *after <= known);
         let first = |a: Option<u32>, b: Option<u32>| a.into_iter().chain(b).min();
         let act = first(after(Answer::Click), after(Answer::Reply));
-        let read = after(Answer::Read);
+        // what the person did is hidden behind the machine, unless an answer shows it
+        let read = after(Answer::Read).filter(|_| !reports.is_machine(sent.channel));
+        let reported = after(Answer::Failed).is_some() || reports.deliveries(sent.channel);
         let delivered = match after(Answer::Delivered) {
             Some(delivered) => delivered,
             None if read.is_some() || act.is_some() => 0,
-            None if reporting.deliveries || after(Answer::Failed).is_some() => return None,
+            None if reported => return None,
             None => 0,
         };
-        let machine =
-            |read: u32| reporting.seconds && read.saturating_sub(delivered) <= MACHINE_SECONDS;
-        if read.is_some_and(machine) {
-            // what the person did is hidden behind the machine, unless an answer shows it
-            return act.map(|act| Self { delivered, seen: Some(act), receipt: false, acted: true });
-        }
         Some(Self { delivered, seen: read.or(act), receipt: read.is_some(), acted: act.is_some() })
     }
 }
 
 impl Sight {
-    pub(super) fn new(
-        evidence: &Evidence,
-        offsets: Offsets,
-        span: Span,
-        reporting: Reporting,
-    ) -> Self {
+    pub(super) fn new(evidence: &Evidence, offsets: Offsets, span: Span, reports: Reports) -> Self {
         let mut history = evidence.messages();
         let (mut watches, mut receipts) = (Vec::new(), Receipts::Silent);
         let last = evidence.last(span.until).unwrap_or(span.until);
         let days = |at: u32| last.saturating_sub(at) as f32 / DAY_SECONDS;
         for sent in history.by_ref().filter(|sent| span.contains(sent.at)) {
-            let Some(read) = Read::new(&sent, span.until, reporting) else { continue };
+            let Some(read) = Read::new(&sent, span.until, reports) else { continue };
             match (read.receipt, read.acted) {
                 (true, _) => receipts = Receipts::On,
                 (false, true) if receipts == Receipts::Silent => receipts = Receipts::Off,
@@ -229,6 +210,12 @@ impl Default for Fading {
 }
 
 impl Fading {
+    /// How probable it is that the receipts of somebody of whom nothing came back are off: as of
+    /// anybody before there were messages, and the more probable the more were not read.
+    pub(super) fn silent(&self, sight: &Sight) -> f32 {
+        if sight.watches.is_empty() { self.off } else { self.silent_off }
+    }
+
     /// The hazard that a watch was exposed to at each age, relative to an unread fresh message;
     /// where receipts are off, only reads that led to an answer could be seen.
     pub(super) fn risk(

@@ -72,7 +72,9 @@ impl Rule {
             level_certainty: CERTAIN,
             tastes: contents.iter().map(|(_, figures)| (figures.taste, 0.0)).collect(),
             answers: Answers::default(),
+            answer_certainty: Answers { click: CERTAIN, reply: CERTAIN, convert: CERTAIN },
             opt_out: NEVER,
+            opt_out_certainty: CERTAIN,
             chronotype: 0,
             chronotype_share: 0.0,
             evidence: past.len() as f32,
@@ -109,7 +111,7 @@ mod tests {
     use chrono::{DateTime, TimeDelta};
 
     use super::*;
-    use crate::learn::{Evidence, Observed};
+    use crate::learn::{Channel, Evidence, Observed};
     use crate::model::content::{Goal, Media};
     use crate::model::message::Response;
 
@@ -124,7 +126,8 @@ mod tests {
             let read_at = (content == liked).then(|| sent_at + TimeDelta::hours(hour - 9));
             let response = Response { delivered_at: Some(sent_at), read_at, ..Response::default() };
             let hash = week as u32;
-            Observed { hash, sent_at, content: Some(content), category: None, response }
+            let (category, channel) = (None, Channel::default());
+            Observed { hash, sent_at, content: Some(content), category, channel, response }
         };
         let messages: Vec<Observed> = (0..12).map(sent).collect();
         evidence.fold(&messages, &[]);

@@ -1,26 +1,50 @@
 //! The chance that somebody answers a message, or opts out over it: what is known of the person,
 //! the content, fatigue and the time since the last answer, stacked by logistic regression.
 //!
-//! Features of a message come from what happened before it was sent: figures of the same window
-//! would know the outcome. The regression is fitted on the older messages and calibrated on the
-//! newer ones, and stands only if it foretells those better than the shrunken rates alone.
+//! Features of a message come from what was known when it was sent. The regression is fitted on the
+//! messages of which the outcome was known first; a content's effect on one half of the people comes from the other
+//! half. What is chosen, what is calibrated and what is measured on the newer messages are of different
+//! people: a figure is never measured on rows that it was chosen by.
 
 use serde::{Deserialize, Serialize};
 
 use super::FitError;
+use super::calibration::{self, curve, surely_positive, surprise};
+use super::effects::{Answered, effects};
 use super::fit;
+use super::learner::mix;
 use crate::model::preference::Curve;
 
 /// Person's rate, content's effect, fatigue, days since an answer, marketing.
 pub(super) const FEATURES: usize = 5;
+/// The content's among them.
+const CONTENT: usize = 1;
+/// What is changed for the better is better by so many standard errors.
+const ERRORS: f64 = 2.0;
 
 /// A message as it looked before it was sent, and what came of it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Row {
-    /// When it was sent, in seconds.
-    pub(super) at: u32,
+    /// Whose.
+    pub(super) person: u32,
+    /// From when on it was known what came of it, in seconds.
+    pub(super) settled: u32,
+    pub(super) content: Option<u16>,
+    /// The content's is 0.
     pub(super) features: [f64; FEATURES],
     pub(super) happened: bool,
+}
+
+impl Row {
+    /// One of so many groups of people.
+    fn group(&self, groups: u64) -> u64 {
+        mix(u64::from(self.person) ^ 0x9e37) % groups
+    }
+
+    fn answered(&self) -> Answered {
+        let Self { content, features, happened, .. } = *self;
+        Answered { content, log_odds: features[0], happened }
+    }
 }
 
 /// From features to a chance.
@@ -28,9 +52,12 @@ pub(super) struct Row {
 pub(super) struct Stack {
     intercept: f64,
     weights: [f64; FEATURES],
+    /// What each content adds to the log-odds, by its number.
+    effects: Vec<f64>,
     /// From the regression's chance to a calibrated one.
     pub(super) calibration: Curve,
-    /// Expected calibration error on the newer messages; absent when there were too few.
+    /// Expected calibration error on newer messages of people who played no part in it; absent when there
+    /// were too few.
     pub(super) error: Option<f64>,
 }
 
@@ -40,6 +67,7 @@ impl Default for Stack {
         Self {
             intercept: 0.0,
             weights: [1.0, 1.0, 0.0, 0.0, 0.0],
+            effects: Vec::new(),
             calibration: Curve::default(),
             error: None,
         }
@@ -49,16 +77,18 @@ impl Default for Stack {
 impl Stack {
     const ROWS_MIN: usize = 200;
     const EACH_MIN: usize = 20;
-    const OLDER: f64 = 0.7;
+    const OLDER: f64 = 0.6;
 
     /// Log-odds before calibration.
-    pub(super) fn log_odds(&self, features: &[f64; FEATURES]) -> f64 {
-        self.intercept + features.iter().zip(&self.weights).map(|(x, w)| x * w).sum::<f64>()
+    pub(super) fn log_odds(&self, features: &[f64; FEATURES], content: Option<u16>) -> f64 {
+        let effect = content.map_or(0.0, |content| self.content_effect(usize::from(content)));
+        let own = features.iter().zip(&self.weights).map(|(x, w)| x * w).sum::<f64>();
+        self.intercept + own + effect
     }
 
-    /// How much the content's effect counts.
-    pub(super) fn content_weight(&self) -> f64 {
-        self.weights[1]
+    /// What a content adds to the log-odds.
+    pub(super) fn content_effect(&self, content: usize) -> f64 {
+        self.weights[CONTENT] * self.effects.get(content).copied().unwrap_or(0.0)
     }
 
     /// What marketing adds to the log-odds.
@@ -68,158 +98,151 @@ impl Stack {
 
     pub(super) fn is_finite(&self) -> bool {
         let points = self.calibration.0.iter().flat_map(|(x, y)| [*x, *y]);
-        self.weights.iter().chain([&self.intercept]).all(|w| w.is_finite())
-            && points.into_iter().all(f32::is_finite)
+        let numbers = self.weights.iter().chain(&self.effects).chain([&self.intercept]);
+        numbers.into_iter().all(|w| w.is_finite()) && points.into_iter().all(f32::is_finite)
     }
 
-    fn loss(&self, rows: &[Row]) -> f64 {
-        rows.iter().map(|row| loss(self.log_odds(&row.features), row.happened)).sum()
+    fn odds(&self, row: &Row) -> f64 {
+        self.log_odds(&row.features, row.content)
     }
 
     /// Fits to rows in any order.
-    pub(super) fn fit(mut rows: Vec<Row>) -> Result<Self, FitError> {
-        let mut stack = Self::default();
-        rows.sort_by(|a, b| {
-            let key = |row: &Row| (row.at, row.happened, row.features.map(f64::to_bits));
-            key(a).cmp(&key(b))
-        });
+    pub(super) fn fit(mut rows: Vec<Row>, contents: usize) -> Result<Self, FitError> {
+        sort(&mut rows);
         let (older, newer) = rows.split_at((rows.len() as f64 * Self::OLDER) as usize);
-        let enough = |rows: &[Row]| {
-            let happened = rows.iter().filter(|row| row.happened).count();
-            happened.min(rows.len() - happened) >= Self::EACH_MIN && rows.len() >= Self::ROWS_MIN
-        };
-        if !enough(older) {
-            return Ok(stack);
+        let all: Vec<Answered> = rows.iter().map(Row::answered).collect();
+        let known: Vec<Answered> = older.iter().map(Row::answered).collect();
+        let mut stack = Self { effects: effects(&known, contents), ..Self::default() };
+        if enough(older) {
+            let line = fit::logistic(&crossed(older, contents), &outcomes(older))?;
+            let fitted = Self { intercept: line.intercept, weights: line.weights, ..stack.clone() };
+            let of = |groups: std::ops::Range<u64>| -> Vec<Row> {
+                newer.iter().filter(|row| groups.contains(&row.group(8))).copied().collect()
+            };
+            let (choosing, calibrating, judging, measuring) =
+                (of(0..2), of(2..5), of(5..6), of(6..8));
+            let gain = |row: &Row| {
+                loss(stack.odds(row), row.happened) - loss(fitted.odds(row), row.happened)
+            };
+            if surely_positive(&choosing.iter().map(gain).collect::<Vec<f64>>(), ERRORS) {
+                stack = fitted;
+            }
+            if enough(&calibrating) && enough(&judging) {
+                stack.calibrate(&calibrating, &judging)?;
+            }
+            stack.error = enough(&measuring).then(|| stack.reliability(&measuring));
         }
-        let features: Vec<[f64; FEATURES]> = older.iter().map(|row| row.features).collect();
-        let outcomes: Vec<bool> = older.iter().map(|row| row.happened).collect();
-        let line = fit::logistic(&features, &outcomes)?;
-        let fitted = Self { intercept: line.intercept, weights: line.weights, ..stack.clone() };
-        if fitted.loss(newer) < stack.loss(newer) {
-            stack = fitted;
-        }
-        if enough(newer) {
-            stack.calibrate(newer)?;
-        }
+        stack.effects = effects(&all, contents);
         Ok(stack)
     }
 
-    /// Calibrates on the first half of newer rows, measures on the second.
-    fn calibrate(&mut self, newer: &[Row]) -> Result<(), FitError> {
-        let (first, second) = newer.split_at(newer.len() / 2);
-        let plain = self.reliability(second);
-        self.calibration = curve(first.iter().map(|r| (self.chance(r), r.happened)))?;
-        let curved = self.reliability(second);
-        if curved > plain {
-            self.calibration = Curve::default();
+    /// Learns a curve, and keeps it where it surely foretells other people better.
+    fn calibrate(&mut self, rows: &[Row], judging: &[Row]) -> Result<(), FitError> {
+        let curve = curve(rows.iter().map(|r| (self.chance(r), r.happened)).collect())?;
+        let gain = |row: &Row| {
+            let chance = self.chance(row) as f32;
+            surprise(chance, row.happened) - surprise(curve.at(chance), row.happened)
+        };
+        let gains: Vec<f64> = judging.iter().map(gain).collect();
+        if surely_positive(&gains, ERRORS) {
+            self.calibration = curve;
         }
-        self.error = Some(curved.min(plain));
         Ok(())
     }
 
     fn chance(&self, row: &Row) -> f64 {
-        1.0 / (1.0 + (-self.log_odds(&row.features)).exp())
+        1.0 / (1.0 + (-self.odds(row)).exp())
     }
 
     fn reliability(&self, rows: &[Row]) -> f64 {
-        let mut pairs: Vec<(f64, bool)> = rows
-            .iter()
-            .map(|r| (f64::from(self.calibration.at(self.chance(r) as f32)), r.happened))
-            .collect();
-        pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let bins = bins(&pairs, 10);
-        bins.iter().map(|(chance, share)| (chance - share).abs()).sum::<f64>() / bins.len() as f64
+        let calibrated =
+            |row: &Row| (f64::from(self.calibration.at(self.chance(row) as f32)), row.happened);
+        calibration::error(rows.iter().map(calibrated).collect())
     }
 
-    /// Follows newer rows one after another, and takes the weights that this leads to where they
-    /// foretold those after `fitted_until` better than its own.
+    /// Follows what became known after `fitted_until`, message after message, beginning with this
+    /// stack's own chances; takes what that adds to the log-odds where it foretold the messages surely
+    /// better, each before it was learned from. The calibration stays.
     pub(super) fn refresh(
         &mut self,
         mut rows: Vec<Row>,
         fitted_until: u32,
-        seed: u64,
     ) -> Result<bool, FitError> {
-        rows.sort_by(|a, b| {
-            let key = |row: &Row| (row.at, row.happened, row.features.map(f64::to_bits));
-            key(a).cmp(&key(b))
-        });
-        let new = rows.len() - rows.partition_point(|row| row.at < fitted_until);
-        if new < Self::ROWS_MIN {
+        rows.retain(|row| row.settled >= fitted_until);
+        sort(&mut rows);
+        if rows.len() < Self::ROWS_MIN {
             return Ok(false);
         }
-        // it starts from this stack's log-odds, and learns what to add to them
-        let features: Vec<[f64; FEATURES + 1]> = rows
+        let odds: Vec<f64> = rows.iter().map(|row| self.odds(row)).collect();
+        if odds.iter().any(|odds| !odds.is_finite()) {
+            return Err(FitError::new("responses between nights", "they are not finite"));
+        }
+        let added: Vec<[f64; FEATURES]> = rows
             .iter()
             .map(|row| {
-                let mut x = [1.0; FEATURES + 1];
-                x[0] = self.log_odds(&row.features);
-                x[2..].copy_from_slice(&row.features[1..]);
+                let mut x = row.features;
+                x[CONTENT] = 1.0;
                 x
             })
             .collect();
-        let outcomes: Vec<bool> = rows.iter().map(|row| row.happened).collect();
-        let mut chances = Vec::with_capacity(rows.len());
-        let weights = fit::follow(&features, &outcomes, seed, |c| chances.extend_from_slice(c))?;
-        let newest = rows.len() - new..rows.len();
-        let followed: f64 = newest
-            .clone()
-            .map(|i| {
-                let chance = f64::from(chances[i]).clamp(1e-6, 1.0 - 1e-6);
-                loss((chance / (1.0 - chance)).ln(), outcomes[i])
-            })
-            .sum();
-        if followed >= self.loss(&rows[newest]) {
+        let outcomes = outcomes(&rows);
+        let mut gains = Vec::with_capacity(rows.len());
+        let weights = fit::follow(&added, &outcomes, |index, more| {
+            let chance = |odds: f64| self.calibration.at(sigmoid(odds) as f32);
+            let (now, before) = (chance(odds[index] + more), chance(odds[index]));
+            gains.push(surprise(before, outcomes[index]) - surprise(now, outcomes[index]));
+            now
+        })?;
+        if !surely_positive(&gains, ERRORS) {
             return Ok(false);
         }
-        let [scale, intercept, added @ ..] = weights;
-        self.intercept = scale * self.intercept + intercept;
-        self.weights.iter_mut().for_each(|w| *w *= scale);
-        self.weights[1..].iter_mut().zip(added).for_each(|(w, added): (_, f64)| *w += added);
-        self.calibration = Curve::default();
+        self.intercept += weights[CONTENT];
+        for (index, (weight, added)) in self.weights.iter_mut().zip(weights).enumerate() {
+            *weight += if index == CONTENT { 0.0 } else { added };
+        }
         Ok(true)
     }
+}
+
+fn sort(rows: &mut [Row]) {
+    rows.sort_by_key(|row| {
+        (row.settled, row.person, row.happened, row.features.map(f64::to_bits), row.content)
+    });
+}
+
+fn outcomes(rows: &[Row]) -> Vec<bool> {
+    rows.iter().map(|row| row.happened).collect()
+}
+
+fn enough(rows: &[Row]) -> bool {
+    let happened = rows.iter().filter(|row| row.happened).count();
+    happened.min(rows.len() - happened) >= Stack::EACH_MIN && rows.len() >= Stack::ROWS_MIN
+}
+
+/// Features with each content's effect as the other half of the people show it.
+fn crossed(rows: &[Row], contents: usize) -> Vec<[f64; FEATURES]> {
+    let halves: [Vec<f64>; 2] = [1, 0].map(|other| {
+        let of_other = rows.iter().filter(|row| row.group(2) == other);
+        effects(&of_other.map(Row::answered).collect::<Vec<_>>(), contents)
+    });
+    let features = |row: &Row| {
+        let mut features = row.features;
+        let half = &halves[row.group(2) as usize];
+        let effect = row.content.and_then(|content| half.get(usize::from(content)));
+        features[CONTENT] = effect.copied().unwrap_or(0.0);
+        features
+    };
+    rows.iter().map(features).collect()
+}
+
+fn sigmoid(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
 }
 
 /// Log-loss of log-odds.
 fn loss(log_odds: f64, happened: bool) -> f64 {
     let against = if happened { -log_odds } else { log_odds };
     against.max(0.0) + (-against.abs()).exp().ln_1p()
-}
-
-/// Mean chance and share of so many bins of sorted pairs.
-fn bins(pairs: &[(f64, bool)], count: usize) -> Vec<(f64, f64)> {
-    let mean = |bin: &[(f64, bool)]| {
-        let n = bin.len() as f64;
-        let share = bin.iter().filter(|(_, happened)| *happened).count() as f64 / n;
-        (bin.iter().map(|(chance, _)| chance).sum::<f64>() / n, share)
-    };
-    pairs.chunks(pairs.len().div_ceil(count).max(1)).map(mean).collect()
-}
-
-/// A calibration curve through an isotonic regression: straight between the middles of its steps,
-/// so that what was apart stays apart.
-pub(super) fn curve(pairs: impl Iterator<Item = (f64, bool)>) -> Result<Curve, FitError> {
-    const BINS: usize = 40;
-    const STEPS_MIN: usize = 2;
-    let mut pairs: Vec<(f64, bool)> = pairs.collect();
-    pairs.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-    let (chances, shares): (Vec<f64>, Vec<f64>) = bins(&pairs, BINS).into_iter().unzip();
-    let mut steps: Vec<(f64, f64, f64)> = Vec::new();
-    for (chance, share) in fit::isotonic(&chances, &shares)? {
-        match steps.last_mut() {
-            Some((sum, n, last)) if share - *last < 1e-9 => {
-                *sum += chance;
-                *n += 1.0;
-            }
-            _ => steps.push((chance, 1.0, share)),
-        }
-    }
-    let points: Vec<(f32, f32)> = steps
-        .into_iter()
-        .map(|(sum, n, share)| ((sum / n) as f32, share as f32))
-        .filter(|(chance, share)| *chance > 0.0 && *chance < 1.0 && *share > 0.0)
-        .collect();
-    Ok(if points.len() < STEPS_MIN { Curve::default() } else { Curve(points) })
 }
 
 #[cfg(test)]
@@ -235,44 +258,66 @@ mod tests {
             .map(|i| {
                 let features = [
                     random.gen_range(-3.0..0.0),
-                    random.gen_range(-0.5..0.5),
+                    0.0,
                     random.gen_range(0.0..2.0),
                     random.gen_range(0.0..2.0),
                     1.0,
                 ];
-                let chance = 1.0 / (1.0 + (-odds(&features)).exp());
-                Row { at: from + i, features, happened: random.gen_bool(chance) }
+                let happened = random.gen_bool(sigmoid(odds(&features)));
+                Row { person: i % 977, settled: from + i, content: None, features, happened }
             })
             .collect()
     }
 
     #[test]
     fn fatigue_is_found_and_the_chances_are_calibrated() {
-        let stack = Stack::fit(rows(20_000, 0, |x| x[0] + 0.5 - 0.8 * x[2])).unwrap();
-        let tired = |by: f64| stack.log_odds(&[-1.0, 0.0, by, 1.0, 1.0]);
+        let stack = Stack::fit(rows(100_000, 0, |x| x[0] + 0.5 - 0.8 * x[2]), 0).unwrap();
+        let tired = |by: f64| stack.log_odds(&[-1.0, 0.0, by, 1.0, 1.0], None);
         assert!((tired(0.0) - tired(1.0) - 0.8).abs() < 0.15, "{stack:?}");
         assert!(stack.error.unwrap() < 0.02, "{stack:?}");
     }
 
     #[test]
     fn too_few_rows_leave_the_shrunken_rates() {
-        assert_eq!(Stack::fit(rows(150, 0, |x| x[0])).unwrap(), Stack::default());
-        assert_eq!(Stack::fit(Vec::new()).unwrap(), Stack::default());
+        assert_eq!(Stack::fit(rows(150, 0, |x| x[0]), 0).unwrap(), Stack::default());
+        assert_eq!(Stack::fit(Vec::new(), 0).unwrap(), Stack::default());
+    }
+
+    /// Contents that do nothing, each with few messages: their effects fit the rows that they come
+    /// from, and say nothing of others.
+    #[test]
+    fn contents_of_chance_are_not_taken_for_causes() {
+        let mut all = rows(12_000, 0, |x| x[0] - 1.0);
+        for (i, row) in (0..).zip(&mut all) {
+            row.content = Some(i % 300);
+        }
+        let stack = Stack::fit(all, 300).unwrap();
+        let effects: Vec<f64> = (0..300).map(|content| stack.content_effect(content)).collect();
+        let spread = (effects.iter().map(|e| e * e).sum::<f64>() / 300.0).sqrt();
+        assert!(spread < 0.12, "{spread}");
+        assert!(stack.error.unwrap() < 0.02, "{:?}", stack.error);
     }
 
     #[test]
     fn a_change_between_nights_is_followed() {
-        let mut stack = Stack::fit(rows(8_000, 0, |x| x[0])).unwrap();
-        let mut newer = rows(2_000, 6_000, |x| x[0]);
-        newer.retain(|row| row.at < 8_000);
-        newer.extend(rows(6_000, 8_000, |x| x[0] - 1.5));
+        let mut stack = Stack::fit(rows(8_000, 0, |x| x[0]), 0).unwrap();
         let before = stack.clone();
-        assert!(stack.refresh(newer, 8_000, 3).unwrap());
+        assert!(stack.refresh(rows(6_000, 8_000, |x| x[0] - 1.5), 8_000).unwrap());
         let probe = [-1.0, 0.0, 1.0, 1.0, 1.0];
-        assert!(stack.log_odds(&probe) < before.log_odds(&probe) - 0.7, "{stack:?}");
-        let still = before.clone();
-        let mut again = before;
-        again.refresh(rows(150, 8_000, |x| x[0]), 8_000, 3).unwrap();
-        assert_eq!(again, still);
+        assert!(stack.log_odds(&probe, None) < before.log_odds(&probe, None) - 0.7, "{stack:?}");
+        assert_eq!(stack.calibration, before.calibration);
+        let mut again = before.clone();
+        again.refresh(rows(150, 8_000, |x| x[0]), 8_000).unwrap();
+        assert_eq!(again, before);
+    }
+
+    #[test]
+    fn where_nothing_changed_nothing_is_followed() {
+        let stack = Stack::fit(rows(20_000, 0, |x| x[0]), 0).unwrap();
+        let mut fresh = stack.clone();
+        fresh.refresh(rows(1_000, 20_000, |x| x[0]), 20_000).unwrap();
+        let probe = [-1.0, 0.0, 1.0, 1.0, 1.0];
+        let moved = fresh.log_odds(&probe, None) - stack.log_odds(&probe, None);
+        assert!(moved.abs() < 0.15, "{moved}");
     }
 }

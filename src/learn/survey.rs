@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, BinaryHeap};
 
-use super::evidence::{Answer, Evidence};
+use super::evidence::Evidence;
 use super::learner::{Cut, Task, mix};
 use super::model::{Data, Model};
 use super::observed::Contents;
-use super::reading::Reporting;
+use super::receipts::{Counted, Reporting};
 use super::{FitError, Settings, Subject, Tuning, seconds};
 use crate::model::time::Instant;
 
@@ -29,6 +29,7 @@ pub struct Census {
     as_of: Instant,
     seed: u64,
     data: Data,
+    reporting: Reporting,
     /// The sample, by number.
     pub people: Vec<(u64, Evidence)>,
 }
@@ -73,6 +74,7 @@ impl Survey {
             as_of: self.as_of,
             seed: self.seed,
             data: self.tally.data(),
+            reporting: self.tally.receipts.figures(),
             people: self.evidence.into_iter().collect(),
         }
     }
@@ -96,8 +98,8 @@ impl Census {
         let until = seconds(self.as_of);
         let sample: Vec<Cut<'_>> =
             subjects.iter().map(|subject| Cut { subject: *subject, until }).collect();
-        let Self { as_of, seed, data, .. } = *self;
-        Task { contents, settings, as_of, seed, data }.learn(&sample, tuning, progress)
+        let Self { as_of, seed, data, ref reporting, .. } = *self;
+        Task { contents, settings, as_of, seed, data, reporting }.learn(&sample, tuning, progress)
     }
 
     /// The same model kept fresh by what happened since it was fitted: see [`Model::refresh`].
@@ -121,9 +123,7 @@ pub(super) struct Tally {
     signs: u64,
     first: u32,
     last: u32,
-    delivered: u64,
-    reads: u64,
-    whole_minutes: u64,
+    pub(super) receipts: Counted,
 }
 
 impl Default for Tally {
@@ -134,9 +134,7 @@ impl Default for Tally {
             signs: 0,
             first: u32::MAX,
             last: 0,
-            delivered: 0,
-            reads: 0,
-            whole_minutes: 0,
+            receipts: Counted::default(),
         }
     }
 }
@@ -144,16 +142,12 @@ impl Default for Tally {
 impl Tally {
     pub(super) fn add(&mut self, evidence: &Evidence, until: u32) {
         self.people += u64::from(!evidence.is_empty());
+        self.receipts.add(evidence, until);
         let mut history = evidence.messages();
         for sent in history.by_ref().filter(|sent| sent.at < until) {
             self.messages += 1;
             self.first = self.first.min(sent.at);
             self.last = self.last.max(sent.at);
-            self.delivered += u64::from(sent.after(Answer::Delivered).is_some());
-            if let Some(read) = sent.after(Answer::Read) {
-                self.reads += 1;
-                self.whole_minutes += u64::from((sent.at + read).is_multiple_of(60));
-            }
         }
         for (at, _) in history.presences().filter(|(at, _)| *at < until) {
             self.signs += 1;
@@ -168,9 +162,7 @@ impl Tally {
         self.signs += other.signs;
         self.first = self.first.min(other.first);
         self.last = self.last.max(other.last);
-        self.delivered += other.delivered;
-        self.reads += other.reads;
-        self.whole_minutes += other.whole_minutes;
+        self.receipts.merge(&other.receipts);
     }
 
     pub(super) fn data(&self) -> Data {
@@ -183,11 +175,6 @@ impl Tally {
             signs: self.signs,
             first: instant(self.first),
             last: instant(self.last),
-            reporting: Reporting {
-                deliveries: self.delivered > 0,
-                // stamps on whole minutes are one in sixty by chance
-                seconds: self.reads > 0 && self.whole_minutes * 2 < self.reads,
-            },
         }
     }
 }

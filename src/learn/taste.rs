@@ -1,19 +1,37 @@
 //! What people like to be written with: how much more readily a person reads one content than
 //! another, shrunk to what everybody does.
 //!
-//! The hazard of person `i` for content `v` is `level_i · m_i(v)` times what the hour gives, with
-//! `ln m_i(v)` normal around the population's `mean_v`. A person's level is integrated out, not put
-//! in: a level learned from the same reads would hide half of the spread of tastes.
+//! Of `x` reads that level 1 and taste 1 would bring, `n ~ Poisson(x · exp(u + θ))` come, where
+//! `u ~ N(μ, τ²)` is the person's level and `θ ~ N(mean_v, spread²)` the taste for the content `v`, both
+//! on the log scale. The level is integrated out, not put in: a level learned from the same reads
+//! would hide half of the spread of tastes.
+//!
+//! Integrals are adaptive Gauss–Hermite sums around the posterior's mode, on the log scale (Liu and
+//! Pierce, "A note on Gauss–Hermite quadrature", Biometrika 81, 1994): they are as good for one message
+//! as for thousands, and no number of reads is too large for them.
 
 use serde::{Deserialize, Serialize};
 
 use super::parallel::in_chunks;
 
-const LEVELS: usize = 12;
-const GRID: usize = 11;
-const GRID_MAX: f64 = 2.8;
 const SPREAD_FIRST: f64 = 0.6;
 const ROUNDS: usize = 8;
+/// A level or taste more standard deviations from the mean than this is of another kind, and moves the
+/// population's figures the less the farther it lies.
+const FARTHEST: f64 = 3.0;
+/// Fewer expected reads than these are as good as none.
+const EXPECTED_MIN: f64 = 1e-6;
+
+/// Nodes and weights of the Gauss–Hermite sum of degree 7, for the weight function `exp(−t²)`.
+const HERMITE: [(f64, f64); 7] = [
+    (-2.651_961_356_835_233, 9.717_812_450_995_19e-4),
+    (-1.673_551_628_767_471, 5.451_558_281_912_7e-2),
+    (-0.816_287_882_858_965, 4.256_072_526_101_278e-1),
+    (0.0, 8.102_646_175_568_073e-1),
+    (0.816_287_882_858_965, 4.256_072_526_101_278e-1),
+    (1.673_551_628_767_471, 5.451_558_281_912_7e-2),
+    (2.651_961_356_835_233, 9.717_812_450_995_19e-4),
+];
 
 /// The population's tastes; contents by their number.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -22,8 +40,8 @@ pub(super) struct Tastes {
     pub(super) mean: Vec<f64>,
     /// Standard deviation of a person's `ln m` around it.
     pub(super) spread: f64,
-    /// Prior weight of each level on the grid.
-    levels: Vec<f64>,
+    /// Mean and standard deviation of people's levels on the log scale.
+    level: (f64, f64),
 }
 
 /// What one person did with one content: reads, and the reads expected of level 1 and taste 1.
@@ -44,35 +62,81 @@ pub(super) struct Taste {
     pub(super) spread: f64,
 }
 
-fn level(index: usize) -> f64 {
-    -3.0 + 5.1 * index as f64 / (LEVELS - 1) as f64
+/// A posterior of one taste given the level, as nodes and weights that sum to 1.
+#[derive(Debug, Clone, Copy)]
+struct Nodes([(f64, f64); HERMITE.len()]);
+
+/// A level, its posterior weight, and the tastes of all contents that were tried given it.
+struct AtLevel {
+    level: f64,
+    weight: f64,
+    tastes: Vec<Nodes>,
 }
 
-fn grid(index: usize) -> f64 {
-    GRID_MAX * (2.0 * index as f64 / (GRID - 1) as f64 - 1.0)
+/// One content of one person in the light of the population.
+#[derive(Debug, Clone, Copy)]
+struct Trial {
+    reads: f64,
+    expected: f64,
+    mean: f64,
+    variance: f64,
 }
 
-/// Weights of a standard normal on the grid.
-fn normal() -> [f64; GRID] {
-    let weights: [f64; GRID] = std::array::from_fn(|g| (-0.5 * grid(g).powi(2)).exp());
-    let total: f64 = weights.iter().sum();
-    weights.map(|weight| weight / total)
+impl Trial {
+    /// `y = spread² · x · exp(u + θ)` at the mode of `θ`, which solves
+    /// `y + ln y = ln(spread² x) + u + mean + spread² n` (Lambert's function, by Newton's steps).
+    fn mode(&self, level: f64) -> f64 {
+        const STEPS: usize = 4;
+        let c =
+            (self.variance * self.expected).ln() + level + self.mean + self.variance * self.reads;
+        let mut y = if c > 1.0 { c - c.ln() } else { c.exp() / (1.0 + c.exp()) };
+        for _ in 0..STEPS {
+            y = (y * (1.0 + c - y.ln()) / (1.0 + y)).max(f64::MIN_POSITIVE);
+        }
+        y
+    }
+
+    /// `θ` at the mode.
+    fn theta(&self, y: f64) -> f64 {
+        self.mean + self.variance * self.reads - y
+    }
+
+    /// The logarithm of the likelihood with the taste integrated out, and the taste's posterior.
+    fn integrate(&self, level: f64) -> (f64, Nodes) {
+        let y = self.mode(level);
+        let theta = self.theta(y);
+        let width = (2.0 * self.variance / (1.0 + y)).sqrt();
+        let log = |theta: f64| {
+            let rate = level + theta;
+            let off = theta - self.mean;
+            self.reads * rate - self.expected * rate.exp() - 0.5 * off * off / self.variance
+        };
+        let top = log(theta);
+        let mut total = 0.0;
+        let mut nodes = HERMITE.map(|(t, weight)| {
+            let at = theta + width * t;
+            let weight = weight * (t * t + log(at) - top).exp();
+            total += weight;
+            (at, weight)
+        });
+        for (_, weight) in &mut nodes {
+            *weight /= total;
+        }
+        (top + (total * width).ln(), Nodes(nodes))
+    }
 }
 
-/// Posterior over the levels, and over the grid of one content for each level.
-struct Posterior {
-    levels: [f64; LEVELS],
-    grids: Vec<[[f64; GRID]; LEVELS]>,
+impl Nodes {
+    /// The posterior mean of something.
+    fn mean(&self, of: impl Fn(f64) -> f64) -> f64 {
+        self.0.iter().map(|(theta, weight)| weight * of(*theta)).sum()
+    }
 }
 
 impl Tastes {
     /// Equal tastes for so many contents.
     pub(super) fn even(contents: usize) -> Self {
-        let weights: [f64; LEVELS] =
-            std::array::from_fn(|u| (-0.5 * (level(u) + 0.3).powi(2)).exp());
-        let total: f64 = weights.iter().sum();
-        let levels = weights.iter().map(|weight| weight / total).collect();
-        Self { mean: vec![0.0; contents], spread: SPREAD_FIRST, levels }
+        Self { mean: vec![0.0; contents], spread: SPREAD_FIRST, level: (-0.3, 1.0) }
     }
 
     /// Mean of `m` among people of whom it is not known: that of the log-normal distribution.
@@ -80,59 +144,50 @@ impl Tastes {
         (self.mean[content] + 0.5 * self.spread * self.spread).exp()
     }
 
+    pub(super) fn is_finite(&self) -> bool {
+        let own = [self.spread, self.level.0, self.level.1];
+        self.mean.iter().chain(&own).all(|x| x.is_finite())
+    }
+
     /// Fits means and spread by expectation–maximization, from where they are.
     pub(super) fn refit(&mut self, people: &[Vec<Tried>], threads: usize) {
-        let normal = normal();
-        let normal_variance: f64 = (0..GRID).map(|g| normal[g] * grid(g).powi(2)).sum();
         for _ in 0..ROUNDS {
             let parts = in_chunks(people, threads, |chunk| {
-                let mut sums = vec![[0.0f64; 3]; self.mean.len()];
-                let mut levels = [0.0f64; LEVELS];
+                let mut sums = Sums::new(self.mean.len());
                 for tried in chunk.iter().filter(|tried| !tried.is_empty()) {
-                    self.gather(tried, &normal, &mut sums, &mut levels);
+                    self.gather(tried, &mut sums);
                 }
-                (sums, levels)
+                sums
             });
-            let mut sums = vec![[0.0; 3]; self.mean.len()];
-            let mut levels = [0.01; LEVELS];
-            for (part, part_levels) in &parts {
-                for (total, part) in sums.iter_mut().zip(part) {
-                    (0..3).for_each(|i| total[i] += part[i]);
-                }
-                (0..LEVELS).for_each(|u| levels[u] += part_levels[u]);
+            let mut sums = Sums::new(self.mean.len());
+            for part in &parts {
+                sums.merge(part);
             }
-            self.maximize(&sums, &levels, normal_variance);
+            self.maximize(&sums);
         }
     }
 
-    fn gather(
-        &self,
-        tried: &[Tried],
-        normal: &[f64; GRID],
-        sums: &mut [[f64; 3]],
-        levels: &mut [f64; LEVELS],
-    ) {
-        let posterior = self.posterior(tried, normal);
-        for (tried, grids) in tried.iter().zip(&posterior.grids) {
-            let sum = &mut sums[usize::from(tried.content)];
-            for (of_level, grid_weights) in posterior.levels.iter().zip(grids) {
-                for (g, of_grid) in grid_weights.iter().enumerate() {
-                    let (weight, z) = (of_level * of_grid, grid(g));
-                    sum[0] += weight;
-                    sum[1] += weight * z;
-                    sum[2] += weight * z * z;
-                }
+    fn gather(&self, tried: &[Tried], sums: &mut Sums) {
+        let near = |z: f64| if z.abs() > FARTHEST { FARTHEST * FARTHEST / z } else { z };
+        for at in self.posterior(tried) {
+            let z = near((at.level - self.level.0) / self.level.1);
+            sums.level.add(at.weight, z, z * z);
+            for (tried, nodes) in tried.iter().zip(&at.tastes) {
+                let mean = self.mean[usize::from(tried.content)];
+                let z = |theta: f64| near((theta - mean) / self.spread);
+                let first = nodes.mean(z);
+                let second = nodes.mean(|theta| z(theta).powi(2));
+                sums.contents[usize::from(tried.content)].add(at.weight, first, second);
             }
         }
-        (0..LEVELS).for_each(|u| levels[u] += posterior.levels[u]);
     }
 
-    /// `sums` hold weight, first and second moment of the standardized taste of each content.
-    fn maximize(&mut self, sums: &[[f64; 3]], levels: &[f64], normal_variance: f64) {
+    fn maximize(&mut self, sums: &Sums) {
         // as many imaginary people of average taste as keep a content that few saw near the rest
         const IMAGINARY: f64 = 5.0;
         let (mut weight, mut squares) = (0.0, 0.0);
-        for (mean, [n, first, second]) in self.mean.iter_mut().zip(sums) {
+        for (mean, Moments { weight: n, first, second }) in self.mean.iter_mut().zip(&sums.contents)
+        {
             if *n > 0.0 {
                 let shift = first / n;
                 weight += n;
@@ -142,68 +197,132 @@ impl Tastes {
         }
         if weight > 0.0 {
             // over-relaxed, because expectation–maximization of a variance is slow
-            let ratio = (squares / weight / normal_variance).sqrt();
-            self.spread = (self.spread * ratio.powi(4)).clamp(0.1, 1.5);
+            let ratio = (squares / weight).sqrt();
+            self.spread = (self.spread * ratio.powi(4)).clamp(0.05, 2.0);
         }
-        let total: f64 = levels.iter().sum();
-        self.levels = levels.iter().map(|w| w / total).collect();
+        let Moments { weight: people, first, second } = sums.level;
+        if people > 0.0 {
+            let (mean, spread) = self.level;
+            // one imaginary person at a standard deviation keeps a spread of nothing away
+            let shift = first / people;
+            let variance = (second - people * shift * shift + 1.0) / (people + 1.0);
+            self.level = (mean + spread * shift, (spread * variance.sqrt()).clamp(0.05, 3.0));
+        }
     }
 
-    fn posterior(&self, tried: &[Tried], normal: &[f64; GRID]) -> Posterior {
-        let mut log = [0.0f64; LEVELS];
-        let mut grids = Vec::with_capacity(tried.len());
-        let step = (level(1) - level(0)).exp();
-        for tried in tried {
-            let mean = self.mean[usize::from(tried.content)];
-            let mut grid_of: [[f64; GRID]; LEVELS] = [[0.0; GRID]; LEVELS];
-            let factor: [f64; GRID] = std::array::from_fn(|g| (mean + self.spread * grid(g)).exp());
-            let mut scale = level(0).exp();
-            for u in 0..LEVELS {
-                let mut total = 0.0;
-                for g in 0..GRID {
-                    let theta = mean + self.spread * grid(g) + level(u);
-                    let exponent = tried.reads * theta - tried.expected * scale * factor[g];
-                    grid_of[u][g] = normal[g] * exponent.exp();
-                    total += grid_of[u][g];
-                }
-                let total = total.max(f64::MIN_POSITIVE);
-                grid_of[u].iter_mut().for_each(|w| *w /= total);
-                log[u] += total.ln();
-                scale *= step;
-            }
-            grids.push(grid_of);
+    /// The posterior of a person's level, and of the tastes given each level.
+    fn posterior(&self, tried: &[Tried]) -> Vec<AtLevel> {
+        let variance = self.spread * self.spread;
+        let trials: Vec<Trial> = tried
+            .iter()
+            .map(|tried| Trial {
+                reads: tried.reads,
+                expected: tried.expected.max(EXPECTED_MIN),
+                mean: self.mean[usize::from(tried.content)],
+                variance,
+            })
+            .collect();
+        let (level, width) = self.level_mode(&trials);
+        let mut logs = [0.0; HERMITE.len()];
+        let mut at: Vec<AtLevel> = Vec::with_capacity(HERMITE.len());
+        for (log, (t, weight)) in logs.iter_mut().zip(HERMITE) {
+            let level = level + width * t;
+            let off = (level - self.level.0) / self.level.1;
+            *log = weight.ln() + t * t - 0.5 * off * off;
+            let tastes = trials.iter().map(|trial| {
+                let (likelihood, nodes) = trial.integrate(level);
+                *log += likelihood;
+                nodes
+            });
+            at.push(AtLevel { level, weight: 0.0, tastes: tastes.collect() });
         }
-        let top = log.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let weights: [f64; LEVELS] = std::array::from_fn(|u| self.levels[u] * (log[u] - top).exp());
-        let total: f64 = weights.iter().sum();
-        Posterior { levels: weights.map(|weight| weight / total), grids }
+        let top = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let total: f64 = logs.iter().map(|log| (log - top).exp()).sum();
+        for (at, log) in at.iter_mut().zip(logs) {
+            at.weight = (log - top).exp() / total;
+        }
+        at
+    }
+
+    /// The mode of the level with the tastes at theirs, and the width of its posterior there, as a
+    /// Gauss–Hermite sum takes it.
+    fn level_mode(&self, trials: &[Trial]) -> (f64, f64) {
+        const STEPS: usize = 6;
+        const LONGEST: f64 = 2.0;
+        let (mean, spread) = self.level;
+        let precision = 1.0 / (spread * spread);
+        let (reads, expected) =
+            trials.iter().fold((1.0, 1.0), |(n, x), trial| (n + trial.reads, x + trial.expected));
+        let mut level = (reads / expected).ln();
+        let mut curvature = precision;
+        for _ in 0..STEPS {
+            let mut slope = -(level - mean) * precision;
+            curvature = precision;
+            for trial in trials {
+                let y = trial.mode(level);
+                slope += (trial.theta(y) - trial.mean) / trial.variance;
+                curvature += y / (1.0 + y) / trial.variance;
+            }
+            level += (slope / curvature).clamp(-LONGEST, LONGEST);
+        }
+        (level, (2.0 / curvature).sqrt())
     }
 
     /// One person's tastes for the contents that were tried on them.
     pub(super) fn of(&self, tried: &[Tried]) -> Vec<Taste> {
-        let posterior = self.posterior(tried, &normal());
-        let mean_level: f64 = (0..LEVELS).map(|u| posterior.levels[u] * level(u).exp()).sum();
-        tried
-            .iter()
-            .zip(&posterior.grids)
-            .map(|(tried, grids)| {
-                let mean = self.mean[usize::from(tried.content)];
-                let (mut first, mut z1, mut z2) = (0.0, 0.0, 0.0);
-                let factor: [f64; GRID] =
-                    std::array::from_fn(|g| (mean + self.spread * grid(g)).exp());
-                for (u, grid_weights) in grids.iter().enumerate() {
-                    let (of_level, scale) = (posterior.levels[u], level(u).exp());
-                    for (g, of_grid) in grid_weights.iter().enumerate() {
-                        let (weight, z) = (of_level * of_grid, grid(g));
-                        first += weight * scale * factor[g];
-                        z1 += weight * z;
-                        z2 += weight * z * z;
-                    }
-                }
-                let spread = self.spread * (z2 - z1 * z1).max(0.0).sqrt();
-                Taste { content: tried.content, mean: first / mean_level, spread }
-            })
-            .collect()
+        let posterior = self.posterior(tried);
+        let top = posterior.iter().map(|at| at.level).fold(f64::NEG_INFINITY, f64::max);
+        let scale = |at: &AtLevel| at.weight * (at.level - top).exp();
+        let total: f64 = posterior.iter().map(scale).sum();
+        let taste = |(index, tried): (usize, &Tried)| {
+            let (mut mean, mut first, mut second) = (0.0, 0.0, 0.0);
+            for at in &posterior {
+                let nodes = at.tastes[index];
+                mean += scale(at) * nodes.mean(f64::exp);
+                first += at.weight * nodes.mean(|theta| theta);
+                second += at.weight * nodes.mean(|theta| theta * theta);
+            }
+            let spread = (second - first * first).max(0.0).sqrt();
+            Taste { content: tried.content, mean: mean / total, spread }
+        };
+        tried.iter().enumerate().map(taste).collect()
+    }
+}
+
+/// Weight, first and second moment of something standardized.
+#[derive(Debug, Clone, Copy, Default)]
+struct Moments {
+    weight: f64,
+    first: f64,
+    second: f64,
+}
+
+impl Moments {
+    fn add(&mut self, weight: f64, first: f64, second: f64) {
+        self.weight += weight;
+        self.first += weight * first;
+        self.second += weight * second;
+    }
+}
+
+/// What an E-step leaves for the M-step.
+struct Sums {
+    contents: Vec<Moments>,
+    level: Moments,
+}
+
+impl Sums {
+    fn new(contents: usize) -> Self {
+        Self { contents: vec![Moments::default(); contents], level: Moments::default() }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        let pairs = self.contents.iter_mut().zip(&other.contents);
+        for (total, part) in pairs.chain([(&mut self.level, &other.level)]) {
+            total.weight += part.weight;
+            total.first += part.first;
+            total.second += part.second;
+        }
     }
 }
 
@@ -235,5 +354,87 @@ mod tests {
         let liking = |expected| tastes.of(&[tried(0, 0.0, expected), tried(1, 2.0, 2.0)])[0].mean;
         assert!(liking(1.0) > liking(5.0));
         assert!(liking(5.0) > 0.1);
+    }
+
+    /// A sum over a fine grid of level and both tastes, each over ten standard deviations.
+    fn by_brute_force(tastes: &Tastes, tried: &[Tried]) -> Vec<f64> {
+        let log = |u: f64, v: usize, theta: f64| {
+            let z = (theta - tastes.mean[v]) / tastes.spread;
+            tried[v].reads * (u + theta) - tried[v].expected * (u + theta).exp() - 0.5 * z * z
+        };
+        let steps: Vec<f64> = (-1500..=1500).map(|i| f64::from(i) / 150.0).collect();
+        let prior = |z: f64| -0.5 * z * z;
+        let mut rows = Vec::new();
+        for z in &steps {
+            let u = tastes.level.0 + tastes.level.1 * z;
+            let of = |v: usize| {
+                let at = |z: &f64| tastes.mean[v] + tastes.spread * z;
+                let top = steps.iter().map(|z| log(u, v, at(z))).fold(f64::MIN, f64::max);
+                let sum = |of: &dyn Fn(f64) -> f64| -> f64 {
+                    steps.iter().map(|z| of(at(z)) * (log(u, v, at(z)) - top).exp()).sum()
+                };
+                let total = sum(&|_| 1.0);
+                (top + total.ln(), sum(&f64::exp) / total)
+            };
+            let both = [of(0), of(1)];
+            rows.push((prior(*z) + both[0].0 + both[1].0, u, [both[0].1, both[1].1]));
+        }
+        let top = rows.iter().map(|row| row.0).fold(f64::MIN, f64::max);
+        type Row = (f64, f64, [f64; 2]);
+        let mean = |of: &dyn Fn(&Row) -> f64| -> f64 {
+            rows.iter().map(|row| of(row) * (row.0 - top).exp()).sum()
+        };
+        let level = mean(&|row| row.1.exp());
+        (0..2).map(|v| mean(&|row| row.1.exp() * row.2[v]) / level).collect()
+    }
+
+    #[test]
+    fn the_sums_are_the_integrals_for_one_message_and_for_thousands() {
+        let tastes = Tastes { mean: vec![0.1, -0.2], spread: 0.5, level: (-0.2, 0.9) };
+        for pair in [
+            [tried(0, 0.0, 0.01), tried(1, 1.0, 0.4)],
+            [tried(0, 3.0, 1.0), tried(1, 0.0, 2.0)],
+            [tried(0, 40.0, 2.0), tried(1, 10.0, 2.0)],
+            [tried(0, 600.0, 9.0), tried(1, 300.0, 12.0)],
+            [tried(0, 0.0, 400.0), tried(1, 0.0, 400.0)],
+        ] {
+            let exact = by_brute_force(&tastes, &pair);
+            for (taste, exact) in tastes.of(&pair).iter().zip(exact) {
+                assert!(
+                    (taste.mean / exact - 1.0).abs() < 0.01,
+                    "{pair:?}: {} {exact}",
+                    taste.mean
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn no_number_of_reads_is_too_large_and_one_person_is_one_of_many() {
+        let people = |busy: &[Tried]| -> Vec<Vec<Tried>> {
+            let usual = |i: u32| {
+                vec![tried(0, f64::from(i % 4), 1.5), tried(1, f64::from((i / 4) % 4), 1.5)]
+            };
+            (0..200).map(usual).chain([busy.to_vec()]).collect()
+        };
+        let fitted = |busy: &[Tried]| {
+            let mut tastes = Tastes::even(2);
+            tastes.refit(&people(busy), 1);
+            tastes
+        };
+        let without = fitted(&[]);
+        for busy in [
+            [tried(0, 2200.0, 80.0), tried(1, 1900.0, 80.0)],
+            [tried(0, 400.0, 0.001), tried(1, 400.0, 0.001)],
+            [tried(0, 0.0, 1e6), tried(1, 5000.0, 1e-9)],
+        ] {
+            let with = fitted(&busy);
+            assert!(with.is_finite());
+            assert!(with.of(&busy).iter().all(|t| t.mean.is_finite() && t.spread.is_finite()));
+            for (with, without) in with.mean.iter().zip(&without.mean) {
+                assert!((with - without).abs() < 0.05, "{busy:?}: {with}, not {without}");
+            }
+            assert!((with.spread - without.spread).abs() < 0.05, "{busy:?}: {}", with.spread);
+        }
     }
 }

@@ -91,7 +91,8 @@ impl Trials {
     /// Soon is within so long: where timing shows.
     pub(super) const WITHIN: Duration = Duration::from_hours(2);
 
-    /// A person's newer messages of which it is known whether they were read soon.
+    /// A person's newer messages that came long enough ago to be read soon. Whether a person is judged
+    /// depends on what was known at the cut alone; the chance is that a read is told.
     pub(super) fn new(
         model: &Model,
         cut: &Cut<'_>,
@@ -100,32 +101,38 @@ impl Trials {
         crowd: &Crowd,
     ) -> Self {
         let within = u32::try_from(Self::WITHIN.as_secs()).unwrap_or(u32::MAX);
-        let sight = model.sight(&cut.subject, Span { from: 0, until: newer.until });
-        if sight.receipts != Receipts::On {
-            return Self::default();
-        }
+        let sight = model.sight(&cut.subject, cut.span());
+        // of whom no read was ever told, it may be that none will be
+        let told = match sight.receipts {
+            Receipts::On => 1.0,
+            Receipts::Off => return Self::default(),
+            Receipts::Silent => 1.0 - f64::from(model.parts.fading.silent(&sight)),
+        };
         let preference = model.preference(&cut.subject, cut.end());
         let any = Content { media: Media::Text, style: None };
         let chances = |content: &Content| preference.chances(content, Goal::Read, Self::WITHIN);
         let own = chances(&any).map(f64::from);
         let naive = Method::NAIVE.map(|method| (method, crowd.guess(method, past)));
-        let older = model.sight(&cut.subject, cut.span()).watches;
+        let older = sight.watches;
         let older_soon = older.iter().filter(|watch| watch.seen && watch.hours < 2).count() as f64;
         let list = model.contents.list();
+        let reports = model.reporting.of(cut.subject.evidence, cut.until);
         let mut of = Vec::new();
         for sent in cut.subject.evidence.messages().filter(|sent| newer.contains(sent.at)) {
-            let Some(read) = Read::new(&sent, newer.until, model.reporting) else { continue };
-            let soon = read.seen.is_some_and(|seen| seen <= read.delivered + within);
-            if !soon && newer.until < sent.at + read.delivered + within {
+            let Some(read) = Read::new(&sent, newer.until, reports) else { continue };
+            let due = read.delivered.saturating_add(within);
+            if newer.until < sent.at.saturating_add(due) || reports.is_machine(sent.channel) {
                 continue;
             }
+            let soon = read.receipt && read.seen.is_some_and(|seen| seen <= due);
             let hour = Model::hour(&cut.subject, sent.at);
             let content = sent.content.and_then(|c| list.get(usize::from(c))).unwrap_or(&any);
             let mut scores = [own[hour]; METHODS];
             for (score, (method, weights)) in scores[1..].iter_mut().zip(&naive) {
                 *score = worth(*method, weights, hour);
             }
-            of.push(Trial { soon, chance: f64::from(chances(content)[hour]), hour: scores });
+            let chance = told * f64::from(chances(content)[hour]);
+            of.push(Trial { soon, chance, hour: scores });
         }
         Self { of, older: older.len() as f64, older_soon }
     }

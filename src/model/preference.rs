@@ -14,11 +14,15 @@ use rand::Rng;
 
 use super::content::{Category, Content, Goal};
 pub use super::curve::Curve;
+pub use super::delays::Delays;
+use super::draw::Drawn;
 pub use super::range::Range;
 use super::saturate::at_least_one;
 
 /// Hours of the local week; hour 0 is Monday 00:00–01:00 on the person's own clock.
 pub const WEEK_HOURS: usize = 168;
+/// The place of the opt-out beside the goals, among what is drawn.
+const OPT_OUT: usize = 4;
 
 /// What the preferences of one model share: figures of the population.
 #[derive(Debug, Clone, Default)]
@@ -27,9 +31,8 @@ pub struct Population {
     pub decay: Vec<f32>,
     /// The contents that tastes are known of, sorted, with everybody's figures.
     pub contents: Vec<(Content, ContentFigures)>,
-    /// Share of clicks, replies and conversions that have come so many whole hours after the
-    /// message was seen, in the order of [`Answers`].
-    pub delays: Answers<Vec<f32>>,
+    /// How soon clicks, replies and conversions come after the message was seen.
+    pub delays: Answers<Delays>,
     /// From computed to calibrated chance of a read in time.
     pub read: Curve,
     /// From computed to calibrated chance of each answer to what was seen.
@@ -99,8 +102,12 @@ pub struct Person {
     pub tastes: Box<[(f32, f32)]>,
     /// Log-odds of each answer to an average message that was seen.
     pub answers: Answers<f32>,
+    /// Messages behind each of them, own and assumed.
+    pub answer_certainty: Answers<f32>,
     /// Log-odds of an opt-out after an average message.
     pub opt_out: f32,
+    /// Messages behind it.
+    pub opt_out_certainty: f32,
     /// The likeliest chronotype, by number.
     pub chronotype: u16,
     /// Its posterior probability.
@@ -114,13 +121,15 @@ pub struct Person {
 pub struct Preference {
     population: Arc<Population>,
     person: Person,
+    /// Where it is one possible truth, what was drawn.
+    drawn: Option<Arc<Drawn>>,
 }
 
 impl Preference {
     /// Joins a person to a population.
     pub fn new(population: Arc<Population>, person: Person) -> Self {
         assert!(person.tastes.len() == population.contents.len(), "a taste for each content");
-        Self { population, person }
+        Self { population, person, drawn: None }
     }
 
     /// Presence in each hour of the local week; sums to 1.
@@ -202,8 +211,37 @@ impl Preference {
     pub fn chances(&self, content: &Content, goal: Goal, within: Duration) -> [f32; WEEK_HOURS] {
         let known = self.known(content);
         let answered = self.answered(&known, goal);
-        let seen = self.seen(&known, goal, within);
-        seen.map(|chance| answered * self.population.read.at(chance))
+        let Some(drawn) = &self.drawn else {
+            return self.seen(&known, goal, within).map(|chance| answered * chance);
+        };
+        let hours = std::array::from_fn(|h| self.person.week[h] * drawn.hour(h));
+        let moved = Self { person: Person { week: hours, ..self.person.clone() }, ..self.clone() };
+        let [plain, moved] = [self, &moved].map(|of| of.expected(goal, within));
+        let spread = known.spread * known.spread;
+        let factor = drawn.reads(known.index, 1.0 / self.person.level_certainty, spread);
+        let scale = self.person.level * known.taste;
+        let variance = self.variance(&known);
+        let mut seen = self.seen(&known, goal, within);
+        for (h, seen) in seen.iter_mut().enumerate() {
+            // the same part of what is read is answered in time, whatever was drawn
+            let mean = at_least_one(scale * plain[h], variance).max(f32::MIN_POSITIVE);
+            let drawn = -(-scale * plain[h] * factor).exp_m1();
+            // the surer it is, the less the hour matters
+            let hour = moved[h] / plain[h].max(f32::MIN_POSITIVE) - 1.0;
+            *seen *= drawn / mean * (1.0 + hour * (1.0 - drawn));
+        }
+        seen.map(|chance| answered * chance.min(1.0))
+    }
+
+    /// Expected reads in time at level 1.
+    fn expected(&self, goal: Goal, within: Duration) -> [f32; WEEK_HOURS] {
+        let mut expected = [0.0f32; WEEK_HOURS];
+        for (age, Age { weight, .. }) in self.ages(goal, within).iter().enumerate() {
+            for (h, expected) in expected.iter_mut().enumerate() {
+                *expected += weight * self.person.week[(h + age) % WEEK_HOURS];
+            }
+        }
+        expected
     }
 
     /// The chance that a message with this content, once it is read, is ever answered so.
@@ -211,10 +249,9 @@ impl Preference {
         self.answered(&self.known(content), goal)
     }
 
-    /// The share of such answers that have come so many whole hours after the reading, the first
-    /// hour's first; empty where none was ever seen, and for reading itself.
-    pub fn answer_delays(&self, goal: Goal) -> &[f32] {
-        self.population.delays.of(goal).map_or(&[], Vec::as_slice)
+    /// How soon such answers come after the reading; `None` for reading itself.
+    pub fn answer_delays(&self, goal: Goal) -> Option<&Delays> {
+        self.population.delays.of(goal)
     }
 
     /// Hours after which a message is not read any more.
@@ -237,12 +274,12 @@ impl Preference {
         const HOURS: usize = 24;
         let read = &self.population.decay[..HOURS.min(self.population.decay.len())];
         let answered = &self.population.delays.reply;
-        let mut shares = vec![0.0f32; if answered.is_empty() { 0 } else { read.len() }];
+        let mut shares = vec![0.0f32; if answered.is_unknown() { 0 } else { read.len() }];
         for (age, read) in read.iter().enumerate() {
-            let mut before = 0.0;
-            for (share, answered) in shares[age..].iter_mut().zip(answered) {
-                *share += read * (answered - before);
-                before = *answered;
+            // read in the middle of its hour
+            let by = |hour: usize| answered.within((hour - age) as f32 - 0.5);
+            for (hour, share) in shares.iter_mut().enumerate().skip(age) {
+                *share += read * (by(hour + 1) - by(hour));
             }
         }
         let total: f32 = shares.iter().sum();
@@ -276,41 +313,28 @@ impl Preference {
     /// Posterior mean of the chance that a message with this content makes the person opt out.
     pub fn opt_out(&self, content: &Content) -> f32 {
         let chance = sigmoid(self.person.opt_out + self.known(content).figures.opt_out);
-        self.population.opt_out.at(chance)
+        let mean = self.population.opt_out.at(chance);
+        let Some(drawn) = &self.drawn else { return mean };
+        drawn.share(OPT_OUT, mean, self.person.opt_out_certainty)
     }
 
-    /// A preference drawn from the posterior: what Thompson sampling plans by.
+    /// A preference drawn from the posterior, as one possible truth: the mean over draws of any
+    /// chance is the chance.
     #[must_use]
     pub fn draw(&self, random: &mut impl Rng) -> Self {
-        let mut normal = || {
-            // Box and Muller, 1958
-            let (u, v): (f32, f32) = (random.gen_range(f32::MIN_POSITIVE..1.0), random.r#gen());
-            (-2.0 * u.ln()).sqrt() * (std::f32::consts::TAU * v).cos()
-        };
-        let mut factor = |variance: f32| {
-            let spread = variance.ln_1p();
-            (spread.sqrt() * normal() - 0.5 * spread).exp()
-        };
-        let mut drawn = self.clone();
-        drawn.person.level *= factor(1.0 / self.person.level_certainty);
-        let hours = self.person.certainty.map(|certainty| factor(1.0 / certainty));
-        drawn
-            .person
-            .week
-            .iter_mut()
-            .zip(0..)
-            .for_each(|(rate, h): (_, usize)| *rate *= hours[h % 24]);
-        for (taste, spread) in &mut drawn.person.tastes {
-            *taste *= factor(spread.powi(2).exp_m1());
-        }
-        drawn
+        let drawn = Drawn::new(self.person.tastes.len(), &self.person.certainty, random);
+        Self { drawn: Some(Arc::new(drawn)), ..self.clone() }
     }
 
     fn answered(&self, known: &Known, goal: Goal) -> f32 {
         let own = self.person.answers.of(goal).zip(known.figures.answers.of(goal));
-        match (own, self.population.answers.of(goal)) {
+        let mean = match (own, self.population.answers.of(goal)) {
             (Some((own, content)), Some(curve)) => curve.at(sigmoid(own + content)),
-            _ => 1.0,
+            _ => return 1.0,
+        };
+        match (&self.drawn, self.person.answer_certainty.of(goal)) {
+            (Some(drawn), Some(messages)) => drawn.share(goal as usize, mean, *messages),
+            _ => mean,
         }
     }
 
@@ -318,7 +342,7 @@ impl Preference {
         let contents = &self.population.contents;
         if let Ok(index) = contents.binary_search_by(|(known, _)| known.cmp(content)) {
             let (taste, spread) = self.person.tastes[index];
-            return Known { taste, spread, figures: contents[index].1 };
+            return Known { index: Some(index), taste, spread, figures: contents[index].1 };
         }
         // a new style is judged by what the person makes of its medium
         let (mut taste, mut spread, mut found) = (0.0, 0.0, 0.0f32);
@@ -331,9 +355,9 @@ impl Preference {
         }
         let figures = ContentFigures::default();
         if found == 0.0 {
-            Known { taste: 1.0, spread: 0.5, figures }
+            Known { index: None, taste: 1.0, spread: 0.5, figures }
         } else {
-            Known { taste: taste / found, spread: spread / found, figures }
+            Known { index: None, taste: taste / found, spread: spread / found, figures }
         }
     }
 
@@ -342,38 +366,61 @@ impl Preference {
         1.0 / self.person.level_certainty + known.spread * known.spread
     }
 
-    /// The chance to be read early enough for `goal` to be reached in time.
+    /// The chance to be read, and answered in what is left of the time, if it is answered at all: the
+    /// chance to be read by each age, by how much smaller the share of answers in time is at the next.
     fn seen(&self, known: &Known, goal: Goal, within: Duration) -> [f32; WEEK_HOURS] {
-        let weights = self.weights(goal, within);
+        const ALIKE: f32 = 1e-4;
+        let ages = self.ages(goal, within);
         let mut expected = [0.0f32; WEEK_HOURS];
+        let mut seen = [0.0f32; WEEK_HOURS];
         let mut ahead = [0.0f32; 2 * WEEK_HOURS];
         ahead[..WEEK_HOURS].copy_from_slice(&self.person.week);
         ahead[WEEK_HOURS..].copy_from_slice(&self.person.week);
-        for (age, weight) in weights.iter().enumerate() {
+        let scale = self.person.level * known.taste;
+        let variance = self.variance(known);
+        let mut share = ages.first().map_or(0.0, |age| age.answered);
+        for (age, Age { weight, .. }) in ages.iter().enumerate() {
             for (expected, rate) in expected.iter_mut().zip(&ahead[age..]) {
                 *expected += weight * rate;
             }
+            let next = ages.get(age + 1).map_or(0.0, |next| next.answered);
+            if (share - next).abs() > ALIKE || age + 1 == ages.len() {
+                for (seen, x) in seen.iter_mut().zip(&expected) {
+                    let chance = self.population.read.at(at_least_one(scale * x, variance));
+                    *seen += (share - next) * chance;
+                }
+                share = next;
+            }
         }
-        let scale = self.person.level * known.taste;
-        let variance = self.variance(known);
-        expected.map(|x| at_least_one(scale * x, variance))
+        seen
     }
 
-    /// By age in hours: decay × the share of that hour that counts × the share of answers that
-    /// come in what is left of the time.
-    fn weights(&self, goal: Goal, within: Duration) -> Vec<f32> {
+    /// By age in hours, as far as a read is still in time.
+    fn ages(&self, goal: Goal, within: Duration) -> Vec<Age> {
         let within = within.as_secs_f32() / 3600.0;
         let delays = self.population.delays.of(goal);
-        let weight = |(age, decay): (usize, &f32)| {
-            let answered = delays.map_or(1.0, |delays| {
-                let left = (within - age as f32).max(0.0) as usize;
-                delays.get(left).or(delays.last()).copied().unwrap_or(1.0)
-            });
-            decay * overlap(within, age as f32) * answered
+        let of = |(age, decay): (usize, &f32)| {
+            let left = within - age as f32;
+            let in_time = overlap(within, age as f32);
+            let answered = match delays {
+                None => 1.0,
+                Some(delays) if age == 0 => delays.in_first_hour(left) / in_time,
+                Some(delays) => delays.around(left) / in_time,
+            };
+            Age { weight: decay * in_time, answered: answered.min(1.0) }
         };
-        let weights = self.population.decay.iter().enumerate().map(weight);
-        weights.take_while(|weight| *weight > 0.0).collect()
+        let ages = self.population.decay.iter().enumerate().map(of);
+        ages.take_while(|age| age.weight > 0.0).collect()
     }
+}
+
+/// A message of some age in hours.
+#[derive(Debug, Clone, Copy)]
+struct Age {
+    /// Decay × the share of that hour that is in time.
+    weight: f32,
+    /// The share of answers that come in what is left of the time after a read in that hour.
+    answered: f32,
 }
 
 /// The expected share of the hour of age `age` that lies within `within` hours of a time drawn
@@ -395,6 +442,8 @@ fn overlap(within: f32, age: f32) -> f32 {
 }
 
 struct Known {
+    /// Its place among the population's contents.
+    index: Option<usize>,
     taste: f32,
     spread: f32,
     figures: ContentFigures,
@@ -405,80 +454,4 @@ fn sigmoid(x: f32) -> f32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use rand::SeedableRng;
-    use rand_chacha::ChaCha8Rng;
-
-    use super::super::content::Media;
-    use super::*;
-
-    const HOUR: Duration = Duration::from_hours(1);
-    const TEXT: Content = Content { media: Media::Text, style: None };
-    const VIDEO: Content = Content { media: Media::Video, style: None };
-
-    fn evening_person() -> Preference {
-        let figures = ContentFigures::default();
-        let population = Population {
-            decay: (0..72).map(|k| (-(k as f32) / 12.0).exp()).collect(),
-            contents: vec![(TEXT, figures), (VIDEO, figures)],
-            delays: Answers { reply: vec![0.5, 0.8, 0.9, 1.0], ..Answers::default() },
-            ..Population::default()
-        };
-        let week = std::array::from_fn(|h| if h % 24 == 20 { 12.5 } else { 0.5 });
-        let person = Person {
-            week,
-            certainty: [4.0; 24],
-            level: 0.1,
-            level_certainty: 6.0,
-            tastes: [(0.8, 0.3), (1.2, 0.3)].into(),
-            answers: Answers { click: -2.0, reply: -1.0, convert: -4.0 },
-            opt_out: -6.0,
-            chronotype: 0,
-            chronotype_share: 0.9,
-            evidence: 12.0,
-        };
-        Preference::new(Arc::new(population), person)
-    }
-
-    #[test]
-    fn more_time_never_lowers_a_chance() {
-        let person = evening_person();
-        for goal in [Goal::Read, Goal::Reply] {
-            let mut before = [0.0; WEEK_HOURS];
-            for minutes in [5, 30, 60, 90, 120, 600, 1440, 4320] {
-                let now = person.chances(&TEXT, goal, Duration::from_secs(minutes * 60));
-                assert!((0..WEEK_HOURS).all(|h| now[h] >= before[h] && now[h] < 1.0));
-                before = now;
-            }
-        }
-    }
-
-    #[test]
-    fn a_message_is_best_sent_when_its_time_covers_the_hour_of_habit() {
-        let chances = evening_person().chances(&TEXT, Goal::Read, 2 * HOUR);
-        let best = (0..24).max_by(|a, b| chances[*a].total_cmp(&chances[*b])).unwrap();
-        assert_eq!(best, 20);
-        assert!(chances[19] > 2.0 * chances[12] && chances[21] < 2.0 * chances[12]);
-    }
-
-    #[test]
-    fn tastes_average_to_one_and_a_new_style_takes_after_its_medium() {
-        let person = evening_person();
-        let mean = f64::midpoint(person.taste(&TEXT), person.taste(&VIDEO));
-        assert!((mean - 1.0).abs() < 1e-6 && person.taste(&VIDEO) > 1.1);
-        let styled = Content { media: Media::Video, style: Some("people".parse().unwrap()) };
-        assert!((person.taste(&styled) - person.taste(&VIDEO)).abs() < 1e-6);
-    }
-
-    #[test]
-    fn a_chance_lies_within_its_range_and_draws_average_to_it() {
-        let person = evening_person();
-        let range = person.chance_ranges(&TEXT, Goal::Read, 24 * HOUR)[10];
-        assert!(range.low < range.mean && range.mean < range.high && range.high < 1.0);
-        let mut random = ChaCha8Rng::seed_from_u64(3);
-        let draws: Vec<f64> =
-            (0..4000).map(|_| f64::from(person.draw(&mut random).person.level)).collect();
-        let mean = draws.iter().sum::<f64>() / 4000.0;
-        assert!((mean - 0.1).abs() < 0.004, "{mean}");
-    }
-}
+mod tests;

@@ -104,8 +104,9 @@ impl Crowd for Recalled {
         let answered = |goal: Goal| {
             let dice = turn(Draw::Answer).with(goal as u64);
             let chance = f64::from(person.answer_chance(sent.content, goal));
-            let delays = person.answer_delays(goal);
-            (!delays.is_empty() && dice.chance(chance)).then(|| read + delay(delays, dice.with(1)))
+            let delays = person.answer_delays(goal).filter(|delays| !delays.is_unknown())?;
+            let after = |draw: Dice| span(f64::from(delays.after(draw.unit() as f32)) * 3600.0);
+            dice.chance(chance).then(|| read + after(dice.with(1)))
         };
         response.clicked_at = answered(Goal::Click);
         response.replied_at = answered(Goal::Reply);
@@ -147,11 +148,4 @@ fn read_after(by: impl Fn(usize) -> f64, last: (usize, f64), drawn: f64) -> Opti
         *bound = (middle, chance);
     }
     Some(before.0 as f64 + (drawn - before.1) / (after.1 - before.1))
-}
-
-/// Drawn by the shares that have come after so many hours.
-fn delay(come: &[f32], draw: Dice) -> TimeDelta {
-    let drawn = draw.unit() * f64::from(come.last().copied().unwrap_or(1.0));
-    let hour = come.partition_point(|share| f64::from(*share) <= drawn);
-    span((hour as f64 + draw.with(0).unit()) * 3600.0)
 }

@@ -12,7 +12,7 @@ use crate::learn::{Estimate, Evaluation};
 /// The report of an evaluation.
 pub fn of_evaluation(evaluation: &Evaluation) -> ReportPage {
     let lead = format!(
-        "Learned from the older {:.0} % of each person's history, judged by the newer {:.0} %. \
+        "Learned from the older {:.0} % of the history, judged by the newer {:.0} %. \
          Intervals are 95 %, by bootstrap over people.",
         100.0 * (1.0 - evaluation.holdout),
         100.0 * evaluation.holdout

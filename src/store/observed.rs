@@ -30,6 +30,8 @@ pub struct ObservedRow {
     pub sent_at: Instant,
     /// Its business purpose.
     pub category: Option<Category>,
+    /// The name of the channel that it was sent by.
+    pub channel: Option<String>,
     /// What was sent.
     pub content: Option<Content>,
     /// What came back; amounts and codes are left out.
@@ -46,6 +48,8 @@ struct Observed<'r> {
     sent_at: i64,
     #[serde(borrow)]
     category: Option<Cow<'r, str>>,
+    #[serde(borrow)]
+    channel: Option<Cow<'r, str>>,
     #[serde(borrow)]
     media: Option<Cow<'r, str>>,
     #[serde(borrow)]
@@ -71,6 +75,7 @@ impl TryFrom<Observed<'_>> for ObservedRow {
             key: row.key.into_owned(),
             sent_at: instant(TABLE, row.sent_at)?,
             category: row.category.map(|text| parsed(TABLE, &text)).transpose()?,
+            channel: row.channel.map(Cow::into_owned),
             content: media.map(|media| Content { media, style }),
             response: Response {
                 delivered_at: at(row.delivered_at)?,
@@ -91,8 +96,8 @@ macro_rules! observed_sql {
         concat!(
             "SELECT ",
             $array,
-            "(recipient, key, sent_at, category, media, style, delivered_at, read_at, clicked_at,
-                replied_at, converted_at, opted_out_at, failed_at)",
+            "(recipient, key, sent_at, category, channel, media, style, delivered_at, read_at,
+                clicked_at, replied_at, converted_at, opted_out_at, failed_at)",
             $as_text,
             " FROM sent_message ",
             $condition

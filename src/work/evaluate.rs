@@ -10,7 +10,7 @@ use crate::learn::{Evaluation, Settings, evaluate};
 /// The most people that methods are judged on: enough for intervals of a few thousandths.
 const PEOPLE_MAX: usize = 20_000;
 
-/// Learns the older part of each person's history and judges by the newer `holdout` share of it.
+/// Learns the older part of the history and judges by the newer `holdout` share of it.
 pub async fn run(
     ctx: &Ctx,
     holdout: f64,

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Ctx;
 use super::habits::{contents, evidence_of};
-use crate::learn::{Contents, Evidence, Observed, Presence, PresenceKind};
+use crate::learn::{Channel, Contents, Evidence, Observed, Presence, PresenceKind};
 use crate::model::ids::RecipientId;
 use crate::model::time::Instant;
 use crate::store::{ObservedRow, Second, Store, StoreError, Term};
@@ -157,6 +157,7 @@ impl Folder {
             sent_at: row.sent_at,
             content: row.content.and_then(|content| self.contents.enter(&content)),
             category: row.category,
+            channel: row.channel.as_deref().map(Channel::named).unwrap_or_default(),
             response: row.response,
         };
         self.waiting.entry(row.recipient).or_default().0.push(observed);

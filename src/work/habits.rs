@@ -171,9 +171,12 @@ impl InUse {
         };
         let parameters =
             ctx.store.read().await?.model_parameters(row.version).await?.unwrap_or_default();
-        let Ok(model) = serde_json::from_str::<Model>(&parameters) else {
-            tracing::error!(version = row.version, "the model is not readable; learn again");
-            return Ok(None);
+        let model = match Model::from_json(&parameters) {
+            Ok(model) => model,
+            Err(cause) => {
+                tracing::error!(version = row.version, %cause, "the model in use is not readable");
+                return Ok(None);
+            }
         };
         let as_of = reading_time(&row, &model);
         Ok(Some(Self { version: Some(row.version), model: Arc::new(model), as_of }))

@@ -13,7 +13,9 @@ use opportune::model::campaign::Campaign;
 use opportune::model::content::{Category, Content, Media};
 use opportune::model::frequency::Taken;
 use opportune::model::ids::{RecipientId, RecipientKey};
-use opportune::model::preference::{Answers, ContentFigures, Population, Preference, WEEK_HOURS};
+use opportune::model::preference::{
+    Answers, ContentFigures, Delays, Population, Preference, WEEK_HOURS,
+};
 use opportune::model::recipient::Country;
 use opportune::model::slot::SlotLength;
 use opportune::model::time::Instant;
@@ -72,10 +74,11 @@ impl Crowd {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let contents = [Media::Text, Media::Image, Media::Video]
             .map(|media| (Content { media, style: None }, ContentFigures::default()));
+        let soon = Delays::new(vec![(0.01, 1.0)]);
         let population = Arc::new(Population {
             decay: (0..72).map(|age| (-(age as f32) / 12.0).exp()).collect(),
             contents: contents.to_vec(),
-            delays: Answers { click: vec![1.0], reply: vec![1.0], convert: vec![1.0] },
+            delays: Answers { click: soon.clone(), reply: soon.clone(), convert: soon },
             chronotypes: vec!["all".into()],
             ..Population::default()
         });
@@ -186,7 +189,9 @@ fn habits(rng: &mut ChaCha8Rng) -> opportune::model::preference::Person {
             reply: rng.gen_range(-4.0..-1.0),
             convert: -4.0,
         },
+        answer_certainty: Answers { click: 20.0, reply: 20.0, convert: 20.0 },
         opt_out: rng.gen_range(-9.0..-4.0),
+        opt_out_certainty: 500.0,
         chronotype: 0,
         chronotype_share: 1.0,
         evidence: 10.0,

@@ -1,0 +1,20 @@
+//! Special functions and distributions, as `statrs` has them; and how much one person counts.
+
+use statrs::distribution::{ContinuousCDF, Gamma};
+pub(super) use statrs::function::gamma::{digamma, ln_gamma};
+
+/// As many observations of one person, taken together, count half of what they would if each were
+/// another person's.
+const VOICE: f64 = 100.0;
+
+/// The weight of each of so many observations of one person where a figure is everybody's: all of
+/// them together count as at most [`VOICE`] of different people, since what a person does many times is
+/// no news of others.
+pub(super) fn voice(observations: f64) -> f64 {
+    VOICE / (VOICE + observations)
+}
+
+/// The point below which a share of a gamma distribution of mean 1 lies.
+pub(super) fn gamma_quantile(shape: f64, share: f64) -> f64 {
+    Gamma::new(shape, shape).map_or(1.0, |gamma| gamma.inverse_cdf(share))
+}
