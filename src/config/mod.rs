@@ -416,6 +416,16 @@ mod tests {
     }
 
     #[test]
+    fn settings_of_older_versions_still_hold() {
+        let path = Path::new("opportune.toml");
+        let older = "[daemon]\nlearn_bell = \"0 1 2 * * *\"\nrefresh_bell = \"0 2 * * * *\"\nlanes = 3\n";
+        let newer = older.replace("_bell", "_schedule").replace("lanes", "workers");
+        let [older, newer] = [older, &newer].map(|text| Config::parse(text, path).unwrap());
+        assert_eq!(format!("{older:?}"), format!("{newer:?}"));
+        assert_eq!((&*older.learn_schedule, older.workers), ("0 1 2 * * *", 3));
+    }
+
+    #[test]
     fn a_wrong_key_is_named_with_its_line() {
         insta::assert_snapshot!(problem("slot_minuts = 60"), @r#"
         opportune.toml: TOML parse error at line 1, column 1
