@@ -418,7 +418,8 @@ mod tests {
     #[test]
     fn settings_of_older_versions_still_hold() {
         let path = Path::new("opportune.toml");
-        let older = "[daemon]\nlearn_bell = \"0 1 2 * * *\"\nrefresh_bell = \"0 2 * * * *\"\nlanes = 3\n";
+        let older =
+            "[daemon]\nlearn_bell = \"0 1 2 * * *\"\nrefresh_bell = \"0 2 * * * *\"\nlanes = 3\n";
         let newer = older.replace("_bell", "_schedule").replace("lanes", "workers");
         let [older, newer] = [older, &newer].map(|text| Config::parse(text, path).unwrap());
         assert_eq!(format!("{older:?}"), format!("{newer:?}"));
