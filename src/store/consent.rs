@@ -5,7 +5,7 @@
 //! So the flag that the ledger's last entry sets is computed after every entry that is committed, and
 //! nothing is written about a person who is being forgotten.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use sqlx::{FromRow, QueryBuilder};
 
@@ -26,6 +26,13 @@ struct ConsentRow {
     recorded_at: i64,
 }
 
+#[derive(FromRow)]
+struct LastRow {
+    recipient: i64,
+    #[sqlx(flatten)]
+    entry: ConsentRow,
+}
+
 impl TryFrom<ConsentRow> for ConsentEntry {
     type Error = StoreError;
 
@@ -42,6 +49,12 @@ impl TryFrom<ConsentRow> for ConsentEntry {
 
 const LEDGER: &str = "SELECT change, at, source, evidence, recorded_at FROM consent
     WHERE recipient = $1 ORDER BY at, change, source";
+
+const LEDGERS: Sql = one_of!(
+    "SELECT recipient, change, at, source, evidence, recorded_at FROM consent WHERE recipient",
+    "$1",
+    " ORDER BY recipient, at, change, source"
+);
 
 // of two entries of one moment the withdrawal counts: it sorts last
 const REFRESH: Sql = one_of!(
@@ -99,6 +112,24 @@ impl Reader {
             on!(self, |db| sqlx::query_scalar(sql).bind(numbers(people)).fetch_all(db).await)
                 .doing("read who has consent")?;
         Ok(ids.into_iter().map(RecipientId).collect())
+    }
+
+    /// The entry that counts of each of the people who have any.
+    pub async fn last_consents(
+        &mut self,
+        people: &[RecipientId],
+    ) -> Result<HashMap<RecipientId, ConsentEntry>, StoreError> {
+        if people.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let sql = self.text(LEDGERS);
+        let rows: Vec<LastRow> =
+            on!(self, |db| sqlx::query_as(sql).bind(numbers(people)).fetch_all(db).await)
+                .doing("read consent ledgers")?;
+        // of one person the last row is kept
+        rows.into_iter()
+            .map(|row| Ok((RecipientId(row.recipient), row.entry.try_into()?)))
+            .collect()
     }
 
     /// A person's ledger, oldest first.

@@ -1,8 +1,7 @@
 //! What a person says of consent holds for everybody with their address: one telephone is one person,
 //! under however many ids. A refusal that is later than another id's consent ends that as well.
 
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::model::consent::{ConsentChange, ConsentEntry};
 use crate::model::ids::RecipientId;
@@ -38,16 +37,11 @@ pub(super) async fn share(
     now: Instant,
 ) -> Result<u64, StoreError> {
     let pairs = tx.sharing_addresses(people).await?;
-    let mut ledgers: BTreeMap<RecipientId, Vec<ConsentEntry>> = BTreeMap::new();
-    for id in pairs.iter().flat_map(|(id, other)| [*id, *other]) {
-        if let Entry::Vacant(ledger) = ledgers.entry(id) {
-            ledger.insert(tx.ledger(id).await?);
-        }
-    }
-    let last = |id: &RecipientId| ledgers.get(id)?.iter().max_by_key(|entry| entry.at);
+    let both: BTreeSet<RecipientId> = pairs.iter().flat_map(|(id, other)| [*id, *other]).collect();
+    let last = tx.last_consents(&Vec::from_iter(both)).await?;
     let mut entries = Vec::new();
     for (one, other) in pairs.iter().flat_map(|(one, other)| [(one, other), (other, one)]) {
-        let (Some(said), Some(known)) = (last(one), last(other)) else { continue };
+        let (Some(said), Some(known)) = (last.get(one), last.get(other)) else { continue };
         let refused = said.change == ConsentChange::Withdrawn;
         if refused && known.change == ConsentChange::Granted && known.at < said.at {
             entries.push((*other, ConsentEntry { recorded_at: now, ..said.clone() }));
