@@ -4,6 +4,8 @@
 //! The effects are normal around 0 with a variance that is learned by moments (`DerSimonian` and Laird,
 //! Controlled Clinical Trials 7, 1986); each is the mode of its posterior.
 
+use super::numbers::sigmoid;
+
 /// A message: its content, the log-odds without it, and what happened.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Answered {
@@ -15,7 +17,7 @@ pub(super) struct Answered {
 /// Slope and curvature of the likelihood at so much more log-odds.
 fn slope<'a>(rows: impl Iterator<Item = &'a Answered>, more: f64) -> (f64, f64) {
     rows.fold((0.0, 0.0), |(slope, curvature), row| {
-        let chance = 1.0 / (1.0 + (-(row.log_odds + more)).exp());
+        let chance = sigmoid(row.log_odds + more);
         let happened = f64::from(u8::from(row.happened));
         (slope + happened - chance, curvature + chance * (1.0 - chance))
     })
@@ -83,7 +85,7 @@ mod tests {
                 let content = u16::from(random.gen_bool(if keen { 0.8 } else { 0.2 }));
                 let log_odds = if keen { -1.0 } else { -3.0 };
                 let odds: f64 = log_odds + truth[usize::from(content)];
-                let happened = random.gen_bool(1.0 / (1.0 + (-odds).exp()));
+                let happened = random.gen_bool(sigmoid(odds));
                 Answered { content: Some(content), log_odds, happened }
             })
             .collect();

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::hyper::Hyper;
-use super::numbers::{digamma, gamma_quantile, ln_gamma};
+use super::numbers::{digamma, gamma_quantile, ln_gamma, sigmoid};
 use super::reading::Reading;
 use super::shape::{Counts, EVEN, HOUR, REST, Refiner, Strengths, Week, normalize};
 use crate::model::preference::WEEK_HOURS;
@@ -78,7 +78,7 @@ impl Level {
         let share = f64::from(silence.off);
         // the odds that receipts are off, on the log scale: both chances may be next to nothing
         let odds = (share / (1.0 - share)).ln() + chance(off) - chance(on);
-        let off_weight = 1.0 / (1.0 + (-odds).exp());
+        let off_weight = sigmoid(odds);
         let weighed = |on: f64, off: f64| ((1.0 - off_weight) * on + off_weight * off) as f32;
         let [on, off] = [on, off].map(mean);
         OwnLevel { mean: weighed(on, off), log: weighed(on.ln(), off.ln()) }

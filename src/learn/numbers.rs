@@ -14,6 +14,11 @@ pub(super) fn voice(observations: f64) -> f64 {
     VOICE / (VOICE + observations)
 }
 
+/// The chance of so many log-odds.
+pub(super) fn sigmoid(log_odds: f64) -> f64 {
+    1.0 / (1.0 + (-log_odds).exp())
+}
+
 /// The point below which a share of a gamma distribution of mean 1 lies.
 pub(super) fn gamma_quantile(shape: f64, share: f64) -> f64 {
     Gamma::new(shape, shape).map_or(1.0, |gamma| gamma.inverse_cdf(share))

@@ -11,7 +11,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::evidence::{Answer, Evidence, Sent};
-use super::numbers::ln_gamma;
+use super::numbers::{ln_gamma, sigmoid};
 use super::observed::Channel;
 
 /// A read within so many seconds of the delivery is instant.
@@ -159,7 +159,7 @@ impl ChannelReporting {
         let beta = |a: f64, b: f64| ln_gamma(a) + ln_gamma(b) - ln_gamma(a + b);
         let person = beta(a + m, b + n - m) - beta(a, b);
         let odds = (self.machines / (1.0 - self.machines)).ln() + machine - person;
-        1.0 / (1.0 + (-odds).exp())
+        sigmoid(odds)
     }
 }
 

@@ -13,6 +13,7 @@ use super::calibration::{self, curve, surely_positive, surprise};
 use super::effects::{Answered, effects};
 use super::fit;
 use super::learner::mix;
+use super::numbers::sigmoid;
 use crate::model::preference::Curve;
 
 /// Person's rate, content's effect, fatigue, days since an answer, marketing.
@@ -151,7 +152,7 @@ impl Stack {
     }
 
     fn chance(&self, row: &Row) -> f64 {
-        1.0 / (1.0 + (-self.odds(row)).exp())
+        sigmoid(self.odds(row))
     }
 
     fn reliability(&self, rows: &[Row]) -> f64 {
@@ -233,10 +234,6 @@ fn crossed(rows: &[Row], contents: usize) -> Vec<[f64; FEATURES]> {
         features
     };
     rows.iter().map(features).collect()
-}
-
-fn sigmoid(x: f64) -> f64 {
-    1.0 / (1.0 + (-x).exp())
 }
 
 /// Log-loss of log-odds.

@@ -118,6 +118,11 @@ pub fn truncated(at: Instant, step: TimeDelta) -> Instant {
     DateTime::from_timestamp_micros(micros - past).unwrap_or(at)
 }
 
+/// The UTC hour that holds an instant.
+pub fn hour_of(at: Instant) -> Instant {
+    truncated(at, TimeDelta::hours(1))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

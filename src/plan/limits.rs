@@ -13,7 +13,7 @@ use crate::calendar::working::working_share;
 use crate::model::campaign::Chats;
 use crate::model::delivery::Arm;
 use crate::model::slot::Slot;
-use crate::model::time::{Instant, truncated};
+use crate::model::time::{Instant, hour_of};
 
 /// The portfolio's span.
 const DAY: TimeDelta = TimeDelta::hours(24);
@@ -198,11 +198,6 @@ impl Layout {
 pub(super) fn replies_in(chats: &Chats, setting: &Setting<'_>, hour: Instant) -> f64 {
     let share = working_share(&chats.hours, hour, hour + TimeDelta::hours(1), setting.zone);
     chats.replies_per_hour() * share
-}
-
-/// The UTC hour that holds an instant.
-pub(super) fn hour_of(at: Instant) -> Instant {
-    truncated(at, TimeDelta::hours(1))
 }
 
 /// Messages of other campaigns in a span.

@@ -14,7 +14,7 @@ use crate::model::consent::ConsentChange;
 use crate::model::content::Category;
 use crate::model::delivery::State;
 use crate::model::ids::{MessageKey, Name, RecipientKey};
-use crate::model::time::Instant;
+use crate::model::time::{Instant, hour_of};
 use crate::store::{CampaignRow, ExportRow};
 use crate::work::Ctx;
 
@@ -63,7 +63,7 @@ fn hours(ctx: &Ctx, campaign: &Campaign, calls: &[&Call], broken: &mut Vec<Strin
         CampaignQuiet::Inherit => ctx.config.quiet_hours.into_iter().collect(),
         CampaignQuiet::Add(own) => ctx.config.quiet_hours.into_iter().chain([own]).collect(),
     };
-    let mut by_hour: BTreeMap<i64, u32> = BTreeMap::new();
+    let mut by_hour: BTreeMap<Instant, u32> = BTreeMap::new();
     for call in calls {
         let wall = local(call.at, call.zone);
         let window = local(call.at, campaign.window.zone.unwrap_or(call.zone));
@@ -74,12 +74,11 @@ fn hours(ctx: &Ctx, campaign: &Campaign, calls: &[&Call], broken: &mut Vec<Strin
             broken.push(format!("message {} left in a quiet hour, at {wall}", call.key));
         }
         if call.heard {
-            *by_hour.entry(call.at.timestamp().div_euclid(3600)).or_default() += 1;
+            *by_hour.entry(hour_of(call.at)).or_default() += 1;
         }
     }
     let most = campaign.capacity.per_hour.unwrap_or(u32::MAX);
-    for (hour, count) in by_hour.into_iter().filter(|(_, count)| *count > most) {
-        let at = chrono::DateTime::from_timestamp(hour * 3600, 0).unwrap_or_default();
+    for (at, count) in by_hour.into_iter().filter(|(_, count)| *count > most) {
         broken.push(format!(
             "campaign {} sent {count} messages in the hour of {at}, {most} are allowed",
             campaign.name

@@ -14,7 +14,7 @@ use crate::config::ProviderConfig;
 use crate::model::campaign::Campaign;
 use crate::model::delivery::{Reason, State, message_key};
 use crate::model::recipient::{Country, Profile, Recipient};
-use crate::model::time::Instant;
+use crate::model::time::{Instant, hour_of};
 use crate::provider::{OutboundMessage, Unfit, fitted};
 use crate::store::{Attempt, Due, Settled};
 use crate::work::StepEnv;
@@ -161,8 +161,7 @@ impl<'a> Check<'a> {
     /// Whether a message that leaves at `at` takes the capacity that was planned for it: where an
     /// hour holds so many, another hour's is not to be had without a new decision.
     fn in_its_hour(&self, due: Due, at: Instant) -> bool {
-        let hour = |at: Instant| at.timestamp().div_euclid(3600);
-        self.campaign.capacity.per_hour.is_none() || hour(due.send_at) == hour(at)
+        self.campaign.capacity.per_hour.is_none() || hour_of(due.send_at) == hour_of(at)
     }
 
     /// A short wait is waited for within the same slot's lateness; a longer one is a new decision.

@@ -12,7 +12,7 @@ use crate::calendar::zone;
 use crate::model::delivery::Delivery;
 use crate::model::ids::Name;
 use crate::model::slot::SlotLength;
-use crate::model::time::{Instant, truncated};
+use crate::model::time::{Instant, hour_of};
 use crate::plan::Plan;
 use crate::store::{CampaignRow, PlanSlotRow, StoreError, Term};
 use crate::work::Ctx;
@@ -218,9 +218,4 @@ pub struct HourLoad {
 /// A delivery's local time, as exports show it.
 pub fn local_time(delivery: &Delivery, tz: Tz) -> Option<chrono::NaiveDateTime> {
     delivery.choice.as_ref().map(|choice| zone::local(choice.send_at, tz))
-}
-
-/// The UTC hour that holds an instant.
-fn hour_of(at: Instant) -> Instant {
-    truncated(at, TimeDelta::hours(1))
 }
