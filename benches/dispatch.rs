@@ -33,17 +33,17 @@ use tokio::sync::{Mutex, watch};
 use scene::{BARE, analyze, config, ctx, fill, instantly, number};
 use server::Server;
 
-const LANES: usize = 4;
+const WORKERS: usize = 4;
 const SECRET: &str = "an app's secret";
 
-/// Runs lanes until `count` messages are sent; messages a second.
-async fn drain(ctx: &Ctx, provider: &str, count: usize, lanes: usize) -> f64 {
+/// Runs workers until `count` messages are sent; messages a second.
+async fn drain(ctx: &Ctx, provider: &str, count: usize, workers: usize) -> f64 {
     let (stopper, stop) = watch::channel(false);
     let sent = Arc::new(AtomicU64::new(0));
     let begun = Instant::now();
     // dropped with this future, they end
     let mut running = tokio::task::JoinSet::new();
-    for _ in 0..lanes {
+    for _ in 0..workers {
         let (ctx, stop, sent) = (ctx.clone(), stop.clone(), Arc::clone(&sent));
         let name: Name = provider.parse().unwrap();
         running.spawn(async move {
@@ -66,7 +66,7 @@ async fn drain(ctx: &Ctx, provider: &str, count: usize, lanes: usize) -> f64 {
     rate
 }
 
-/// Two bare statements for each batch of 500 rows, as many at once as there are lanes.
+/// Two bare statements for each batch of 500 rows, as many at once as there are workers.
 async fn floor(url: &str, count: usize) -> f64 {
     let db = PgPool::connect(url).await.unwrap();
     db.execute(
@@ -82,10 +82,10 @@ async fn floor(url: &str, count: usize) -> f64 {
         .unwrap();
     db.execute("ANALYZE floor").await.unwrap();
     let begun = Instant::now();
-    let mut lanes = Vec::new();
-    for _ in 0..LANES {
+    let mut workers = Vec::new();
+    for _ in 0..WORKERS {
         let db = db.clone();
-        lanes.push(tokio::spawn(async move {
+        workers.push(tokio::spawn(async move {
             loop {
                 let ids: Vec<i64> = sqlx::query_scalar(
                     "WITH due AS MATERIALIZED (SELECT id AS due_id FROM floor
@@ -106,8 +106,8 @@ async fn floor(url: &str, count: usize) -> f64 {
             }
         }));
     }
-    for lane in lanes {
-        lane.await.unwrap();
+    for worker in workers {
+        worker.await.unwrap();
     }
     count as f64 / begun.elapsed().as_secs_f64()
 }
@@ -251,7 +251,7 @@ async fn main() {
         let (store, url) = bench.store().await;
         fill(&store, "bench", count, |_| TimeDelta::zero()).await;
         analyze(&url).await;
-        let rate = drain(&ctx(store, config(BARE), instantly().1), "p", count, LANES).await;
+        let rate = drain(&ctx(store, config(BARE), instantly().1), "p", count, WORKERS).await;
         tell("PostgreSQL, bare loop", rate, 50_000.0, floor);
     }
     if bench.wants("postgres admission") {
@@ -261,7 +261,7 @@ async fn main() {
         let limits =
             "per_second = 100000\nunique_per_day = 100000000\ncalls_per_hour = 100000000\n";
         let settings = config(&whatsapp(dir.path(), limits));
-        let rate = drain(&ctx(store, settings, instantly().1), "p", count, LANES).await;
+        let rate = drain(&ctx(store, settings, instantly().1), "p", count, WORKERS).await;
         tell("PostgreSQL, every admission check", rate, 25_000.0, floor);
     }
     if bench.wants("sqlite bare") {
@@ -284,7 +284,7 @@ async fn main() {
             secret.display()
         ));
         let providers = provider::from_config(&settings.providers, &settings.outbound).unwrap();
-        let rate = drain(&ctx(store, settings, providers), "p", count, LANES).await;
+        let rate = drain(&ctx(store, settings, providers), "p", count, WORKERS).await;
         tell("PostgreSQL, HTTP on loopback", rate, 10_000.0, floor);
     }
     if bench.wants("webhooks") {
@@ -312,7 +312,7 @@ async fn webhooks(bench: &Bench, dir: &Path, floor: f64) {
     analyze(&url).await;
     let (_, providers) = instantly();
     let bare = ctx(store.clone(), config(BARE), providers.clone());
-    drain(&bare, "p", known, LANES).await;
+    drain(&bare, "p", known, WORKERS).await;
     let settings = config(&whatsapp(dir, "per_second = 1100\nunique_per_day = 100000000\n"));
     let real = provider::from_config(&settings.providers, &settings.outbound).unwrap();
     let listening = ctx(store.clone(), settings.clone(), real);

@@ -74,19 +74,16 @@ impl Life {
             .zip(sends)
             .map(|(hash, sent)| {
                 let (read, click) = self.meet(*sent, random);
-                Observed {
+                told(
                     hash,
-                    sent_at: at(*sent),
-                    content: Some(0),
-                    category: None,
-                    channel: Channel::named("chat"),
-                    response: Response {
+                    *sent,
+                    Response {
                         delivered_at: Some(at(sent + 2)),
                         read_at: known(read).filter(|_| self.receipts),
                         clicked_at: known(click),
                         ..Response::default()
                     },
-                }
+                )
             })
             .collect();
         let mut evidence = Evidence::default();
@@ -160,19 +157,28 @@ fn population(count: u64, of: impl Fn(u64) -> Life, messages: u32, days: i64) ->
         .collect()
 }
 
+/// What was told of a message.
+fn told(hash: u32, sent: i64, response: Response) -> Observed {
+    Observed {
+        hash,
+        sent_at: at(sent),
+        content: Some(0),
+        category: None,
+        channel: Channel::named("chat"),
+        response,
+    }
+}
+
 /// A person like no other: so many messages, each read or clicked as soon as is said, if at all.
 fn extreme(count: u32, read_after: Option<i64>, clicks: bool, opts_out: bool) -> Evidence {
     let message = |hash: u32| {
         let sent = NOW - 60 * DAY + i64::from(hash) * 60 * DAY / i64::from(count.max(1));
         let read = read_after.map(|after| sent + 5 + after).filter(|read| *read <= NOW);
         let click = read.filter(|_| clicks).map(|read| read + 1);
-        Observed {
+        told(
             hash,
-            sent_at: at(sent),
-            content: Some(0),
-            category: None,
-            channel: Channel::named("chat"),
-            response: Response {
+            sent,
+            Response {
                 delivered_at: Some(at(sent + 5)),
                 read_at: read.map(at),
                 clicked_at: click.map(at),
@@ -180,7 +186,7 @@ fn extreme(count: u32, read_after: Option<i64>, clicks: bool, opts_out: bool) ->
                 opted_out_at: read.filter(|_| opts_out).map(at),
                 ..Response::default()
             },
-        }
+        )
     };
     let mut evidence = Evidence::default();
     evidence.fold(&(0..count).map(message).collect::<Vec<_>>(), &[]);
@@ -310,18 +316,15 @@ fn reads_within_the_second_of_delivery_count_on_channels_of_whole_seconds() {
                         NOW - 100 * DAY + i64::from(hash) * 3 * DAY + random.gen_range(0..DAY);
                     let after = if random.gen_bool(0.5) { 0 } else { random.gen_range(60..HOUR) };
                     let read = random.gen_bool(0.32).then_some(at(sent + 2 + after));
-                    Observed {
+                    told(
                         hash,
-                        sent_at: at(sent),
-                        content: Some(0),
-                        category: None,
-                        channel: Channel::named("chat"),
-                        response: Response {
+                        sent,
+                        Response {
                             delivered_at: Some(at(sent + 2)),
                             read_at: read,
                             ..Response::default()
                         },
-                    }
+                    )
                 })
                 .collect();
             let mut evidence = Evidence::default();
