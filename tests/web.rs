@@ -87,6 +87,10 @@ impl Listener {
         Self { port, ctx, dir, tasks, stop }
     }
 
+    fn url(&self) -> String {
+        format!("sqlite://{}", self.dir.path().join("web.db").display())
+    }
+
     /// Sends a request as it stands; status and body of the answer.
     async fn ask(&self, request: String) -> (u16, String) {
         let port = self.port;
@@ -195,6 +199,41 @@ async fn metrics_have_the_names_and_units_of_prometheus() {
     ] {
         assert!(text.contains(wanted), "{wanted} is not in\n{text}");
     }
+}
+
+/// Changes one row of a listener's database, as nothing of ours would.
+async fn damage(listener: &Listener, sql: &'static str) {
+    let db = sqlx::SqlitePool::connect(&listener.url()).await.unwrap();
+    assert_eq!(sqlx::query(sql).execute(&db).await.unwrap().rows_affected(), 1, "{sql}");
+    db.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_campaign_hides_no_other_from_status_and_metrics() {
+    let listener = Listener::start().await;
+    for provider in ["shop", "console", "people"] {
+        due(&listener.ctx, provider, 2, TimeDelta::seconds(90)).await;
+    }
+    damage(&listener, "UPDATE campaign SET source = 'name = 1' WHERE name = 'due-console'").await;
+    const REASON: &str = "UPDATE delivery SET reason = 'of a newer version' WHERE recipient =
+        (SELECT MIN(d.recipient) FROM delivery d JOIN campaign c ON c.id = d.campaign
+            WHERE c.name = 'due-people')";
+    damage(&listener, REASON).await;
+    // as somebody sees it who never read the file before
+    let ctx = Ctx {
+        store: Store::open(&listener.url(), Create::No).await.unwrap(),
+        env: listener.ctx.env.clone(),
+    };
+    let status = campaigns::status(&ctx).await.unwrap();
+    let names: Vec<_> = status.campaigns.iter().map(|campaign| campaign.name.as_str()).collect();
+    assert_eq!(names, ["due-shop"]);
+    let mut broken: Vec<_> = status.broken.iter().map(|broken| broken.name.as_str()).collect();
+    broken.sort_unstable();
+    assert_eq!(broken, ["due-console", "due-people"]);
+    let (status, text) = listener.call("GET", "/metrics", "", "").await;
+    assert_eq!(status, 200);
+    assert!(text.contains("opportune_deliveries_due{campaign=\"due-shop\"} 2"), "{text}");
+    assert!(text.contains("opportune_provider_alerts{provider=\"shop\"} 0"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

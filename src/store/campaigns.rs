@@ -66,6 +66,14 @@ pub struct BrokenCampaign {
     pub problem: String,
 }
 
+impl BrokenCampaign {
+    /// A campaign that a bad row keeps from being read; any other error is not the campaign's.
+    pub fn of(name: String, error: StoreError) -> Result<Self, StoreError> {
+        let StoreError::Corrupt { cause, .. } = error else { return Err(error) };
+        Ok(Self { name, problem: cause.to_string() })
+    }
+}
+
 /// Campaigns, and those that cannot be read.
 #[derive(Debug, Default)]
 pub struct Campaigns {
@@ -176,12 +184,7 @@ impl Reader {
             let name = row.name.clone();
             match self.whole(row).await {
                 Ok(row) => campaigns.rows.push(row),
-                Err(error @ StoreError::Corrupt { .. }) => {
-                    let cause = std::error::Error::source(&error).map(ToString::to_string);
-                    let problem = cause.unwrap_or_else(|| error.to_string());
-                    campaigns.broken.push(BrokenCampaign { name, problem });
-                }
-                Err(error) => return Err(error),
+                Err(error) => campaigns.broken.push(BrokenCampaign::of(name, error)?),
             }
         }
         Ok(campaigns)

@@ -213,7 +213,12 @@ impl Metrics {
             if row.status.is_over() {
                 continue;
             }
-            let standing = campaigns::summary(ctx, &row).await?;
+            let standing = match campaigns::summary(ctx, &row).await {
+                Ok(standing) => standing,
+                // `status` tells of it
+                Err(StoreError::Corrupt { .. }) => continue,
+                Err(error) => return Err(error),
+            };
             let campaign = standing.name.to_string();
             for count in standing.states {
                 let label = Standing {

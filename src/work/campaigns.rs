@@ -306,7 +306,7 @@ pub struct FailureCount {
 pub struct Status {
     /// Every campaign that is open, and the newest of the closed ones.
     pub campaigns: Vec<CampaignSummary>,
-    /// Stored campaigns that this version cannot read: they are left alone.
+    /// Stored campaigns that this version cannot read, or cannot add up: they are left alone.
     pub broken: Vec<BrokenCampaign>,
     /// What people should see to.
     pub alerts: Vec<Alert>,
@@ -329,10 +329,13 @@ pub async fn status(ctx: &Ctx) -> Result<Status, StoreError> {
     let open = reader.open_campaigns().await?;
     let closed = reader.closed_campaigns(None, CLOSED_LISTED_MAX).await?;
     let mut campaigns = Vec::new();
+    let mut broken: Vec<_> = open.broken.into_iter().chain(closed.broken).collect();
     for row in open.rows.iter().chain(&closed.rows) {
-        campaigns.push(summary_in(&mut reader, ctx.clock.now(), row).await?);
+        match summary_in(&mut reader, ctx.clock.now(), row).await {
+            Ok(summary) => campaigns.push(summary),
+            Err(error) => broken.push(BrokenCampaign::of(row.campaign.name.to_string(), error)?),
+        }
     }
-    let broken = open.broken.into_iter().chain(closed.broken).collect();
     let alerts = reader.alerts(ctx.clock.now()).await?;
     let pending_consents = reader.pending_count().await?;
     let zone_tables = ZoneTables::at(ctx.clock.now());
