@@ -6,10 +6,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use sqlx::QueryBuilder;
+use sqlx::{FromRow, QueryBuilder};
 
 use super::bulk::{Column, Rows, Sql, numbers, one_of};
-use super::{Conn, Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, instant, micros, on};
+use super::campaigns::CampaignStatus;
+use super::{Conn, Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, instant, micros, on, parsed};
 use crate::model::ids::{Name, RecipientId};
 use crate::model::time::Instant;
 
@@ -30,8 +31,6 @@ macro_rules! lock_sql {
 
 const ADD_ACCOUNT: &str =
     "INSERT INTO admission (account, next_at) VALUES ($1, 0) ON CONFLICT DO NOTHING";
-
-const NEXT_AT: &str = "SELECT next_at FROM admission WHERE account = $1";
 
 const SET_NEXT: &str = "UPDATE admission SET next_at = $2 WHERE account = $1";
 
@@ -66,13 +65,55 @@ const OPEN: Sql = one_of!(
     ""
 );
 
+/// What says whether a campaign's messages can be claimed now.
+#[derive(Debug, Clone, Copy)]
+pub struct Claimable {
+    /// When the next message is due that nobody has claimed.
+    pub next_due: Option<Instant>,
+    /// Whether the campaign runs, and its provider did not ask to wait.
+    pub runs: bool,
+    /// From when the account's rate has something left, where it was ever used.
+    pub rate_next_at: Option<Instant>,
+}
+
+#[derive(FromRow)]
+struct ClaimableRow {
+    due_at: Option<i64>,
+    status: String,
+    paused: bool,
+    next_at: Option<i64>,
+}
+
 impl Reader {
-    /// The moment from which an account's rate has room, as it stands; nothing is locked.
-    pub async fn rate_next_at(&mut self, account: &str) -> Result<Option<Instant>, StoreError> {
-        let at: Option<i64> =
-            on!(self, |db| sqlx::query_scalar(NEXT_AT).bind(account).fetch_optional(db).await)
-                .doing("read a rate")?;
-        at.map(|at| instant("admission", at)).transpose()
+    /// Whether messages of a campaign can be claimed at `now`, and when else; nothing is locked.
+    pub async fn claimable(
+        &mut self,
+        campaign: i64,
+        provider: &Name,
+        account: &str,
+        now: Instant,
+    ) -> Result<Claimable, StoreError> {
+        const SQL: &str = "SELECT
+            (SELECT MIN(due_at) FROM queue WHERE campaign = $1) AS due_at,
+            status,
+            EXISTS (SELECT 1 FROM provider_pause
+                WHERE provider = $2 AND template = '' AND paused_until > $3) AS paused,
+            (SELECT next_at FROM admission WHERE account = $4) AS next_at
+            FROM campaign WHERE id = $1";
+        let row: ClaimableRow = on!(self, |db| sqlx::query_as(SQL)
+            .bind(campaign)
+            .bind(provider.as_str())
+            .bind(micros(now))
+            .bind(account)
+            .fetch_one(db)
+            .await)
+        .doing("look what can be claimed")?;
+        let status: CampaignStatus = parsed("campaign", &row.status)?;
+        Ok(Claimable {
+            next_due: row.due_at.map(|at| instant("queue", at)).transpose()?,
+            runs: status == CampaignStatus::Active && !row.paused,
+            rate_next_at: row.next_at.map(|at| instant("admission", at)).transpose()?,
+        })
     }
 }
 

@@ -55,7 +55,7 @@ use self::cache::CampaignCache;
 use crate::model::Invalid;
 use crate::model::time::Instant;
 
-pub use admission::Contact;
+pub use admission::{Claimable, Contact};
 pub use answers::Answered;
 pub use audit::{AuditEntry, TokenRow};
 pub use backup::{BackupForm, RestoreError};

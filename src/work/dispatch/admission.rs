@@ -20,7 +20,7 @@ use chrono::TimeDelta;
 use crate::config::{Limits, ProviderConfig};
 use crate::model::ids::{Name, RecipientId};
 use crate::model::time::{Instant, truncated};
-use crate::store::{Contact, Reader, Store, StoreError, Tx};
+use crate::store::{Contact, Store, StoreError, Tx};
 use crate::work::StepEnv;
 use crate::work::channel::number_account;
 
@@ -101,22 +101,27 @@ pub(super) struct RateLimiter<'a> {
 }
 
 impl RateLimiter<'_> {
-    /// How many messages are worth claiming at `now`, at most `most`; or when to come again.
-    pub(super) async fn allowance(
+    /// The account whose rate and calls are counted.
+    pub(super) fn account(&self) -> String {
+        number_account(self.provider)
+    }
+
+    /// How many messages are worth claiming at `now`, at most `most`; or when to come again. The
+    /// rate has something left from `next_at` on.
+    pub(super) fn allowance(
         &self,
-        reader: &mut Reader,
+        next_at: Option<Instant>,
         most: usize,
         now: Instant,
-    ) -> Result<Allowance, StoreError> {
-        let Some(rate) = self.config.limits.per_second else { return Ok(Allowance::Of(most)) };
-        let next_at = reader.rate_next_at(&number_account(self.provider)).await?;
+    ) -> Allowance {
+        let Some(rate) = self.config.limits.per_second else { return Allowance::Of(most) };
         let next_at = next_at.unwrap_or(now).max(now);
         if next_at > now + HORIZON / 2 {
-            return Ok(Allowance::After(next_at - HORIZON / 2));
+            return Allowance::After(next_at - HORIZON / 2);
         }
         let span = (now + HORIZON - next_at).num_microseconds().unwrap_or_default();
         let allowance = span / interval_us(rate) + 1;
-        Ok(Allowance::Of(most.min(allowance as usize)))
+        Allowance::Of(most.min(allowance as usize))
     }
 
     /// Gives up to `count` messages their send times, in order: as many as the number's rate has in
@@ -130,7 +135,7 @@ impl RateLimiter<'_> {
         if count == 0 {
             return Ok(Some(Vec::new()));
         }
-        let number = number_account(self.provider);
+        let number = self.account();
         let mut tx = store.begin().await?;
         // a database that crashes is away for longer than send times are given out ahead
         tx.need_not_survive_a_crash().await?;
@@ -155,7 +160,7 @@ impl RateLimiter<'_> {
         if (Limits { per_second: None, ..limits }) == Limits::default() {
             return Ok(vec![Verdict::Go; people.len()]);
         }
-        let number = number_account(self.provider);
+        let number = self.account();
         let portfolio = format!("portfolio:{}", self.config.portfolio);
         let told = match limits.unique_per_day {
             Some(_) => tx.mark(&told_limit_mark(&self.config.portfolio)).await?,

@@ -92,14 +92,13 @@ impl Batches<'_> {
     /// How many messages to claim now, if any.
     async fn limit(&self, report: &mut Report) -> Result<Option<usize>, StoreError> {
         let (now, by) = (self.ctx.clock.now(), self.horizon());
+        let (provider, account) = (&self.row.campaign.provider, self.limiter().account());
         let mut reader = self.ctx.store.read().await?;
-        if reader.next_due(self.row.id).await?.is_none_or(|due| due > by)
-            || reader.campaign_status(self.row.id).await? != CampaignStatus::Active
-            || reader.paused(&self.row.campaign.provider, now).await?.contains("")
-        {
+        let claimable = reader.claimable(self.row.id, provider, &account, now).await?;
+        if !claimable.runs || claimable.next_due.is_none_or(|due| due > by) {
             return Ok(None);
         }
-        Ok(match self.limiter().allowance(&mut reader, BATCH_MAX, now).await? {
+        Ok(match self.limiter().allowance(claimable.rate_next_at, BATCH_MAX, now) {
             Allowance::Of(limit) => Some(limit),
             Allowance::After(at) => {
                 report.not_before = Some(at);
