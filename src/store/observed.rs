@@ -4,17 +4,18 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
 
 use super::bulk::Sql;
-use super::{Doing, Reader, StoreError, instant, json, micros, on, parsed};
+use super::{Doing, Pool, Reader, Store, StoreError, instant, json, micros, on, parsed};
 use crate::model::content::{Category, Content};
 use crate::model::ids::RecipientId;
 use crate::model::message::Response;
 use crate::model::time::Instant;
 
 const TABLE: &str = "message";
+const READ: &str = "read messages";
 
 /// A second from the epoch, the rows written in it, and a sum over their microseconds.
 pub type Second = (i64, i64, i64);
@@ -115,6 +116,41 @@ const OBSERVED: Sql = observed_sql!("");
 
 const OBSERVED_CHANGED: Sql = observed_sql!("WHERE observed_at >= $1 AND observed_at < $2");
 
+macro_rules! page_sql {
+    ($key:literal, $channel:literal, $from:literal, $rowid:literal) => {
+        concat!(
+            "SELECT '[' || group_concat(json_array(recipient, ",
+            $key,
+            ", sent_at, category, ",
+            $channel,
+            ", media, style, delivered_at, read_at, clicked_at, replied_at, converted_at,
+                opted_out_at, failed_at)) || ']' FROM ",
+            $from,
+            " WHERE sent_at IS NOT NULL AND ",
+            $rowid,
+            " BETWEEN $1 AND $2"
+        )
+    };
+}
+
+/// The two tables of `sent_message` in SQLite, by ranges of their rows: a page is one value, since
+/// its driver hands rows from thread to thread one by one. Each with its number of the last row.
+const PAGES: [[&str; 2]; 2] = [
+    [page_sql!("key", "channel", "message", "rowid"), "SELECT MAX(rowid) FROM message"],
+    [
+        page_sql!(
+            "name || ':' || recipient",
+            "provider",
+            "delivery JOIN campaign ON campaign.id = campaign",
+            "delivery.rowid"
+        ),
+        "SELECT MAX(rowid) FROM delivery",
+    ],
+];
+const PAGE_ROWS: i64 = 1000;
+/// Pages that are read at once, each on a connection of its own.
+const PAGES_AT_ONCE: usize = 4;
+
 const ACTIVITY: &str = "SELECT recipient, at, kind FROM activity";
 
 const ACTIVITY_CHANGED: &str =
@@ -128,9 +164,36 @@ const ACTIVITY_SECONDS: &str = "SELECT changed_at / 1000000, COUNT(*),
         CAST(SUM(changed_at % 1000000) AS BIGINT)
     FROM activity WHERE changed_at >= $1 GROUP BY changed_at / 1000000 ORDER BY 1";
 
+impl Store {
+    /// Hands over every message, in no particular order.
+    pub async fn each_message(&self, mut take: impl FnMut(ObservedRow)) -> Result<(), StoreError> {
+        if let Pool::Postgres(_) = &self.pool {
+            return self.read().await?.messages(None, take).await;
+        }
+        for [page, last] in PAGES {
+            let last: Option<i64> = self.read().await?.number(last).await?;
+            let starts = (1..=last.unwrap_or_default()).step_by(PAGE_ROWS as usize);
+            let read = |first| async move { self.read().await?.page(page, first).await };
+            let mut pages = stream::iter(starts).map(read).buffered(PAGES_AT_ONCE);
+            while let Some(rows) = pages.try_next().await? {
+                rows.into_iter().for_each(&mut take);
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Reader {
-    /// Hands over every message, or those written within some time, in no particular order.
-    pub async fn each_message(
+    /// Hands over the messages that were written within some time, in no particular order.
+    pub async fn each_message_written(
+        &mut self,
+        within: Range<Instant>,
+        take: impl FnMut(ObservedRow),
+    ) -> Result<(), StoreError> {
+        self.messages(Some(within), take).await
+    }
+
+    async fn messages(
         &mut self,
         written: Option<Range<Instant>>,
         mut take: impl FnMut(ObservedRow),
@@ -144,11 +207,30 @@ impl Reader {
                 }
             };
             let mut rows = query.fetch(db);
-            while let Some(row) = rows.try_next().await.doing("read messages")? {
+            while let Some(row) = rows.try_next().await.doing(READ)? {
                 take(json::<Observed<'_>>(TABLE, &row)?.try_into()?);
             }
         });
         Ok(())
+    }
+
+    async fn number(&mut self, sql: &'static str) -> Result<Option<i64>, StoreError> {
+        on!(self, |db| sqlx::query_scalar(sql).fetch_one(db).await).doing(READ)
+    }
+
+    async fn page(
+        &mut self,
+        sql: &'static str,
+        first: i64,
+    ) -> Result<Vec<ObservedRow>, StoreError> {
+        let page: Option<String> = on!(self, |db| sqlx::query_scalar(sql)
+            .bind(first)
+            .bind(first + PAGE_ROWS - 1)
+            .fetch_one(db)
+            .await)
+        .doing(READ)?;
+        let Some(page) = page else { return Ok(Vec::new()) };
+        json::<Vec<Observed<'_>>>(TABLE, &page)?.into_iter().map(TryInto::try_into).collect()
     }
 
     /// Hands over every sign of presence, or those written within some time.

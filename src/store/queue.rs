@@ -204,15 +204,19 @@ const DOUBT: Sql = one_of!(
     ""
 );
 
+/// Lateral, so that PostgreSQL finds each row by its key: with no statistics of a new campaign yet it
+/// would compare every row of it with every person.
 const TAKE_OUT: Sql = [
     "DELETE FROM queue WHERE campaign = $1 AND (due_at, recipient) IN
         (SELECT send_at, recipient FROM delivery WHERE campaign = $1 AND send_at IS NOT NULL
             AND recipient IN (SELECT value FROM json_each($2)))
      RETURNING recipient",
-    "DELETE FROM queue USING delivery AS d
-     WHERE d.campaign = $1 AND d.recipient = ANY($2) AND queue.campaign = $1
-        AND queue.due_at = d.send_at AND queue.recipient = d.recipient
-     RETURNING queue.recipient",
+    "DELETE FROM queue WHERE ctid = ANY(ARRAY(SELECT q.place FROM unnest($2) AS p (id)
+        CROSS JOIN LATERAL (SELECT send_at FROM delivery
+            WHERE campaign = $1 AND recipient = p.id AND send_at IS NOT NULL OFFSET 0) AS d
+        CROSS JOIN LATERAL (SELECT ctid AS place FROM queue
+            WHERE campaign = $1 AND due_at = d.send_at AND recipient = p.id OFFSET 0) AS q))
+     RETURNING recipient",
 ];
 
 const TAKE_OUT_ALL: &str =

@@ -1,6 +1,6 @@
 //! Deliveries: decided, claimed, settled, in doubt.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use chrono::TimeDelta;
 use opportune::model::delivery::{Delivery, Reason, State};
@@ -10,7 +10,7 @@ use opportune::store::{Claim, Due, Settled, Store};
 use sqlx::{PgPool, SqlitePool};
 
 use crate::support::{self, on_both};
-use crate::{LENGTH, at, campaign, people};
+use crate::{LENGTH, at, campaign, message, people};
 
 fn planned(recipient: RecipientId, hour: i64) -> Delivery {
     let send_at = at(hour) + TimeDelta::minutes(7);
@@ -222,4 +222,44 @@ async fn what_an_older_version_had_claimed_is_still_held_and_then_in_doubt() {
         assert_eq!(states, [State::InDoubt, State::InDoubt, State::Planned]);
         store.close().await;
     }
+}
+
+#[tokio::test]
+async fn every_message_is_handed_over_once_with_what_came_of_it() {
+    on_both(async |store| {
+        const IMPORTED: usize = 2_345;
+        let people = people(&store, 7).await;
+        let mut tx = store.begin().await.unwrap();
+        for first in (0..IMPORTED).step_by(500) {
+            let numbers = first..(first + 500).min(IMPORTED);
+            let rows: Vec<_> = numbers.map(|n| (people[n % 7], message(n))).collect();
+            tx.add_messages(&rows, at(1)).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        let id = campaign(&store).await;
+        plan(&store, id, &people.iter().map(|id| planned(*id, 2)).collect::<Vec<_>>()).await;
+        let hash = store.forgotten_key().await.unwrap().hash("recipient", "r6");
+        // four are sent, three wait
+        let mut tx = store.begin().await.unwrap();
+        let claim = claim("a", 9);
+        tx.claim(id, &claim, (at(3), at(3)), 4, LENGTH).await.unwrap();
+        tx.settle(id, &claim, &sent(&people[..4]), at(3)).await.unwrap();
+        tx.forget(people[6], &[hash], at(3)).await.unwrap();
+        tx.commit().await.unwrap();
+        let mut found = BTreeMap::new();
+        store
+            .each_message(|row| assert!(found.insert(row.key.clone(), row).is_none()))
+            .await
+            .unwrap();
+        let imported = (0..IMPORTED).filter(|n| n % 7 != 6).count();
+        assert_eq!(found.len(), imported + 4);
+        let row = &found[&message(8).key.to_string()];
+        assert_eq!((row.recipient, row.sent_at), (people[1], message(8).sent_at));
+        assert_eq!(row.response.read_at, message(8).response.read_at);
+        assert_eq!(row.content.as_ref().map(|content| content.media), message(8).media);
+        let ours = &found[&format!("spring:{}", people[2].0)];
+        assert_eq!((ours.recipient, ours.sent_at), (people[2], at(2)));
+        assert_eq!(ours.channel.as_deref(), Some("console"));
+    })
+    .await;
 }

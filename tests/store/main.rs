@@ -17,7 +17,7 @@ use opportune::model::message::{Message, Response};
 use opportune::model::recipient::{Profile, Zone};
 use opportune::model::slot::SlotLength;
 use opportune::model::time::Instant;
-use opportune::store::{AddedRecipient, CampaignStatus, Create, Store, StoreError};
+use opportune::store::{AddedRecipient, CampaignStatus, Create, ObservedRow, Store, StoreError};
 use support::on_both;
 
 const LENGTH: SlotLength = SlotLength::HOUR;
@@ -165,14 +165,13 @@ async fn what_changed_since_is_what_is_handed_over() {
         let mut found = Vec::new();
         for written in [None, Some(at(5)..at(6)), Some(at(6)..at(9))] {
             let (mut messages, mut signs) = (Vec::new(), 0);
-            store
-                .read()
-                .await
-                .unwrap()
-                .each_message(written.clone(), |row| messages.push(row.key))
-                .await
-                .unwrap();
-            store.read().await.unwrap().each_activity(written, |_, _, _| signs += 1).await.unwrap();
+            let mut reader = store.read().await.unwrap();
+            let mut take = |row: ObservedRow| messages.push(row.key);
+            match written.clone() {
+                None => store.each_message(take).await.unwrap(),
+                Some(span) => reader.each_message_written(span, &mut take).await.unwrap(),
+            }
+            reader.each_activity(written, |_, _, _| signs += 1).await.unwrap();
             messages.sort();
             found.push((messages, signs));
         }
