@@ -346,7 +346,7 @@ async fn webhooks(bench: &Bench, dir: &Path, floor: f64) {
 async fn lateness(bench: &Bench, dir: &Path) {
     let (store, url) = bench.store().await;
     let backlog = number("DISPATCH_BACKLOG", 300_000);
-    let (paced, wait_ms) = (15_000, 3_000 + backlog as i64 / 10);
+    let (paced, wait_ms) = (15_000, 3_000 + backlog as i64 / 6);
     let due = |n: usize| {
         if n < paced {
             TimeDelta::milliseconds(wait_ms + n as i64)
