@@ -13,7 +13,7 @@ use opportune::calendar::zone::local;
 use opportune::clock::Clock;
 use opportune::config::{Config, EXAMPLE};
 use opportune::demo;
-use opportune::learn::offpolicy::{Logged, TooThin, logged_value, value};
+use opportune::learn::off_policy::{LoggedMessage as Logged, TooThin, logged_value, value};
 use opportune::model::delivery::{Reason, State};
 use opportune::model::ids::RecipientId;
 use opportune::model::recipient::{Profile, Zone};

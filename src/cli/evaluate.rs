@@ -5,9 +5,7 @@ use std::path::PathBuf;
 use super::learn::learning_bar;
 use super::print::{Show, table};
 use super::{BadInput, Env};
-use crate::learn::Evaluation;
-use crate::learn::contest::{HistoryRow, PresenceContest};
-use crate::learn::trials::Messages;
+use crate::learn::{Evaluation, HistoryRow, MessageEvaluation, PresenceEvaluation};
 use crate::report::evaluated::{self, Grid};
 use crate::work::evaluate;
 
@@ -71,7 +69,7 @@ fn shown(grid: &Grid) -> comfy_table::Table {
     shown
 }
 
-fn when_seen(contest: &PresenceContest) -> String {
+fn when_seen(contest: &PresenceEvaluation) -> String {
     format!(
         "\n# When people are next seen: {} people, {} signs of presence held out\n\n{}\n{}",
         contest.people,
@@ -81,7 +79,7 @@ fn when_seen(contest: &PresenceContest) -> String {
     )
 }
 
-fn when_read(messages: &Messages) -> String {
+fn when_read(messages: &MessageEvaluation) -> String {
     let mut text = format!(
         "\n# Which messages are read within 2 h: {} messages to {} people held out, {:.1} % read\n\n",
         messages.messages,

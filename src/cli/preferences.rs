@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::print::{Show, note, progress};
 use super::{Env, find_recipient};
 use crate::files::{Output, number};
-use crate::learn::{Evidence, Mix};
+use crate::learn::{ChronotypeMix, Evidence};
 use crate::model::ids::RecipientKey;
 use crate::model::preference::{Range, WEEK_HOURS};
 use crate::work::Ctx;
@@ -47,7 +47,7 @@ struct Known {
     messages: u32,
     signs_of_presence: u32,
     /// What was expected before any of it.
-    prior: Mix,
+    prior: ChronotypeMix,
     /// Lately lives so many hours later than before.
     moved_hours: Option<i32>,
     presence: Vec<Figure>,

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::campaign::read;
 use super::print::{Show, progress, table};
 use super::{BadInput, Env};
-use crate::learn::offpolicy::Estimate;
+use crate::learn::Estimate;
 use crate::model::campaign::WITHIN_MAX;
 use crate::model::content::Goal;
 use crate::model::time::Instant;

@@ -1,49 +1,31 @@
-//! Work over many people on several threads, with a result that does not depend on how many.
+//! Work over many people on every core, with a result that does not depend on how many there are.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
+use rayon::slice::ParallelSlice;
 
 /// People handled at a time; fixed, because sums are merged chunk by chunk.
 const CHUNK: usize = 256;
 
-/// Maps chunks of `items` on up to `threads` threads; results come in the order of the chunks.
-pub(super) fn in_chunks<T: Sync, R: Send>(
+/// Maps chunks of `items`; results come in the order of the chunks.
+pub(in crate::learn) fn in_chunks<T: Sync, R: Send>(
     items: &[T],
-    threads: usize,
-    work: impl Fn(&[T]) -> R + Sync,
+    work: impl Fn(&[T]) -> R + Sync + Send,
 ) -> Vec<R> {
-    let chunks: Vec<&[T]> = items.chunks(CHUNK).collect();
-    let next = AtomicUsize::new(0);
-    let run = || {
-        let mut done = Vec::new();
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(chunk) = chunks.get(index) else { return done };
-            done.push((index, work(chunk)));
-        }
-    };
-    let mut done: Vec<(usize, R)> = std::thread::scope(|scope| {
-        let others: Vec<_> =
-            (1..threads.clamp(1, chunks.len().max(1))).map(|_| scope.spawn(run)).collect();
-        let mut done = run();
-        for other in others {
-            done.extend(other.join().expect("the work does not panic"));
-        }
-        done
-    });
-    done.sort_by_key(|(index, _)| *index);
-    done.into_iter().map(|(_, result)| result).collect()
+    items.par_chunks(CHUNK).map(work).collect()
 }
 
-/// Maps each item on up to `threads` threads, in order.
-pub(super) fn map<T: Sync, R: Send>(
+/// Maps each item, in order.
+pub(in crate::learn) fn map<T: Sync, R: Send>(
     items: &[T],
-    threads: usize,
-    work: impl Fn(&T) -> R + Sync,
+    work: impl Fn(&T) -> R + Sync + Send,
 ) -> Vec<R> {
-    in_chunks(items, threads, |chunk| chunk.iter().map(&work).collect::<Vec<R>>())
-        .into_iter()
-        .flatten()
-        .collect()
+    items.par_iter().map(work).collect()
+}
+
+/// Does work on so many threads.
+#[cfg(test)]
+pub(in crate::learn) fn on_threads<R: Send>(threads: usize, work: impl FnOnce() -> R + Send) -> R {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(work)
 }
 
 #[cfg(test)]
@@ -54,9 +36,11 @@ mod tests {
     fn any_number_of_threads_gives_the_same_sum() {
         let items: Vec<f64> = (0..10_000).map(|i| 1.0 / f64::from(i + 1)).collect();
         let sum = |threads| -> f64 {
-            in_chunks(&items, threads, |chunk| chunk.iter().sum::<f64>()).into_iter().sum()
+            on_threads(threads, || {
+                in_chunks(&items, |chunk| chunk.iter().sum::<f64>()).into_iter().sum()
+            })
         };
         assert!(sum(1).to_bits() == sum(2).to_bits() && sum(1).to_bits() == sum(7).to_bits());
-        assert_eq!(map(&items, 3, |x| x * 2.0)[9_999].to_bits(), (items[9_999] * 2.0).to_bits());
+        assert_eq!(map(&items, |x| x * 2.0)[9_999].to_bits(), (items[9_999] * 2.0).to_bits());
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use super::recalled::Recalled;
-use crate::learn::{Contents, Method, Rule, Subject};
+use crate::learn::{BaselinePolicy, Contents, Method, Subject};
 use crate::model::campaign::Campaign;
 use crate::model::content::{Content, Goal};
 use crate::model::preference::{Answers, ContentFigures, Person, Population, Preference};
@@ -127,7 +127,7 @@ impl Policy {
         let zone = ctx.config.time_zone;
         let subjects: Vec<Subject<'_>> =
             (0..people.recipients.len()).map(|index| people.subject(index, zone)).collect();
-        let rule = Rule::learn(method, &subjects, &contents, ctx.clock.now());
+        let rule = BaselinePolicy::learn(method, &subjects, &contents, ctx.clock.now());
         Ok(Some(Arc::new(ByRule(rule))))
     }
 }
@@ -157,7 +157,7 @@ impl Cast {
     }
 }
 
-struct ByRule(Rule);
+struct ByRule(BaselinePolicy);
 
 impl Judge for ByRule {
     fn preference(&self, _: &Campaign, _: &Recipient, subject: &Subject<'_>) -> Preference {

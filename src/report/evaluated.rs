@@ -5,9 +5,9 @@ use serde::Serialize;
 
 use super::pictures::{Line, forest, percent, reliability, table};
 use super::{ReportPage, page};
-use crate::learn::contest::{HistoryRow, PresenceContest, PresenceRow};
-use crate::learn::trials::{Messages, TimingRow};
-use crate::learn::{Estimate, Evaluation};
+use crate::learn::{
+    Estimate, Evaluation, HistoryRow, MessageEvaluation, PresenceEvaluation, PresenceRow, TimingRow,
+};
 
 /// The report of an evaluation.
 pub fn of_evaluation(evaluation: &Evaluation) -> ReportPage {
@@ -37,7 +37,7 @@ pub struct Grid {
 }
 
 /// How well each method foretold when people were next seen.
-pub fn presence(contest: &PresenceContest) -> Grid {
+pub fn presence(contest: &PresenceEvaluation) -> Grid {
     let loss = |loss: Option<Estimate>| loss.map_or("–".to_owned(), |l| l.text(1.0, 3));
     let row = |row: &PresenceRow| {
         vec![
@@ -67,7 +67,7 @@ pub fn presence(contest: &PresenceContest) -> Grid {
 }
 
 /// How well it was foretold whether messages are read.
-pub fn losses(messages: &Messages) -> Grid {
+pub fn losses(messages: &MessageEvaluation) -> Grid {
     let rows = [
         ("this model's", messages.loss),
         ("the person's own share (who, not when)", messages.person_loss),
@@ -78,7 +78,7 @@ pub fn losses(messages: &Messages) -> Grid {
 }
 
 /// How well each method orders the messages to one person.
-pub fn timing(messages: &Messages) -> Grid {
+pub fn timing(messages: &MessageEvaluation) -> Grid {
     let row = |row: &TimingRow| {
         vec![
             row.method.words().to_owned(),
@@ -106,7 +106,7 @@ fn shown(caption: &str, grid: &Grid) -> Markup {
     table(caption, grid.head, &grid.rows)
 }
 
-fn when_seen(contest: &PresenceContest) -> Markup {
+fn when_seen(contest: &PresenceEvaluation) -> Markup {
     let top_3 = |row: &PresenceRow| line(row.method.words(), row.top_3, 100.0, 1);
     html! {
         section aria-labelledby="seen" {
@@ -122,7 +122,7 @@ fn when_seen(contest: &PresenceContest) -> Markup {
     }
 }
 
-fn when_read(messages: &Messages) -> Markup {
+fn when_read(messages: &MessageEvaluation) -> Markup {
     let parts = [
         ("who it is", messages.who_gain),
         ("timing and content", messages.when_gain),

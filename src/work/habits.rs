@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 
 use super::Ctx;
 use crate::config::LearnFrom;
-use crate::learn::{Census, Contents, Evidence, Mix, Model, Subject, Survey, drift};
+use crate::learn::{ChronotypeMix, Contents, Evidence, Model, Sample, Sampler, Subject, drift};
 use crate::model::content::Content;
 use crate::model::ids::RecipientId;
 use crate::model::preference::Preference;
@@ -103,7 +103,7 @@ impl People {
 
 /// Those who are learned from: how much there is to learn, and a sample of the people.
 pub(super) struct Taught {
-    pub(super) census: Census,
+    pub(super) sample: Sample,
     recipients: Vec<Recipient>,
 }
 
@@ -114,32 +114,32 @@ impl Taught {
             LearnFrom::All => Whose::Everybody,
             LearnFrom::Consented => Whose::Consented,
         };
-        let mut survey = Survey::new(most, as_of, SEED);
+        let mut sampler = Sampler::new(most, as_of, SEED);
         let mut damaged = 0;
         ctx.store
             .read()
             .await?
             .each_evidence(whose, |recipient, packed| match Evidence::from_bytes(packed) {
-                Ok(evidence) => survey.ask(recipient.0 as u64, evidence),
+                Ok(evidence) => sampler.add(recipient.0 as u64, evidence),
                 Err(_) => damaged += 1,
             })
             .await?;
         warn_of_damage(damaged);
-        let mut census = survey.finish();
+        let mut sample = sampler.finish();
         let ids: Vec<RecipientId> =
-            census.people.iter().map(|(number, _)| RecipientId(*number as i64)).collect();
+            sample.people.iter().map(|(number, _)| RecipientId(*number as i64)).collect();
         let mut tx = ctx.store.begin().await?;
         let mut found = tx.recipients(&ids).await?;
         tx.commit().await?;
         // who was forgotten since is left out
-        census.people.retain(|(number, _)| found.contains_key(&RecipientId(*number as i64)));
+        sample.people.retain(|(number, _)| found.contains_key(&RecipientId(*number as i64)));
         let recipients = ids.iter().filter_map(|id| found.remove(id)).collect();
-        Ok(Self { census, recipients })
+        Ok(Self { sample, recipients })
     }
 
     /// The sample as the learner sees it, in the order of their numbers.
     pub(super) fn subjects(&self, zone: chrono_tz::Tz) -> Vec<Subject<'_>> {
-        let people = self.recipients.iter().zip(&self.census.people);
+        let people = self.recipients.iter().zip(&self.sample.people);
         people.map(|(recipient, (_, evidence))| subject(recipient, evidence, zone)).collect()
     }
 }
@@ -189,12 +189,12 @@ impl InUse {
 
     /// By how many hours later than before a person lives now, if that is beyond doubt.
     pub fn moved(&self, subject: &Subject<'_>) -> Option<i32> {
-        let drift = drift(&self.model, std::slice::from_ref(subject), self.as_of, 1);
+        let drift = drift(&self.model, std::slice::from_ref(subject), self.as_of);
         drift.moved.first().map(|(later, _)| *later)
     }
 
     /// What is expected of somebody before any evidence.
-    pub fn mix(&self, subject: &Subject<'_>) -> Mix {
+    pub fn mix(&self, subject: &Subject<'_>) -> ChronotypeMix {
         self.model.mix(subject)
     }
 }

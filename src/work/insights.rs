@@ -4,7 +4,7 @@ use super::Ctx;
 use super::habits::{InUse, Taught};
 use super::learn::LearnError;
 pub use crate::learn::Insight;
-use crate::learn::{Settings, insights};
+use crate::learn::insights;
 
 /// The most people that insights are computed from: beyond, intervals hardly narrow.
 const PEOPLE_MAX: usize = 100_000;
@@ -16,7 +16,7 @@ pub async fn run(ctx: &Ctx) -> Result<Vec<Insight>, LearnError> {
     let zone = ctx.config.time_zone;
     let compute = move || {
         let subjects = taught.subjects(zone);
-        insights(&in_use.model, &subjects, in_use.as_of, Settings::default().threads)
+        insights(&in_use.model, &subjects, in_use.as_of)
     };
     tokio::task::spawn_blocking(compute).await.map_err(|_| LearnError::Panicked)
 }

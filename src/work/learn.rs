@@ -77,7 +77,7 @@ pub struct FitSummary {
     /// What it came to.
     pub outcome: FitOutcome,
     /// How much there was to learn from, and from when to when.
-    pub data: learn::Data,
+    pub data: learn::DataSummary,
     /// The settings that were chosen, and figures of the population.
     pub settings: serde_json::Value,
     /// When the settings were chosen, and on what.
@@ -180,14 +180,14 @@ async fn teach(
     let new = earlier.as_ref().map_or(0, |earlier| earlier.new_since_tuned)
         + folded.messages
         + folded.activities;
-    let much_is_new = new as f64 > NEW_SHARE * taught.census.data().observations() as f64;
+    let much_is_new = new as f64 > NEW_SHARE * taught.sample.data().observations() as f64;
     let zone = ctx.config.time_zone;
     let model_in_use = last.as_ref().map(|last| Arc::clone(&last.model));
     let fit = move || {
         let subjects = taught.subjects(zone);
-        let census = &taught.census;
+        let sample = &taught.sample;
         let model = match (depth, model_in_use.as_deref()) {
-            (Depth::Refresh, Some(last)) => census.refresh(last, &subjects, settings.threads),
+            (Depth::Refresh, Some(last)) => sample.refresh(last, &subjects),
             (_, last) => {
                 let tuning = match (depth, last) {
                     (Depth::FullAtSettings, Some(last)) => Tuning::Hold(last),
@@ -197,10 +197,10 @@ async fn teach(
                     }
                     _ => Tuning::Choose,
                 };
-                census.fit(&subjects, &contents, &settings, tuning, &mut progress)
+                sample.fit(&subjects, &contents, &settings, tuning, &mut progress)
             }
         }?;
-        let drift = drift(&model, &subjects, as_of, settings.threads);
+        let drift = drift(&model, &subjects, as_of);
         Ok((model, drift))
     };
     let fitted = tokio::task::spawn_blocking(fit).await.map_err(|_| LearnError::Panicked)?;

@@ -19,8 +19,8 @@ use super::habits::SEED;
 use super::habits::{Taught, contents};
 use super::learn::{self, LearnError, People};
 use crate::calendar::zone::local;
-use crate::learn::offpolicy::{Estimate, Logged, TooThin, Value, logged_value, value};
-use crate::learn::{Contents, Method, Model, Rule, Settings, Subject, fit};
+use crate::learn::off_policy::{LoggedMessage, OffPolicyValue, TooThin, logged_value, value};
+use crate::learn::{BaselinePolicy, Contents, Estimate, Method, Model, Settings, Subject, fit};
 use crate::model::content::{Content, Goal, Media};
 use crate::model::ids::RecipientId;
 use crate::model::message::{Message, Response};
@@ -67,7 +67,7 @@ pub struct PolicyValue {
     /// Which.
     pub policy: &'static str,
     /// Its estimates.
-    pub value: Option<Value>,
+    pub value: Option<OffPolicyValue>,
     /// Why not.
     pub refused: Option<String>,
 }
@@ -147,7 +147,7 @@ fn findings(
     policies: Vec<PolicyValue>,
     notes: Vec<String>,
 ) -> Findings {
-    let rewards: Vec<Logged> = newer.iter().map(|trial| trial.logged(1.0, 1.0)).collect();
+    let rewards: Vec<LoggedMessage> = newer.iter().map(|trial| trial.logged(1.0, 1.0)).collect();
     Findings {
         goal: question.goal,
         within_hours: question.within.as_secs_f64() / 3600.0,
@@ -159,8 +159,8 @@ fn findings(
 }
 
 impl Trial {
-    fn logged(&self, logged: f64, target: f64) -> Logged {
-        Logged {
+    fn logged(&self, logged: f64, target: f64) -> LoggedMessage {
+        LoggedMessage {
             person: self.person as u64,
             logged,
             target,
@@ -294,7 +294,7 @@ impl Judges<'_> {
         fixed: Option<Action>,
         sample: &[Subject<'_>],
     ) -> Vec<PolicyValue> {
-        let rule = |method| Rule::learn(method, sample, self.contents, self.from);
+        let rule = |method| BaselinePolicy::learn(method, sample, self.contents, self.from);
         let rules = [
             ("population", rule(Method::Population)),
             ("histogram", rule(Method::Histogram)),
@@ -364,14 +364,14 @@ fn judged(
     believed: &HashMap<usize, BTreeMap<Action, f64>>,
     choose: impl Fn(&Trial) -> Option<Action>,
 ) -> PolicyValue {
-    let log: Vec<Logged> = trials
+    let log: Vec<LoggedMessage> = trials
         .iter()
         .map(|trial| {
             let choice = choose(trial);
             let of = |action: &Action| believed[&trial.person].get(action).copied();
             let logged = shares[&trial.campaign][&trial.action];
             let target = f64::from(u8::from(choice == Some(trial.action)));
-            Logged {
+            LoggedMessage {
                 expected: of(&trial.action).unwrap_or(0.0),
                 expected_of_target: choice.as_ref().and_then(of).unwrap_or(0.0),
                 ..trial.logged(logged, target)

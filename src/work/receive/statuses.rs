@@ -23,7 +23,7 @@ const ATTEMPTS_MAX: u32 = 3;
 
 /// A message that updates may be about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Subject {
+pub(super) enum UpdateSubject {
     /// A person's delivery in a campaign of ours.
     Delivery(i64, RecipientId),
     /// One that a file brought.
@@ -177,7 +177,7 @@ impl<'a> StatusBatch<'a> {
         Ok(true)
     }
 
-    fn subject(&self, of: &UpdateOf) -> Option<Subject> {
+    fn subject(&self, of: &UpdateOf) -> Option<UpdateSubject> {
         let delivery = match of {
             UpdateOf::Ours(key) | UpdateOf::Try(key, _) => {
                 let delivery = parse_message_key(key).and_then(|(name, person)| {
@@ -185,13 +185,13 @@ impl<'a> StatusBatch<'a> {
                     self.deliveries.contains_key(&key).then_some(key)
                 });
                 if delivery.is_none() && self.imported.contains_key(key) {
-                    return Some(Subject::Imported(key.clone()));
+                    return Some(UpdateSubject::Imported(key.clone()));
                 }
                 delivery
             }
             UpdateOf::Theirs(id) => self.by_provider.get(id.as_str()).copied(),
         };
-        delivery.map(|(campaign, person)| Subject::Delivery(campaign, person))
+        delivery.map(|(campaign, person)| UpdateSubject::Delivery(campaign, person))
     }
 
     /// Notes an update of `at`.
@@ -203,8 +203,8 @@ impl<'a> StatusBatch<'a> {
     ) -> Result<Noted, StoreError> {
         let Some(subject) = self.subject(&update.of) else { return Ok(Noted::Unknown) };
         let (campaign, person) = match subject {
-            Subject::Delivery(campaign, person) => (campaign, person),
-            Subject::Imported(key) => {
+            UpdateSubject::Delivery(campaign, person) => (campaign, person),
+            UpdateSubject::Imported(key) => {
                 let Some(open) = self.imported.get_mut(&key) else { return Ok(Noted::Unknown) };
                 let at = at.max(open.row.message.sent_at);
                 if update.event == Event::OptedOut {

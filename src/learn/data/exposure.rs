@@ -1,0 +1,235 @@
+//! What a person's observations come to, hour of the week by hour of the week: events, and the exposure
+//! under which they were made.
+//!
+//! A delivered message that was not read is exposed in hour `h` at age `k` by the hazard of its age
+//! `β(k)` times the affinity of its content; the expected number of reads in an hour is the rate of
+//! the person in that hour times the sum of these. Recent observations count more:
+//! `2^(−days / half-life)`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::learn::data::observations::{AGE_MAX, AtRiskInterval, ObservationSet, ReceiptState};
+use crate::learn::data::week_hours::WeekRates;
+use crate::model::preference::WEEK_HOURS;
+
+/// What an observation counts for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::learn) struct ObservationWeights {
+    /// In how many days it comes to count half.
+    pub(in crate::learn) half_life: f32,
+    /// What a presence event counts for, where a read message counts 1.
+    pub(in crate::learn) presence_weight: f32,
+    /// How far an hour in which several messages waited counts once.
+    pub(in crate::learn) shared: f32,
+}
+
+/// How the hazard of a read falls with age, and what silence means: population figures that turn a
+/// message at risk into expected reads.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(in crate::learn) struct ReadHazard {
+    /// Relative hazard by the hours since delivery; one entry for each of [`AGE_MAX`].
+    pub(in crate::learn) decay: Vec<f32>,
+    /// Share still unread at each age, among people whose reads are seen.
+    pub(in crate::learn) unread: Vec<f32>,
+    /// Share of reads that are followed by a click or reply.
+    pub(in crate::learn) acted: f32,
+    /// Share of people whose receipts are off.
+    pub(in crate::learn) off: f32,
+    /// Share of them among silent people.
+    pub(in crate::learn) silent_off: f32,
+}
+
+/// What a person's silence may mean.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::learn) struct MissingReceipts {
+    /// Share of people whose receipts are off.
+    pub(in crate::learn) off: f32,
+    /// What was exposed where receipts are on, in multiples of the mean exposure.
+    pub(in crate::learn) if_on: f32,
+    /// What was exposed where they are off, and only answers could be seen.
+    pub(in crate::learn) if_off: f32,
+}
+
+impl Default for ReadHazard {
+    fn default() -> Self {
+        let decay = (0..AGE_MAX).map(|age| (-(age as f32) / 12.0).exp()).collect();
+        Self { decay, unread: vec![1.0; AGE_MAX], acted: 1.0, off: 0.0, silent_off: 0.0 }
+    }
+}
+
+impl ReadHazard {
+    /// How probable it is that the receipts of somebody of whom nothing came back are off: as of
+    /// anybody before there were messages, and the more probable the more were not read.
+    pub(in crate::learn) fn silent(&self, observations: &ObservationSet) -> f32 {
+        if observations.intervals.is_empty() { self.off } else { self.silent_off }
+    }
+
+    /// The hazard that a message was exposed to at each age, relative to an unread fresh message;
+    /// where receipts are off, only reads that led to an answer could be seen.
+    pub(in crate::learn) fn risk(
+        &self,
+        interval: &AtRiskInterval,
+        receipts: ReceiptState,
+        risk: &mut [f32; AGE_MAX],
+    ) -> usize {
+        let hours = usize::from(interval.hours);
+        let length = if interval.seen { hours + 1 } else { hours };
+        risk[..length].copy_from_slice(&self.decay[..length]);
+        if interval.seen {
+            risk[hours] *= 0.5;
+        }
+        let off = match receipts {
+            ReceiptState::On => return length,
+            ReceiptState::Off => 1.0,
+            ReceiptState::Silent => self.silent_off,
+        };
+        for (age, risk) in risk[..length].iter_mut().enumerate() {
+            let hidden = if interval.seen { 1.0 } else { self.unread[age] };
+            *risk *= off * self.acted * hidden + 1.0 - off;
+        }
+        length
+    }
+}
+
+/// What a set of observations comes to, hour by hour, recent things counting more.
+#[derive(Debug, Clone)]
+pub(in crate::learn) struct SufficientStatistics {
+    /// Events in each hour, whether reads or presence events.
+    pub(in crate::learn) observed: WeekRates,
+    /// Hours watched, weighed by the hazard of a fresh message of average content.
+    pub(in crate::learn) exposure: WeekRates,
+    /// The share of `observed` that messages brought.
+    pub(in crate::learn) reads: f32,
+    /// The share of `observed` that presence events brought.
+    pub(in crate::learn) presences: f32,
+    /// Whether what was observed may be late: answers in place of reads.
+    pub(in crate::learn) late: bool,
+    /// Of a person of whom nothing came back.
+    pub(in crate::learn) missing: Option<MissingReceipts>,
+    /// Effective number of observations: messages at risk and presence events.
+    pub(in crate::learn) evidence: f32,
+}
+
+impl SufficientStatistics {
+    /// `affinity` gives the relative hazard of a content.
+    pub(in crate::learn) fn new(
+        observations: &ObservationSet,
+        hazard: &ReadHazard,
+        memory: ObservationWeights,
+        taste: impl Fn(Option<u16>) -> f32,
+    ) -> Self {
+        let mut summary = Self {
+            observed: [0.0; WEEK_HOURS],
+            exposure: [0.0; WEEK_HOURS],
+            reads: 0.0,
+            presences: 0.0,
+            late: observations.receipts == ReceiptState::Off,
+            missing: None,
+            evidence: 0.0,
+        };
+        let recency = |days: f32| (-days / memory.half_life).exp2();
+        let (mut if_on, mut if_off) = (0.0, 0.0);
+        let mut risk = [0.0; AGE_MAX];
+        let waiting =
+            if memory.shared > 0.0 { waiting(&observations.intervals) } else { Vec::new() };
+        // hours past the end of the week are laid behind it, and wrapped once at the end
+        let mut run = [0.0f32; WEEK_HOURS + AGE_MAX];
+        for (index, interval) in observations.intervals.iter().enumerate() {
+            let weight = recency(interval.days);
+            let mut read = weight;
+            let length = hazard.risk(interval, observations.receipts, &mut risk);
+            if let Some(waiting) = waiting.get(index) {
+                let share = |n: u8| f32::from(n).powf(-memory.shared);
+                risk.iter_mut().zip(waiting).for_each(|(risk, n)| *risk *= share(*n));
+                if interval.seen {
+                    read *= share(waiting[usize::from(interval.hours)]);
+                }
+            }
+            let (scale, start) = (weight * taste(interval.content), usize::from(interval.start));
+            for (total, risk) in run[start..start + length].iter_mut().zip(&risk) {
+                *total += scale * risk;
+            }
+            if observations.receipts == ReceiptState::Silent {
+                for (decay, unread) in hazard.decay.iter().zip(&hazard.unread).take(length) {
+                    if_on += scale * decay;
+                    if_off += scale * decay * hazard.acted * unread;
+                }
+            }
+            summary.evidence += weight;
+            if interval.seen {
+                summary.observed[(start + usize::from(interval.hours)) % WEEK_HOURS] += read;
+                summary.reads += read;
+            }
+        }
+        for (hour, exposure) in run.into_iter().enumerate() {
+            summary.exposure[hour % WEEK_HOURS] += exposure;
+        }
+        let total: f32 = summary.exposure.iter().sum();
+        if observations.receipts == ReceiptState::Silent && total > 0.0 {
+            let (if_on, if_off) = (if_on / total, if_off / total);
+            summary.missing = Some(MissingReceipts { off: hazard.off, if_on, if_off });
+        }
+        for presence in &observations.presences {
+            let weight = memory.presence_weight * recency(presence.days);
+            summary.observed[usize::from(presence.hour)] += weight;
+            summary.presences += weight;
+            summary.evidence += weight;
+        }
+        summary
+    }
+}
+
+/// For each message, how many messages waited in each of its hours, itself among them.
+fn waiting(intervals: &[AtRiskInterval]) -> Vec<[u8; AGE_MAX]> {
+    let last = |interval: &AtRiskInterval| {
+        interval.begin + i32::from(interval.hours) - i32::from(!interval.seen)
+    };
+    let mut waiting = vec![[1; AGE_MAX]; intervals.len()];
+    let mut count = |one: usize, from: i32, to: i32| {
+        for hour in from..=to {
+            let n: &mut u8 = &mut waiting[one][(hour - intervals[one].begin) as usize];
+            *n = n.saturating_add(1);
+        }
+    };
+    for (index, interval) in intervals.iter().enumerate() {
+        // watches begin about in order; deliveries that were days late are not looked for
+        let near = intervals[..index].iter().enumerate().rev();
+        for (other, earlier) in near.take_while(|(_, w)| w.begin + AGE_MAX as i32 > interval.begin)
+        {
+            let (from, to) = (interval.begin.max(earlier.begin), last(interval).min(last(earlier)));
+            count(index, from, to);
+            count(other, from, to);
+        }
+    }
+    waiting
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn interval(begin: i32, hours: u8, seen: bool) -> AtRiskInterval {
+        let start = begin.rem_euclid(168) as u8;
+        AtRiskInterval { begin, start, hours, seen, acted: false, content: None, days: 0.0 }
+    }
+
+    #[test]
+    fn hours_in_which_two_messages_wait_can_count_once() {
+        let intervals = [interval(100, 5, true), interval(103, 2, true), interval(400, 3, false)];
+        let counted = waiting(&intervals);
+        assert_eq!(counted[0][..7], [1, 1, 1, 2, 2, 2, 1]);
+        assert_eq!(counted[1][..4], [2, 2, 2, 1]);
+        assert_eq!(counted[2][..4], [1, 1, 1, 1]);
+        let observations = ObservationSet {
+            intervals: intervals.to_vec(),
+            presences: vec![],
+            receipts: ReceiptState::On,
+        };
+        let read = |shared: f32| {
+            let memory = ObservationWeights { half_life: 1e9, presence_weight: 1.0, shared };
+            SufficientStatistics::new(&observations, &ReadHazard::default(), memory, |_| 1.0)
+        };
+        assert!((read(0.0).reads - 2.0).abs() < 1e-6 && (read(1.0).reads - 1.0).abs() < 1e-6);
+        assert!(read(1.0).exposure.iter().sum::<f32>() < read(0.0).exposure.iter().sum::<f32>());
+    }
+}

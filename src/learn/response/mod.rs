@@ -1,0 +1,10 @@
+//! What follows a read: clicks, replies, conversions and opt-outs, how long they take, and their
+//! calibration.
+
+pub(in crate::learn) mod calibration;
+pub(in crate::learn) mod content_effects;
+pub(in crate::learn) mod delay;
+pub(in crate::learn) mod estimators;
+pub(in crate::learn) mod model;
+pub(in crate::learn) mod outcomes;
+pub(in crate::learn) mod regression;
