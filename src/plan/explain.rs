@@ -6,10 +6,10 @@ use std::fmt;
 use chrono::NaiveDateTime;
 
 use super::arms::arm_of;
-use super::candidates::{Candidates, Cell, Earlier, Standing, quiet_of};
+use super::eligibility::{Candidates, Cell, Earlier, Standing, quiet_of};
+use super::objective::Worth;
 use super::outcome::SlotLoad;
 use super::request::{Carrier, Request, Setting};
-use super::worth::Worth;
 use crate::calendar::quiet::Quiet;
 use crate::calendar::window::allowed_slots;
 use crate::calendar::zone::{local, week_hours};

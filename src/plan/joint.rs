@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use super::arms::{self, Explorer, Stretch, arm_of, generator, hash, mix, share_of};
-use super::candidates::{Candidates, Earlier, Sent, Standing};
+use super::eligibility::{Candidates, Earlier, Sent, Standing};
 use super::limits::{Cut, Layout, Part, lay_out};
-use super::market::{UNIT, load};
+use super::objective::Worth;
+use super::personalized;
 use super::request::{Carrier, Request, Setting};
-use super::sale;
-use super::worth::Worth;
+use super::solve::problem::{UNIT, load};
 use crate::model::delivery::{Arm, Reason};
 use crate::model::ids::RecipientId;
 
@@ -91,7 +91,7 @@ pub(super) fn plan(
     }
     let cuts = cuts(&shares, requests, &candidates);
     let layout = lay_out(setting, carrier, &cuts, chosen);
-    let sold = sale::hold(setting, &cuts[chosen].parts, &layout, &mut decisions, &earlier);
+    let sold = personalized::hold(setting, &cuts[chosen].parts, &layout, &mut decisions, &earlier);
     let campaigns = (candidates.into_iter().zip(decisions).zip(sold.prices))
         .map(|((candidates, decisions), prices)| Decided { candidates, decisions, prices })
         .collect();

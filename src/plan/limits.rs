@@ -6,9 +6,9 @@ use chrono::TimeDelta;
 
 use super::REPLY_DELAY;
 use super::arms::{Stretch, hash, left_to, mix, share_left_to, unit};
-use super::candidates::Candidates;
-use super::market::{Place, UNIT};
+use super::eligibility::Candidates;
 use super::request::{Booking, Carrier, Request, Setting};
+use super::solve::problem::{Place, UNIT};
 use crate::calendar::working::working_share;
 use crate::model::campaign::Chats;
 use crate::model::delivery::Arm;

@@ -18,27 +18,17 @@
 //! refused, with its reason.
 
 mod arms;
-mod assign;
-mod balance;
-mod candidates;
-mod chains;
-mod curve;
+mod eligibility;
 pub mod explain;
 mod joint;
 mod limits;
-mod market;
-mod order;
+mod objective;
 pub mod outcome;
-mod parts;
-mod posted;
-mod prices;
-mod repair;
+mod pacing;
+mod parallel;
+mod personalized;
 pub mod request;
-mod rivals;
-mod sale;
-mod scan;
-mod spread;
-mod worth;
+mod solve;
 
 pub use arms::arm_of;
 pub use explain::{Explanation, explain, told};
@@ -49,8 +39,8 @@ use std::cmp::Reverse;
 
 use crate::model::delivery::Arm;
 use crate::model::slot::Slot;
-use candidates::{Candidates, Earlier, Sent};
-use worth::Worth;
+use eligibility::{Candidates, Earlier, Sent};
+use objective::Worth;
 
 /// Share of replies in the first hour after a slot, the second and the third, where nothing better
 /// is known: nearly all who answer a message do so when they see it.

@@ -2,8 +2,8 @@
 
 use super::joint::{Decided, Decision, Pick};
 use super::limits::others;
+use super::pacing::send_times;
 use super::request::{Carrier, Request, Setting};
-use super::spread::send_times;
 use crate::model::delivery::{Choice, Delivery, State};
 use crate::model::slot::Slot;
 

@@ -4,15 +4,15 @@
 //! *layers*: the first holds the cheapest place of each cell, the next the second cheapest, and so
 //! on. What is worth most is then the largest number of a difference of rows.
 
-use super::market::{Bidder, Group, LANES, Market, NOWHERE, Seat};
+use super::problem::{Bidder, Group, LANES, Market, NOWHERE, Seat};
 
 /// A seat and what it is worth to a bidder after prices.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Offer {
+pub(in crate::plan) struct Offer {
     /// The seat.
-    pub(super) seat: Seat,
+    pub(in crate::plan) seat: Seat,
     /// Value less prices.
-    pub(super) net: f32,
+    pub(in crate::plan) net: f32,
 }
 
 impl Offer {
@@ -21,7 +21,7 @@ impl Offer {
 
 /// Which offers are good enough.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Within {
+pub(in crate::plan) enum Within {
     /// Worth no less than the best by more than this.
     OfBest(f32),
     /// Worth at least this.
@@ -29,9 +29,9 @@ pub(super) enum Within {
 }
 
 /// Prices of limits, laid out for quick search.
-pub(super) struct Posted {
+pub(in crate::plan) struct Posted {
     /// Price of a message at each place.
-    pub(super) message: Vec<f32>,
+    pub(in crate::plan) message: Vec<f32>,
     /// Price of a reply to a message at each place.
     reply: Vec<f32>,
     groups: Vec<PostedGroup>,
@@ -63,7 +63,7 @@ struct Row<'a> {
 
 impl Posted {
     /// Posts the prices of limits (a price for each whole unit).
-    pub(super) fn new(market: &Market, prices: &[f64]) -> Self {
+    pub(in crate::plan) fn new(market: &Market, prices: &[f64]) -> Self {
         let message: Vec<f32> = (market.places.iter())
             .map(|place| place.counted.iter().map(|l| prices[*l as usize]).sum::<f64>() as f32)
             .collect();
@@ -83,7 +83,7 @@ impl Posted {
     }
 
     /// Everything is free where `open` says so, and nothing can be had elsewhere.
-    pub(super) fn free(market: &Market, open: impl Fn(u32) -> bool) -> Self {
+    pub(in crate::plan) fn free(market: &Market, open: impl Fn(u32) -> bool) -> Self {
         let price = |place| if open(place) { 0.0 } else { f32::INFINITY };
         let message: Vec<f32> = (0..market.places.len() as u32).map(price).collect();
         let reply = vec![0.0; market.places.len()];
@@ -93,7 +93,7 @@ impl Posted {
     }
 
     /// What a seat is worth to a bidder after prices.
-    pub(super) fn net(&self, market: &Market, bidder: &Bidder, seat: Seat) -> f32 {
+    pub(in crate::plan) fn net(&self, market: &Market, bidder: &Bidder, seat: Seat) -> f32 {
         if seat.place == NOWHERE {
             return 0.0;
         }
@@ -103,7 +103,7 @@ impl Posted {
     }
 
     /// The best a bidder can do at one place.
-    pub(super) fn best_at(&self, market: &Market, bidder: &Bidder, place: u32) -> Offer {
+    pub(in crate::plan) fn best_at(&self, market: &Market, bidder: &Bidder, place: u32) -> Offer {
         let mut best = Offer { seat: Seat::REFUSED, net: f32::NEG_INFINITY };
         for plane in 0..bidder.planes {
             let seat = Seat { place, plane };
@@ -117,7 +117,7 @@ impl Posted {
 
     /// The best offer to a bidder, being refused among them; of places that are worth the same one
     /// by its tie.
-    pub(super) fn best(&self, market: &Market, bidder: &Bidder) -> Offer {
+    pub(in crate::plan) fn best(&self, market: &Market, bidder: &Bidder) -> Offer {
         let mut best = Offer::REFUSED;
         let layers = &self.groups[bidder.group as usize].layers;
         for plane in 0..bidder.planes {
@@ -137,7 +137,7 @@ impl Posted {
     }
 
     /// What the best offer is worth.
-    pub(super) fn best_net(&self, market: &Market, bidder: &Bidder) -> f32 {
+    pub(in crate::plan) fn best_net(&self, market: &Market, bidder: &Bidder) -> f32 {
         if bidder.is_banned() {
             return self.best(market, bidder).net;
         }
@@ -152,7 +152,7 @@ impl Posted {
 
     /// Every offer that is good enough, being refused among them; returns what the best is worth if
     /// that was asked for.
-    pub(super) fn near(
+    pub(in crate::plan) fn near(
         &self,
         market: &Market,
         bidder: &Bidder,
@@ -277,7 +277,7 @@ impl PostedGroup {
 
 #[cfg(test)]
 mod tests {
-    use super::super::market::Place;
+    use super::super::problem::Place;
     use super::*;
 
     /// A group with up to three places a cell, one bidder with two variants, and prices.

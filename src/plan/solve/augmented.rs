@@ -7,11 +7,11 @@
 //! steeply. Then limits are firm, and what is left of them is given away at falling prices. Loads
 //! may be of any size: messages, replies, money.
 
-use super::market::{Market, Seat, UNIT};
-use super::parts::in_parts;
-use super::posted::{Posted, Within};
-use super::prices::Found;
+use super::dual::Found;
+use super::priced::{Posted, Within};
+use super::problem::{Market, Seat, UNIT};
 use super::repair::Seating;
+use crate::plan::parallel::in_parts;
 
 /// Seats count that are worth less than the best by so many widths of what prices are sure of …
 const DEPTH: f64 = 32.0;
@@ -36,7 +36,12 @@ const FALLING: [f64; 5] = [1.0, 0.75, 0.5, 0.25, 0.0];
 const FORBIDDEN: f64 = 1e3;
 
 /// Seats the bidders anew who are between seats.
-pub(super) fn settle(seating: &mut Seating<'_>, posted: &Posted, found: &Found, threads: usize) {
+pub(in crate::plan) fn settle(
+    seating: &mut Seating<'_>,
+    posted: &Posted,
+    found: &Found,
+    threads: usize,
+) {
     let market = seating.market;
     let mut balance = Balance::new(seating, choosers(market, posted, found.width, threads));
     for turn in 0..TURNS {

@@ -5,13 +5,22 @@
 //!
 //! *Invariant:* no limit is exceeded, and the value never exceeds the bound.
 
-use super::market::{Market, NOWHERE, Seat};
-use super::parts::in_parts;
-use super::posted::Posted;
-use super::prices;
-use super::repair::{self, Seating};
-use super::rivals::Rivals;
-use super::{balance, chains};
+mod augmented;
+pub(super) mod conflicts;
+mod demand;
+mod dual;
+mod hessian;
+mod priced;
+pub(super) mod problem;
+mod repair;
+mod shortest_paths;
+mod total;
+
+use crate::plan::parallel::in_parts;
+use conflicts::Rivals;
+use priced::Posted;
+use problem::{Market, NOWHERE, Seat};
+use repair::Seating;
 
 /// Moves are looked up at first within so many widths of what the prices are sure of.
 const DEPTH: f64 = 16.0;
@@ -20,26 +29,26 @@ const FILLS_MAX: usize = 3;
 
 /// A seat for every bidder, with the proof of how good that is.
 #[derive(Debug, Clone)]
-pub(super) struct Assignment {
+pub(in crate::plan) struct Assignment {
     /// In the order of the bidders.
-    pub(super) seats: Vec<Seat>,
+    pub(in crate::plan) seats: Vec<Seat>,
     /// The price of one unit of each limit.
-    pub(super) prices: Vec<f64>,
+    pub(in crate::plan) prices: Vec<f64>,
     /// No assignment within the limits is worth more.
-    pub(super) bound: f64,
+    pub(in crate::plan) bound: f64,
 }
 
 /// Assigns seats, the same on any number of threads.
-pub(super) fn assign(market: &Market, rivals: &Rivals, threads: usize) -> Assignment {
-    let found = prices::find(market, threads);
+pub(in crate::plan) fn assign(market: &Market, rivals: &Rivals, threads: usize) -> Assignment {
+    let found = dual::find(market, threads);
     let posted = Posted::new(market, &found.prices);
     let mut seating = Seating::new(market, rivals, wishes(market, &posted, threads));
     let mut candidates = Vec::new();
     if !market.has_limit_each() {
-        balance::settle(&mut seating, &posted, &found, threads);
+        augmented::settle(&mut seating, &posted, &found, threads);
     }
     if !market.has_loads() {
-        let messages = chains::settle(&mut seating, &posted, found.width * DEPTH, threads);
+        let messages = shortest_paths::settle(&mut seating, &posted, found.width * DEPTH, threads);
         candidates.push(in_accord(market, found.prices.clone(), &messages));
     }
     candidates.push(found.prices);
@@ -87,7 +96,7 @@ fn certify(seating: Seating<'_>, candidates: Vec<Vec<f64>>, threads: usize) -> A
     let value = |(bidder, seat)| f64::from(market.value(bidder, seat));
     let value = market.bidders.iter().zip(seating.seats.iter().copied()).map(value).sum::<f64>();
     let bound =
-        |prices: &Vec<f64>| prices::bound(market, &Posted::new(market, prices), prices, threads);
+        |prices: &Vec<f64>| dual::bound(market, &Posted::new(market, prices), prices, threads);
     let (prices, bound) = (candidates.into_iter())
         .map(|prices| (bound(&prices), prices))
         .min_by(|a, b| a.0.total_cmp(&b.0))
@@ -100,7 +109,7 @@ fn certify(seating: Seating<'_>, candidates: Vec<Vec<f64>>, threads: usize) -> A
 mod tests {
     use rand::{Rng, SeedableRng};
 
-    use super::super::market::{Bidder, Group, Place, UNIT};
+    use super::problem::{Bidder, Group, Place, UNIT};
     use super::*;
 
     /// Bidders with levels and tastes of their own for places of two groups; each place has room for

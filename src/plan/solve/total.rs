@@ -4,11 +4,11 @@ use std::cmp::Ordering;
 
 /// A number that can be compared; never NaN.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Key(f64);
+pub(in crate::plan) struct Key(f64);
 
 impl Key {
     /// The number.
-    pub(super) fn value(self) -> f64 {
+    pub(in crate::plan) fn value(self) -> f64 {
         self.0
     }
 }

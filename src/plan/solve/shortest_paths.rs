@@ -10,11 +10,11 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use super::market::Seat;
-use super::order::Key;
-use super::parts::in_parts;
-use super::posted::{Offer, Posted, Within};
+use super::priced::{Offer, Posted, Within};
+use super::problem::Seat;
 use super::repair::Seating;
+use super::total::Key;
+use crate::plan::parallel::in_parts;
 
 /// Not a node, not a bidder.
 const NONE: u32 = u32::MAX;
@@ -25,7 +25,7 @@ const ALL: f64 = 1e6;
 type Move = Reverse<(Key, u32, u32)>;
 
 /// A seating on its way to the best one. Nodes are places, and last the *ground*: being refused.
-pub(super) struct Chains<'s, 'a> {
+pub(in crate::plan) struct Chains<'s, 'a> {
     seating: &'s mut Seating<'a>,
     /// Prices at the start; those of replies and money stay.
     posted: &'s Posted,
@@ -53,7 +53,7 @@ struct Node {
 
 /// Empties every counted limit that is too full, then fills places that have a price and room.
 /// Moves are looked up from `depth` on. Returns the price of a message at each place.
-pub(super) fn settle(
+pub(in crate::plan) fn settle(
     seating: &mut Seating<'_>,
     posted: &Posted,
     depth: f64,

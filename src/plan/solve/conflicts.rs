@@ -3,44 +3,48 @@
 //! Prices know nothing of them, so the bound stands above what caps allow; who gives way is settled
 //! here, after the chains: the messages that are worth most to the person stay.
 
-use super::market::{Market, NOWHERE, Seat};
-use super::order::Key;
-use super::posted::Posted;
+use super::priced::Posted;
+use super::problem::{Market, NOWHERE, Seat};
 use super::repair::Seating;
+use super::total::Key;
 
 /// At most so many messages within a span, seconds.
 #[derive(Debug, Clone)]
-pub(super) struct Bound {
-    pub(super) most: usize,
-    pub(super) span: i64,
+pub(in crate::plan) struct Bound {
+    pub(in crate::plan) most: usize,
+    pub(in crate::plan) span: i64,
     /// Which members' messages count.
-    pub(super) counts: Vec<bool>,
+    pub(in crate::plan) counts: Vec<bool>,
     /// The member whose message alone is bound by it; `None` binds every one.
-    pub(super) whose: Option<usize>,
+    pub(in crate::plan) whose: Option<usize>,
     /// Other messages that count: from when to when they may go, seconds since the epoch.
-    pub(super) taken: Vec<(i64, i64)>,
+    pub(in crate::plan) taken: Vec<(i64, i64)>,
 }
 
 /// One person's bidders.
 #[derive(Debug, Clone)]
-pub(super) struct Company {
-    pub(super) members: Vec<u32>,
-    pub(super) bounds: Vec<Bound>,
+pub(in crate::plan) struct Company {
+    pub(in crate::plan) members: Vec<u32>,
+    pub(in crate::plan) bounds: Vec<Bound>,
 }
 
 /// All companies of a market.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Rivals {
-    pub(super) companies: Vec<Company>,
+pub(in crate::plan) struct Rivals {
+    pub(in crate::plan) companies: Vec<Company>,
     /// The company of each bidder, if any; empty where there are none.
-    pub(super) company_of: Vec<u32>,
+    pub(in crate::plan) company_of: Vec<u32>,
     /// First and last second of each place.
-    pub(super) spans: Vec<(i64, i64)>,
+    pub(in crate::plan) spans: Vec<(i64, i64)>,
 }
 
 impl Rivals {
     /// Notes the company of each bidder.
-    pub(super) fn of(market: &Market, companies: Vec<Company>, spans: Vec<(i64, i64)>) -> Self {
+    pub(in crate::plan) fn of(
+        market: &Market,
+        companies: Vec<Company>,
+        spans: Vec<(i64, i64)>,
+    ) -> Self {
         let mut company_of = Vec::new();
         if !companies.is_empty() {
             company_of = vec![NOWHERE; market.bidders.len()];
@@ -54,7 +58,7 @@ impl Rivals {
     }
 
     /// Whether a bidder without a seat has a rival with one, to which it gave way.
-    pub(super) fn gave_way(&self, bidder: u32, seats: &[Seat]) -> bool {
+    pub(in crate::plan) fn gave_way(&self, bidder: u32, seats: &[Seat]) -> bool {
         let company = self.company_of.get(bidder as usize).filter(|company| **company != NOWHERE);
         company.is_some_and(|company| {
             let members = &self.companies[*company as usize].members;
@@ -63,7 +67,7 @@ impl Rivals {
     }
 
     /// Whether a bidder may take a place beside what its rivals hold.
-    pub(super) fn allow(&self, bidder: u32, place: u32, seats: &[Seat]) -> bool {
+    pub(in crate::plan) fn allow(&self, bidder: u32, place: u32, seats: &[Seat]) -> bool {
         let company = self.company_of.get(bidder as usize).copied().unwrap_or(NOWHERE);
         if company == NOWHERE || place == NOWHERE {
             return true;
@@ -93,7 +97,7 @@ impl Rivals {
     }
 
     /// Takes from each company what breaks its bounds; who has to leave goes where there is room.
-    pub(super) fn part(&self, seating: &mut Seating<'_>, posted: &Posted) {
+    pub(in crate::plan) fn part(&self, seating: &mut Seating<'_>, posted: &Posted) {
         let market = seating.market;
         for company in &self.companies {
             let net = |member: &u32| {

@@ -3,23 +3,23 @@
 
 use std::cmp::Reverse;
 
-use super::market::{Market, Seat, UNIT};
-use super::order::Key;
-use super::parts::in_parts;
-use super::posted::{Posted, Within};
-use super::rivals::Rivals;
+use super::conflicts::Rivals;
+use super::priced::{Posted, Within};
+use super::problem::{Market, Seat, UNIT};
+use super::total::Key;
+use crate::plan::parallel::in_parts;
 
 /// Who sits where, and what that uses.
-pub(super) struct Seating<'a> {
-    pub(super) market: &'a Market,
-    pub(super) rivals: &'a Rivals,
-    pub(super) seats: Vec<Seat>,
-    pub(super) used: Vec<i64>,
+pub(in crate::plan) struct Seating<'a> {
+    pub(in crate::plan) market: &'a Market,
+    pub(in crate::plan) rivals: &'a Rivals,
+    pub(in crate::plan) seats: Vec<Seat>,
+    pub(in crate::plan) used: Vec<i64>,
 }
 
 impl<'a> Seating<'a> {
     /// Counts what the given seats use.
-    pub(super) fn new(market: &'a Market, rivals: &'a Rivals, seats: Vec<Seat>) -> Self {
+    pub(in crate::plan) fn new(market: &'a Market, rivals: &'a Rivals, seats: Vec<Seat>) -> Self {
         let mut used = vec![0; market.limits.len()];
         for (bidder, seat) in market.bidders.iter().zip(&seats) {
             market.uses(bidder, *seat, |limit, load| used[limit as usize] += load);
@@ -28,7 +28,7 @@ impl<'a> Seating<'a> {
     }
 
     /// Moves one bidder, whatever the limits say.
-    pub(super) fn put(&mut self, bidder: u32, seat: Seat) {
+    pub(in crate::plan) fn put(&mut self, bidder: u32, seat: Seat) {
         let who = &self.market.bidders[bidder as usize];
         let old = std::mem::replace(&mut self.seats[bidder as usize], seat);
         let used = &mut self.used;
@@ -37,7 +37,7 @@ impl<'a> Seating<'a> {
     }
 
     /// Whether a bidder can move to a seat without breaking a limit that holds now.
-    pub(super) fn has_room(&self, bidder: u32, seat: Seat) -> bool {
+    pub(in crate::plan) fn has_room(&self, bidder: u32, seat: Seat) -> bool {
         let who = &self.market.bidders[bidder as usize];
         let old = self.seats[bidder as usize];
         let mut room = true;
@@ -51,14 +51,14 @@ impl<'a> Seating<'a> {
     }
 
     /// Whether one more message fits into a place.
-    pub(super) fn is_idle(&self, place: usize) -> bool {
+    pub(in crate::plan) fn is_idle(&self, place: usize) -> bool {
         let mut limits = self.market.places[place].counted.iter().map(|limit| *limit as usize);
         limits.all(|limit| self.used[limit] + UNIT <= self.market.limits[limit])
     }
 
     /// Whether one more message fits into a place that does not count against `relieved`, once one
     /// has left another place.
-    pub(super) fn has_room_after(&self, place: usize, left: usize, relieved: u32) -> bool {
+    pub(in crate::plan) fn has_room_after(&self, place: usize, left: usize, relieved: u32) -> bool {
         let places = &self.market.places;
         places[place].counted.iter().all(|limit| {
             let after = self.used[*limit as usize] + UNIT;
@@ -68,7 +68,7 @@ impl<'a> Seating<'a> {
     }
 
     /// Moves one bidder to the best seat after prices that has room, or to none.
-    pub(super) fn put_best(&mut self, bidder: u32, posted: &Posted) {
+    pub(in crate::plan) fn put_best(&mut self, bidder: u32, posted: &Posted) {
         let who = &self.market.bidders[bidder as usize];
         let mut near = Vec::new();
         posted.near(self.market, who, Within::Reach(0.0), &mut near);
@@ -78,14 +78,14 @@ impl<'a> Seating<'a> {
     }
 
     /// Whether more is used of a limit than there is.
-    pub(super) fn is_over(&self, limit: u32) -> bool {
+    pub(in crate::plan) fn is_over(&self, limit: u32) -> bool {
         self.used[limit as usize] > self.market.limits[limit as usize]
     }
 }
 
 /// Brings limits that are exceeded back to their capacity, the last resort: those leave first who
 /// gain least by their seat for what they free.
-pub(super) fn keep_loads(seating: &mut Seating<'_>, posted: &Posted) {
+pub(in crate::plan) fn keep_loads(seating: &mut Seating<'_>, posted: &Posted) {
     let market = seating.market;
     for limit in 0..market.limits.len() as u32 {
         if !seating.is_over(limit) {
@@ -113,7 +113,7 @@ pub(super) fn keep_loads(seating: &mut Seating<'_>, posted: &Posted) {
 }
 
 /// Gives what room is left to those who gain most by it; returns whether any was given.
-pub(super) fn fill(seating: &mut Seating<'_>, threads: usize) -> bool {
+pub(in crate::plan) fn fill(seating: &mut Seating<'_>, threads: usize) -> bool {
     let market = seating.market;
     let has_room = |l: u32, load: i64| seating.used[l as usize] + load <= market.limits[l as usize];
     let free = Posted::free(market, |place| {

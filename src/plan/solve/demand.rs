@@ -1,38 +1,38 @@
 //! A scan: what all bidders would take at posted prices, with near-ties shared out.
 
-use super::market::{Bidder, Market, NOWHERE, Seat};
-use super::posted::{Offer, Posted, Within};
+use super::priced::{Offer, Posted, Within};
+use super::problem::{Bidder, Market, NOWHERE, Seat};
 
 /// Offers worth less than the best by more than so many τ do not count.
 const NEAR: f32 = 12.0;
 /// Nor do smaller shares curve the bound.
 const SHARE_LEAST: f64 = 0.003;
 /// Worths and loads are summed as whole multiples of 2⁻³².
-pub(super) const FINE: f64 = (1_u64 << 32) as f64;
+pub(in crate::plan) const FINE: f64 = (1_u64 << 32) as f64;
 
 /// A bidder between seats: its share of each.
-pub(super) struct Tie {
-    pub(super) bidder: u32,
-    pub(super) shares: Vec<(Seat, f64)>,
+pub(in crate::plan) struct Tie {
+    pub(in crate::plan) bidder: u32,
+    pub(in crate::plan) shares: Vec<(Seat, f64)>,
 }
 
 /// What a scan of bidders at posted prices found.
 #[derive(Default)]
-pub(super) struct Scan {
+pub(in crate::plan) struct Scan {
     /// Bound rounded off at the width of the last model, and at the new one.
-    pub(super) rounded: [i64; 2],
+    pub(in crate::plan) rounded: [i64; 2],
     /// Shares of messages and of replies at each place, and of money on each limit.
     messages: Vec<i64>,
     replies: Vec<i64>,
     money: Vec<i64>,
     /// Bidders between seats.
-    pub(super) ties: Vec<Tie>,
+    pub(in crate::plan) ties: Vec<Tie>,
     near: Vec<Offer>,
 }
 
 impl Scan {
     /// Nothing seen yet.
-    pub(super) fn new(market: &Market) -> Self {
+    pub(in crate::plan) fn new(market: &Market) -> Self {
         let replies = if market.replies.is_empty() { 0 } else { market.places.len() };
         Self {
             messages: vec![0; market.places.len()],
@@ -43,7 +43,13 @@ impl Scan {
     }
 
     /// Sees one bidder, rounded off at two widths.
-    pub(super) fn add(&mut self, market: &Market, posted: &Posted, index: u32, widths: [f32; 2]) {
+    pub(in crate::plan) fn add(
+        &mut self,
+        market: &Market,
+        posted: &Posted,
+        index: u32,
+        widths: [f32; 2],
+    ) {
         let bidder = &market.bidders[index as usize];
         let mut near = std::mem::take(&mut self.near);
         let reach = NEAR * widths[0].max(widths[1]);
@@ -86,7 +92,7 @@ impl Scan {
     }
 
     /// Takes over what another has seen of later bidders.
-    pub(super) fn join(&mut self, other: Scan) {
+    pub(in crate::plan) fn join(&mut self, other: Scan) {
         let add = |to: &mut Vec<i64>, from: Vec<i64>| {
             to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
         };
@@ -99,7 +105,7 @@ impl Scan {
     }
 
     /// What is used of each limit, in whole units.
-    pub(super) fn used(&self, market: &Market) -> Vec<f64> {
+    pub(in crate::plan) fn used(&self, market: &Market) -> Vec<f64> {
         let mut used: Vec<f64> = self.money.iter().map(|sum| *sum as f64 / FINE).collect();
         for (index, place) in market.places.iter().enumerate() {
             let messages = self.messages[index] as f64 / FINE;

@@ -1,22 +1,22 @@
 //! The curvature of the bound: how demand moves when prices do.
 
-use super::market::{Bidder, Market, NOWHERE, Place, Seat};
-use super::scan::Tie;
+use super::demand::Tie;
+use super::problem::{Bidder, Market, NOWHERE, Place, Seat};
 
 /// Past so many limits with a price only the diagonal of the curvature is kept.
-pub(super) const DENSE_MAX: usize = 1200;
+pub(in crate::plan) const DENSE_MAX: usize = 1200;
 /// Pairs of seats that are looked at. Past it an even sample of the bidders speaks for all: where
 /// many people are alike, each of them is between hundreds of seats, and all say the same.
 const PAIRS_MAX: usize = 30_000_000;
 
 /// Second derivatives of the bound by the active limits' prices: all, or each by its own alone.
-pub(super) enum Curve {
+pub(in crate::plan) enum Curve {
     Dense(Vec<f64>),
     Diagonal(Vec<f64>),
 }
 
 /// Each bidder between seats curves the bound by the covariance of what its seats use.
-pub(super) fn curve(market: &Market, ties: &[Tie], active: &[u32], width: f64) -> Curve {
+pub(in crate::plan) fn curve(market: &Market, ties: &[Tie], active: &[u32], width: f64) -> Curve {
     let features = Features::new(market, active);
     if active.len() <= DENSE_MAX {
         let pairs: usize = ties.iter().map(|tie| tie.shares.len().pow(2)).sum();

@@ -3,7 +3,7 @@
 //! Value = P(goal within its time) − cost of an opt-out × P(opt-out), the chance averaged over the
 //! local hours that the slot overlaps.
 
-use super::candidates::{Candidates, Cell, Ground, Standing};
+use super::eligibility::{Candidates, Cell, Ground, Standing};
 use super::request::{Request, Setting};
 use crate::model::campaign::Campaign;
 use crate::model::preference::{Preference, WEEK_HOURS};

@@ -9,11 +9,11 @@
 //! nearly right already. Sums are whole numbers or taken in the bidders' order, so that the result
 //! is the same on any number of threads.
 
-use super::curve::{Curve, DENSE_MAX, curve};
-use super::market::{Bidder, Market, UNIT};
-use super::parts::in_parts;
-use super::posted::Posted;
-use super::scan::{FINE, Scan};
+use super::demand::{FINE, Scan};
+use super::hessian::{Curve, DENSE_MAX, curve};
+use super::priced::Posted;
+use super::problem::{Bidder, Market, UNIT};
+use crate::plan::parallel::in_parts;
 
 /// The first sample; each next one is [`SAMPLE_GROWTH`] times larger.
 const SAMPLE_FIRST: usize = 1024;
@@ -44,7 +44,12 @@ const FLOOR: f64 = 1e-3;
 const SWEEPS: usize = 60;
 
 /// The bound that prices give: no plan is worth more.
-pub(super) fn bound(market: &Market, posted: &Posted, prices: &[f64], threads: usize) -> f64 {
+pub(in crate::plan) fn bound(
+    market: &Market,
+    posted: &Posted,
+    prices: &[f64],
+    threads: usize,
+) -> f64 {
     let parts = in_parts(market.bidders.len(), threads, |range| {
         let worth = |bidder: &Bidder| f64::from(posted.best_net(market, bidder));
         market.bidders[range].iter().map(|b| (worth(b) * FINE) as i64 + 1).sum::<i64>()
@@ -57,17 +62,17 @@ fn rent(limits: &[i64], prices: &[f64], scale: f64) -> f64 {
 }
 
 /// Prices that come close to the lowest bound.
-pub(super) struct Found {
+pub(in crate::plan) struct Found {
     /// A price for a unit of each limit.
-    pub(super) prices: Vec<f64>,
+    pub(in crate::plan) prices: Vec<f64>,
     /// How close they are, in worth.
-    pub(super) width: f64,
+    pub(in crate::plan) width: f64,
     /// How far each limit's price moves where a message's moves by one.
-    pub(super) reach: Vec<f64>,
+    pub(in crate::plan) reach: Vec<f64>,
 }
 
 /// Finds them.
-pub(super) fn find(market: &Market, threads: usize) -> Found {
+pub(in crate::plan) fn find(market: &Market, threads: usize) -> Found {
     let mut search = Search::new(market, threads);
     let mut size = SAMPLE_FIRST;
     let mut steps = STEPS[0];

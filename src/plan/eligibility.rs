@@ -258,7 +258,7 @@ fn menus(request: &Request<'_>, threads: usize) -> Vec<Result<Vec<u16>, Reason>>
             fit.iter().filter(|index| complete(index).is_ok()).map(|index| *index as u16).collect();
         if menu.is_empty() { Err(Reason::MissingParameter) } else { Ok(menu) }
     };
-    super::parts::in_parts(request.people.len(), threads, |range| {
+    super::parallel::in_parts(request.people.len(), threads, |range| {
         request.people[range].iter().map(menu).collect::<Vec<_>>()
     })
     .into_iter()

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use super::arms::{arm_of, mix, share_of};
-use super::assign::{Assignment, assign};
-use super::candidates::{Candidates, Cell, Earlier, Ground, Sent, Standing};
+use super::eligibility::{Candidates, Cell, Earlier, Ground, Sent, Standing};
 use super::joint::{Decision, Pick};
 use super::limits::{Layout, Part};
-use super::market::{Bidder, Group, LANES, Market, NOWHERE};
-use super::parts::in_parts;
+use super::objective::Worth;
+use super::parallel::in_parts;
 use super::request::Setting;
-use super::rivals::{Bound, Company, Rivals};
-use super::worth::Worth;
+use super::solve::conflicts::{Bound, Company, Rivals};
+use super::solve::problem::{Bidder, Group, LANES, Market, NOWHERE};
+use super::solve::{Assignment, assign};
 use crate::model::delivery::{Arm, Reason};
 use crate::model::frequency::Cap;
 use crate::model::ids::RecipientId;
