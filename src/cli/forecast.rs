@@ -7,7 +7,7 @@ use chrono::{NaiveDate, Timelike};
 
 use super::print::{Show, table};
 use crate::model::delivery::Reason;
-use crate::plan::told;
+use crate::plan::reason_sentence;
 use crate::work::plan::Summary;
 use crate::work::plan::draft::HourLoad;
 use crate::work::plan::record::Expected;
@@ -47,7 +47,7 @@ impl Show for Summary {
         if !self.refused.is_empty() {
             let mut shown = table(&["refused", "people", ""]);
             for (reason, people) in &self.refused {
-                let why = reason.parse().map_or("", |reason: Reason| told(reason));
+                let why = reason.parse().map_or("", |reason: Reason| reason_sentence(reason));
                 shown.add_row([reason, people.to_string().as_str(), why]);
             }
             if let Some(column) = shown.column_mut(2) {

@@ -3,25 +3,27 @@
 use std::collections::BTreeMap;
 
 use super::arms::{arm_of, mix, share_of};
-use super::eligibility::{Candidates, Cell, Earlier, Ground, Sent, Standing};
-use super::joint::{Decision, Pick};
-use super::limits::{Layout, Part};
-use super::objective::Worth;
-use super::parallel::in_parts;
+use super::decision::{Decision, Selection};
+use super::eligibility::{
+    Candidates, CountedMessage, EarlierMessages, Eligibility, SlotClass, ValueClass,
+};
+use super::limits::{CampaignArm, CapacityLayout};
+use super::objective::Objective;
+use super::parallel::parallel_map;
 use super::request::Setting;
-use super::solve::conflicts::{Bound, Company, Rivals};
-use super::solve::problem::{Bidder, Group, LANES, Market, NOWHERE};
-use super::solve::{Assignment, assign};
+use super::solve::{
+    ConflictGroup, Conflicts, Group, Item, LANES, NO_SLOT, Problem, Solution, SpanLimit, solve,
+};
 use crate::model::delivery::{Arm, Reason};
 use crate::model::frequency::Cap;
 use crate::model::ids::RecipientId;
 
-/// Values are lowered by up to this share, by a hash of person and cell, so that prices separate
+/// Values are lowered by up to this share, by a hash of person and value class, so that prices separate
 /// people who are alike.
-const NUDGE: f32 = 5e-5;
+const PERTURBATION: f32 = 5e-5;
 
 /// What a sale leaves behind.
-pub(super) struct Sold {
+pub(super) struct PersonalizedPlan {
     /// The price of a message in each slot of each campaign.
     pub(super) prices: Vec<Vec<f64>>,
     pub(super) value: f64,
@@ -29,61 +31,65 @@ pub(super) struct Sold {
 }
 
 /// Sells the places of a layout to the personalized people of its parts, and decides about them.
-pub(super) fn hold(
+pub(super) fn plan_arm(
     setting: &Setting<'_>,
-    parts: &[Part<'_>],
-    layout: &Layout,
+    parts: &[CampaignArm<'_>],
+    layout: &CapacityLayout,
     decisions: &mut [Vec<Decision>],
-    earlier: &Earlier,
-) -> Sold {
-    let mut hall = Hall::default();
-    hall.market.limits.clone_from(&layout.limits);
-    hall.market.places.clone_from(&layout.places);
+    earlier: &EarlierMessages,
+) -> PersonalizedPlan {
+    let mut arm_problem = ArmProblem::default();
+    arm_problem.problem.limits.clone_from(&layout.limits);
+    arm_problem.problem.slots.clone_from(&layout.slots);
     for (campaign, part) in parts.iter().enumerate() {
-        hall.admit(setting, part, layout, campaign, &mut decisions[campaign]);
+        arm_problem.admit(setting, part, layout, campaign, &mut decisions[campaign]);
     }
-    let rivals = hall.rivals(setting, parts, layout, earlier);
-    let assignment = assign(&hall.market, &rivals, setting.threads);
-    let picks = hall.picks(setting, parts, layout, &assignment, &rivals);
+    arm_problem.problem.conflicts = arm_problem.conflicts(setting, parts, layout, earlier);
+    let solution = solve(&arm_problem.problem, setting.threads);
+    let selections = arm_problem.selections(setting, parts, layout, &solution);
     let mut value = 0.0;
-    for (guest, pick) in hall.guests.iter().zip(picks) {
-        if let Ok(pick) = &pick {
-            value += pick.value;
+    for (origin, selection) in arm_problem.origins.iter().zip(selections) {
+        if let Ok(selection) = &selection {
+            value += selection.value;
         }
-        decisions[guest.campaign as usize][guest.person as usize] = match pick {
-            Ok(pick) => Decision::Planned(pick),
+        decisions[origin.campaign as usize][origin.person as usize] = match selection {
+            Ok(selection) => Decision::Planned(selection),
             Err(reason) => Decision::Refused { reason, arm: Some(Arm::Personalized) },
         };
     }
     let price = |place: usize| -> f64 {
-        let counted = &layout.places[place].counted;
-        counted.iter().map(|limit| assignment.prices[*limit as usize]).sum()
+        let counted = &layout.slots[place].counted;
+        counted.iter().map(|limit| solution.prices[*limit as usize]).sum()
     };
     let prices = (parts.iter().zip(&layout.first))
         .map(|(part, first)| {
             (0..part.candidates.slots.len()).map(|slot| price(*first as usize + slot)).collect()
         })
         .collect();
-    Sold { prices, value, bound: (assignment.bound / f64::from(1.0 - NUDGE)).max(value) }
+    PersonalizedPlan {
+        prices,
+        value,
+        bound: (solution.bound / f64::from(1.0 - PERTURBATION)).max(value),
+    }
 }
 
 /// A bidder's person, and what was asked of the habits besides values.
-struct Guest {
+struct Origin {
     campaign: u32,
     person: u32,
-    standing: Standing,
-    /// Where its harms begin, one a variant of the menu.
+    eligibility: Eligibility,
+    /// Where its harms begin, one a variant of the eligible variants.
     harms: usize,
     /// The chance at the control time; NaN where there is none.
     at_control_time: f32,
 }
 
 #[derive(Default)]
-struct Hall {
-    market: Market,
-    guests: Vec<Guest>,
+struct ArmProblem {
+    problem: Problem,
+    origins: Vec<Origin>,
     harms: Vec<f32>,
-    /// The variant of the menu behind each value.
+    /// The variant of the eligible variants behind each value.
     variants: Vec<u8>,
     /// The first group of each campaign.
     groups: Vec<u32>,
@@ -91,145 +97,155 @@ struct Hall {
 
 /// What one thread has asked of some people.
 #[derive(Default)]
-struct Asked {
-    hall: Hall,
-    worthless: Vec<u32>,
+struct ItemBatch {
+    arm_problem: ArmProblem,
+    without_value: Vec<u32>,
 }
 
-impl Hall {
+impl ArmProblem {
     /// Asks the habits of a campaign's personalized people and lets in those who gain anything.
     fn admit(
         &mut self,
         setting: &Setting<'_>,
-        part: &Part<'_>,
-        layout: &Layout,
+        part: &CampaignArm<'_>,
+        layout: &CapacityLayout,
         campaign: usize,
         decisions: &mut [Decision],
     ) {
-        let first_group = self.market.groups.len() as u32;
+        let first_group = self.problem.groups.len() as u32;
         self.groups.push(first_group);
         let first = layout.first[campaign];
-        for ground in &part.candidates.grounds {
+        for slot_class in &part.candidates.slot_classes {
             let open = |slot: &&u32| layout.open[(first + **slot) as usize];
-            let places = |cell: &Cell| -> Vec<u32> {
-                cell.slots.iter().filter(open).map(|slot| first + slot).collect()
+            let slots = |value_class: &ValueClass| -> Vec<u32> {
+                value_class.slots.iter().filter(open).map(|slot| first + slot).collect()
             };
-            let cells: Vec<Vec<u32>> = ground.cells.iter().map(places).collect();
-            self.market.groups.push(Group::new(&cells, layout.places.len(), layout.paid[campaign]));
+            let value_classes: Vec<Vec<u32>> = slot_class.value_classes.iter().map(slots).collect();
+            self.problem.groups.push(Group::new(
+                &value_classes,
+                layout.slots.len(),
+                layout.paid[campaign],
+            ));
         }
-        let personalized: Vec<(u32, Standing)> = (part.candidates.standings.iter().enumerate())
-            .filter_map(|(person, standing)| Some((person as u32, (*standing).ok()?)))
-            .filter(|(person, _)| {
-                let key = part.request.people[*person as usize].key;
-                arm_of(part.request.campaign, key) == Arm::Personalized
-            })
-            .collect();
+        let personalized: Vec<(u32, Eligibility)> =
+            (part.candidates.eligibilities.iter().enumerate())
+                .filter_map(|(person, eligibility)| Some((person as u32, (*eligibility).ok()?)))
+                .filter(|(person, _)| {
+                    let key = part.request.people[*person as usize].key;
+                    arm_of(part.request.campaign, key) == Arm::Personalized
+                })
+                .collect();
         let keep_apart = part.request.campaign.capacity.chats.is_some();
         // the first part takes over the others: room for all of them is never moved
-        let cells = part.candidates.grounds.iter().map(|ground| ground.cells.len());
-        let planes = part.candidates.menus.iter().map(|m| if keep_apart { m.len() } else { 1 });
-        let row = cells.max().unwrap_or(0).next_multiple_of(LANES) * planes.max().unwrap_or(0);
-        let asked = in_parts(personalized.len(), setting.threads, |range| {
-            let mut asked = Asked::default();
+        let value_classes =
+            part.candidates.slot_classes.iter().map(|slot_class| slot_class.value_classes.len());
+        let reply_variants =
+            part.candidates.variant_lists.iter().map(|m| if keep_apart { m.len() } else { 1 });
+        let row = value_classes.max().unwrap_or(0).next_multiple_of(LANES)
+            * reply_variants.max().unwrap_or(0);
+        let batch = parallel_map(personalized.len(), setting.threads, |range| {
+            let mut batch = ItemBatch::default();
             let people = if range.start == 0 { personalized.len() } else { range.len() };
-            asked.hall.market.values.reserve(people * row);
-            asked.hall.variants.reserve(people * row);
-            for (person, standing) in &personalized[range] {
-                asked.ask(setting, part, *person, *standing, keep_apart);
+            batch.arm_problem.problem.values.reserve(people * row);
+            batch.arm_problem.variants.reserve(people * row);
+            for (person, eligibility) in &personalized[range] {
+                batch.ask(setting, part, *person, *eligibility, keep_apart);
             }
-            asked
+            batch
         });
-        for mut asked in asked {
-            for person in &asked.worthless {
+        for mut batch in batch {
+            for person in &batch.without_value {
                 let arm = Some(Arm::Personalized);
                 decisions[*person as usize] = Decision::Refused { reason: Reason::NoValue, arm };
             }
-            self.join(&mut asked.hall, part.candidates, campaign as u32, first_group, first);
+            self.join(&mut batch.arm_problem, part.candidates, campaign as u32, first_group, first);
         }
     }
 
     /// Takes over what a thread has asked.
     fn join(
         &mut self,
-        other: &mut Hall,
+        other: &mut ArmProblem,
         candidates: &Candidates,
         campaign: u32,
         first_group: u32,
         first_place: u32,
     ) {
-        let market = &mut self.market;
-        let (values, replies) = (market.values.len(), market.replies.len());
-        for (bidder, guest) in other.market.bidders.iter_mut().zip(&mut other.guests) {
-            bidder.values += values;
-            bidder.replies = bidder.replies.map(|first| first + replies);
-            bidder.group += first_group;
-            guest.campaign = campaign;
-            guest.harms += self.harms.len();
-            if bidder.bans.0 != bidder.bans.1 {
-                let from = market.bans.len() as u32;
-                let bans = &candidates.bans[bidder.bans.0 as usize..bidder.bans.1 as usize];
+        let problem = &mut self.problem;
+        let (values, weights) = (problem.values.len(), problem.weights.len());
+        for (item, origin) in other.problem.items.iter_mut().zip(&mut other.origins) {
+            item.values += values;
+            item.weights = item.weights.map(|first| first + weights);
+            item.group += first_group;
+            origin.campaign = campaign;
+            origin.harms += self.harms.len();
+            if item.bans.0 != item.bans.1 {
+                let from = problem.bans.len() as u32;
+                let bans = &candidates.bans[item.bans.0 as usize..item.bans.1 as usize];
                 let shift =
                     |ban: &std::ops::Range<u32>| ban.start + first_place..ban.end + first_place;
-                market.bans.extend(bans.iter().map(shift));
-                bidder.bans = (from, market.bans.len() as u32);
+                problem.bans.extend(bans.iter().map(shift));
+                item.bans = (from, problem.bans.len() as u32);
             }
         }
-        append(&mut market.values, &mut other.market.values);
-        append(&mut market.replies, &mut other.market.replies);
-        append(&mut market.bidders, &mut other.market.bidders);
-        append(&mut self.guests, &mut other.guests);
+        append(&mut problem.values, &mut other.problem.values);
+        append(&mut problem.weights, &mut other.problem.weights);
+        append(&mut problem.items, &mut other.problem.items);
+        append(&mut self.origins, &mut other.origins);
         append(&mut self.harms, &mut other.harms);
         append(&mut self.variants, &mut other.variants);
     }
 
     /// People who bid in more than one campaign, where caps bind them.
-    fn rivals(
+    fn conflicts(
         &self,
         setting: &Setting<'_>,
-        parts: &[Part<'_>],
-        layout: &Layout,
-        earlier: &Earlier,
-    ) -> Rivals {
-        let is_capped = |part: &Part<'_>| part.request.caps(setting).next().is_some();
+        parts: &[CampaignArm<'_>],
+        layout: &CapacityLayout,
+        earlier: &EarlierMessages,
+    ) -> Conflicts {
+        let is_capped = |part: &CampaignArm<'_>| part.request.caps(setting).next().is_some();
         if parts.len() < 2 || !parts.iter().any(is_capped) {
-            return Rivals::default();
+            return Conflicts::default();
         }
         let mut members: BTreeMap<RecipientId, Vec<u32>> = BTreeMap::new();
-        for (bidder, guest) in self.guests.iter().enumerate() {
-            let person = &parts[guest.campaign as usize].request.people[guest.person as usize];
-            members.entry(person.id).or_default().push(bidder as u32);
+        for (item, origin) in self.origins.iter().enumerate() {
+            let person = &parts[origin.campaign as usize].request.people[origin.person as usize];
+            members.entry(person.id).or_default().push(item as u32);
         }
         let companies = (members.into_values().filter(|members| members.len() > 1))
-            .map(|members| Company {
+            .map(|members| ConflictGroup {
                 bounds: self.bounds(setting, parts, &members, earlier),
                 members,
             })
             .collect();
-        let mut spans = vec![(0, 0); layout.places.len()];
+        let mut spans = vec![(0, 0); layout.slots.len()];
         for (part, first) in parts.iter().zip(&layout.first) {
             for (slot, span) in part.candidates.slots.iter().zip(&mut spans[*first as usize..]) {
                 let (from, to) = (slot.start(setting.length), slot.end(setting.length));
                 *span = (from.timestamp(), to.timestamp());
             }
         }
-        Rivals::of(&self.market, companies, spans)
+        Conflicts::of(self.problem.items.len(), companies, spans)
     }
 
     fn bounds(
         &self,
         setting: &Setting<'_>,
-        parts: &[Part<'_>],
+        parts: &[CampaignArm<'_>],
         members: &[u32],
-        earlier: &Earlier,
-    ) -> Vec<Bound> {
-        let request = |member: &u32| parts[self.guests[*member as usize].campaign as usize].request;
-        let person = &request(&members[0]).people[self.guests[members[0] as usize].person as usize];
+        earlier: &EarlierMessages,
+    ) -> Vec<SpanLimit> {
+        let request =
+            |member: &u32| parts[self.origins[*member as usize].campaign as usize].request;
+        let person =
+            &request(&members[0]).people[self.origins[members[0] as usize].person as usize];
         let more = earlier.get(&person.id).map_or(&[][..], Vec::as_slice);
         let bound = |cap: &Cap, whose: Option<usize>| {
-            let taken = person.taken.iter().map(Sent::from).chain(more.iter().copied());
+            let taken = person.taken.iter().map(CountedMessage::from).chain(more.iter().copied());
             let counted = taken.filter(|sent| cap.counts(sent.category));
             let counts = |member| cap.counts(Some(request(member).campaign.category));
-            Bound {
+            SpanLimit {
                 most: cap.most as usize,
                 span: cap.span.num_seconds(),
                 counts: members.iter().map(counts).collect(),
@@ -248,69 +264,71 @@ impl Hall {
     }
 
     /// What each guest got, or why nothing.
-    fn picks(
+    fn selections(
         &self,
         setting: &Setting<'_>,
-        parts: &[Part<'_>],
-        layout: &Layout,
-        assignment: &Assignment,
-        rivals: &Rivals,
-    ) -> Vec<Result<Pick, Reason>> {
-        in_parts(self.guests.len(), setting.threads, |range| {
-            let pick = |index| self.pick(parts, layout, assignment, rivals, index);
-            range.map(pick).collect::<Vec<_>>()
+        parts: &[CampaignArm<'_>],
+        layout: &CapacityLayout,
+        solution: &Solution,
+    ) -> Vec<Result<Selection, Reason>> {
+        parallel_map(self.origins.len(), setting.threads, |range| {
+            let selection = |index| self.selection(parts, layout, solution, index);
+            range.map(selection).collect::<Vec<_>>()
         })
         .into_iter()
         .flatten()
         .collect()
     }
 
-    fn pick(
+    fn selection(
         &self,
-        parts: &[Part<'_>],
-        layout: &Layout,
-        assignment: &Assignment,
-        rivals: &Rivals,
+        parts: &[CampaignArm<'_>],
+        layout: &CapacityLayout,
+        solution: &Solution,
         index: usize,
-    ) -> Result<Pick, Reason> {
-        let (guest, bidder) = (&self.guests[index], &self.market.bidders[index]);
-        let part = &parts[guest.campaign as usize];
-        let group = &self.market.groups[bidder.group as usize];
-        let first = layout.first[guest.campaign as usize];
-        let seat = assignment.seats[index];
-        if seat.place == NOWHERE {
-            let priced = group.paid.is_some_and(|limit| assignment.prices[limit as usize] > 0.0);
+    ) -> Result<Selection, Reason> {
+        let (origin, item) = (&self.origins[index], &self.problem.items[index]);
+        let part = &parts[origin.campaign as usize];
+        let group = &self.problem.groups[item.group as usize];
+        let first = layout.first[origin.campaign as usize];
+        let placement = solution.placements[index];
+        if placement.slot == NO_SLOT {
+            let priced =
+                group.cost_limit.is_some_and(|limit| solution.prices[limit as usize] > 0.0);
             return Err(match () {
                 () if priced => Reason::NoBudget,
-                () if rivals.gave_way(index as u32, &assignment.seats) => Reason::FrequencyCap,
+                () if self.problem.conflicts.has_conflict(index as u32, &solution.placements) => {
+                    Reason::FrequencyCap
+                }
                 () => Reason::NoCapacity,
             });
         }
-        let cell = group.cell_of[seat.place as usize] as usize;
-        let at = bidder.values + seat.plane as usize * group.cells() + cell;
-        let value = f64::from(self.market.values[at] / nudge(bidder.tie, cell));
+        let value_class = group.class_of[placement.slot as usize] as usize;
+        let at = item.values + placement.variant as usize * group.classes() + value_class;
+        let value = f64::from(self.problem.values[at] / perturbation(item.tie_break, value_class));
         let variant = usize::from(self.variants[at]);
-        let slot = seat.place - first;
-        let ground = &part.candidates.grounds[guest.standing.ground as usize];
-        let runner_up = self.runner_up(part.candidates, guest, bidder, ground, slot);
+        let slot = placement.slot - first;
+        let slot_class = &part.candidates.slot_classes[origin.eligibility.slot_class as usize];
+        let runner_up = self.runner_up(part.candidates, origin, item, slot_class, slot);
         let moved = runner_up.is_some_and(|(_, other)| other > value * (1.0 + 1e-6));
         let mut price = 0.0;
-        self.market.uses(bidder, seat, |limit, _| price += assignment.prices[limit as usize]);
-        let again = part.request.people[guest.person as usize].again.map(|again| again.reason);
+        self.problem.uses(item, placement, |limit, _| price += solution.prices[limit as usize]);
+        let replan = part.request.people[origin.person as usize].replan.map(|replan| replan.reason);
         let by_itself = if moved { Reason::MovedByCapacity } else { Reason::BestSlot };
         let share = share_of(&part.request.campaign.arms, Arm::Personalized);
-        Ok(Pick {
+        Ok(Selection {
             arm: Arm::Personalized,
-            reason: again.unwrap_or(by_itself),
+            reason: replan.unwrap_or(by_itself),
             slot,
-            variant: part.candidates.menus[guest.standing.menu as usize][variant],
+            variant: part.candidates.variant_lists[origin.eligibility.variant_list as usize]
+                [variant],
             value,
-            chance: value + f64::from(self.harms[guest.harms + variant]),
+            chance: value + f64::from(self.harms[origin.harms + variant]),
             runner_up,
             // with a price on it the seat hangs on who else is in the arm
             propensity: (!moved && price == 0.0).then_some(share),
-            reply: f64::from(self.market.reply(bidder, seat.plane)),
-            at_control_time: Some(f64::from(guest.at_control_time)).filter(|c| !c.is_nan()),
+            reply: f64::from(self.problem.weight(item, placement.variant)),
+            at_control_time: Some(f64::from(origin.at_control_time)).filter(|c| !c.is_nan()),
         })
     }
 
@@ -318,20 +336,23 @@ impl Hall {
     fn runner_up(
         &self,
         candidates: &Candidates,
-        guest: &Guest,
-        bidder: &Bidder,
-        ground: &Ground,
+        origin: &Origin,
+        item: &Item,
+        slot_class: &SlotClass,
         chosen: u32,
     ) -> Option<(u32, f64)> {
-        let cells = self.market.groups[bidder.group as usize].cells();
+        let value_classes = self.problem.groups[item.group as usize].classes();
         let mut best: Option<(u32, f32)> = None;
-        for (cell, slots) in ground.cells.iter().enumerate() {
-            let planes = (0..bidder.planes as usize)
-                .map(|plane| self.market.values[bidder.values + plane * cells + cell]);
-            let value = planes.fold(f32::NEG_INFINITY, f32::max) / nudge(bidder.tie, cell);
+        for (value_class, slots) in slot_class.value_classes.iter().enumerate() {
+            let reply_variants = (0..item.variants as usize).map(|reply_variant| {
+                self.problem.values[item.values + reply_variant * value_classes + value_class]
+            });
+            let value = reply_variants.fold(f32::NEG_INFINITY, f32::max)
+                / perturbation(item.tie_break, value_class);
             if value > best.map_or(f32::NEG_INFINITY, |best| best.1) {
-                let allowed =
-                    |slot: &&u32| **slot != chosen && candidates.may_take(&guest.standing, **slot);
+                let allowed = |slot: &&u32| {
+                    **slot != chosen && candidates.may_take(&origin.eligibility, **slot)
+                };
                 best = slots.slots.iter().find(allowed).map(|slot| (*slot, value)).or(best);
             }
         }
@@ -339,73 +360,80 @@ impl Hall {
     }
 }
 
-impl Asked {
+impl ItemBatch {
     fn ask(
         &mut self,
         setting: &Setting<'_>,
-        part: &Part<'_>,
+        part: &CampaignArm<'_>,
         index: u32,
-        standing: Standing,
+        eligibility: Eligibility,
         keep_apart: bool,
     ) {
         let person = &part.request.people[index as usize];
-        let menu = &part.candidates.menus[standing.menu as usize];
-        let ground = &part.candidates.grounds[standing.ground as usize];
-        let worth = Worth::of(setting, part.request, part.candidates, index as usize, &standing);
-        let tie = mix(setting.seed ^ mix(person.id.0 as u64)) as u32;
-        let market = &mut self.hall.market;
-        let (values, planes) = (market.values.len(), if keep_apart { menu.len() } else { 1 });
-        let whole = |cell: &Cell| {
-            let mut allowed = cell.slots.iter().map(|s| part.candidates.may_take(&standing, *s));
+        let variant_list = &part.candidates.variant_lists[eligibility.variant_list as usize];
+        let slot_class = &part.candidates.slot_classes[eligibility.slot_class as usize];
+        let objective =
+            Objective::of(setting, part.request, part.candidates, index as usize, &eligibility);
+        let tie_break = mix(setting.seed ^ mix(person.id.0 as u64)) as u32;
+        let problem = &mut self.arm_problem.problem;
+        let (values, reply_variants) =
+            (problem.values.len(), if keep_apart { variant_list.len() } else { 1 });
+        let whole = |value_class: &ValueClass| {
+            let mut allowed =
+                value_class.slots.iter().map(|s| part.candidates.may_take(&eligibility, *s));
             (allowed.clone().any(|allowed| allowed), allowed.all(|allowed| allowed))
         };
-        let bound = standing.bans.0 != standing.bans.1;
+        let bound = eligibility.bans.0 != eligibility.bans.1;
         let (mut positive, mut partly) = (false, false);
-        for plane in 0..planes {
-            for (index, cell) in ground.cells.iter().enumerate() {
+        for reply_variant in 0..reply_variants {
+            for (index, value_class) in slot_class.value_classes.iter().enumerate() {
                 let (variant, value) = if keep_apart {
-                    (plane, worth.value(plane, cell))
+                    (reply_variant, objective.value(reply_variant, value_class))
                 } else {
-                    worth.best(cell, tie)
+                    objective.best(value_class, tie_break)
                 };
-                let (some, all) = if bound { whole(cell) } else { (true, true) };
+                let (some, all) = if bound { whole(value_class) } else { (true, true) };
                 positive |= value > 0.0;
                 partly |= some && !all;
                 let taken = some && value > 0.0;
-                let stored = if taken { value * nudge(tie, index) } else { f32::NEG_INFINITY };
-                market.values.push(stored);
-                self.hall.variants.push(variant as u8);
+                let stored =
+                    if taken { value * perturbation(tie_break, index) } else { f32::NEG_INFINITY };
+                problem.values.push(stored);
+                self.arm_problem.variants.push(variant as u8);
             }
-            // as a group pads its cells
-            let padded = values + (plane + 1) * ground.cells.len().next_multiple_of(LANES);
-            market.values.resize(padded, f32::NEG_INFINITY);
-            self.hall.variants.resize(padded, 0);
+            // as a group pads its value classes
+            let padded = values
+                + (reply_variant + 1) * slot_class.value_classes.len().next_multiple_of(LANES);
+            problem.values.resize(padded, f32::NEG_INFINITY);
+            self.arm_problem.variants.resize(padded, 0);
         }
         if !positive {
-            market.values.truncate(values);
-            self.hall.variants.truncate(values);
-            self.worthless.push(index);
+            problem.values.truncate(values);
+            self.arm_problem.variants.truncate(values);
+            self.without_value.push(index);
             return;
         }
-        let first_day = ground.control.iter().find(|s| part.candidates.may_take(&standing, **s));
-        let at_control_time =
-            first_day.map_or(f32::NAN, |slot| worth.chance(0, &ground.cells[ground.cell(*slot)]));
-        market.bidders.push(Bidder {
-            group: standing.ground,
-            planes: planes as u32,
-            values,
-            replies: keep_apart.then_some(market.replies.len()),
-            cost: person.price as f32,
-            tie,
-            bans: if partly { standing.bans } else { (0, 0) },
+        let first_day =
+            slot_class.control.iter().find(|s| part.candidates.may_take(&eligibility, **s));
+        let at_control_time = first_day.map_or(f32::NAN, |slot| {
+            objective.chance(0, &slot_class.value_classes[slot_class.value_class(*slot)])
         });
-        market.replies.extend(&worth.reply);
-        let harms = self.hall.harms.len();
-        self.hall.harms.extend(&worth.harm);
-        self.hall.guests.push(Guest {
+        problem.items.push(Item {
+            group: eligibility.slot_class,
+            variants: reply_variants as u32,
+            values,
+            weights: keep_apart.then_some(problem.weights.len()),
+            cost: person.price as f32,
+            tie_break,
+            bans: if partly { eligibility.bans } else { (0, 0) },
+        });
+        problem.weights.extend(&objective.reply);
+        let harms = self.arm_problem.harms.len();
+        self.arm_problem.harms.extend(&objective.harm);
+        self.arm_problem.origins.push(Origin {
             campaign: 0,
             person: index,
-            standing,
+            eligibility,
             harms,
             at_control_time,
         });
@@ -413,9 +441,10 @@ impl Asked {
 }
 
 /// What a stored value is a share of the true one.
-fn nudge(tie: u32, cell: usize) -> f32 {
-    let mixed = (tie ^ (cell as u32).wrapping_mul(0x9e37_79b9)).wrapping_mul(0x85eb_ca6b);
-    1.0 - NUDGE * ((mixed ^ (mixed >> 15)) >> 8) as f32 / (1 << 24) as f32
+fn perturbation(tie_break: u32, value_class: usize) -> f32 {
+    let mixed =
+        (tie_break ^ (value_class as u32).wrapping_mul(0x9e37_79b9)).wrapping_mul(0x85eb_ca6b);
+    1.0 - PERTURBATION * ((mixed ^ (mixed >> 15)) >> 8) as f32 / (1 << 24) as f32
 }
 
 /// Moves a vector's content to the end of another, without copying where that is empty.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 type Module = Vec<String>;
 
 /// Where circles are looked for.
-const WHERE: [&str; 6] = ["work", "store", "web", "provider", "daemon", "cli"];
+const WHERE: [&str; 7] = ["plan", "work", "store", "web", "provider", "daemon", "cli"];
 
 /// The code of every module, and what it hands on from others.
 struct Crate {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-/// Names of the learner, the planner and the invented world are theirs for now.
-const APART: [&str; 3] = ["learn", "plan", "world"];
+/// Names of the learner and the invented world are theirs for now.
+const APART: [&str; 2] = ["learn", "world"];
 /// What every verb of the command line calls its arguments.
 const OF_VERBS: &str = "Args";
 

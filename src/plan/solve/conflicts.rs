@@ -1,87 +1,84 @@
-//! Rivals: bidders that are one person in several campaigns, who together must keep to the caps.
+//! Cap conflicts: items that together may have only so many placements within a span.
 //!
-//! Prices know nothing of them, so the bound stands above what caps allow; who gives way is settled
-//! here, after the chains: the messages that are worth most to the person stay.
+//! Prices know nothing of them, so the bound stands above what they allow. They are resolved after
+//! the shortest paths: the placements of a group that are worth most stay.
 
-use super::priced::Posted;
-use super::problem::{Market, NOWHERE, Seat};
-use super::repair::Seating;
-use super::total::Key;
+use super::placement::{NO_SLOT, Placement};
 
-/// At most so many messages within a span, seconds.
+/// At most so many placements within a span, seconds.
 #[derive(Debug, Clone)]
-pub(in crate::plan) struct Bound {
+pub(in crate::plan) struct SpanLimit {
     pub(in crate::plan) most: usize,
     pub(in crate::plan) span: i64,
-    /// Which members' messages count.
+    /// Which members' placements count.
     pub(in crate::plan) counts: Vec<bool>,
-    /// The member whose message alone is bound by it; `None` binds every one.
+    /// The member whose placement alone is bound by it; `None` binds every one.
     pub(in crate::plan) whose: Option<usize>,
-    /// Other messages that count: from when to when they may go, seconds since the epoch.
+    /// Other placements that count: from when to when they may go, seconds since the epoch.
     pub(in crate::plan) taken: Vec<(i64, i64)>,
 }
 
-/// One person's bidders.
+/// Items that bind each other.
 #[derive(Debug, Clone)]
-pub(in crate::plan) struct Company {
+pub(in crate::plan) struct ConflictGroup {
     pub(in crate::plan) members: Vec<u32>,
-    pub(in crate::plan) bounds: Vec<Bound>,
+    pub(in crate::plan) bounds: Vec<SpanLimit>,
 }
 
-/// All companies of a market.
+/// All companies of a problem.
 #[derive(Debug, Clone, Default)]
-pub(in crate::plan) struct Rivals {
-    pub(in crate::plan) companies: Vec<Company>,
-    /// The company of each bidder, if any; empty where there are none.
-    pub(in crate::plan) company_of: Vec<u32>,
-    /// First and last second of each place.
+pub(in crate::plan) struct Conflicts {
+    pub(in crate::plan) groups: Vec<ConflictGroup>,
+    /// The group of each item, if any; empty where there are none.
+    pub(in crate::plan) group_of: Vec<u32>,
+    /// First and last second of each slot.
     pub(in crate::plan) spans: Vec<(i64, i64)>,
 }
 
-impl Rivals {
-    /// Notes the company of each bidder.
+impl Conflicts {
+    /// Notes the group of each item.
     pub(in crate::plan) fn of(
-        market: &Market,
-        companies: Vec<Company>,
+        items: usize,
+        groups: Vec<ConflictGroup>,
         spans: Vec<(i64, i64)>,
     ) -> Self {
-        let mut company_of = Vec::new();
-        if !companies.is_empty() {
-            company_of = vec![NOWHERE; market.bidders.len()];
-            for (index, company) in companies.iter().enumerate() {
-                for member in &company.members {
-                    company_of[*member as usize] = index as u32;
+        let mut group_of = Vec::new();
+        if !groups.is_empty() {
+            group_of = vec![NO_SLOT; items];
+            for (index, group) in groups.iter().enumerate() {
+                for member in &group.members {
+                    group_of[*member as usize] = index as u32;
                 }
             }
         }
-        Self { companies, company_of, spans }
+        Self { groups, group_of, spans }
     }
 
-    /// Whether a bidder without a seat has a rival with one, to which it gave way.
-    pub(in crate::plan) fn gave_way(&self, bidder: u32, seats: &[Seat]) -> bool {
-        let company = self.company_of.get(bidder as usize).filter(|company| **company != NOWHERE);
-        company.is_some_and(|company| {
-            let members = &self.companies[*company as usize].members;
-            members.iter().any(|member| seats[*member as usize].place != NOWHERE)
+    /// Whether an item without a placement has none because another of its group has one.
+    pub(in crate::plan) fn has_conflict(&self, item: u32, placements: &[Placement]) -> bool {
+        let group = self.group_of.get(item as usize).filter(|group| **group != NO_SLOT);
+        group.is_some_and(|group| {
+            let members = &self.groups[*group as usize].members;
+            members.iter().any(|member| placements[*member as usize].slot != NO_SLOT)
         })
     }
 
-    /// Whether a bidder may take a place beside what its rivals hold.
-    pub(in crate::plan) fn allow(&self, bidder: u32, place: u32, seats: &[Seat]) -> bool {
-        let company = self.company_of.get(bidder as usize).copied().unwrap_or(NOWHERE);
-        if company == NOWHERE || place == NOWHERE {
+    /// Whether an item may take a slot beside what the others of its group hold.
+    pub(in crate::plan) fn allow(&self, item: u32, slot: u32, placements: &[Placement]) -> bool {
+        let group = self.group_of.get(item as usize).copied().unwrap_or(NO_SLOT);
+        if group == NO_SLOT || slot == NO_SLOT {
             return true;
         }
-        let Company { members, bounds } = &self.companies[company as usize];
-        let own = self.spans[place as usize];
+        let ConflictGroup { members, bounds } = &self.groups[group as usize];
+        let own = self.spans[slot as usize];
         bounds.iter().all(|bound| {
             let mut spans = bound.taken.clone();
             let mut counted = false;
             let mut bound_one = Some(own);
             for (index, (member, counts)) in members.iter().zip(&bound.counts).enumerate() {
-                let held = seats[*member as usize].place;
+                let held = placements[*member as usize].slot;
                 let span = self.spans.get(held as usize).copied();
-                if *member == bidder {
+                if *member == item {
                     counted = *counts;
                 } else {
                     spans.extend(span.filter(|_| *counts));
@@ -90,42 +87,16 @@ impl Rivals {
                     }
                 }
             }
-            // who has no seat is bound by nothing
+            // without a placement nothing is bound
             let Some(bound_one) = bound_one else { return true };
             !counted || fits(&spans, own, bound_one, bound)
         })
     }
-
-    /// Takes from each company what breaks its bounds; who has to leave goes where there is room.
-    pub(in crate::plan) fn part(&self, seating: &mut Seating<'_>, posted: &Posted) {
-        let market = seating.market;
-        for company in &self.companies {
-            let net = |member: &u32| {
-                let who = &market.bidders[*member as usize];
-                let seat = seating.seats[*member as usize];
-                f64::from(posted.net(market, who, seat))
-            };
-            let mut order: Vec<(Key, u32)> =
-                company.members.iter().map(|m| (Key::from(-net(m)), *m)).collect();
-            order.sort_unstable();
-            let held: Vec<Seat> = order.iter().map(|(_, m)| seating.seats[*m as usize]).collect();
-            for (_, member) in &order {
-                seating.put(*member, Seat::REFUSED);
-            }
-            for ((_, member), seat) in order.iter().zip(held) {
-                if self.allow(*member, seat.place, &seating.seats) {
-                    seating.put(*member, seat);
-                } else {
-                    seating.put_best(*member, posted);
-                }
-            }
-        }
-    }
 }
 
-/// Whether one more message fits among others, wherever in its slot each may go: no run of too many
-/// that holds it and the message that is bound lies within the span.
-fn fits(others: &[(i64, i64)], own: (i64, i64), bound_one: (i64, i64), bound: &Bound) -> bool {
+/// Whether one more placement fits among others, wherever in its slot each may go: no run of too many
+/// that holds it and the placement that is bound lies within the span.
+fn fits(others: &[(i64, i64)], own: (i64, i64), bound_one: (i64, i64), bound: &SpanLimit) -> bool {
     // the ones that could lie within a span of it, earlier and later
     let near = |other: &&(i64, i64)| other.0 - own.1 < bound.span && own.0 - other.1 < bound.span;
     let mut all: Vec<(i64, i64)> = others.iter().filter(near).copied().collect();
@@ -146,8 +117,9 @@ mod tests {
 
     #[test]
     fn one_more_message_fits_only_where_no_span_holds_too_many() {
-        let bound = |most, span| Bound { most, span, counts: vec![], whose: None, taken: vec![] };
-        let fits = |others: &[_], own, bound: &Bound| fits(others, own, own, bound);
+        let bound =
+            |most, span| SpanLimit { most, span, counts: vec![], whose: None, taken: vec![] };
+        let fits = |others: &[_], own, bound: &SpanLimit| fits(others, own, own, bound);
         let hour = |h: i64| (h * 3600, h * 3600 + 3599);
         // one a day: the next must begin a whole day after the other's last second
         assert!(!fits(&[hour(0)], hour(24), &bound(1, 86_400)));
@@ -161,7 +133,8 @@ mod tests {
 
     #[test]
     fn a_bound_of_one_member_binds_only_what_comes_near_its_message() {
-        let bound = Bound { most: 1, span: 86_400, counts: vec![], whose: Some(1), taken: vec![] };
+        let bound =
+            SpanLimit { most: 1, span: 86_400, counts: vec![], whose: Some(1), taken: vec![] };
         let hour = |h: i64| (h * 3600, h * 3600 + 3599);
         let fits = |own| super::fits(&[hour(26), hour(60)], own, hour(26), &bound);
         assert!(!fits(hour(5)) && !fits(hour(49)));

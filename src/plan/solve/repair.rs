@@ -1,134 +1,88 @@
-//! Repair: who sits where, and the last, greedy words on it: replies and spend within their limits,
-//! and what room is left given away. (What counts messages is settled by chains before.)
+//! Primal repair: cap conflicts are resolved, weights and costs brought within their limits,
+//! and what room is left given away. (What counts placements is settled by paths before.)
 
 use std::cmp::Reverse;
 
-use super::conflicts::Rivals;
-use super::priced::{Posted, Within};
-use super::problem::{Market, Seat, UNIT};
-use super::total::Key;
-use crate::plan::parallel::in_parts;
+use super::placement::Placement;
+use super::priced::{PricedValues, Within};
+use super::primal::Primal;
+use super::problem::UNIT;
+use super::total::TotalF64;
+use crate::plan::parallel::parallel_map;
 
-/// Who sits where, and what that uses.
-pub(in crate::plan) struct Seating<'a> {
-    pub(in crate::plan) market: &'a Market,
-    pub(in crate::plan) rivals: &'a Rivals,
-    pub(in crate::plan) seats: Vec<Seat>,
-    pub(in crate::plan) used: Vec<i64>,
-}
-
-impl<'a> Seating<'a> {
-    /// Counts what the given seats use.
-    pub(in crate::plan) fn new(market: &'a Market, rivals: &'a Rivals, seats: Vec<Seat>) -> Self {
-        let mut used = vec![0; market.limits.len()];
-        for (bidder, seat) in market.bidders.iter().zip(&seats) {
-            market.uses(bidder, *seat, |limit, load| used[limit as usize] += load);
+/// Takes from each group what breaks its bounds; who has to leave goes where there is room.
+pub(super) fn resolve_conflicts(primal: &mut Primal<'_>, priced: &PricedValues) {
+    let problem = primal.problem;
+    for group in &problem.conflicts.groups {
+        let net = |member: &u32| {
+            let it = &problem.items[*member as usize];
+            let placement = primal.placements[*member as usize];
+            f64::from(priced.net(problem, it, placement))
+        };
+        let mut order: Vec<(TotalF64, u32)> =
+            group.members.iter().map(|m| (TotalF64::from(-net(m)), *m)).collect();
+        order.sort_unstable();
+        let held: Vec<Placement> =
+            order.iter().map(|(_, m)| primal.placements[*m as usize]).collect();
+        for (_, member) in &order {
+            primal.put(*member, Placement::REFUSED);
         }
-        Self { market, rivals, seats, used }
-    }
-
-    /// Moves one bidder, whatever the limits say.
-    pub(in crate::plan) fn put(&mut self, bidder: u32, seat: Seat) {
-        let who = &self.market.bidders[bidder as usize];
-        let old = std::mem::replace(&mut self.seats[bidder as usize], seat);
-        let used = &mut self.used;
-        self.market.uses(who, old, |limit, load| used[limit as usize] -= load);
-        self.market.uses(who, seat, |limit, load| used[limit as usize] += load);
-    }
-
-    /// Whether a bidder can move to a seat without breaking a limit that holds now.
-    pub(in crate::plan) fn has_room(&self, bidder: u32, seat: Seat) -> bool {
-        let who = &self.market.bidders[bidder as usize];
-        let old = self.seats[bidder as usize];
-        let mut room = true;
-        self.market.uses(who, seat, |limit, load| {
-            let mut freed = 0;
-            self.market.uses(who, old, |l, load| freed += if l == limit { load } else { 0 });
-            let after = self.used[limit as usize] + load - freed;
-            room &= after <= self.market.limits[limit as usize] || load <= freed;
-        });
-        room && self.rivals.allow(bidder, seat.place, &self.seats)
-    }
-
-    /// Whether one more message fits into a place.
-    pub(in crate::plan) fn is_idle(&self, place: usize) -> bool {
-        let mut limits = self.market.places[place].counted.iter().map(|limit| *limit as usize);
-        limits.all(|limit| self.used[limit] + UNIT <= self.market.limits[limit])
-    }
-
-    /// Whether one more message fits into a place that does not count against `relieved`, once one
-    /// has left another place.
-    pub(in crate::plan) fn has_room_after(&self, place: usize, left: usize, relieved: u32) -> bool {
-        let places = &self.market.places;
-        places[place].counted.iter().all(|limit| {
-            let after = self.used[*limit as usize] + UNIT;
-            let fits = after <= self.market.limits[*limit as usize];
-            *limit != relieved && (fits || places[left].counted.contains(limit))
-        })
-    }
-
-    /// Moves one bidder to the best seat after prices that has room, or to none.
-    pub(in crate::plan) fn put_best(&mut self, bidder: u32, posted: &Posted) {
-        let who = &self.market.bidders[bidder as usize];
-        let mut near = Vec::new();
-        posted.near(self.market, who, Within::Reach(0.0), &mut near);
-        near.sort_by_key(|offer| Reverse(Key::from(f64::from(offer.net))));
-        let open = near.into_iter().find(|offer| self.has_room(bidder, offer.seat));
-        self.put(bidder, open.map_or(Seat::REFUSED, |offer| offer.seat));
-    }
-
-    /// Whether more is used of a limit than there is.
-    pub(in crate::plan) fn is_over(&self, limit: u32) -> bool {
-        self.used[limit as usize] > self.market.limits[limit as usize]
+        for ((_, member), placement) in order.iter().zip(held) {
+            if problem.conflicts.allow(*member, placement.slot, &primal.placements) {
+                primal.put(*member, placement);
+            } else {
+                primal.put_best(*member, priced);
+            }
+        }
     }
 }
 
-/// Brings limits that are exceeded back to their capacity, the last resort: those leave first who
-/// gain least by their seat for what they free.
-pub(in crate::plan) fn keep_loads(seating: &mut Seating<'_>, posted: &Posted) {
-    let market = seating.market;
-    for limit in 0..market.limits.len() as u32 {
-        if !seating.is_over(limit) {
+/// Brings limits that are exceeded back to their capacity, the last resort: those leave first that
+/// gain least by their placement for what they free.
+pub(super) fn keep_loads(primal: &mut Primal<'_>, priced: &PricedValues) {
+    let problem = primal.problem;
+    for limit in 0..problem.limits.len() as u32 {
+        if !primal.is_over(limit) {
             continue;
         }
-        let mut leavers: Vec<(Key, u32, u32)> = Vec::new();
-        for (index, bidder) in market.bidders.iter().enumerate() {
+        let mut leavers: Vec<(TotalF64, u32, u32)> = Vec::new();
+        for (index, item) in problem.items.iter().enumerate() {
             let mut freed = 0;
-            let seat = seating.seats[index];
-            market.uses(bidder, seat, |l, load| freed += if l == limit { load } else { 0 });
+            let placement = primal.placements[index];
+            problem.uses(item, placement, |l, load| freed += if l == limit { load } else { 0 });
             if freed > 0 {
-                let gain = f64::from(posted.net(market, bidder, seat)) / freed as f64;
-                leavers.push((Key::from(gain), bidder.tie, index as u32));
+                let gain = f64::from(priced.net(problem, item, placement)) / freed as f64;
+                leavers.push((TotalF64::from(gain), item.tie_break, index as u32));
             }
         }
         leavers.sort_unstable();
-        for (_, _, bidder) in leavers {
-            if !seating.is_over(limit) {
+        for (_, _, item) in leavers {
+            if !primal.is_over(limit) {
                 break;
             }
-            seating.put(bidder, Seat::REFUSED);
-            seating.put_best(bidder, posted);
+            primal.put(item, Placement::REFUSED);
+            primal.put_best(item, priced);
         }
     }
 }
 
-/// Gives what room is left to those who gain most by it; returns whether any was given.
-pub(in crate::plan) fn fill(seating: &mut Seating<'_>, threads: usize) -> bool {
-    let market = seating.market;
-    let has_room = |l: u32, load: i64| seating.used[l as usize] + load <= market.limits[l as usize];
-    let free = Posted::free(market, |place| {
-        let place = &market.places[place as usize];
-        place.counted.iter().all(|limit| has_room(*limit, UNIT))
-            && place.answered.iter().all(|(limit, _)| has_room(*limit, LOAD_LEAST))
+/// Gives the room that is left to the items that gain most by it; returns whether any was given.
+pub(super) fn fill(primal: &mut Primal<'_>, threads: usize) -> bool {
+    let problem = primal.problem;
+    let has_room = |l: u32, load: i64| primal.used[l as usize] + load <= problem.limits[l as usize];
+    let free = PricedValues::free(problem, |slot| {
+        let slot = &problem.slots[slot as usize];
+        slot.counted.iter().all(|limit| has_room(*limit, UNIT))
+            && slot.weighted.iter().all(|(limit, _)| has_room(*limit, LOAD_LEAST))
     });
-    let seats = &seating.seats;
-    let mut wishes: Vec<(Reverse<Key>, u32, u32)> =
-        in_parts(market.bidders.len(), threads, |range| {
+    let placements = &primal.placements;
+    let mut wishes: Vec<(Reverse<TotalF64>, u32, u32)> =
+        parallel_map(problem.items.len(), threads, |range| {
             let wish = |index: usize| {
-                let bidder = &market.bidders[index];
-                let gain = free.best_net(market, bidder) - market.value(bidder, seats[index]);
-                let key = Reverse(Key::from(f64::from(gain)));
-                (gain > 0.0).then_some((key, bidder.tie, index as u32))
+                let item = &problem.items[index];
+                let gain = free.best_net(problem, item) - problem.value(item, placements[index]);
+                let key = Reverse(TotalF64::from(f64::from(gain)));
+                (gain > 0.0).then_some((key, item.tie_break, index as u32))
             };
             range.filter_map(wish).collect::<Vec<_>>()
         })
@@ -136,21 +90,22 @@ pub(in crate::plan) fn fill(seating: &mut Seating<'_>, threads: usize) -> bool {
     wishes.sort_unstable();
     let mut given = false;
     let mut near = Vec::new();
-    for (_, _, bidder) in wishes {
-        let who = &market.bidders[bidder as usize];
-        let now = market.value(who, seating.seats[bidder as usize]);
-        free.near(market, who, Within::Reach(now.next_up()), &mut near);
-        near.sort_by_key(|offer| Reverse(Key::from(f64::from(offer.net))));
-        let better = near.iter().take(TRIED_MAX).find(|offer| seating.has_room(bidder, offer.seat));
+    for (_, _, item) in wishes {
+        let it = &problem.items[item as usize];
+        let now = problem.value(it, primal.placements[item as usize]);
+        free.near(problem, it, Within::Reach(now.next_up()), &mut near);
+        near.sort_by_key(|offer| Reverse(TotalF64::from(f64::from(offer.net))));
+        let better =
+            near.iter().take(TRIED_MAX).find(|offer| primal.has_room(item, offer.placement));
         if let Some(offer) = better {
             given = true;
-            seating.put(bidder, offer.seat);
+            primal.put(item, offer.placement);
         }
     }
     given
 }
 
-/// A limit with less room than this is full: a thousandth of a reply.
+/// A limit with less room than this is full: a thousandth of a weight.
 const LOAD_LEAST: i64 = UNIT / 1000;
 /// So many of the best offers are tried for room.
 const TRIED_MAX: usize = 24;
