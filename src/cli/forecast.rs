@@ -19,14 +19,13 @@ impl Show for Summary {
     fn text(&self) -> String {
         let mut text = format!(
             "{}: {} of {} people planned.\n\
-             Value {:.3}; no plan under these limits reaches more than {:.3} (gap {:.4} %).\n\
+             Value {:.3}. {}\n\
              Expected to engage: {}.",
             self.campaign,
             self.planned,
             self.people,
             self.value,
-            self.bound,
-            100.0 * self.gap,
+            self.certificate.statement,
             range(self.expected),
         );
         if self.at_control_time.mean > 0.0 {

@@ -6,7 +6,7 @@
 //! before anything is planned, and what one arm leaves unused stays unused: lent to another it would
 //! flatter the borrower. That is the price of an honest comparison; without arms there is none.
 
-use rand::{Rng, SeedableRng};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::model::campaign::{Arms, Campaign};
@@ -137,36 +137,6 @@ pub(super) fn mix(state: u64) -> u64 {
 /// A number from 0 up to 1.
 pub(super) fn unit(number: u64) -> f64 {
     (number >> 11) as f64 / (1_u64 << 53) as f64
-}
-
-/// What one explorer may be given.
-pub(super) struct Explorer<'a> {
-    /// Allowed slots.
-    pub(super) slots: &'a [u32],
-    /// Whether a slot is not banned to this one.
-    pub(super) may_take: &'a dyn Fn(u32) -> bool,
-    /// How many variants fit.
-    pub(super) variants: usize,
-}
-
-/// One draw of the explore arm: a slot and an index into the eligible variants.
-pub(super) type ExploredOption = Option<(u32, usize)>;
-
-/// Draws once, uniformly over what is allowed and open; also says how many slots that were.
-pub(super) fn explore(
-    explorer: &Explorer<'_>,
-    rng: &mut ChaCha8Rng,
-    is_open: &dyn Fn(u32, usize) -> bool,
-) -> (ExploredOption, usize) {
-    let options: Vec<(u32, usize)> = (explorer.slots.iter())
-        .filter(|slot| (explorer.may_take)(**slot))
-        .flat_map(|slot| (0..explorer.variants).map(|variant| (*slot, variant)))
-        .filter(|(slot, variant)| is_open(*slot, *variant))
-        .collect();
-    if options.is_empty() {
-        return (None, 0);
-    }
-    (Some(options[rng.gen_range(0..options.len())]), options.len())
 }
 
 /// A generator for one purpose of one campaign.

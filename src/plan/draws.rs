@@ -1,7 +1,11 @@
 //! Draws: the arms that do not choose. Explorers draw by lot, control takes its fixed time; one person
 //! after another, in seeded order, within the arm's share of every limit.
 
-use super::arms::{self, Explorer, generator, hash, mix, share_of};
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
+
+use super::arms::{generator, hash, mix, share_of};
 use super::decision::{Decision, Selection};
 use super::eligibility::{Candidates, Eligibility};
 use super::limits::CapacityLayout;
@@ -58,29 +62,15 @@ impl Draw<'_> {
         order
     }
 
-    /// What a message would use, if there is room for it.
-    fn room(
-        &self,
-        used: &[i64],
-        subject: &Subject,
-        slot: u32,
-        variant: usize,
-    ) -> Option<Vec<(u32, i64)>> {
-        if !self.layout.open[slot as usize] {
-            return None;
-        }
-        let of = &self.layout.slots[slot as usize];
+    /// Calls `each` with the limits that a message uses in proportion to its reply and its price.
+    fn loads(&self, subject: &Subject, slot: u32, variant: usize, mut each: impl FnMut(u32, i64)) {
         let reply = subject.objective.reply.get(variant).copied().unwrap_or(0.0);
-        let counted = of.counted.iter().map(|limit| (*limit, UNIT));
-        let weighted =
-            of.weighted.iter().map(|(l, share)| (*l, load(f64::from(reply) * f64::from(*share))));
-        let price = self.request.people[subject.person as usize].price;
-        let paid = self.layout.paid[0].map(|limit| (limit, load(price)));
-        let uses: Vec<(u32, i64)> = counted.chain(weighted).chain(paid).collect();
-        let fits = |(limit, load): &(u32, i64)| {
-            used[*limit as usize] + load <= self.layout.limits[*limit as usize]
-        };
-        uses.iter().all(fits).then_some(uses)
+        for (limit, share) in &self.layout.slots[slot as usize].weighted {
+            each(*limit, load(f64::from(reply) * f64::from(*share)));
+        }
+        if let Some(limit) = self.layout.paid[0] {
+            each(limit, load(self.request.people[subject.person as usize].price));
+        }
     }
 
     fn selection(&self, subject: &Subject, reason: Reason, slot: u32, variant: usize) -> Selection {
@@ -89,7 +79,7 @@ impl Draw<'_> {
             &self.candidates.variant_lists[subject.eligibility.variant_list as usize];
         let value_class = &slot_class.value_classes[slot_class.value_class(slot)];
         Selection {
-            arm: if reason == Reason::ControlTime { Arm::Control } else { Arm::Explore },
+            arm: if reason == Reason::Explored { Arm::Explore } else { Arm::Control },
             reason,
             slot,
             variant: variant_list[variant],
@@ -108,16 +98,12 @@ impl Draw<'_> {
     /// this slot and variant had at the person's turn; with room for all it is one over the options.
     pub(super) fn explore(&self, decisions: &mut [Decision]) {
         let subjects = self.subjects(Arm::Explore, decisions);
-        let (drawn, full) = self.draw_all(&subjects, 0, None);
+        let capacity = Capacity::new(&self.layout);
+        let (drawn, any_full) = self.draw_all(&subjects, &capacity, 0, None);
         let mut chances: Vec<f64> =
             drawn.iter().map(|(_, options)| 1.0 / (*options).max(1) as f64).collect();
-        if full {
-            let mut sums = vec![0.0; subjects.len()];
-            for turn in 1..=REDRAWS {
-                let (replan, _) = self.draw_all(&subjects, turn, Some(&drawn));
-                let open = sums.iter_mut().zip(&replan).filter(|(_, (open, _))| open.is_some());
-                open.for_each(|(sum, (_, options))| *sum += 1.0 / *options as f64);
-            }
+        if any_full {
+            let sums = self.redraw(&subjects, &capacity, &drawn);
             for (chance, sum) in chances.iter_mut().zip(sums).filter(|(_, sum)| *sum > 0.0) {
                 *chance = sum / REDRAWS as f64;
             }
@@ -126,10 +112,40 @@ impl Draw<'_> {
         for ((subject, (drawn, _)), chance) in subjects.iter().zip(&drawn).zip(chances) {
             if let Some((slot, variant)) = drawn {
                 let mut selection = self.selection(subject, Reason::Explored, *slot, *variant);
-                selection.propensity = Some(share * chance);
+                selection.propensity = self.is_first_plan(subject).then_some(share * chance);
                 decisions[subject.person as usize] = Decision::Planned(selection);
             }
         }
+    }
+
+    /// Whether no earlier slot of the person came to nothing: a message that was moved later hangs on
+    /// what happened to it, and not on the plan's own chance alone.
+    fn is_first_plan(&self, subject: &Subject) -> bool {
+        self.request.people[subject.person as usize].replan.is_none()
+    }
+
+    /// For each person the sum, over redraws in other orders, of the chance of what was drawn.
+    fn redraw(&self, subjects: &[Subject], capacity: &Capacity, drawn: &[Turn]) -> Vec<f64> {
+        let mut sums = vec![0.0; subjects.len()];
+        let mut add = |redrawn: Vec<Turn>| {
+            for (sum, (open, options)) in sums.iter_mut().zip(redrawn) {
+                *sum += if open.is_some() { 1.0 / options as f64 } else { 0.0 };
+            }
+        };
+        let one = |turn| self.draw_all(subjects, capacity, turn, Some(drawn)).0;
+        let threads = self.setting.threads.clamp(1, REDRAWS as usize);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        let turns: Vec<u64> = (1..=REDRAWS).collect();
+        match pool {
+            // some at a time, so that memory is bounded; added in order, so that sums are the same
+            Ok(pool) if threads > 1 => turns.chunks(threads).for_each(|turns| {
+                let some: Vec<Vec<Turn>> =
+                    pool.install(|| turns.par_iter().map(|turn| one(*turn)).collect());
+                some.into_iter().for_each(&mut add);
+            }),
+            _ => turns.into_iter().map(one).for_each(add),
+        }
+        sums
     }
 
     /// One draw of the whole arm; whether anything was full. With `asked` it tells, in place of what
@@ -137,61 +153,186 @@ impl Draw<'_> {
     fn draw_all(
         &self,
         subjects: &[Subject],
+        capacity: &Capacity,
         turn: u64,
-        batch: Option<&[(arms::ExploredOption, usize)]>,
-    ) -> (Vec<(arms::ExploredOption, usize)>, bool) {
+        asked: Option<&[Turn]>,
+    ) -> (Vec<Turn>, bool) {
         let mut rng = generator(self.setting.seed, self.request.campaign, "explore", turn);
-        let mut used = vec![0; self.layout.limits.len()];
+        let mut remaining = Remaining::new(self, capacity);
         let mut result = vec![(None, 0); subjects.len()];
-        let mut full = false;
+        let mut any_full = false;
         for at in self.order(subjects, "explore", turn) {
             let subject = &subjects[at as usize];
-            let slot_class = &self.candidates.slot_classes[subject.eligibility.slot_class as usize];
-            let may_take = |slot| self.candidates.may_take(&subject.eligibility, slot);
-            let explorer = Explorer {
-                slots: &slot_class.slots,
-                may_take: &may_take,
-                variants: subject.objective.variants(),
+            let (drawn, options) = remaining.draw(subject, &mut rng);
+            let all =
+                self.candidates.slot_classes[subject.eligibility.slot_class as usize].slots.len();
+            any_full |= options < all * subject.objective.variants();
+            let about = |asked: &[Turn]| {
+                asked[at as usize]
+                    .0
+                    .filter(|(slot, variant)| remaining.fits(subject, *slot, *variant))
             };
-            let is_open = |slot, variant| self.room(&used, subject, slot, variant).is_some();
-            let (drawn, options) = arms::explore(&explorer, &mut rng, &is_open);
-            full |= options < explorer.slots.len() * explorer.variants;
-            let about = |batch: &[(arms::ExploredOption, usize)]| {
-                batch[at as usize].0.filter(|(slot, variant)| is_open(*slot, *variant))
-            };
-            result[at as usize] = (batch.map_or(drawn, about), options);
-            let uses = drawn.and_then(|(slot, variant)| self.room(&used, subject, slot, variant));
-            for (limit, load) in uses.into_iter().flatten() {
-                used[limit as usize] += load;
+            result[at as usize] = (asked.map_or(drawn, about), options);
+            if let Some((slot, variant)) = drawn {
+                remaining.take(subject, slot, variant);
             }
         }
-        (result, full)
+        (result, any_full)
     }
 
-    /// Everybody gets the control time, on the first allowed day with room.
+    /// Everybody gets the control time on the first day on which it is allowed. Where that is full,
+    /// the nearest later allowed slot of that day with room, then the next day likewise, and at last
+    /// any allowed slot with room.
     pub(super) fn control(&self, decisions: &mut [Decision]) {
         let subjects = self.subjects(Arm::Control, decisions);
         let share = share_of(&self.request.campaign.arms, Arm::Control);
-        let mut used = vec![0; self.layout.limits.len()];
+        let capacity = Capacity::new(&self.layout);
+        let mut remaining = Remaining::new(self, &capacity);
         for at in self.order(&subjects, "control", 0) {
             let subject = &subjects[at as usize];
-            let slot_class = &self.candidates.slot_classes[subject.eligibility.slot_class as usize];
-            let allowed = |slot: &&u32| self.candidates.may_take(&subject.eligibility, **slot);
-            let days: Vec<u32> = slot_class.control.iter().filter(allowed).copied().collect();
-            let found = (days.iter().enumerate())
-                .find_map(|(day, slot)| Some((day, *slot, self.room(&used, subject, *slot, 0)?)));
-            decisions[subject.person as usize] = if let Some((day, slot, uses)) = found {
-                for (limit, load) in uses {
-                    used[limit as usize] += load;
-                }
-                let mut selection = self.selection(subject, Reason::ControlTime, slot, 0);
-                selection.propensity = (day == 0).then_some(share);
+            let intended = self.candidates.control_slot(&subject.eligibility);
+            let found = (self.candidates.from_control_time(&subject.eligibility))
+                .find(|slot| remaining.fits(subject, *slot, 0));
+            decisions[subject.person as usize] = if let Some(slot) = found {
+                remaining.take(subject, slot, 0);
+                let on_time = intended == Some(slot);
+                let reason = if on_time { Reason::ControlTime } else { Reason::ControlMoved };
+                let mut selection = self.selection(subject, reason, slot, 0);
+                let known = on_time && self.is_first_plan(subject);
+                selection.propensity = known.then_some(share);
                 Decision::Planned(selection)
             } else {
-                let none = days.is_empty();
-                let reason = if none { Reason::NoAllowedSlot } else { Reason::NoCapacity };
+                let reason = if remaining.lacks_budget(subject) {
+                    Reason::NoBudget
+                } else {
+                    Reason::NoCapacity
+                };
                 Decision::Refused { reason, arm: Some(Arm::Control) }
             };
+        }
+    }
+}
+
+/// What was drawn at a person's turn, and how many options there were.
+type Turn = (Option<(u32, usize)>, usize);
+
+/// What does not change while an arm draws.
+struct Capacity {
+    /// The slots that use each limit by the message.
+    covered: Vec<Vec<u32>>,
+    /// The slots that are open at first.
+    open: Vec<bool>,
+    /// Whether messages use limits in proportion to replies or prices.
+    has_loads: bool,
+}
+
+impl Capacity {
+    fn new(layout: &CapacityLayout) -> Self {
+        let mut covered = vec![Vec::new(); layout.limits.len()];
+        for (slot, of) in layout.slots.iter().enumerate() {
+            of.counted.iter().for_each(|limit| covered[*limit as usize].push(slot as u32));
+        }
+        let mut weighted = layout.slots.iter().map(|slot| !slot.weighted.is_empty());
+        let has_loads = layout.paid[0].is_some() || weighted.any(|any| any);
+        Self { covered, open: layout.open.clone(), has_loads }
+    }
+}
+
+/// What is left of an arm's share of capacity while its people draw one after another.
+struct Remaining<'d> {
+    draw: &'d Draw<'d>,
+    capacity: &'d Capacity,
+    used: Vec<i64>,
+    /// Slots whose counted limits have room for one more message.
+    open: Vec<bool>,
+    /// How often a slot has been closed.
+    closed: u32,
+    /// The open slots of each slot class, and the closings that are known there.
+    of_class: Vec<(Vec<u32>, u32)>,
+    options: Vec<(u32, u32)>,
+}
+
+impl<'d> Remaining<'d> {
+    fn new(draw: &'d Draw<'d>, capacity: &'d Capacity) -> Self {
+        let open_slots = |slots: &[u32]| -> Vec<u32> {
+            slots.iter().copied().filter(|slot| capacity.open[*slot as usize]).collect()
+        };
+        let classes = draw.candidates.slot_classes.iter();
+        Self {
+            draw,
+            capacity,
+            used: vec![0; draw.layout.limits.len()],
+            open: capacity.open.clone(),
+            closed: 0,
+            of_class: classes.map(|class| (open_slots(&class.slots), 0)).collect(),
+            options: Vec::new(),
+        }
+    }
+
+    /// Draws uniformly from a person's options, in the order of slots and then variants.
+    fn draw(&mut self, subject: &Subject, rng: &mut ChaCha8Rng) -> Turn {
+        let variants = subject.objective.variants();
+        let (slots, known) = &mut self.of_class[subject.eligibility.slot_class as usize];
+        if *known < self.closed {
+            slots.retain(|slot| self.open[*slot as usize]);
+            *known = self.closed;
+        }
+        let is_bound = subject.eligibility.bans.0 != subject.eligibility.bans.1;
+        if !self.capacity.has_loads && !is_bound {
+            let count = slots.len() * variants;
+            if count == 0 {
+                return (None, 0);
+            }
+            let at = rng.gen_range(0..count);
+            return (Some((slots[at / variants], at % variants)), count);
+        }
+        let mut options = std::mem::take(&mut self.options);
+        options.clear();
+        for &slot in &self.of_class[subject.eligibility.slot_class as usize].0 {
+            if self.draw.candidates.may_take(&subject.eligibility, slot) {
+                let fits = |variant: &usize| self.fits(subject, slot, *variant);
+                options.extend((0..variants).filter(fits).map(|variant| (slot, variant as u32)));
+            }
+        }
+        let count = options.len();
+        let drawn = (count > 0).then(|| options[rng.gen_range(0..count)]);
+        self.options = options;
+        (drawn.map(|(slot, variant)| (slot, variant as usize)), count)
+    }
+
+    /// Whether there is room for a message.
+    fn fits(&self, subject: &Subject, slot: u32, variant: usize) -> bool {
+        let mut fits = self.open[slot as usize];
+        if fits && self.capacity.has_loads {
+            self.draw.loads(subject, slot, variant, |limit, load| {
+                let most = self.draw.layout.limits[limit as usize];
+                fits &= self.used[limit as usize] + load <= most;
+            });
+        }
+        fits
+    }
+
+    /// Whether the budget alone has no room for a message to a person.
+    fn lacks_budget(&self, subject: &Subject) -> bool {
+        let price = self.draw.request.people[subject.person as usize].price;
+        self.draw.layout.paid[0].is_some_and(|limit| {
+            let limit = limit as usize;
+            self.used[limit] + load(price) > self.draw.layout.limits[limit]
+        })
+    }
+
+    /// Uses up what a message takes.
+    fn take(&mut self, subject: &Subject, slot: u32, variant: usize) {
+        let (used, draw) = (&mut self.used, self.draw);
+        draw.loads(subject, slot, variant, |limit, load| used[limit as usize] += load);
+        for limit in draw.layout.slots[slot as usize].counted.iter().map(|limit| *limit as usize) {
+            self.used[limit] += UNIT;
+            if self.used[limit] + UNIT > draw.layout.limits[limit] {
+                for covered in &self.capacity.covered[limit] {
+                    self.closed += u32::from(self.open[*covered as usize]);
+                    self.open[*covered as usize] = false;
+                }
+            }
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
-use chrono::Days;
+use chrono::{Days, NaiveTime};
 use chrono_tz::Tz;
 
 use super::request::{AudienceMember, Carrier, Request, Setting};
@@ -32,10 +32,19 @@ pub(super) struct SlotClass {
     pub(super) value_classes: Vec<ValueClass>,
     /// The value class of each allowed slot.
     pub(super) value_class_of: Vec<u32>,
-    /// The allowed slots that hold the control time, one a day at most, in order.
-    pub(super) control: Vec<u32>,
+    /// Local days from the first allowed slot to the last, by the control time.
+    control: Vec<ControlDay>,
     /// Whether slots were allowed that have passed.
     passed: bool,
+}
+
+/// A local day, as the control arm sees it.
+#[derive(Debug, Clone)]
+struct ControlDay {
+    /// The slot that holds the control time, where it is allowed.
+    at: Option<u32>,
+    /// The allowed slots after the control time: a range of the class's.
+    later: Range<usize>,
 }
 
 /// Slots that overlap the same hours of the local week, and so are worth the same.
@@ -189,6 +198,31 @@ impl Candidates {
         };
         self.bans.truncate(first as usize);
         Err(reason)
+    }
+
+    /// The slot of a person that holds the control time, on the first day on which it is allowed.
+    pub(super) fn control_slot(&self, eligibility: &Eligibility) -> Option<u32> {
+        self.control_day(eligibility).map(|(_, slot)| slot)
+    }
+
+    /// A person's allowed slots, from the control time of the first day on which it is allowed: that
+    /// slot, the later ones of the day, the same of the next days, and at last all there are. Some
+    /// come twice.
+    pub(super) fn from_control_time(&self, eligibility: &Eligibility) -> impl Iterator<Item = u32> {
+        let class = &self.slot_classes[eligibility.slot_class as usize];
+        let first = self.control_day(eligibility).map_or(0, |(day, _)| day);
+        let later = |day: &ControlDay| class.slots[day.later.clone()].iter().copied();
+        let days = class.control[first..].iter();
+        days.flat_map(move |day| day.at.into_iter().chain(later(day)))
+            .chain(class.slots.iter().copied())
+            .filter(|slot| self.may_take(eligibility, *slot))
+    }
+
+    /// The first day on which the control time is allowed to a person, and its slot.
+    fn control_day(&self, eligibility: &Eligibility) -> Option<(usize, u32)> {
+        let days = &self.slot_classes[eligibility.slot_class as usize].control;
+        let allowed = |day: &ControlDay| day.at.filter(|slot| self.may_take(eligibility, *slot));
+        days.iter().enumerate().find_map(|(at, day)| Some((at, allowed(day)?)))
     }
 
     /// Whether a slot of the person's slot class is not banned to the person.
@@ -372,32 +406,36 @@ impl SlotClass {
             slot_class.slots.push(index as u32);
             slot_class.value_class_of.push(value_class as u32);
         }
-        slot_class.control = slot_class.control_slots(slots, campaign, tz, length);
+        slot_class.control = slot_class.control_days(slots, campaign, tz, length);
         slot_class
     }
 
-    fn control_slots(
+    fn control_days(
         &self,
         slots: &[Slot],
         campaign: &Campaign,
         tz: Tz,
         length: SlotLength,
-    ) -> Vec<u32> {
+    ) -> Vec<ControlDay> {
         let (Some(first), Some(last)) = (self.slots.first(), self.slots.last()) else {
             return Vec::new();
         };
         let day = |slot: &u32| local(slots[*slot as usize].start(length), tz).date();
+        let from = |at: Instant| {
+            self.slots.partition_point(|slot| slots[*slot as usize].start(length) < at)
+        };
         let (mut date, last) = (day(first), day(last));
-        let mut control = Vec::new();
+        let mut days = Vec::new();
         while date <= last {
-            let at = instant(date.and_time(campaign.arms.control_time), tz);
-            let found = slots.binary_search(&Slot::holding(at, length)).ok();
-            control.extend(found.map(|i| i as u32).filter(|i| self.slots.binary_search(i).is_ok()));
             let Some(next) = date.checked_add_days(Days::new(1)) else { break };
+            let time = instant(date.and_time(campaign.arms.control_time), tz);
+            let holding = slots.binary_search(&Slot::holding(time, length)).ok();
+            let at = holding.map(|at| at as u32).filter(|at| self.slots.binary_search(at).is_ok());
+            let end = from(instant(next.and_time(NaiveTime::MIN), tz));
+            days.push(ControlDay { at, later: from(time).min(end)..end });
             date = next;
         }
-        control.dedup();
-        control
+        days
     }
 
     /// The value class of one of its slots.

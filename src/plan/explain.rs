@@ -272,6 +272,9 @@ pub fn reason_sentence(reason: Reason) -> &'static str {
         }
         Reason::Explored => "drawn by lot from all that is allowed, to learn from",
         Reason::ControlTime => "the campaign's fixed time, to compare with",
+        Reason::ControlMoved => {
+            "the campaign's fixed time is full or not allowed; this is the nearest later slot with room"
+        }
         Reason::MovedLate => "the first slot passed unused; this is the best that is left",
         Reason::MovedThrottled => "the provider batch to wait; this is the best that is left",
         Reason::NoConsent => "the ledger has no consent",

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::arms::{CapacityShare, arm_of};
+use super::certificate::Certificate;
 use super::decision::{CampaignDecisions, Decision};
 use super::draws::Draw;
 use super::eligibility::{Candidates, CountedMessage, EarlierMessages, Eligibility};
@@ -15,8 +16,7 @@ use crate::model::ids::RecipientId;
 /// A joint plan: its campaigns, value and bound.
 pub(super) struct JointPlan {
     pub(super) campaigns: Vec<CampaignDecisions>,
-    pub(super) value: f64,
-    pub(super) bound: f64,
+    pub(super) certificate: Certificate,
 }
 
 /// Plans some campaigns together: the arms that do not choose draw first, one after another; what
@@ -68,7 +68,16 @@ pub(super) fn plan(
             prices,
         })
         .collect();
-    JointPlan { campaigns, value: chosen_arm.value, bound: chosen_arm.bound }
+    let certificate = Certificate {
+        value: chosen_arm.value,
+        bound: chosen_arm.bound,
+        campaigns: requests.len() as u32,
+        has_other_arms: chosen > 0 || requests.iter().any(|r| r.campaign.arms.holdout > 0.0),
+        splits_messages: chosen_arm.splits_messages,
+        ignores_joint_caps: chosen_arm.ignores_joint_caps,
+        slots_closed: layout.outside_agent_hours,
+    };
+    JointPlan { campaigns, certificate }
 }
 
 /// What an arm has drawn, by person.

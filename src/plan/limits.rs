@@ -11,12 +11,9 @@ use super::solve::{SlotUse, UNIT};
 use crate::calendar::working::working_share;
 use crate::model::campaign::Chats;
 use crate::model::delivery::Arm;
+use crate::model::preference::REPLY_DELAY;
 use crate::model::slot::Slot;
 use crate::model::time::{Instant, hour_of};
-
-/// Share of replies in the first hour after a slot, the second and the third, where nothing better
-/// is known: nearly all who answer a message do so when they see it.
-pub const REPLY_DELAY: [f32; 3] = [0.7, 0.2, 0.1];
 
 /// The portfolio's span.
 const DAY: TimeDelta = TimeDelta::hours(24);
@@ -50,8 +47,10 @@ pub(super) struct CapacityLayout {
     pub(super) first: Vec<u32>,
     /// Each campaign's limit on spend.
     pub(super) paid: Vec<Option<u32>>,
-    /// Whether a place may be used at all.
+    /// Whether a slot may be used at all.
     pub(super) open: Vec<bool>,
+    /// How many slots are closed because their replies would come outside agents' hours.
+    pub(super) outside_agent_hours: u32,
 }
 
 /// Where limits of the provider are in the layout, by when.
@@ -144,7 +143,9 @@ impl CapacityLayout {
         let most = least + REPLIES_OUTSIDE_MAX * delay.iter().sum::<f32>();
         let first = *self.first.last().expect("a part is being laid out") as usize;
         for (open, outside) in self.open[first..].iter_mut().zip(outsides) {
-            *open &= outside <= most;
+            let is_outside = outside > most;
+            *open &= !is_outside;
+            self.outside_agent_hours += u32::from(is_outside);
         }
     }
 

@@ -12,13 +12,15 @@
 //! - `draws`: the explore and the control arm; `personalized`: the arm that is optimized, as an
 //!   assignment problem; `solve`: its solution, in numbers only
 //! - `decision`, `pacing`: what was decided about each person, and the instant within the slot
-//! - [`outcome`]: the plan, its certificate and forecast; [`mod@explain`]: one person's part of it
+//! - [`certificate`]: how good the optimized part is, and what that is a proof of
+//! - [`outcome`]: the plan and its forecast; [`mod@explain`]: one person's part of it
 //!
 //! *Invariants:* reads no clock and no store; the same arguments give the same plan on any number of
 //! threads; no limit is exceeded; every person of a request gets exactly one delivery, planned or
 //! refused, with its reason.
 
 mod arms;
+pub mod certificate;
 mod decision;
 mod draws;
 mod eligibility;
@@ -34,9 +36,9 @@ pub mod request;
 mod solve;
 
 pub use arms::arm_of;
+pub use certificate::Certificate;
 pub use explain::{Explanation, explain, reason_sentence};
-pub use limits::REPLY_DELAY;
-pub use outcome::{Certificate, Forecast, ForecastRange, Plan, SlotLoad};
+pub use outcome::{Forecast, ForecastRange, Plan, SlotLoad};
 pub use request::{AudienceMember, Booking, Carrier, Replan, Request, Setting};
 
 use std::cmp::Reverse;
@@ -65,7 +67,7 @@ pub fn plan(setting: &Setting<'_>, carrier: &Carrier<'_>, requests: &[Request<'_
         let carrier = Carrier { booked: &others, ..carrier };
         let joint = joint::plan(setting, &carrier, &together, &earlier);
         for (at, decided) in class.iter().zip(&joint.campaigns) {
-            let certificate = Certificate { value: joint.value, bound: joint.bound };
+            let certificate = joint.certificate;
             let plan = outcome::conclude(setting, &carrier, &requests[*at], decided, certificate);
             if is_capped {
                 take_note(&requests[*at], &plan, &mut earlier);

@@ -1,5 +1,6 @@
 //! What a plan is: a delivery for each person, the load of each slot, and how good it is.
 
+use super::certificate::Certificate;
 use super::decision::{CampaignDecisions, Decision, Selection};
 use super::limits::others;
 use super::pacing::send_times;
@@ -33,25 +34,6 @@ pub struct SlotLoad {
     pub planned: u32,
     /// What one more message of the personalized arm in it would be worth; 0 where it has room.
     pub price: f64,
-}
-
-/// Value reached, and proof that no plan under the same limits is worth more than `bound`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Certificate {
-    /// Sum of the values of the personalized messages.
-    pub value: f64,
-    /// The Lagrangian dual's bound on it.
-    pub bound: f64,
-}
-
-impl Certificate {
-    /// What might be missing, as a share of the bound; 0 is proven optimal.
-    pub fn gap(&self) -> f64 {
-        // a millionth of an engagement in all is rounding
-        const NOTHING: f64 = 1e-6;
-        let missing = (self.bound - self.value - NOTHING).max(0.0);
-        if missing > 0.0 { missing / self.bound } else { 0.0 }
-    }
 }
 
 /// Expected engagements of the planned messages, beside the same people's at the control time.

@@ -28,6 +28,10 @@ pub(super) struct PersonalizedPlan {
     pub(super) prices: Vec<Vec<f64>>,
     pub(super) value: f64,
     pub(super) bound: f64,
+    /// Whether the bound lets messages be split.
+    pub(super) splits_messages: bool,
+    /// Whether the bound leaves out caps that bind campaigns of one plan to each other.
+    pub(super) ignores_joint_caps: bool,
 }
 
 /// Sells the places of a layout to the personalized people of its parts, and decides about them.
@@ -70,6 +74,8 @@ pub(super) fn plan_arm(
         prices,
         value,
         bound: (solution.bound / f64::from(1.0 - PERTURBATION)).max(value),
+        splits_messages: solution.splits_items,
+        ignores_joint_caps: !arm_problem.problem.conflicts.groups.is_empty(),
     }
 }
 
@@ -325,8 +331,9 @@ impl ArmProblem {
             value,
             chance: value + f64::from(self.harms[origin.harms + variant]),
             runner_up,
-            // with a price on it the seat hangs on who else is in the arm
-            propensity: (!moved && price == 0.0).then_some(share),
+            // with a price on it the slot hangs on who else is in the arm; a message that was moved
+            // later hangs on what happened to it
+            propensity: (!moved && price == 0.0 && replan.is_none()).then_some(share),
             reply: f64::from(self.problem.weight(item, placement.variant)),
             at_control_time: Some(f64::from(origin.at_control_time)).filter(|c| !c.is_nan()),
         })
@@ -413,10 +420,9 @@ impl ItemBatch {
             self.without_value.push(index);
             return;
         }
-        let first_day =
-            slot_class.control.iter().find(|s| part.candidates.may_take(&eligibility, **s));
-        let at_control_time = first_day.map_or(f32::NAN, |slot| {
-            objective.chance(0, &slot_class.value_classes[slot_class.value_class(*slot)])
+        let control = part.candidates.control_slot(&eligibility);
+        let at_control_time = control.map_or(f32::NAN, |slot| {
+            objective.chance(0, &slot_class.value_classes[slot_class.value_class(slot)])
         });
         problem.items.push(Item {
             group: eligibility.slot_class,

@@ -61,7 +61,7 @@ pub struct Request<'a> {
     /// What this campaign has sent or claimed already, from 24 hours before now on.
     pub booked: &'a [Booking],
     /// Share of replies that come in the first hour after a slot, the second, …; empty for
-    /// [`super::REPLY_DELAY`].
+    /// [`crate::model::preference::REPLY_DELAY`].
     pub reply_delay: &'a [f32],
 }
 

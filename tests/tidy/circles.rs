@@ -68,6 +68,10 @@ fn paths(code: &str) -> Vec<Module> {
             if before.is_alphanumeric() || before == '_' || before == ':' || before == '$' {
                 continue;
             }
+            // who may see a thing is no use of another
+            if code[..at].ends_with("pub(in ") {
+                continue;
+            }
             let end = code[at..].find(|c: char| !c.is_alphanumeric() && c != '_' && c != ':');
             let path = &code[at..end.map_or(code.len(), |end| at + end)];
             let path = path.trim_end_matches(':').split("::").map(str::to_owned);

@@ -46,6 +46,9 @@ pub(super) struct Solution {
     pub(super) prices: Vec<f64>,
     /// No assignment within the limits is worth more.
     pub(super) bound: f64,
+    /// Whether the bound lets parts of an item go to several slots. Where each limit counts the
+    /// placements of one slot, whole items reach as much.
+    pub(super) splits_items: bool,
 }
 
 /// Solves a problem, the same on any number of threads.
@@ -115,7 +118,12 @@ fn certify(primal: Primal<'_>, candidates: Vec<Vec<f64>>, threads: usize) -> Sol
         .min_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(bound, prices)| (prices, bound))
         .expect("there is at least one candidate");
-    Solution { placements: primal.placements, prices, bound: bound.max(value) }
+    Solution {
+        placements: primal.placements,
+        prices,
+        bound: bound.max(value),
+        splits_items: !problem.has_limit_each(),
+    }
 }
 
 #[cfg(test)]
