@@ -152,6 +152,11 @@ impl Show for CampaignSummary {
                 format_instant(next)
             )),
         }
+        let plan = self.plan.as_ref().and_then(|plan| plan.get("certificate")?.get("statement"));
+        if let Some(statement) = plan.and_then(serde_json::Value::as_str) {
+            text.push('\n');
+            text.push_str(statement);
+        }
         format!(
             "{text}\n{}{}",
             states_table(&self.states, self.audience),
@@ -189,7 +194,8 @@ impl Show for Results {
             "sent",
             "delivered",
             &goal,
-            "of people, 95 %",
+            "of people assigned, 95 %",
+            "of messages sent, 95 %",
             "forecast",
             "opted out",
         ]);
@@ -202,15 +208,21 @@ impl Show for Results {
                 arm.delivered.to_string(),
                 arm.engaged.to_string(),
                 arm.engagement.percent(),
+                arm.engagement_of_sent.map(|share| share.percent()).unwrap_or_default(),
                 forecast,
                 arm.opted_out.to_string(),
             ]);
         }
-        let mut text = format!("{}\n{shown}\n", self.name);
+        let mut text = format!(
+            "{}\n{shown}\nOf people assigned: what an arm brings, with those who got no message; \
+             compare arms by it.\nOf messages sent: how well messages did that went out; arms \
+             differ in whom they reach, so do not compare arms by it.\n",
+            self.name
+        );
         if let Some(lift) = self.lift {
             let sure = if lift.low > 0.0 || lift.high < 0.0 { "" } else { "; it may be none" };
             text.push_str(&format!(
-                "Personalized minus control: {:+.1} points ({:+.1} to {:+.1}){sure}.\n",
+                "Personalized minus control, of people assigned: {:+.1} points ({:+.1} to {:+.1}){sure}.\n",
                 100.0 * lift.mean,
                 100.0 * lift.low,
                 100.0 * lift.high
@@ -417,4 +429,46 @@ async fn export(ctx: &Ctx, name: &Name, out: &std::path::Path) -> anyhow::Result
     output.finish()?;
     note(format_args!("{count} people written"));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::content::Goal;
+    use crate::model::delivery::Arm;
+    use crate::work::campaigns::ArmResult;
+    use crate::work::interval::Interval;
+
+    #[test]
+    fn results_show_both_rates_and_say_which_answers_which_question() {
+        let arm = ArmResult {
+            arm: Arm::Control,
+            people: 200,
+            sent: 100,
+            delivered: 90,
+            engaged: 30,
+            opted_out: 0,
+            engagement: Interval::of_share(30, 200),
+            engagement_of_sent: Some(Interval::of_share(30, 100)),
+            forecast: None,
+        };
+        let results = Results {
+            name: "sale".parse().unwrap(),
+            goal: Goal::Read,
+            within_hours: 2.0,
+            arms: vec![arm],
+            lift: None,
+            states: Vec::new(),
+            failures: Vec::new(),
+        };
+        let text = results.text();
+        for words in [
+            "15.0 % (10.7 to 20.6)",
+            "30.0 % (21.9 to 39.6)",
+            "compare arms by it",
+            "do not compare arms by it",
+        ] {
+            assert!(text.contains(words), "{words} is missing in {text}");
+        }
+    }
 }

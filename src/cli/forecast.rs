@@ -7,7 +7,7 @@ use chrono::{NaiveDate, Timelike};
 
 use super::print::{Show, table};
 use crate::model::delivery::Reason;
-use crate::plan::told;
+use crate::plan::reason_sentence;
 use crate::work::plan::Summary;
 use crate::work::plan::draft::HourLoad;
 use crate::work::plan::record::Expected;
@@ -19,14 +19,13 @@ impl Show for Summary {
     fn text(&self) -> String {
         let mut text = format!(
             "{}: {} of {} people planned.\n\
-             Value {:.3}; no plan under these limits reaches more than {:.3} (gap {:.4} %).\n\
+             Value {:.3}. {}\n\
              Expected to engage: {}.",
             self.campaign,
             self.planned,
             self.people,
             self.value,
-            self.bound,
-            100.0 * self.gap,
+            self.certificate.statement,
             range(self.expected),
         );
         if self.at_control_time.mean > 0.0 {
@@ -47,7 +46,7 @@ impl Show for Summary {
         if !self.refused.is_empty() {
             let mut shown = table(&["refused", "people", ""]);
             for (reason, people) in &self.refused {
-                let why = reason.parse().map_or("", |reason: Reason| told(reason));
+                let why = reason.parse().map_or("", |reason: Reason| reason_sentence(reason));
                 shown.add_row([reason, people.to_string().as_str(), why]);
             }
             if let Some(column) = shown.column_mut(2) {

@@ -1,5 +1,9 @@
 //! How soon something follows: the share that has come after so long.
 
+/// Share of replies in the first hour after a message, the second and the third, where nothing better
+/// is known: nearly all who answer a message do so when they see it.
+pub const REPLY_DELAY: [f32; 3] = [0.7, 0.2, 0.1];
+
 /// Shares by the time that has passed: points `(hours, share)`, straight between them. No points:
 /// nothing is known, and what comes comes at once.
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]

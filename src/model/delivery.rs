@@ -96,6 +96,8 @@ word_type! {
         Explored = "explored",
         /// The campaign's fixed time.
         ControlTime = "control_time",
+        /// The control time was full or not allowed; this is the nearest later slot with room.
+        ControlMoved = "control_moved",
         /// Its slot passed unused; this is the next best.
         MovedLate = "moved_late",
         /// The provider asked to wait; this is the next best.

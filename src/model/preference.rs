@@ -14,7 +14,7 @@ use rand::Rng;
 
 use super::content::{Category, Content, Goal};
 pub use super::curve::Curve;
-pub use super::delays::Delays;
+pub use super::delays::{Delays, REPLY_DELAY};
 use super::draw::Drawn;
 pub use super::range::Range;
 use super::saturate::at_least_one;

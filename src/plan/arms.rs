@@ -6,7 +6,7 @@
 //! before anything is planned, and what one arm leaves unused stays unused: lent to another it would
 //! flatter the borrower. That is the price of an honest comparison; without arms there is none.
 
-use rand::{Rng, SeedableRng};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::model::campaign::{Arms, Campaign};
@@ -46,12 +46,12 @@ pub(super) fn share_of(arms: &Arms, arm: Arm) -> f64 {
 
 /// A part of every limit: the stretch between two numbers of the stretch from 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Stretch {
+pub(super) struct CapacityShare {
     pub(super) from: f64,
     pub(super) to: f64,
 }
 
-impl Stretch {
+impl CapacityShare {
     /// The stretch of an arm among those that send.
     pub(super) fn of(arms: &Arms, arm: Arm) -> Self {
         let sending = (1.0 - arms.holdout).max(f64::MIN_POSITIVE);
@@ -85,10 +85,15 @@ impl Stretch {
 
 /// What is left of a limit to one of those it is cut among: its part, less what it has booked, and
 /// no more than all bookings leave when some have booked beyond their part.
-pub(super) fn left_to(mine: usize, whole: u64, cuts: &[(Stretch, u64)], offset: f64) -> u64 {
-    let mut left = whole.saturating_sub(cuts.iter().map(|(_, booked)| booked).sum());
-    for (at, (stretch, booked)) in cuts.iter().enumerate() {
-        let own = stretch.part(whole, offset).saturating_sub(*booked).min(left);
+pub(super) fn left_to(
+    mine: usize,
+    whole: u64,
+    shares: &[(CapacityShare, u64)],
+    offset: f64,
+) -> u64 {
+    let mut left = whole.saturating_sub(shares.iter().map(|(_, booked)| booked).sum());
+    for (at, (share, booked)) in shares.iter().enumerate() {
+        let own = share.part(whole, offset).saturating_sub(*booked).min(left);
         if at == mine {
             return own;
         }
@@ -98,10 +103,10 @@ pub(super) fn left_to(mine: usize, whole: u64, cuts: &[(Stretch, u64)], offset: 
 }
 
 /// The same of a limit that can be cut anywhere.
-pub(super) fn share_left_to(mine: usize, whole: f64, cuts: &[(Stretch, f64)]) -> f64 {
-    let mut left = (whole - cuts.iter().map(|(_, booked)| booked).sum::<f64>()).max(0.0);
-    for (at, (stretch, booked)) in cuts.iter().enumerate() {
-        let own = (whole * stretch.length() - booked).clamp(0.0, left);
+pub(super) fn share_left_to(mine: usize, whole: f64, shares: &[(CapacityShare, f64)]) -> f64 {
+    let mut left = (whole - shares.iter().map(|(_, booked)| booked).sum::<f64>()).max(0.0);
+    for (at, (share, booked)) in shares.iter().enumerate() {
+        let own = (whole * share.length() - booked).clamp(0.0, left);
         if at == mine {
             return own;
         }
@@ -134,36 +139,6 @@ pub(super) fn unit(number: u64) -> f64 {
     (number >> 11) as f64 / (1_u64 << 53) as f64
 }
 
-/// What one explorer may be given.
-pub(super) struct Explorer<'a> {
-    /// Allowed slots.
-    pub(super) slots: &'a [u32],
-    /// Whether a slot is not banned to this one.
-    pub(super) may_take: &'a dyn Fn(u32) -> bool,
-    /// How many variants fit.
-    pub(super) variants: usize,
-}
-
-/// One draw of the explore arm: a slot and an index into the menu.
-pub(super) type Drawn = Option<(u32, usize)>;
-
-/// Draws once, uniformly over what is allowed and open; also says how many slots that were.
-pub(super) fn explore(
-    explorer: &Explorer<'_>,
-    rng: &mut ChaCha8Rng,
-    is_open: &dyn Fn(u32, usize) -> bool,
-) -> (Drawn, usize) {
-    let options: Vec<(u32, usize)> = (explorer.slots.iter())
-        .filter(|slot| (explorer.may_take)(**slot))
-        .flat_map(|slot| (0..explorer.variants).map(|variant| (*slot, variant)))
-        .filter(|(slot, variant)| is_open(*slot, *variant))
-        .collect();
-    if options.is_empty() {
-        return (None, 0);
-    }
-    (Some(options[rng.gen_range(0..options.len())]), options.len())
-}
-
 /// A generator for one purpose of one campaign.
 pub(super) fn generator(seed: u64, campaign: &Campaign, purpose: &str, turn: u64) -> ChaCha8Rng {
     let salt = hash(&[campaign.name.as_str(), purpose]);
@@ -174,10 +149,10 @@ pub(super) fn generator(seed: u64, campaign: &Campaign, purpose: &str, turn: u64
 mod tests {
     use super::*;
 
-    const THREE: [Stretch; 3] = [
-        Stretch { from: 0.0, to: 0.05 },
-        Stretch { from: 0.05, to: 0.3 },
-        Stretch { from: 0.3, to: 1.0 },
+    const THREE: [CapacityShare; 3] = [
+        CapacityShare { from: 0.0, to: 0.05 },
+        CapacityShare { from: 0.05, to: 0.3 },
+        CapacityShare { from: 0.3, to: 1.0 },
     ];
 
     #[test]
@@ -185,13 +160,13 @@ mod tests {
         let mut sums = [0; 3];
         for limit in 0..10_000_u64 {
             let (whole, offset) = (limit % 7, unit(mix(limit)));
-            let parts = THREE.map(|stretch| stretch.part(whole, offset));
+            let parts = THREE.map(|share| share.part(whole, offset));
             assert_eq!(parts.iter().sum::<u64>(), whole);
             sums.iter_mut().zip(parts).for_each(|(sum, part)| *sum += part);
         }
         let whole: u64 = sums.iter().sum();
-        for (sum, stretch) in sums.iter().zip(THREE) {
-            assert!((*sum as f64 / whole as f64 - stretch.length()).abs() < 0.01);
+        for (sum, share) in sums.iter().zip(THREE) {
+            assert!((*sum as f64 / whole as f64 - share.length()).abs() < 0.01);
         }
     }
 
@@ -199,13 +174,13 @@ mod tests {
     fn what_is_left_never_adds_up_to_more_than_bookings_leave() {
         for seed in 0..2000_u64 {
             let draw = |salt: u64, most: u64| mix(mix(seed) ^ salt) % most;
-            let cuts = [0, 1, 2].map(|at| (THREE[at], draw(at as u64, 9)));
+            let shares = [0, 1, 2].map(|at| (THREE[at], draw(at as u64, 9)));
             let (whole, offset) = (draw(7, 20), unit(mix(seed)));
-            let booked: u64 = cuts.iter().map(|(_, booked)| booked).sum();
-            let left: u64 = (0..3).map(|mine| left_to(mine, whole, &cuts, offset)).sum();
+            let booked: u64 = shares.iter().map(|(_, booked)| booked).sum();
+            let left: u64 = (0..3).map(|mine| left_to(mine, whole, &shares, offset)).sum();
             assert!(left <= whole.saturating_sub(booked), "seed {seed}");
-            let cuts = cuts.map(|(stretch, booked)| (stretch, booked as f64));
-            let left: f64 = (0..3).map(|mine| share_left_to(mine, whole as f64, &cuts)).sum();
+            let shares = shares.map(|(share, booked)| (share, booked as f64));
+            let left: f64 = (0..3).map(|mine| share_left_to(mine, whole as f64, &shares)).sum();
             assert!(left <= (whole as f64 - booked as f64).max(0.0) + 1e-9, "seed {seed}");
         }
     }

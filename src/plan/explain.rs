@@ -6,10 +6,10 @@ use std::fmt;
 use chrono::NaiveDateTime;
 
 use super::arms::arm_of;
-use super::candidates::{Candidates, Cell, Earlier, Standing, quiet_of};
+use super::eligibility::{Candidates, EarlierMessages, Eligibility, ValueClass, quiet_of};
+use super::objective::Objective;
 use super::outcome::SlotLoad;
 use super::request::{Carrier, Request, Setting};
-use super::worth::Worth;
 use crate::calendar::quiet::Quiet;
 use crate::calendar::window::allowed_slots;
 use crate::calendar::zone::{local, week_hours};
@@ -28,8 +28,8 @@ pub struct Explanation {
     /// Why the delivery is as it is.
     pub reason: Reason,
     /// The slot, instant on the person's clock, variant, value and chance; `None` when refused.
-    pub chosen: Option<Chosen>,
-    /// Slots that window and quiet hours leave on the person's ground.
+    pub chosen: Option<ChosenSlot>,
+    /// Slots that window and quiet hours leave on the person's slot class.
     pub slots_allowed: usize,
     /// Of those, banned by frequency caps, the provider's word or an earlier attempt.
     pub slots_capped: usize,
@@ -45,7 +45,7 @@ pub struct Explanation {
 
 /// What was chosen.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Chosen {
+pub struct ChosenSlot {
     /// The slot.
     pub slot: Slot,
     /// When, in UTC.
@@ -103,9 +103,9 @@ pub fn explain(
     let ask = |_: usize| (request.preference)(person);
     let people = &request.people[person..=person];
     let one = Request { people, preference: &ask, ..*request };
-    let candidates = Candidates::find(setting, carrier, &one, &Earlier::new());
+    let candidates = Candidates::find(setting, carrier, &one, &EarlierMessages::new());
     let clock = |slot: Slot| local(slot.start(setting.length), who.zone);
-    let chosen = delivery.choice.as_ref().map(|choice| Chosen {
+    let chosen = delivery.choice.as_ref().map(|choice| ChosenSlot {
         slot: choice.slot,
         send_at: choice.send_at,
         local: local(choice.send_at, who.zone),
@@ -126,36 +126,44 @@ pub fn explain(
         variants: Vec::new(),
         failure: None,
     };
-    if candidates.menus.is_empty() {
+    if candidates.variant_lists.is_empty() {
         return explanation;
     }
-    // of somebody who is refused the ground and the variants are known all the same
-    let standing = candidates.standings[0].unwrap_or(Standing { ground: 0, menu: 0, bans: (0, 0) });
-    let barred = candidates.standings[0].is_err();
-    let ground = &candidates.grounds[standing.ground as usize];
-    let worth = Worth::of(setting, &one, &candidates, 0, &standing);
+    // of somebody who is refused the slot class and the variants are known all the same
+    let eligibility = candidates.eligibilities[0].unwrap_or(Eligibility {
+        slot_class: 0,
+        variant_list: 0,
+        bans: (0, 0),
+    });
+    let barred = candidates.eligibilities[0].is_err();
+    let slot_class = &candidates.slot_classes[eligibility.slot_class as usize];
+    let objective = Objective::of(setting, &one, &candidates, 0, &eligibility);
     let price = |slot: Slot| {
         let found = slots.binary_search_by_key(&slot, |load| load.slot);
         found.map_or(0.0, |at| slots[at].price)
     };
-    for (at, cell) in ground.slots.iter().zip(&ground.cell_of) {
-        if barred || !candidates.may_take(&standing, *at) {
+    for (at, value_class) in slot_class.slots.iter().zip(&slot_class.value_class_of) {
+        if barred || !candidates.may_take(&eligibility, *at) {
             explanation.slots_capped += 1;
             continue;
         }
         let slot = candidates.slots[*at as usize];
-        let value = f64::from(worth.best(&ground.cells[*cell as usize], 0).1);
+        let value =
+            f64::from(objective.best(&slot_class.value_classes[*value_class as usize], 0).1);
         let alternative = Alternative { slot, local: clock(slot), value, price: price(slot) };
         explanation.best.push(alternative);
     }
     explanation.best.sort_by(|a, b| b.value.total_cmp(&a.value).then(a.slot.cmp(&b.slot)));
     let least = explanation.best.first().map_or(f64::NEG_INFINITY, |best| best.value);
-    explanation.forbidden = forbidden(setting, carrier, &one, &worth, least);
+    explanation.forbidden = forbidden(setting, carrier, &one, &objective, least);
     explanation.best.truncate(ALTERNATIVES);
-    let menu = &candidates.menus[standing.menu as usize];
-    explanation.variants = (menu.iter().enumerate())
+    let variant_list = &candidates.variant_lists[eligibility.variant_list as usize];
+    explanation.variants = (variant_list.iter().enumerate())
         .map(|(at, variant)| {
-            let values = ground.cells.iter().map(|cell| f64::from(worth.value(at, cell)));
+            let values = slot_class
+                .value_classes
+                .iter()
+                .map(|value_class| f64::from(objective.value(at, value_class)));
             let name = request.campaign.variants[usize::from(*variant)].name.clone();
             (name, values.fold(f64::NEG_INFINITY, f64::max))
         })
@@ -170,7 +178,7 @@ fn forbidden(
     setting: &Setting<'_>,
     carrier: &Carrier<'_>,
     request: &Request<'_>,
-    worth: &Worth,
+    objective: &Objective,
     least: f64,
 ) -> Option<Forbidden> {
     let (person, campaign, length) = (&request.people[0], request.campaign, setting.length);
@@ -179,7 +187,7 @@ fn forbidden(
     for slot in allowed_slots(&campaign.window, &Quiet::default(), person.zone, length, setting.now)
     {
         let hours = week_hours(slot, length, person.zone).collect();
-        let value = f64::from(worth.best(&Cell { hours, slots: Vec::new() }, 0).1);
+        let value = f64::from(objective.best(&ValueClass { hours, slots: Vec::new() }, 0).1);
         let (from, to) = (slot.start(length), slot.end(length));
         if value > best.map_or(least, |best| best.1)
             && quiet.forbids_span(from, to, person.zone).is_some()
@@ -199,7 +207,7 @@ impl fmt::Display for Explanation {
         match &self.chosen {
             None => {
                 let (state, reason) = (capital(self.state), self.reason);
-                writeln!(f, "{state} ({reason}, {} arm): {}", self.arm, told(reason))?;
+                writeln!(f, "{state} ({reason}, {} arm): {}", self.arm, reason_sentence(reason))?;
             }
             Some(chosen) => {
                 writeln!(
@@ -211,7 +219,7 @@ impl fmt::Display for Explanation {
                     chosen.variant,
                     self.arm,
                 )?;
-                writeln!(f, "Why ({}): {}", self.reason, told(self.reason))?;
+                writeln!(f, "Why ({}): {}", self.reason, reason_sentence(self.reason))?;
                 writeln!(f, "Value {:.4}, chance {:.2} %", chosen.value, 100.0 * chosen.chance)?;
                 if let Some((_, local, value)) = &chosen.runner_up {
                     let less = chosen.value - value;
@@ -256,7 +264,7 @@ fn capital(state: State) -> String {
 }
 
 /// A reason in a sentence.
-pub fn told(reason: Reason) -> &'static str {
+pub fn reason_sentence(reason: Reason) -> &'static str {
     match reason {
         Reason::BestSlot => "the best of all allowed slots had room",
         Reason::MovedByCapacity => {
@@ -264,8 +272,11 @@ pub fn told(reason: Reason) -> &'static str {
         }
         Reason::Explored => "drawn by lot from all that is allowed, to learn from",
         Reason::ControlTime => "the campaign's fixed time, to compare with",
+        Reason::ControlMoved => {
+            "the campaign's fixed time is full or not allowed; this is the nearest later slot with room"
+        }
         Reason::MovedLate => "the first slot passed unused; this is the best that is left",
-        Reason::MovedThrottled => "the provider asked to wait; this is the best that is left",
+        Reason::MovedThrottled => "the provider batch to wait; this is the best that is left",
         Reason::NoConsent => "the ledger has no consent",
         Reason::Suppressed => "the channel does not reach this person, by its own word",
         Reason::SameAddress => "another person with the same address gets the message",
@@ -275,7 +286,7 @@ pub fn told(reason: Reason) -> &'static str {
         Reason::WindowOver => "the last allowed slot has begun",
         Reason::NoCapacity => "every allowed slot is full of people who gain more",
         Reason::NoBudget => "the budget goes to people who gain more for it",
-        Reason::NoValue => "no slot is worth the harm that is to be expected",
+        Reason::NoValue => "no slot is objective the harm that is to be expected",
         Reason::FrequencyCap => "other messages leave no slot free under the frequency caps",
         Reason::MissingParameter => "every variant that fits lacks a value for a parameter",
         Reason::NoTranslation => "no variant is in a language that the person reads",
@@ -291,7 +302,7 @@ pub fn told(reason: Reason) -> &'static str {
         Reason::NeverConfirmed => "the provider did not confirm it within the grace time",
         Reason::ProviderFailure => "the provider answered with an error that will not go away",
         Reason::AttemptsExhausted => "every attempt failed",
-        Reason::Undeliverable => "the channel took it and failed to deliver it",
+        Reason::Undeliverable => "the channel counted_person it and failed to deliver it",
         Reason::TooLate => "it was too late and no other slot was left",
         Reason::CancelledByOperator => "an operator cancelled the campaign",
     }

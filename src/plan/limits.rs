@@ -1,17 +1,17 @@
-//! Limits: what campaigns, the provider and the budget allow, slot by slot, as a market's limits.
+//! Limits: what campaigns, the provider and the budget allow, slot by slot, as limits of an assignment problem.
 
 use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
 
-use super::REPLY_DELAY;
-use super::arms::{Stretch, hash, left_to, mix, share_left_to, unit};
-use super::candidates::Candidates;
-use super::market::{Place, UNIT};
+use super::arms::{CapacityShare, hash, left_to, mix, share_left_to, unit};
+use super::eligibility::Candidates;
 use super::request::{Booking, Carrier, Request, Setting};
+use super::solve::{SlotUse, UNIT};
 use crate::calendar::working::working_share;
 use crate::model::campaign::Chats;
 use crate::model::delivery::Arm;
+use crate::model::preference::REPLY_DELAY;
 use crate::model::slot::Slot;
 use crate::model::time::{Instant, hour_of};
 
@@ -23,16 +23,16 @@ const REPLIES_OUTSIDE_MAX: f32 = 0.2;
 
 /// One campaign's arm in a layout.
 #[derive(Clone, Copy)]
-pub(super) struct Part<'a> {
+pub(super) struct CampaignArm<'a> {
     pub(super) request: &'a Request<'a>,
     pub(super) candidates: &'a Candidates,
     pub(super) arm: Arm,
 }
 
 /// A part of the provider's limits, and the campaigns' arms that share it.
-pub(super) struct Cut<'a> {
-    pub(super) stretch: Stretch,
-    pub(super) parts: Vec<Part<'a>>,
+pub(super) struct SharedCapacity<'a> {
+    pub(super) share: CapacityShare,
+    pub(super) parts: Vec<CampaignArm<'a>>,
 }
 
 /// The arms that send, in the order in which their stretches lie.
@@ -40,15 +40,17 @@ const SENDING: [Arm; 3] = [Arm::Explore, Arm::Control, Arm::Personalized];
 
 /// Limits and places of some campaigns' arms that are planned together.
 #[derive(Default)]
-pub(super) struct Layout {
+pub(super) struct CapacityLayout {
     pub(super) limits: Vec<i64>,
-    pub(super) places: Vec<Place>,
+    pub(super) slots: Vec<SlotUse>,
     /// Where each campaign's places begin; they follow its slots.
     pub(super) first: Vec<u32>,
     /// Each campaign's limit on spend.
     pub(super) paid: Vec<Option<u32>>,
-    /// Whether a place may be used at all.
+    /// Whether a slot may be used at all.
     pub(super) open: Vec<bool>,
+    /// How many slots are closed because their replies would come outside agents' hours.
+    pub(super) outside_agent_hours: u32,
 }
 
 /// Where limits of the provider are in the layout, by when.
@@ -62,56 +64,57 @@ struct Shared {
 pub(super) fn lay_out(
     setting: &Setting<'_>,
     carrier: &Carrier<'_>,
-    cuts: &[Cut<'_>],
+    shares: &[SharedCapacity<'_>],
     mine: usize,
-) -> Layout {
-    let mut layout = Layout::default();
+) -> CapacityLayout {
+    let mut layout = CapacityLayout::default();
     let mut shared = Shared::default();
-    for part in &cuts[mine].parts {
-        layout.first.push(layout.places.len() as u32);
+    for part in &shares[mine].parts {
+        layout.first.push(layout.slots.len() as u32);
         let count = part.candidates.slots.len();
-        layout.places.extend((0..count).map(|_| Place::default()));
+        layout.slots.extend((0..count).map(|_| SlotUse::default()));
         layout.open.extend((0..count).map(|_| true));
         layout.hourly(setting, part);
         layout.chats(setting, part);
         layout.spend(part);
-        layout.carried(setting, carrier, (cuts, mine), part, &mut shared);
+        layout.carried(setting, carrier, (shares, mine), part, &mut shared);
     }
-    for (place, open) in layout.places.iter().zip(&mut layout.open) {
+    for (place, open) in layout.slots.iter().zip(&mut layout.open) {
         *open &= place.counted.iter().all(|limit| layout.limits[*limit as usize] >= UNIT);
     }
     layout
 }
 
-impl Layout {
+impl CapacityLayout {
     fn limit(&mut self, capacity: f64) -> u32 {
         // whole messages are cut exactly; replies and money are rounded down
         self.limits.push((capacity.max(0.0) * UNIT as f64).floor() as i64);
         self.limits.len() as u32 - 1
     }
 
-    fn place(&mut self, at: usize) -> &mut Place {
+    fn slot(&mut self, at: usize) -> &mut SlotUse {
         let first = *self.first.last().expect("a part is being laid out") as usize;
-        &mut self.places[first + at]
+        &mut self.slots[first + at]
     }
 
     /// Messages of the campaign in each UTC hour.
-    fn hourly(&mut self, setting: &Setting<'_>, part: &Part<'_>) {
+    fn hourly(&mut self, setting: &Setting<'_>, part: &CampaignArm<'_>) {
         let Some(most) = part.request.campaign.capacity.per_hour else { return };
         let mut hours: BTreeMap<Instant, u32> = BTreeMap::new();
         for (at, slot) in part.candidates.slots.iter().enumerate() {
             let hour = hour_of(slot.start(setting.length));
             let limit = *hours.entry(hour).or_insert_with(|| {
                 let dither = dither(setting, part.request.campaign.name.as_str(), hour);
-                let cuts = part.cuts(|arm| arm.booked(setting, hour, hour + TimeDelta::hours(1)));
-                self.limit(left_to(part.mine(), u64::from(most), &cuts, dither) as f64)
+                let shares =
+                    part.shares(|arm| arm.booked(setting, hour, hour + TimeDelta::hours(1)));
+                self.limit(left_to(part.mine(), u64::from(most), &shares, dither) as f64)
             });
-            self.place(at).counted.push(limit);
+            self.slot(at).counted.push(limit);
         }
     }
 
     /// Replies in each hour in which agents work.
-    fn chats(&mut self, setting: &Setting<'_>, part: &Part<'_>) {
+    fn chats(&mut self, setting: &Setting<'_>, part: &CampaignArm<'_>) {
         let Some(chats) = &part.request.campaign.capacity.chats else { return };
         let delay = match part.request.reply_delay {
             [] => &REPLY_DELAY,
@@ -126,11 +129,11 @@ impl Layout {
                 let hour = start + TimeDelta::hours(later as i64);
                 let limit = *hours.entry(hour).or_insert_with(|| {
                     let most = replies_in(chats, setting, hour);
-                    let cuts = part.cuts(|arm| arm.replies(setting, delay, hour));
-                    (most > 0.0).then(|| self.limit(share_left_to(part.mine(), most, &cuts)))
+                    let shares = part.shares(|arm| arm.replies(setting, delay, hour));
+                    (most > 0.0).then(|| self.limit(share_left_to(part.mine(), most, &shares)))
                 });
                 match limit {
-                    Some(limit) => self.place(at).answered.push((limit, *share)),
+                    Some(limit) => self.slot(at).weighted.push((limit, *share)),
                     None => outside += share,
                 }
             }
@@ -140,15 +143,17 @@ impl Layout {
         let most = least + REPLIES_OUTSIDE_MAX * delay.iter().sum::<f32>();
         let first = *self.first.last().expect("a part is being laid out") as usize;
         for (open, outside) in self.open[first..].iter_mut().zip(outsides) {
-            *open &= outside <= most;
+            let is_outside = outside > most;
+            *open &= !is_outside;
+            self.outside_agent_hours += u32::from(is_outside);
         }
     }
 
     /// The budget.
-    fn spend(&mut self, part: &Part<'_>) {
+    fn spend(&mut self, part: &CampaignArm<'_>) {
         let paid = part.request.campaign.budget.as_ref().map(|budget| {
-            let cuts = part.cuts(|arm| arm.bookings().map(|booking| booking.spend).sum());
-            self.limit(share_left_to(part.mine(), budget.amount, &cuts))
+            let shares = part.shares(|arm| arm.bookings().map(|booking| booking.spend).sum());
+            self.limit(share_left_to(part.mine(), budget.amount, &shares))
         });
         self.paid.push(paid);
     }
@@ -158,18 +163,19 @@ impl Layout {
         &mut self,
         setting: &Setting<'_>,
         carrier: &Carrier<'_>,
-        (cuts, mine): (&[Cut<'_>], usize),
-        part: &Part<'_>,
+        (shares, mine): (&[SharedCapacity<'_>], usize),
+        part: &CampaignArm<'_>,
         shared: &mut Shared,
     ) {
         let length = setting.length;
         let left = |most: u64, from: Instant, to: Instant, purpose: &str| -> f64 {
-            let booked =
-                |cut: &Cut<'_>| cut.parts.iter().map(|p| p.booked(setting, from, to)).sum();
-            let cuts: Vec<(Stretch, u64)> =
-                cuts.iter().map(|cut| (cut.stretch, booked(cut))).collect();
+            let booked = |shared: &SharedCapacity<'_>| {
+                shared.parts.iter().map(|p| p.booked(setting, from, to)).sum()
+            };
+            let shares: Vec<(CapacityShare, u64)> =
+                shares.iter().map(|shared| (shared.share, booked(shared))).collect();
             let whole = most.saturating_sub(others(carrier, setting, from, to));
-            left_to(mine, whole, &cuts, dither(setting, purpose, from)) as f64
+            left_to(mine, whole, &shares, dither(setting, purpose, from)) as f64
         };
         for (at, slot) in part.candidates.slots.iter().enumerate() {
             let (start, end) = (slot.start(length), slot.end(length));
@@ -178,7 +184,7 @@ impl Layout {
                     let most = (rate * f64::from(length.minutes()) * 60.0).floor() as u64;
                     self.limit(left(most, start, end, "rate"))
                 });
-                self.place(at).counted.push(limit);
+                self.slot(at).counted.push(limit);
             }
             if let Some(most) = carrier.unique_per_day {
                 let mut from = hour_of(start) - TimeDelta::hours(23);
@@ -186,7 +192,7 @@ impl Layout {
                     let limit = *shared.days.entry(from).or_insert_with(|| {
                         self.limit(left(u64::from(most), from, from + DAY, "day"))
                     });
-                    self.place(at).counted.push(limit);
+                    self.slot(at).counted.push(limit);
                     from += TimeDelta::hours(1);
                 }
             }
@@ -212,16 +218,19 @@ pub(super) fn others(
     booked.map(|(_, messages)| u64::from(*messages)).sum()
 }
 
-impl Part<'_> {
+impl CampaignArm<'_> {
     /// Which of the sending arms it is.
     fn mine(&self) -> usize {
         SENDING.iter().position(|arm| *arm == self.arm).expect("an arm that sends is planned")
     }
 
     /// The cuts of the campaign's own limits, with what each arm has booked.
-    fn cuts<T>(&self, booked: impl Fn(Part<'_>) -> T) -> [(Stretch, T); 3] {
+    fn shares<T>(&self, booked: impl Fn(CampaignArm<'_>) -> T) -> [(CapacityShare, T); 3] {
         SENDING.map(|arm| {
-            (Stretch::of(&self.request.campaign.arms, arm), booked(Part { arm, ..*self }))
+            (
+                CapacityShare::of(&self.request.campaign.arms, arm),
+                booked(CampaignArm { arm, ..*self }),
+            )
         })
     }
 

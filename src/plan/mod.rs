@@ -1,67 +1,59 @@
 //! Planning: person × allowed slot × variant, chosen together, under every limit at once.
 //!
 //! A plan is a function of its arguments: setting, provider, campaigns, people, habits, what is
-//! booked already, and a seed. The rooms, in the order in which a plan walks through them:
+//! booked already, and a seed. The modules, in the order in which a plan walks through them:
 //!
 //! - [`request`]: what it is a function of
-//! - `candidates`: who may be written to, when, with what; else the reason
-//! - `arms`: who chooses, who draws, who gets the control time, and whose part of a limit is whose
+//! - `eligibility`: who may be written to, when, with what; else the reason
+//! - `arms`: who is in which arm, and each arm's share of capacity
 //! - `limits`: campaign, provider, agents and budget as limits on slots
-//! - `worth`: what a slot and a variant are worth to a person
+//! - `objective`: what a slot and a variant are worth to a person
 //! - `joint`: campaigns that are planned together, arm by arm
-//! - `sale`: the personalized arm as a market; `market`, `prices`, `balance`, `chains`,
-//!   `rivals`, `repair`, `assign`: its solution
-//! - [`outcome`]: the plan, its certificate and forecast; [`mod@explain`]: one person's part of it
+//! - `draws`: the explore and the control arm; `personalized`: the arm that is optimized, as an
+//!   assignment problem; `solve`: its solution, in numbers only
+//! - `decision`, `pacing`: what was decided about each person, and the instant within the slot
+//! - [`certificate`]: how good the optimized part is, and what that is a proof of
+//! - [`outcome`]: the plan and its forecast; [`mod@explain`]: one person's part of it
 //!
 //! *Invariants:* reads no clock and no store; the same arguments give the same plan on any number of
 //! threads; no limit is exceeded; every person of a request gets exactly one delivery, planned or
 //! refused, with its reason.
 
 mod arms;
-mod assign;
-mod balance;
-mod candidates;
-mod chains;
-mod curve;
+pub mod certificate;
+mod decision;
+mod draws;
+mod eligibility;
 pub mod explain;
 mod joint;
 mod limits;
-mod market;
-mod order;
+mod objective;
 pub mod outcome;
-mod parts;
-mod posted;
-mod prices;
-mod repair;
+mod pacing;
+mod parallel;
+mod personalized;
 pub mod request;
-mod rivals;
-mod sale;
-mod scan;
-mod spread;
-mod worth;
+mod solve;
 
 pub use arms::arm_of;
-pub use explain::{Explanation, explain, told};
-pub use outcome::{Certificate, Forecast, Plan, Range, SlotLoad};
-pub use request::{Again, Booking, Carrier, Person, Request, Setting};
+pub use certificate::Certificate;
+pub use explain::{Explanation, explain, reason_sentence};
+pub use outcome::{Forecast, ForecastRange, Plan, SlotLoad};
+pub use request::{AudienceMember, Booking, Carrier, Replan, Request, Setting};
 
 use std::cmp::Reverse;
 
 use crate::model::delivery::Arm;
 use crate::model::slot::Slot;
-use candidates::{Candidates, Earlier, Sent};
-use worth::Worth;
-
-/// Share of replies in the first hour after a slot, the second and the third, where nothing better
-/// is known: nearly all who answer a message do so when they see it.
-pub const REPLY_DELAY: [f32; 3] = [0.7, 0.2, 0.1];
+use eligibility::{Candidates, CountedMessage, EarlierMessages};
+use objective::Objective;
 
 /// Plans the campaigns of one provider: higher priority first, equals jointly. One plan a request,
 /// in the order of the requests.
 pub fn plan(setting: &Setting<'_>, carrier: &Carrier<'_>, requests: &[Request<'_>]) -> Vec<Plan> {
     let mut plans: Vec<Option<Plan>> = requests.iter().map(|_| None).collect();
     let mut booked: Vec<(Slot, u32)> = carrier.booked.to_vec();
-    let mut earlier = Earlier::new();
+    let mut earlier = EarlierMessages::new();
     let is_capped = requests.len() > 1 && requests.iter().any(|r| r.caps(setting).next().is_some());
     for class in by_priority(requests) {
         let together: Vec<&Request<'_>> = class.iter().map(|at| &requests[*at]).collect();
@@ -75,7 +67,7 @@ pub fn plan(setting: &Setting<'_>, carrier: &Carrier<'_>, requests: &[Request<'_
         let carrier = Carrier { booked: &others, ..carrier };
         let joint = joint::plan(setting, &carrier, &together, &earlier);
         for (at, decided) in class.iter().zip(&joint.campaigns) {
-            let certificate = Certificate { value: joint.value, bound: joint.bound };
+            let certificate = joint.certificate;
             let plan = outcome::conclude(setting, &carrier, &requests[*at], decided, certificate);
             if is_capped {
                 take_note(&requests[*at], &plan, &mut earlier);
@@ -99,11 +91,11 @@ fn by_priority(requests: &[Request<'_>]) -> Vec<Vec<usize>> {
 }
 
 /// Notes planned messages, so that caps hold across the campaigns of one plan.
-fn take_note(request: &Request<'_>, plan: &Plan, earlier: &mut Earlier) {
+fn take_note(request: &Request<'_>, plan: &Plan, earlier: &mut EarlierMessages) {
     for delivery in &plan.deliveries {
         if let Some(choice) = &delivery.choice {
             let (at, category) = (choice.send_at, Some(request.campaign.category));
-            let sent = Sent { from: at, to: at, category };
+            let sent = CountedMessage { from: at, to: at, category };
             earlier.entry(delivery.recipient).or_default().push(sent);
         }
     }
@@ -118,18 +110,22 @@ pub fn values(
     each: &mut dyn FnMut(usize, usize, Slot, f64),
 ) {
     for (at, request) in requests.iter().enumerate() {
-        let candidates = Candidates::find(setting, carrier, request, &Earlier::new());
-        for (index, standing) in candidates.standings.iter().enumerate() {
-            let Ok(standing) = standing else { continue };
+        let candidates = Candidates::find(setting, carrier, request, &EarlierMessages::new());
+        for (index, eligibility) in candidates.eligibilities.iter().enumerate() {
+            let Ok(eligibility) = eligibility else { continue };
             if arm_of(request.campaign, request.people[index].key) != Arm::Personalized {
                 continue;
             }
-            let ground = &candidates.grounds[standing.ground as usize];
-            let worth = Worth::of(setting, request, &candidates, index, standing);
-            let best: Vec<f32> = ground.cells.iter().map(|cell| worth.best(cell, 0).1).collect();
-            for (slot, cell) in ground.slots.iter().zip(&ground.cell_of) {
-                if candidates.may_take(standing, *slot) {
-                    let value = f64::from(best[*cell as usize]);
+            let slot_class = &candidates.slot_classes[eligibility.slot_class as usize];
+            let objective = Objective::of(setting, request, &candidates, index, eligibility);
+            let best: Vec<f32> = slot_class
+                .value_classes
+                .iter()
+                .map(|value_class| objective.best(value_class, 0).1)
+                .collect();
+            for (slot, value_class) in slot_class.slots.iter().zip(&slot_class.value_class_of) {
+                if candidates.may_take(eligibility, *slot) {
+                    let value = f64::from(best[*value_class as usize]);
                     each(at, index, candidates.slots[*slot as usize], value);
                 }
             }

@@ -1,9 +1,10 @@
 //! What a plan is: a delivery for each person, the load of each slot, and how good it is.
 
-use super::joint::{Decided, Decision, Pick};
+use super::certificate::Certificate;
+use super::decision::{CampaignDecisions, Decision, Selection};
 use super::limits::others;
+use super::pacing::send_times;
 use super::request::{Carrier, Request, Setting};
-use super::spread::send_times;
 use crate::model::delivery::{Choice, Delivery, State};
 use crate::model::slot::Slot;
 
@@ -35,25 +36,6 @@ pub struct SlotLoad {
     pub price: f64,
 }
 
-/// Value reached, and proof that no plan under the same limits is worth more than `bound`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Certificate {
-    /// Sum of the values of the personalized messages.
-    pub value: f64,
-    /// The Lagrangian dual's bound on it.
-    pub bound: f64,
-}
-
-impl Certificate {
-    /// What might be missing, as a share of the bound; 0 is proven optimal.
-    pub fn gap(&self) -> f64 {
-        // a millionth of an engagement in all is rounding
-        const NOTHING: f64 = 1e-6;
-        let missing = (self.bound - self.value - NOTHING).max(0.0);
-        if missing > 0.0 { missing / self.bound } else { 0.0 }
-    }
-}
-
 /// Expected engagements of the planned messages, beside the same people's at the control time.
 ///
 /// Chances are taken as they are: people vary about them independently, and the ranges hold nine
@@ -63,11 +45,11 @@ pub struct Forecast {
     /// Planned messages.
     pub messages: u32,
     /// Expected engagements.
-    pub engaged: Range,
+    pub engaged: ForecastRange,
     /// Expected engagements of the personalized people who could be written to at the control time.
-    pub personalized: Range,
+    pub personalized: ForecastRange,
     /// Of the same people, at the control time with the first variant that fits.
-    pub at_control_time: Range,
+    pub at_control_time: ForecastRange,
     /// Expected replies, where something bounds them.
     pub replies: f64,
     /// Expected spend, in the budget's currency.
@@ -76,7 +58,7 @@ pub struct Forecast {
 
 /// A mean with the bounds that hold it nine times in ten.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Range {
+pub struct ForecastRange {
     /// The mean.
     pub mean: f64,
     /// Below it one time in twenty.
@@ -85,7 +67,7 @@ pub struct Range {
     pub high: f64,
 }
 
-impl Range {
+impl ForecastRange {
     /// Of a sum of independent yes-and-noes with this mean and variance.
     pub(super) fn of_sum(mean: f64, variance: f64) -> Self {
         const NINETY: f64 = 1.645;
@@ -99,20 +81,20 @@ pub(super) fn conclude(
     setting: &Setting<'_>,
     carrier: &Carrier<'_>,
     request: &Request<'_>,
-    decided: &Decided,
+    decided: &CampaignDecisions,
     certificate: Certificate,
 ) -> Plan {
     let times = send_times(setting, request, decided);
     let slots = &decided.candidates.slots;
-    let choice = |pick: &Pick, send_at| Choice {
-        variant: request.campaign.variants[usize::from(pick.variant)].name.clone(),
-        variant_index: pick.variant,
-        slot: slots[pick.slot as usize],
+    let choice = |selection: &Selection, send_at| Choice {
+        variant: request.campaign.variants[usize::from(selection.variant)].name.clone(),
+        variant_index: selection.variant,
+        slot: slots[selection.slot as usize],
         send_at,
-        value: pick.value,
-        chance: pick.chance,
-        runner_up: pick.runner_up.map(|(slot, value)| (slots[slot as usize], value)),
-        propensity: pick.propensity,
+        value: selection.value,
+        chance: selection.chance,
+        runner_up: selection.runner_up.map(|(slot, value)| (slots[slot as usize], value)),
+        propensity: selection.propensity,
     };
     let deliveries = (request.people.iter().zip(&decided.decisions).zip(times))
         .map(|((person, decision), time)| match decision {
@@ -123,12 +105,12 @@ pub(super) fn conclude(
                 arm: *arm,
                 choice: None,
             },
-            Decision::Planned(pick) => Delivery {
+            Decision::Planned(selection) => Delivery {
                 recipient: person.id,
                 state: State::Planned,
-                reason: pick.reason,
-                arm: Some(pick.arm),
-                choice: time.map(|time| choice(pick, time)),
+                reason: selection.reason,
+                arm: Some(selection.arm),
+                choice: time.map(|time| choice(selection, time)),
             },
         })
         .collect();
@@ -140,13 +122,13 @@ fn loads(
     setting: &Setting<'_>,
     carrier: &Carrier<'_>,
     request: &Request<'_>,
-    decided: &Decided,
+    decided: &CampaignDecisions,
 ) -> Vec<SlotLoad> {
     let length = setting.length;
     let mut planned = vec![0; decided.candidates.slots.len()];
     for decision in &decided.decisions {
-        if let Decision::Planned(pick) = decision {
-            planned[pick.slot as usize] += 1;
+        if let Decision::Planned(selection) = decision {
+            planned[selection.slot as usize] += 1;
         }
     }
     let rows = decided.candidates.slots.iter().zip(planned).zip(&decided.prices);
@@ -177,16 +159,16 @@ fn forecast(request: &Request<'_>, decisions: &[Decision]) -> Forecast {
         sums[at].1 += chance * (1.0 - chance);
     };
     for (person, decision) in request.people.iter().zip(decisions) {
-        let Decision::Planned(pick) = decision else { continue };
+        let Decision::Planned(selection) = decision else { continue };
         forecast.messages += 1;
-        forecast.replies += pick.reply;
+        forecast.replies += selection.reply;
         forecast.spend += person.price;
-        add(0, pick.chance);
-        if let Some(at_control_time) = pick.at_control_time {
-            add(1, pick.chance);
+        add(0, selection.chance);
+        if let Some(at_control_time) = selection.at_control_time {
+            add(1, selection.chance);
             add(2, at_control_time);
         }
     }
-    let range = |at: usize| Range::of_sum(sums[at].0, sums[at].1);
+    let range = |at: usize| ForecastRange::of_sum(sums[at].0, sums[at].1);
     Forecast { engaged: range(0), personalized: range(1), at_control_time: range(2), ..forecast }
 }

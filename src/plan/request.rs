@@ -55,13 +55,13 @@ pub struct Request<'a> {
     /// What its file says.
     pub campaign: &'a Campaign,
     /// Whom to decide about, each once; without those who are claimed, sent or otherwise past.
-    pub people: &'a [Person<'a>],
+    pub people: &'a [AudienceMember<'a>],
     /// The habits of a person, by index in `people`; asked once or twice for each.
     pub preference: &'a (dyn Fn(usize) -> Preference + Sync),
     /// What this campaign has sent or claimed already, from 24 hours before now on.
     pub booked: &'a [Booking],
     /// Share of replies that come in the first hour after a slot, the second, …; empty for
-    /// [`super::REPLY_DELAY`].
+    /// [`crate::model::preference::REPLY_DELAY`].
     pub reply_delay: &'a [f32],
 }
 
@@ -90,7 +90,7 @@ pub struct Booking {
 /// One person to decide about.
 #[derive(Debug, Clone, Copy)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a rule's answer of its own")]
-pub struct Person<'a> {
+pub struct AudienceMember<'a> {
     /// Our number.
     pub id: RecipientId,
     /// The caller's id, from which the arm is drawn.
@@ -126,12 +126,12 @@ pub struct Person<'a> {
     /// Messages sent or planned to this person by other campaigns, or before.
     pub taken: &'a [Taken],
     /// Why this is not the first plan for the person, and from when on it may be planned again.
-    pub again: Option<Again>,
+    pub replan: Option<Replan>,
 }
 
 /// A person whose earlier slot came to nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Again {
+pub struct Replan {
     /// [`Reason::MovedLate`] or [`Reason::MovedThrottled`].
     pub reason: Reason,
     /// Not before this.

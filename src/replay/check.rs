@@ -1,22 +1,29 @@
-//! What must hold whatever happens: nobody lost, nobody twice, no limit, no quiet hour, consent,
-//! sums. Looks with eyes of its own at what the provider heard and what the store says.
+//! What must hold whatever happens: nobody lost, nobody twice, every limit that a plan keeps, quiet
+//! hours and laws, consent, sums. Looks with eyes of its own at what the provider heard and what the
+//! store says.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use chrono::{TimeDelta, Timelike};
 
 use super::ReplayError;
 use super::faults::Call;
+use super::limits::{self, KnownCall};
 use super::outcome::Played;
+use crate::calendar::infer::{Inferred, infer, place_of};
 use crate::calendar::zone::local;
 use crate::model::campaign::{Campaign, CampaignQuiet, QuietHours};
 use crate::model::consent::ConsentChange;
 use crate::model::content::Category;
 use crate::model::delivery::State;
 use crate::model::ids::{MessageKey, Name, RecipientKey};
+use crate::model::preference::REPLY_DELAY;
+use crate::model::tariff::Tariff;
 use crate::model::time::{Instant, hour_of};
 use crate::store::{CampaignRow, ExportRow};
 use crate::work::Ctx;
+use crate::work::learn::{InUse, People};
 
 /// Broken rules that are told; more of them say nothing new.
 const TOLD_MAX: usize = 20;
@@ -31,7 +38,9 @@ pub(crate) async fn all(
 ) -> Result<Vec<String>, ReplayError> {
     let mut broken = Vec::new();
     twice(calls, &mut broken);
-    frequencies(ctx, &super::outcome::all_campaigns(ctx).await?, calls, &mut broken);
+    let campaigns = super::outcome::all_campaigns(ctx).await?;
+    frequencies(ctx, &campaigns, calls, &mut broken);
+    planned_limits(ctx, &campaigns, calls, &mut broken).await?;
     for (row, people) in played {
         let of_it = |call: &&Call| call.campaign == row.campaign.name;
         let own: Vec<&Call> = calls.iter().filter(of_it).collect();
@@ -42,6 +51,64 @@ pub(crate) async fn all(
     consents(ctx, calls, &mut broken).await?;
     broken.truncate(TOLD_MAX);
     Ok(broken)
+}
+
+/// Laws, budgets, agents' replies, rates, and the caps of single campaigns.
+async fn planned_limits(
+    ctx: &Ctx,
+    campaigns: &[CampaignRow],
+    calls: &[Call],
+    broken: &mut Vec<String>,
+) -> Result<(), ReplayError> {
+    let of: HashMap<&Name, &Campaign> =
+        campaigns.iter().map(|row| (&row.campaign.name, &*row.campaign)).collect();
+    let people = People::load(ctx).await?;
+    let model = InUse::load(ctx).await?;
+    let index: HashMap<&RecipientKey, usize> =
+        people.recipients.iter().enumerate().map(|(at, person)| (&person.key, at)).collect();
+    let places: Vec<Option<Inferred>> = (people.recipients.iter())
+        .map(|person| infer(person.profile.country.as_ref(), person.profile.address.as_ref()))
+        .collect();
+    let expected = |campaign: &Campaign, person: usize, call: &Call| -> f64 {
+        if campaign.capacity.chats.is_none() || !call.heard {
+            return 0.0;
+        }
+        let subject = people.subject(person, ctx.config.time_zone);
+        let preference = match &ctx.judge {
+            Some(judge) => judge.preference(campaign, &people.recipients[person], &subject),
+            None => model.preference(&subject),
+        };
+        f64::from(preference.reply_chance(&call.content))
+    };
+    let known = |call| -> Option<KnownCall<'_>> {
+        let call: &Call = call;
+        let (campaign, person) = (*of.get(&call.campaign)?, *index.get(&call.recipient)?);
+        let provider = ctx.config.providers.get(&call.provider)?;
+        let profile = &people.recipients[person].profile;
+        let number = profile.address.as_ref().and_then(place_of);
+        let place = places[person].as_ref();
+        let country = number.or(place).map(|place| &place.country).or(profile.country.as_ref());
+        let price = |tariff: &Arc<Tariff>| tariff.price(country, campaign.category);
+        let price = provider.tariff.as_ref().map_or(0.0, price);
+        let (channel, reply) = (provider.kind.channel(), expected(campaign, person, call));
+        Some(KnownCall { call, campaign, channel, place, number, price, reply })
+    };
+    let known: Vec<KnownCall<'_>> = calls.iter().filter_map(known).collect();
+    limits::laws(&ctx.rules, &known, broken);
+    limits::budgets(&known, broken);
+    limits::own_caps(&known, broken);
+    let learned = people.recipients.first().filter(|_| model.version.is_some());
+    let delay =
+        learned.map(|_| model.preference(&people.subject(0, ctx.config.time_zone)).reply_delay());
+    let delay = delay.filter(|delay| !delay.is_empty()).unwrap_or(REPLY_DELAY.to_vec());
+    limits::replies(ctx.config.time_zone, &delay, &known, broken);
+    for (name, provider) in &ctx.config.providers {
+        if let Some(per_second) = provider.limits.per_second {
+            let calls: Vec<&Call> = calls.iter().filter(|call| call.provider == *name).collect();
+            limits::rate(name, f64::from(per_second), super::GRAIN, &calls, broken);
+        }
+    }
+    Ok(())
 }
 
 /// Nobody gets the same message twice.

@@ -12,6 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use tokio::sync::Notify;
 
 use super::event::{Happening, ScenarioEvent};
+use crate::model::content::Content;
 use crate::model::ids::{MessageKey, Name, RecipientKey};
 use crate::model::time::Instant;
 use crate::provider::{
@@ -31,6 +32,7 @@ pub(crate) struct Call {
     pub(super) provider: Name,
     pub(super) at: Instant,
     pub(super) zone: Tz,
+    pub(super) content: Content,
     /// Whether the message reached the provider and so, in the end, the person.
     pub(super) heard: bool,
 }
@@ -168,6 +170,7 @@ impl Provider for Faulty {
             provider: self.name.clone(),
             at: message.at,
             zone: message.zone,
+            content: message.content.clone(),
             heard,
         });
         if let Fate::Held(wait) = fate {

@@ -8,6 +8,7 @@ pub(crate) mod check;
 pub mod compare;
 pub mod event;
 pub(crate) mod faults;
+mod limits;
 pub mod outcome;
 mod past;
 pub mod policy;

@@ -63,6 +63,8 @@ pub struct CampaignOutcome {
     pub replies_per_agent_hour: Option<f64>,
     /// The plan's certificate: what may be missing, as a share of the bound.
     pub gap: Option<f64>,
+    /// What that is a proof of, in sentences.
+    pub certificate: Option<String>,
     /// People by state and reason.
     pub states: Vec<StateCount>,
     /// Messages that went out, by hour of the recipients' own clocks.
@@ -82,6 +84,11 @@ pub struct Calibration {
     pub forecast: f64,
     /// The mean of their true chances.
     pub chance: f64,
+}
+
+/// What the certificate of a stored plan proves, in sentences.
+fn certificate_statement(plan: &serde_json::Value) -> Option<String> {
+    plan.get("certificate")?.get("statement")?.as_str().map(str::to_owned)
 }
 
 /// What a slot took.
@@ -211,7 +218,8 @@ async fn counted(
         opted_out: sum(|arm| arm.opted_out),
         lateness: lateness(people),
         replies_per_agent_hour: replies(&row.campaign, people),
-        gap: plan.and_then(|plan| plan.get("gap")?.as_f64()),
+        gap: plan.as_ref().and_then(|plan| plan.get("gap")?.as_f64()),
+        certificate: plan.as_ref().and_then(certificate_statement),
         states: results.states,
         by_local_hour: by_local_hour(zones, people),
         calibration: Vec::new(),

@@ -120,18 +120,23 @@ fn policies(rows: &[PolicyRow]) -> Markup {
     table(caption, &head, &rows.iter().map(row).collect::<Vec<_>>())
 }
 
+/// A share of a whole, as people read it.
+fn share(part: u64, whole: u64) -> String {
+    percent(if whole == 0 { 0.0 } else { part as f64 / whole as f64 })
+}
+
 fn campaign_part(campaign: &CampaignOutcome) -> Markup {
     html! {
         h3 { "Campaign " (campaign.name) }
         p {
             (campaign.sent) " of " (campaign.audience) " people were written to, "
-            (campaign.engaged) " did what was asked in time; the plan forecast "
+            (campaign.engaged) " did what was asked in time: "
+            (share(campaign.engaged, campaign.audience)) " of the people assigned, which is what the "
+            "campaign brought, and " (share(campaign.engaged, campaign.sent)) " of the messages "
+            "sent, which is how well messages did that went out. The plan forecast "
             (format!("{:.0}", campaign.forecast)) " and the world's own chances make "
             (format!("{:.0}", campaign.expected)) "."
-            @if let Some(gap) = campaign.gap {
-                " No plan under the same limits is worth more than "
-                (format!("{:.3}", 100.0 * gap)) " % more."
-            }
+            @if let Some(certificate) = &campaign.certificate { " " (certificate) }
         }
         (bars("Messages by hour of the recipients' own clocks", &campaign.by_local_hour))
         @if !campaign.calibration.is_empty() { (calibration(campaign)) }

@@ -405,8 +405,12 @@ pub struct ArmResult {
     pub engaged: u64,
     /// Of them opted out.
     pub opted_out: u64,
-    /// Engaged among all people of the arm (by intention to treat), with a 95 % interval.
+    /// Engaged among all people assigned to the arm, sent to or not, with a 95 % interval: what the
+    /// arm brings. Arms are compared by it, since chance alone assigned people (intention to treat).
     pub engagement: Interval,
+    /// Engaged among those sent to, with a 95 % interval: how well messages that went out did. Arms
+    /// are not compared by it, since they differ in whom they reach.
+    pub engagement_of_sent: Option<Interval>,
     /// The mean chance that was forecast for those sent to.
     pub forecast: Option<f64>,
 }
@@ -467,6 +471,7 @@ fn arm_result(count: &ArmCount) -> ArmResult {
         engaged: count.engaged,
         opted_out: count.opted_out,
         engagement: Interval::of_share(count.engaged, count.people),
+        engagement_of_sent: (count.sent > 0).then(|| Interval::of_share(count.engaged, count.sent)),
         forecast: (count.sent > 0).then(|| count.forecast / count.sent as f64),
     }
 }

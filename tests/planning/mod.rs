@@ -19,7 +19,7 @@ use opportune::model::preference::{
 use opportune::model::recipient::Country;
 use opportune::model::slot::SlotLength;
 use opportune::model::time::Instant;
-use opportune::plan::{Person, Setting};
+use opportune::plan::{AudienceMember, Setting};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -122,8 +122,8 @@ impl Crowd {
         self
     }
 
-    pub(crate) fn people(&self) -> Vec<Person<'_>> {
-        let person = |(index, member): (usize, &Member)| Person {
+    pub(crate) fn people(&self) -> Vec<AudienceMember<'_>> {
+        let person = |(index, member): (usize, &Member)| AudienceMember {
             id: RecipientId(index as i64 + 1),
             // borrowed for as long as the crowd lives
             key: &self.members[index].key,
@@ -142,7 +142,7 @@ impl Crowd {
             not_before: None,
             price: member.price,
             taken: &self.members[index].taken,
-            again: None,
+            replan: None,
         };
         self.members.iter().enumerate().map(person).collect()
     }

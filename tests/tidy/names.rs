@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-/// Names of the planner and the invented world are theirs for now.
-const APART: [&str; 2] = ["plan", "world"];
+/// Names of the invented world are its own for now.
+const APART: [&str; 1] = ["world"];
 /// What every verb of the command line calls its arguments.
 const OF_VERBS: &str = "Args";
 

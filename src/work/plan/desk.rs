@@ -21,7 +21,9 @@ use crate::model::ids::{Name, RecipientId, RecipientKey};
 use crate::model::preference::Preference;
 use crate::model::slot::Slot;
 use crate::model::time::Instant;
-use crate::plan::{self, Again, Booking, Carrier, Explanation, Person, Request, Setting, SlotLoad};
+use crate::plan::{
+    self, AudienceMember, Booking, Carrier, Explanation, Replan, Request, Setting, SlotLoad,
+};
 use crate::store::{CampaignRow, DeliveryRow, StoreError};
 use crate::work::audience::AudienceFilter;
 use crate::work::habits::evidence_of;
@@ -63,7 +65,7 @@ struct Job {
     record: Record,
     /// Whom to decide about, by index in `people`.
     chosen: Vec<usize>,
-    again: Vec<Option<Again>>,
+    replans: Vec<Option<Replan>>,
     booked: Vec<Booking>,
     /// Whom the provider asked to leave alone.
     waits: HashMap<RecipientId, Instant>,
@@ -119,7 +121,7 @@ impl Desk {
             extent: Extent::Everybody,
             record: Record::default(),
             chosen: (0..desk.people.recipients.len()).collect(),
-            again: vec![None; desk.people.recipients.len()],
+            replans: vec![None; desk.people.recipients.len()],
             booked: Vec::new(),
             waits,
             doubles: HashSet::new(),
@@ -201,7 +203,7 @@ impl Desk {
         waits: HashMap<RecipientId, Instant>,
     ) -> Job {
         let audience = AudienceFilter::of(&row.campaign);
-        let (mut chosen, mut again) = (Vec::new(), Vec::new());
+        let (mut chosen, mut replans) = (Vec::new(), Vec::new());
         for (index, recipient) in self.people.recipients.iter().enumerate() {
             let known = found.of(recipient.id);
             let wanted = match (known, extent) {
@@ -211,7 +213,7 @@ impl Desk {
             };
             if wanted {
                 chosen.push(index);
-                again.push(known.and_then(|found| self.again(found)));
+                replans.push(known.and_then(|found| self.replan(found)));
             }
         }
         let stay = found.rows.iter().filter(|found| !is_open(found, extent));
@@ -221,7 +223,7 @@ impl Desk {
         drop(audience);
         let record = Record::default();
         let doubles = self.doubles(&row.campaign, found, extent, &chosen);
-        Job { row, extent, record, chosen, again, booked, waits, doubles }
+        Job { row, extent, record, chosen, replans, booked, waits, doubles }
     }
 
     /// What a message that stays is expected to bring and cost.
@@ -240,10 +242,10 @@ impl Desk {
         ExpectedCost { reply: f64::from(reply), price: self.price(campaign, index) }
     }
 
-    fn again(&self, found: &DeliveryRow) -> Option<Again> {
+    fn replan(&self, found: &DeliveryRow) -> Option<Replan> {
         let reason = found.delivery.reason;
         matches!(reason, Reason::MovedLate | Reason::MovedThrottled)
-            .then(|| Again { reason, from: found.not_before.unwrap_or(self.now) })
+            .then(|| Replan { reason, from: found.not_before.unwrap_or(self.now) })
     }
 
     pub(super) fn provider(&self, campaign: &Campaign) -> Option<&ProviderConfig> {
@@ -284,13 +286,13 @@ impl Desk {
         self.people.recipients[index].profile.zone.map_or(self.config.time_zone, |zone| zone.tz)
     }
 
-    fn person(&self, job: &Job, index: usize, again: Option<Again>) -> Person<'_> {
+    fn person(&self, job: &Job, index: usize, replan: Option<Replan>) -> AudienceMember<'_> {
         let recipient = &self.people.recipients[index];
         let profile = &recipient.profile;
         let place = self.places[index].as_ref();
         let campaign = &job.row.campaign;
         let provider = self.provider(campaign);
-        Person {
+        AudienceMember {
             id: recipient.id,
             key: &recipient.key,
             zone: self.zone(index),
@@ -313,7 +315,7 @@ impl Desk {
             not_before: job.waits.get(&recipient.id).copied().max(self.paused),
             price: self.price(campaign, index),
             taken: self.taken.get(&recipient.id).map_or(&[], Vec::as_slice),
-            again,
+            replan,
         }
     }
 
@@ -337,11 +339,11 @@ impl Desk {
             unique_per_day: provider.and_then(|p| p.limits.unique_per_day),
             booked: &self.booked,
         };
-        let people = |job: &Job| -> Vec<Person<'_>> {
-            let chosen = job.chosen.iter().zip(&job.again);
-            chosen.map(|(index, again)| self.person(job, *index, *again)).collect()
+        let people = |job: &Job| -> Vec<AudienceMember<'_>> {
+            let chosen = job.chosen.iter().zip(&job.replans);
+            chosen.map(|(index, replan)| self.person(job, *index, *replan)).collect()
         };
-        let people: Vec<Vec<Person<'_>>> = self.jobs.iter().map(people).collect();
+        let people: Vec<Vec<AudienceMember<'_>>> = self.jobs.iter().map(people).collect();
         let habits: Vec<_> = (self.jobs.iter())
             .map(|job| |index: usize| self.judged(&job.row.campaign, job.chosen[index]))
             .collect();

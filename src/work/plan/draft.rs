@@ -118,6 +118,13 @@ impl Draft {
             value: certificate.value,
             bound: certificate.bound,
             gap: certificate.gap(),
+            certificate: CertificateScope {
+                covers: certificate.covers().to_owned(),
+                campaigns: certificate.campaigns,
+                relaxed: certificate.relaxed().into_iter().map(str::to_owned).collect(),
+                slots_closed: certificate.slots_closed,
+                statement: certificate.statement(),
+            },
             expected: self.record.chosen(forecast.engaged),
             personalized: self.record.chosen(forecast.personalized),
             at_control_time: self.record.others(forecast.at_control_time),
@@ -169,10 +176,12 @@ pub struct Summary {
     pub refused: BTreeMap<&'static str, u64>,
     /// Value of the personalized part.
     pub value: f64,
-    /// No plan under the same limits is worth more.
+    /// No plan of what the certificate covers is worth more.
     pub bound: f64,
     /// What may be missing, as a share of the bound.
     pub gap: f64,
+    /// What value, bound and gap are of.
+    pub certificate: CertificateScope,
     /// Expected engagements.
     pub expected: Expected,
     /// Of those of the personalized who could be written to at the control time.
@@ -187,6 +196,22 @@ pub struct Summary {
     pub by_local_hour: [u64; 24],
     /// The same by UTC hour, against capacity.
     pub by_hour: Vec<HourLoad>,
+}
+
+/// What a plan's value, bound and gap are of.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CertificateScope {
+    /// `personalized_arm` or `all_messages`.
+    pub covers: String,
+    /// Campaigns that were planned jointly, over which value and bound are summed.
+    pub campaigns: u32,
+    /// Limits that the bound takes less strictly than the plan: `whole_messages` where it may split a
+    /// message between slots, `caps_between_campaigns` where it leaves those out.
+    pub relaxed: Vec<String>,
+    /// Slots that were closed by rule, since their replies would come outside agents' hours.
+    pub slots_closed: u32,
+    /// The same in sentences.
+    pub statement: String,
 }
 
 /// What a plan is expected to cost.

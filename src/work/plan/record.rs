@@ -9,7 +9,7 @@
 use serde::Serialize;
 
 use crate::model::campaign::Campaign;
-use crate::plan::Range;
+use crate::plan::ForecastRange;
 use crate::store::{StoreError, Track};
 use crate::work::Ctx;
 
@@ -58,17 +58,17 @@ impl Record {
     }
 
     /// A forecast of chosen slots in the light of the record.
-    pub(super) fn chosen(&self, forecast: Range) -> Expected {
+    pub(super) fn chosen(&self, forecast: ForecastRange) -> Expected {
         corrected(forecast, self.chosen)
     }
 
     /// The same of slots that were fixed or drawn.
-    pub(super) fn others(&self, forecast: Range) -> Expected {
+    pub(super) fn others(&self, forecast: ForecastRange) -> Expected {
         corrected(forecast, self.others)
     }
 }
 
-fn corrected(forecast: Range, track: Track) -> Expected {
+fn corrected(forecast: ForecastRange, track: Track) -> Expected {
     let engaged = track.engaged as f64 + PRIOR;
     let ratio = engaged / (track.forecast + PRIOR);
     let mean = forecast.mean * ratio;
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn outcomes_scale_the_next_forecast_and_narrow_its_range() {
-        let forecast = Range { mean: 1000.0, low: 950.0, high: 1050.0 };
+        let forecast = ForecastRange { mean: 1000.0, low: 950.0, high: 1050.0 };
         let first = corrected(forecast, Track::default());
         assert!((first.mean - 1000.0).abs() < 1e-9 && first.high - first.mean > 160.0);
         // nine tenths of what was forecast came, often enough to be believed

@@ -1,7 +1,7 @@
 //! Parts: work split among threads so that the result does not depend on how many there are.
 
 /// Splits bidders among threads, in order.
-pub(super) fn in_parts<T: Send>(
+pub(super) fn parallel_map<T: Send>(
     count: usize,
     threads: usize,
     work: impl Fn(std::ops::Range<usize>) -> T + Sync,

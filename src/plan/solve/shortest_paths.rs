@@ -1,35 +1,35 @@
-//! Chains: the cheapest way to empty what is too full and to fill what has a price and room.
+//! Paths: the cheapest way to empty what is too full and to fill what has a price and room.
 //!
-//! A chain moves one bidder from a place to a second, one from there to a third, and so on. The
-//! cheapest is a shortest path over places whose arcs are the cheapest single moves; the prices of
-//! places are the potentials that keep every arc from being negative, and each chain moves them on
-//! (successive shortest paths; Edmonds and Karp 1972). Where every place has one limit of its own
-//! the seating ends optimal, and the prices prove it. Single moves are looked up no deeper than the
-//! chains need.
+//! A path moves one item from a slot to a second, one from there to a third, and so on. The
+//! cheapest is a shortest path over slots whose arcs are the cheapest single moves; the prices of
+//! slots are the potentials that keep every arc from being negative, and each path moves them on
+//! (successive shortest paths; Edmonds and Karp 1972). Where every slot has one limit of its own
+//! the solution ends optimal, and the prices prove it. Single moves are looked up no deeper than the
+//! paths need.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use super::market::Seat;
-use super::order::Key;
-use super::parts::in_parts;
-use super::posted::{Offer, Posted, Within};
-use super::repair::Seating;
+use super::placement::Placement;
+use super::priced::{Offer, PricedValues, Within};
+use super::primal::Primal;
+use super::total::TotalF64;
+use crate::plan::parallel::parallel_map;
 
-/// Not a node, not a bidder.
+/// Not a node, not an item.
 const NONE: u32 = u32::MAX;
 /// What is deep enough for every move: no value and no price is a thousandth of it.
 const ALL: f64 = 1e6;
 
-/// What a bidder gives up in worth by a move; then its own order, then itself.
-type Move = Reverse<(Key, u32, u32)>;
+/// What an item gives up in worth by a move; then its own order, then itself.
+type Move = Reverse<(TotalF64, u32, u32)>;
 
-/// A seating on its way to the best one. Nodes are places, and last the *ground*: being refused.
-pub(super) struct Chains<'s, 'a> {
-    seating: &'s mut Seating<'a>,
-    /// Prices at the start; those of replies and money stay.
-    posted: &'s Posted,
-    /// Price of a message at each node; 0 at the ground.
+/// A primal solution on its way to the best one. Nodes are slots; the last node holds what is not placed.
+pub(super) struct ShortestPaths<'s, 'a> {
+    primal: &'s mut Primal<'a>,
+    /// Prices at the start; those of weights and costs stay.
+    priced: &'s PricedValues,
+    /// Price of a placement at each node; 0 at the last.
     price: Vec<f64>,
     /// By how much the price of any node has fallen at most.
     fallen: f64,
@@ -43,7 +43,7 @@ pub(super) struct Chains<'s, 'a> {
 
 #[derive(Default)]
 struct Node {
-    /// Everybody who has sat here, and perhaps left.
+    /// Every item that was placed here, and perhaps left.
     members: Vec<u32>,
     /// Known moves away, by where to.
     moves: BTreeMap<u32, BinaryHeap<Move>>,
@@ -51,41 +51,41 @@ struct Node {
     depth: f64,
 }
 
-/// Empties every counted limit that is too full, then fills places that have a price and room.
-/// Moves are looked up from `depth` on. Returns the price of a message at each place.
+/// Empties every counted limit that is too full, then fills slots that have a price and room.
+/// Moves are looked up from `depth` on. Returns the price of a placement at each slot.
 pub(super) fn settle(
-    seating: &mut Seating<'_>,
-    posted: &Posted,
+    primal: &mut Primal<'_>,
+    priced: &PricedValues,
     depth: f64,
     threads: usize,
 ) -> Vec<f64> {
-    let mut chains = Chains::new(seating, posted, threads);
-    let covers = chains.seating.market.covers();
-    for (limit, places) in covers.iter().enumerate() {
-        while chains.seating.is_over(limit as u32) && !places.is_empty() {
-            chains.relieve(limit as u32, places, depth);
+    let mut paths = ShortestPaths::new(primal, priced, threads);
+    let covers = paths.primal.problem.covers();
+    for (limit, slots) in covers.iter().enumerate() {
+        while paths.primal.is_over(limit as u32) && !slots.is_empty() {
+            paths.relieve(limit as u32, slots, depth);
         }
     }
-    for place in 0..chains.ground() {
-        while chains.price[place] > 0.0 && chains.seating.is_idle(place) {
-            chains.fill(place, depth);
+    for slot in 0..paths.unplaced() {
+        while paths.price[slot] > 0.0 && paths.primal.is_idle(slot) {
+            paths.fill(slot, depth);
         }
     }
-    chains.price.pop();
-    chains.price
+    paths.price.pop();
+    paths.price
 }
 
-impl<'s, 'a> Chains<'s, 'a> {
-    fn new(seating: &'s mut Seating<'a>, posted: &'s Posted, threads: usize) -> Self {
-        let count = posted.message.len() + 1;
+impl<'s, 'a> ShortestPaths<'s, 'a> {
+    fn new(primal: &'s mut Primal<'a>, priced: &'s PricedValues, threads: usize) -> Self {
+        let count = priced.slot_price.len() + 1;
         let mut nodes: Vec<Node> = (0..count).map(|_| Node::default()).collect();
-        for (bidder, seat) in seating.seats.iter().enumerate() {
-            nodes[(seat.place as usize).min(count - 1)].members.push(bidder as u32);
+        for (item, placement) in primal.placements.iter().enumerate() {
+            nodes[(placement.slot as usize).min(count - 1)].members.push(item as u32);
         }
         Self {
-            seating,
-            posted,
-            price: posted.message.iter().copied().map(f64::from).chain([0.0]).collect(),
+            primal,
+            priced,
+            price: priced.slot_price.iter().copied().map(f64::from).chain([0.0]).collect(),
             fallen: 0.0,
             nodes,
             label: vec![f64::INFINITY; count],
@@ -95,11 +95,11 @@ impl<'s, 'a> Chains<'s, 'a> {
         }
     }
 
-    fn ground(&self) -> usize {
+    fn unplaced(&self) -> usize {
         self.price.len() - 1
     }
 
-    /// Moves one message out of the places of a limit, at the least loss.
+    /// Moves one placement out of the slots of a limit, at the least loss.
     fn relieve(&mut self, limit: u32, sources: &[u32], depth: f64) {
         let sink = loop {
             let sink = self.search_room(limit, sources, depth);
@@ -113,20 +113,20 @@ impl<'s, 'a> Chains<'s, 'a> {
             }
         };
         let farthest = self.label[sink];
-        for node in 0..self.ground() {
+        for node in 0..self.unplaced() {
             self.price[node] += (farthest - self.label[node]).max(0.0);
         }
         let mut to = sink;
         while self.through[to].1 != NONE {
-            let (from, bidder) = self.through[to];
-            self.shift(bidder, to);
+            let (from, item) = self.through[to];
+            self.shift(item, to);
             to = from as usize;
         }
     }
 
-    /// The end of the cheapest known chain from a limit's places to room. The price of that room
-    /// stays out of it: room that has a price is one that others are to fill, and a chain that went
-    /// farther for its sake than to the ground would leave moves to the ground that gain.
+    /// The end of the cheapest known path from a limit's slots to room. The price of that room
+    /// stays out of it: room that has a price is one that others are to fill, and a path that went
+    /// farther for its sake than to the last node would leave moves there that gain.
     fn search_room(&mut self, limit: u32, sources: &[u32], depth: f64) -> usize {
         let least = sources.iter().map(|s| self.price[*s as usize]).fold(f64::INFINITY, f64::min);
         let starts = sources.iter().map(|s| (*s as usize, self.price[*s as usize] - least));
@@ -138,32 +138,32 @@ impl<'s, 'a> Chains<'s, 'a> {
             }
             self.deepen_to(node, depth);
             let moves = std::mem::take(&mut self.nodes[node].moves);
-            let moves = self.each_first(node, moves, |chains, to, cost, bidder| {
-                chains.relabel(&mut queue, to, chains.label[node] + cost, (node as u32, bidder));
+            let moves = self.each_first(node, moves, |paths, to, cost, item| {
+                paths.relabel(&mut queue, to, paths.label[node] + cost, (node as u32, item));
             });
             self.nodes[node].moves = moves;
         }
-        self.ground()
+        self.unplaced()
     }
 
-    /// Whether a chain that relieves `limit` may end at a node.
+    /// Whether a path that relieves `limit` may end at a node.
     fn is_room(&self, node: usize, limit: u32) -> bool {
-        if node == self.ground() {
+        if node == self.unplaced() {
             return true;
         }
         let mut root = node;
         while self.through[root].0 != NONE {
             root = self.through[root].0 as usize;
         }
-        self.seating.has_room_after(node, root, limit)
+        self.primal.has_room_after(node, root, limit)
     }
 
-    /// Moves one message into a place with room, if that gains anything; else the place has no price.
-    fn fill(&mut self, place: usize, depth: f64) {
-        let prize = self.price[place];
+    /// Moves one placement into a slot with room, if that gains anything; else the slot has no price.
+    fn fill(&mut self, slot: usize, depth: f64) {
+        let prize = self.price[slot];
         let (cost, origin) = loop {
-            let (cost, origin) = self.search_origin(place, prize, depth);
-            // any node might know too little of its moves to where the chain goes
+            let (cost, origin) = self.search_origin(slot, prize, depth);
+            // any node might know too little of its moves to where the path goes
             let shallow = self.shallow(|node| self.label[node].min(cost));
             if shallow.is_empty() {
                 break (cost, origin);
@@ -172,29 +172,29 @@ impl<'s, 'a> Chains<'s, 'a> {
                 self.deepen(node, end);
             }
         };
-        for node in 0..self.ground() {
+        for node in 0..self.unplaced() {
             let fall = (cost - self.label[node]).max(0.0).min(self.price[node]);
             self.price[node] -= fall;
-            let first = f64::from(self.posted.message[node]);
+            let first = f64::from(self.priced.slot_price[node]);
             self.fallen = self.fallen.max(first - self.price[node]);
         }
         if let Some(origin) = origin {
-            // from the end of the chain backwards, so that nobody is moved twice
+            // from the end of the path backwards, so that nobody is moved twice
             let mut hops = Vec::new();
             let mut from = origin;
-            while from != place {
-                let (to, bidder) = self.through[from];
-                hops.push((bidder, to as usize));
+            while from != slot {
+                let (to, item) = self.through[from];
+                hops.push((item, to as usize));
                 from = to as usize;
             }
-            hops.into_iter().rev().for_each(|(bidder, to)| self.shift(bidder, to));
+            hops.into_iter().rev().for_each(|(item, to)| self.shift(item, to));
         }
     }
 
-    /// The cheapest known chain into a place, and where it begins; `prize` and nowhere if none costs
+    /// The cheapest known path into a slot, and where it begins; `prize` and nowhere if none costs
     /// less than that.
-    fn search_origin(&mut self, place: usize, prize: f64, depth: f64) -> (f64, Option<usize>) {
-        let mut queue = self.start(vec![(place, 0.0)]);
+    fn search_origin(&mut self, slot: usize, prize: f64, depth: f64) -> (f64, Option<usize>) {
+        let mut queue = self.start(vec![(slot, 0.0)]);
         let mut best = (prize, None);
         for node in 0..self.nodes.len() {
             self.deepen_to(node, depth);
@@ -205,7 +205,7 @@ impl<'s, 'a> Chains<'s, 'a> {
             }
             self.done[node] = true;
             let cost = self.label[node] + self.price[node];
-            if node != place && cost < best.0 {
+            if node != slot && cost < best.0 {
                 best = (cost, Some(node));
             }
             for from in 0..self.nodes.len() {
@@ -216,11 +216,11 @@ impl<'s, 'a> Chains<'s, 'a> {
                 let mut heap = std::mem::take(heap);
                 let first = self.first(from, &mut heap);
                 self.nodes[from].moves.insert(node as u32, heap);
-                if let Some((given_up, bidder)) = first {
+                if let Some((given_up, item)) = first {
                     let cost = (given_up - self.price[from] + self.price[node]).max(0.0);
                     let label = self.label[node] + cost;
                     if label < best.0 {
-                        self.relabel(&mut queue, from, label, (node as u32, bidder));
+                        self.relabel(&mut queue, from, label, (node as u32, item));
                     }
                 }
             }
@@ -228,7 +228,7 @@ impl<'s, 'a> Chains<'s, 'a> {
         best
     }
 
-    fn start(&mut self, starts: Vec<(usize, f64)>) -> BinaryHeap<Reverse<(Key, u32)>> {
+    fn start(&mut self, starts: Vec<(usize, f64)>) -> BinaryHeap<Reverse<(TotalF64, u32)>> {
         self.label.fill(f64::INFINITY);
         self.done.fill(false);
         let mut queue = BinaryHeap::new();
@@ -238,7 +238,7 @@ impl<'s, 'a> Chains<'s, 'a> {
         queue
     }
 
-    fn next(&self, queue: &mut BinaryHeap<Reverse<(Key, u32)>>) -> Option<usize> {
+    fn next(&self, queue: &mut BinaryHeap<Reverse<(TotalF64, u32)>>) -> Option<usize> {
         loop {
             let Reverse((label, node)) = queue.pop()?;
             if !self.done[node as usize] && label.value() <= self.label[node as usize] {
@@ -249,7 +249,7 @@ impl<'s, 'a> Chains<'s, 'a> {
 
     fn relabel(
         &mut self,
-        queue: &mut BinaryHeap<Reverse<(Key, u32)>>,
+        queue: &mut BinaryHeap<Reverse<(TotalF64, u32)>>,
         node: usize,
         label: f64,
         through: (u32, u32),
@@ -257,7 +257,7 @@ impl<'s, 'a> Chains<'s, 'a> {
         if label < self.label[node] {
             self.label[node] = label;
             self.through[node] = through;
-            queue.push(Reverse((Key::from(label), node as u32)));
+            queue.push(Reverse((TotalF64::from(label), node as u32)));
         }
     }
 
@@ -273,27 +273,27 @@ impl<'s, 'a> Chains<'s, 'a> {
             if self.done[to] {
                 continue;
             }
-            if let Some((given_up, bidder)) = self.first(from, heap) {
+            if let Some((given_up, item)) = self.first(from, heap) {
                 let cost = (given_up - self.price[from] + self.price[to]).max(0.0);
-                each(self, to, cost, bidder);
+                each(self, to, cost, item);
             }
         }
         moves
     }
 
-    /// The cheapest move of those who are still there.
+    /// The cheapest move of those that are still there.
     fn first(&self, from: usize, heap: &mut BinaryHeap<Move>) -> Option<(f64, u32)> {
-        while let Some(Reverse((given_up, _, bidder))) = heap.peek() {
-            if self.node_of(*bidder) == from {
-                return Some((given_up.value(), *bidder));
+        while let Some(Reverse((given_up, _, item))) = heap.peek() {
+            if self.node_of(*item) == from {
+                return Some((given_up.value(), *item));
             }
             heap.pop();
         }
         None
     }
 
-    fn node_of(&self, bidder: u32) -> usize {
-        (self.seating.seats[bidder as usize].place as usize).min(self.ground())
+    fn node_of(&self, item: u32) -> usize {
+        (self.primal.placements[item as usize].slot as usize).min(self.unplaced())
     }
 
     /// Nodes with unknown moves that cost less than `end` says, and what it says; no move costs less
@@ -307,7 +307,7 @@ impl<'s, 'a> Chains<'s, 'a> {
 
     /// Moves that cost less than this are known.
     fn known_to(&self, node: usize) -> f64 {
-        let first = self.posted.message.get(node).copied().map_or(0.0, f64::from);
+        let first = self.priced.slot_price.get(node).copied().map_or(0.0, f64::from);
         self.nodes[node].depth - (self.price[node] - first) - self.fallen
     }
 
@@ -328,12 +328,12 @@ impl<'s, 'a> Chains<'s, 'a> {
         let mut members = std::mem::take(&mut self.nodes[from].members);
         members.sort_unstable();
         members.dedup();
-        members.retain(|bidder| self.node_of(*bidder) == from);
-        let parts = in_parts(members.len(), self.threads, |range| {
+        members.retain(|item| self.node_of(*item) == from);
+        let parts = parallel_map(members.len(), self.threads, |range| {
             let mut found: Vec<Vec<Move>> = vec![Vec::new(); self.nodes.len()];
             let mut near = Vec::new();
-            for bidder in &members[range] {
-                self.moves_of(*bidder, from, depth, &mut near, |to, away| found[to].push(away));
+            for item in &members[range] {
+                self.moves_of(*item, from, depth, &mut near, |to, away| found[to].push(away));
             }
             found
         });
@@ -346,48 +346,48 @@ impl<'s, 'a> Chains<'s, 'a> {
         self.nodes[from] = Node { members, moves, depth };
     }
 
-    /// Calls `each` with the moves of a bidder away from a node that give up less than `depth`.
+    /// Calls `each` with the moves of an item away from a node that give up less than `depth`.
     fn moves_of(
         &self,
-        bidder: u32,
+        item: u32,
         from: usize,
         depth: f64,
         near: &mut Vec<Offer>,
         mut each: impl FnMut(usize, Move),
     ) {
-        let market = self.seating.market;
-        let who = &market.bidders[bidder as usize];
-        let first = |node: usize| self.posted.message.get(node).copied().map_or(0.0, f64::from);
+        let problem = self.primal.problem;
+        let it = &problem.items[item as usize];
+        let first = |node: usize| self.priced.slot_price.get(node).copied().map_or(0.0, f64::from);
         let here = match from {
-            from if from == self.ground() => 0.0,
-            from => f64::from(self.posted.best_at(market, who, from as u32).net),
+            from if from == self.unplaced() => 0.0,
+            from => f64::from(self.priced.best_at(problem, it, from as u32).net),
         };
         let least = if depth < ALL { (here - depth) as f32 } else { f32::MIN };
-        self.posted.near(market, who, Within::Reach(least), near);
+        self.priced.near(problem, it, Within::Reach(least), near);
         for offer in near.iter() {
-            let to = (offer.seat.place as usize).min(self.ground());
+            let to = (offer.placement.slot as usize).min(self.unplaced());
             if to != from {
                 let given_up = here + first(from) - f64::from(offer.net) - first(to);
-                each(to, Reverse((Key::from(given_up), who.tie, bidder)));
+                each(to, Reverse((TotalF64::from(given_up), it.tie_break, item)));
             }
         }
     }
 
-    /// Moves a bidder, and notes where it could go next.
-    fn shift(&mut self, bidder: u32, to: usize) {
-        let who = &self.seating.market.bidders[bidder as usize];
-        let seat = if to == self.ground() {
-            Seat::REFUSED
+    /// Moves an item, and notes where it could go next.
+    fn shift(&mut self, item: u32, to: usize) {
+        let it = &self.primal.problem.items[item as usize];
+        let placement = if to == self.unplaced() {
+            Placement::REFUSED
         } else {
-            self.posted.best_at(self.seating.market, who, to as u32).seat
+            self.priced.best_at(self.primal.problem, it, to as u32).placement
         };
-        self.seating.put(bidder, seat);
+        self.primal.put(item, placement);
         let depth = self.nodes[to].depth;
-        self.nodes[to].members.push(bidder);
+        self.nodes[to].members.push(item);
         if depth > 0.0 {
             let mut moves = std::mem::take(&mut self.nodes[to].moves);
             let mut near = Vec::new();
-            self.moves_of(bidder, to, depth, &mut near, |next, found| {
+            self.moves_of(item, to, depth, &mut near, |next, found| {
                 moves.entry(next as u32).or_default().push(found);
             });
             self.nodes[to].moves = moves;

@@ -4,31 +4,31 @@ use std::cmp::Ordering;
 
 /// A number that can be compared; never NaN.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Key(f64);
+pub(super) struct TotalF64(f64);
 
-impl Key {
+impl TotalF64 {
     /// The number.
     pub(super) fn value(self) -> f64 {
         self.0
     }
 }
 
-impl From<f64> for Key {
+impl From<f64> for TotalF64 {
     fn from(value: f64) -> Self {
         debug_assert!(!value.is_nan());
         Self(value)
     }
 }
 
-impl Eq for Key {}
+impl Eq for TotalF64 {}
 
-impl PartialOrd for Key {
+impl PartialOrd for TotalF64 {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Key {
+impl Ord for TotalF64 {
     fn cmp(&self, other: &Self) -> Ordering {
         self.0.total_cmp(&other.0)
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::TimeDelta;
 
 use super::arms::{hash, mix};
-use super::joint::{Decided, Decision};
+use super::decision::{CampaignDecisions, Decision};
 use super::request::{Request, Setting};
 use crate::model::time::Instant;
 
@@ -13,14 +13,14 @@ use crate::model::time::Instant;
 pub(super) fn send_times(
     setting: &Setting<'_>,
     request: &Request<'_>,
-    decided: &Decided,
+    decided: &CampaignDecisions,
 ) -> Vec<Option<Instant>> {
     let salt = mix(setting.seed ^ hash(&[request.campaign.name.as_str(), "spread"]));
     let mut slots: BTreeMap<u32, Vec<(u64, u32)>> = BTreeMap::new();
     for (person, decision) in decided.decisions.iter().enumerate() {
-        if let Decision::Planned(pick) = decision {
+        if let Decision::Planned(selection) = decision {
             let id = request.people[person].id.0 as u64;
-            slots.entry(pick.slot).or_default().push((mix(salt ^ mix(id)), person as u32));
+            slots.entry(selection.slot).or_default().push((mix(salt ^ mix(id)), person as u32));
         }
     }
     let mut times = vec![None; decided.decisions.len()];

@@ -6,10 +6,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
-use chrono::Days;
+use chrono::{Days, NaiveTime};
 use chrono_tz::Tz;
 
-use super::request::{Carrier, Person, Request, Setting};
+use super::request::{AudienceMember, Carrier, Request, Setting};
 use crate::calendar::law::Case;
 use crate::calendar::quiet::Quiet;
 use crate::calendar::window::{allowed_slots, span};
@@ -25,22 +25,31 @@ use crate::model::time::Instant;
 
 /// What people of one zone, country and region share.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Ground {
+pub(super) struct SlotClass {
     /// The allowed slots, as indices into the campaign's, in order.
     pub(super) slots: Vec<u32>,
     /// The allowed slots by the local hours that they overlap.
-    pub(super) cells: Vec<Cell>,
-    /// The cell of each allowed slot.
-    pub(super) cell_of: Vec<u32>,
-    /// The allowed slots that hold the control time, one a day at most, in order.
-    pub(super) control: Vec<u32>,
+    pub(super) value_classes: Vec<ValueClass>,
+    /// The value class of each allowed slot.
+    pub(super) value_class_of: Vec<u32>,
+    /// Local days from the first allowed slot to the last, by the control time.
+    control: Vec<ControlDay>,
     /// Whether slots were allowed that have passed.
     passed: bool,
 }
 
+/// A local day, as the control arm sees it.
+#[derive(Debug, Clone)]
+struct ControlDay {
+    /// The slot that holds the control time, where it is allowed.
+    at: Option<u32>,
+    /// The allowed slots after the control time: a range of the class's.
+    later: Range<usize>,
+}
+
 /// Slots that overlap the same hours of the local week, and so are worth the same.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Cell {
+pub(super) struct ValueClass {
     /// Hours of the local week and the share of the slot in each.
     pub(super) hours: Vec<(usize, f64)>,
     /// The slots, as indices into the campaign's.
@@ -49,11 +58,11 @@ pub(super) struct Cell {
 
 /// A person who may be planned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Standing {
-    /// Index of the ground.
-    pub(super) ground: u32,
+pub(super) struct Eligibility {
+    /// Index of the slot class.
+    pub(super) slot_class: u32,
     /// Index of the list of variants that fit.
-    pub(super) menu: u32,
+    pub(super) variant_list: u32,
     /// Spans of the campaign's slots banned to this person: a range of `Candidates::bans`.
     pub(super) bans: (u32, u32),
 }
@@ -62,12 +71,12 @@ pub(super) struct Standing {
 pub(super) struct Candidates {
     /// Every slot that is allowed to anybody, in order.
     pub(super) slots: Vec<Slot>,
-    /// The grounds.
-    pub(super) grounds: Vec<Ground>,
+    /// The slot classes.
+    pub(super) slot_classes: Vec<SlotClass>,
     /// Lists of variants, by index in the campaign.
-    pub(super) menus: Vec<Vec<u16>>,
+    pub(super) variant_lists: Vec<Vec<u16>>,
     /// For each person: may be planned, or why not.
-    pub(super) standings: Vec<Result<Standing, Reason>>,
+    pub(super) eligibilities: Vec<Result<Eligibility, Reason>>,
     /// Spans of slots banned to single people.
     pub(super) bans: Vec<Range<u32>>,
 }
@@ -75,20 +84,20 @@ pub(super) struct Candidates {
 /// A message that another campaign of the same plan sends to a person: it goes at some time from the
 /// first instant up to the last.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Sent {
+pub(super) struct CountedMessage {
     pub(super) from: Instant,
     pub(super) to: Instant,
     pub(super) category: Option<Category>,
 }
 
-impl From<&Taken> for Sent {
+impl From<&Taken> for CountedMessage {
     fn from(taken: &Taken) -> Self {
         Self { from: taken.at, to: taken.at, category: taken.category }
     }
 }
 
 /// What campaigns of the same plan that were decided before send to each person.
-pub(super) type Earlier = HashMap<RecipientId, Vec<Sent>>;
+pub(super) type EarlierMessages = HashMap<RecipientId, Vec<CountedMessage>>;
 
 impl Candidates {
     /// Finds the candidates of a request.
@@ -96,56 +105,63 @@ impl Candidates {
         setting: &Setting<'_>,
         carrier: &Carrier<'_>,
         request: &Request<'_>,
-        earlier: &Earlier,
+        earlier: &EarlierMessages,
     ) -> Self {
-        let (slots, grounds, ground_of) = grounds(setting, carrier, request);
+        let (slots, slot_classes, ground_of) = slot_classes(setting, carrier, request);
         let mut found = Self {
             slots,
-            grounds,
-            menus: Vec::new(),
-            standings: Vec::with_capacity(request.people.len()),
+            slot_classes,
+            variant_lists: Vec::new(),
+            eligibilities: Vec::with_capacity(request.people.len()),
             bans: Vec::new(),
         };
-        let menus = menus(request, setting.threads);
+        let variant_lists = variant_lists(request, setting.threads);
         let mut known: HashMap<Vec<u16>, u32> = HashMap::new();
-        for ((person, ground), menu) in request.people.iter().zip(ground_of).zip(menus) {
+        for ((person, slot_class), variant_list) in
+            request.people.iter().zip(ground_of).zip(variant_lists)
+        {
             let more = earlier.get(&person.id).map_or(&[][..], Vec::as_slice);
-            let took = Took { person, more, request };
-            let standing = menu.and_then(|menu| {
-                let menus = &mut found.menus;
-                let menu = *known.entry(menu).or_insert_with_key(|menu| {
-                    menus.push(menu.clone());
-                    menus.len() as u32 - 1
+            let counted_person = CountedPerson { person, more, request };
+            let eligibility = variant_list.and_then(|variant_list| {
+                let variant_lists = &mut found.variant_lists;
+                let variant_list = *known.entry(variant_list).or_insert_with_key(|variant_list| {
+                    variant_lists.push(variant_list.clone());
+                    variant_lists.len() as u32 - 1
                 });
-                found.stand(setting, &took, ground, menu)
+                found.assess(setting, &counted_person, slot_class, variant_list)
             });
-            found.standings.push(standing);
+            found.eligibilities.push(eligibility);
         }
         found
     }
 
     /// Looks again at one person, to whom other campaigns have sent more meanwhile.
-    pub(super) fn look_again(
+    pub(super) fn assess_again(
         &mut self,
         setting: &Setting<'_>,
         request: &Request<'_>,
         index: usize,
-        more: &[Sent],
+        more: &[CountedMessage],
     ) {
-        if let Ok(standing) = self.standings[index] {
-            let took = Took { person: &request.people[index], more, request };
-            self.standings[index] = self.stand(setting, &took, standing.ground, standing.menu);
+        if let Ok(eligibility) = self.eligibilities[index] {
+            let counted_person = CountedPerson { person: &request.people[index], more, request };
+            self.eligibilities[index] = self.assess(
+                setting,
+                &counted_person,
+                eligibility.slot_class,
+                eligibility.variant_list,
+            );
         }
     }
 
-    fn stand(
+    fn assess(
         &mut self,
         setting: &Setting<'_>,
-        took: &Took<'_>,
-        ground: u32,
-        menu: u32,
-    ) -> Result<Standing, Reason> {
-        let at = &self.grounds[ground as usize];
+        counted_person: &CountedPerson<'_>,
+        slot_class: u32,
+        variant_list: u32,
+    ) -> Result<Eligibility, Reason> {
+        let at = &self.slot_classes[slot_class as usize];
         if at.slots.is_empty() {
             return Err(if at.passed { Reason::WindowOver } else { Reason::NoAllowedSlot });
         }
@@ -155,12 +171,12 @@ impl Candidates {
             let at = at.unwrap_or(setting.now);
             self.slots.partition_point(|slot| slot.start(length) < at) as u32
         };
-        let person = took.person;
-        let (late, held) = (before(person.again.map(|a| a.from)), before(person.not_before));
+        let person = counted_person.person;
+        let (late, held) = (before(person.replan.map(|a| a.from)), before(person.not_before));
         if late.max(held) > 0 {
             self.bans.push(0..late.max(held));
         }
-        for (from, to) in capped(took.request.caps(setting), took) {
+        for (from, to) in capped(counted_person.request.caps(setting), counted_person) {
             let from = self.slots.partition_point(|slot| slot.end(length) <= from) as u32;
             let to = self.slots.partition_point(|slot| slot.start(length) < to) as u32;
             if from < to {
@@ -168,9 +184,9 @@ impl Candidates {
             }
         }
         let bans = (first, self.bans.len() as u32);
-        let standing = Standing { ground, menu, bans };
-        if at.slots.iter().any(|slot| self.may_take(&standing, *slot)) {
-            return Ok(standing);
+        let eligibility = Eligibility { slot_class, variant_list, bans };
+        if at.slots.iter().any(|slot| self.may_take(&eligibility, *slot)) {
+            return Ok(eligibility);
         }
         let all_before = |index: u32| at.slots.iter().all(|slot| *slot < index);
         let reason = if all_before(late) {
@@ -184,27 +200,60 @@ impl Candidates {
         Err(reason)
     }
 
-    /// Whether a slot of the person's ground is not banned to the person.
-    pub(super) fn may_take(&self, standing: &Standing, slot: u32) -> bool {
-        let bans = &self.bans[standing.bans.0 as usize..standing.bans.1 as usize];
+    /// The slot of a person that holds the control time, on the first day on which it is allowed.
+    pub(super) fn control_slot(&self, eligibility: &Eligibility) -> Option<u32> {
+        self.control_day(eligibility).map(|(_, slot)| slot)
+    }
+
+    /// A person's allowed slots, from the control time of the first day on which it is allowed: that
+    /// slot, the later ones of the day, the same of the next days, and at last all there are. Some
+    /// come twice.
+    pub(super) fn from_control_time(&self, eligibility: &Eligibility) -> impl Iterator<Item = u32> {
+        let class = &self.slot_classes[eligibility.slot_class as usize];
+        let first = self.control_day(eligibility).map_or(0, |(day, _)| day);
+        let later = |day: &ControlDay| class.slots[day.later.clone()].iter().copied();
+        let days = class.control[first..].iter();
+        days.flat_map(move |day| day.at.into_iter().chain(later(day)))
+            .chain(class.slots.iter().copied())
+            .filter(|slot| self.may_take(eligibility, *slot))
+    }
+
+    /// The first day on which the control time is allowed to a person, and its slot.
+    fn control_day(&self, eligibility: &Eligibility) -> Option<(usize, u32)> {
+        let days = &self.slot_classes[eligibility.slot_class as usize].control;
+        let allowed = |day: &ControlDay| day.at.filter(|slot| self.may_take(eligibility, *slot));
+        days.iter().enumerate().find_map(|(at, day)| Some((at, allowed(day)?)))
+    }
+
+    /// Whether a slot of the person's slot class is not banned to the person.
+    pub(super) fn may_take(&self, eligibility: &Eligibility, slot: u32) -> bool {
+        let bans = &self.bans[eligibility.bans.0 as usize..eligibility.bans.1 as usize];
         bans.iter().all(|ban| !ban.contains(&slot))
     }
 }
 
 /// A person in a campaign, with the messages that count against caps.
-struct Took<'a> {
-    person: &'a Person<'a>,
+struct CountedPerson<'a> {
+    person: &'a AudienceMember<'a>,
     /// Besides those that the caller knows of.
-    more: &'a [Sent],
+    more: &'a [CountedMessage],
     request: &'a Request<'a>,
 }
 
 /// Open spans of time in which one more message to a person would break a cap.
-fn capped<'a>(caps: impl Iterator<Item = &'a Cap>, took: &Took<'_>) -> Vec<(Instant, Instant)> {
+fn capped<'a>(
+    caps: impl Iterator<Item = &'a Cap>,
+    counted_person: &CountedPerson<'_>,
+) -> Vec<(Instant, Instant)> {
     let mut spans = Vec::new();
-    let own = Some(took.request.campaign.category);
+    let own = Some(counted_person.request.campaign.category);
     for cap in caps.filter(|cap| cap.counts(own)) {
-        let taken = took.person.taken.iter().map(Sent::from).chain(took.more.iter().copied());
+        let taken = counted_person
+            .person
+            .taken
+            .iter()
+            .map(CountedMessage::from)
+            .chain(counted_person.more.iter().copied());
         let counted = taken.filter(|sent| cap.counts(sent.category));
         let mut times: Vec<(Instant, Instant)> = counted.map(|sent| (sent.from, sent.to)).collect();
         times.sort_unstable();
@@ -220,14 +269,14 @@ fn capped<'a>(caps: impl Iterator<Item = &'a Cap>, took: &Took<'_>) -> Vec<(Inst
 }
 
 /// The variants that each person can be given, or why there is none.
-fn menus(request: &Request<'_>, threads: usize) -> Vec<Result<Vec<u16>, Reason>> {
+fn variant_lists(request: &Request<'_>, threads: usize) -> Vec<Result<Vec<u16>, Reason>> {
     let mut by_locale: BTreeMap<Option<&Locale>, Vec<usize>> = BTreeMap::new();
     for person in request.people {
         by_locale
             .entry(person.locale)
             .or_insert_with(|| request.campaign.variants_for(person.locale));
     }
-    let menu = |person: &Person<'_>| {
+    let variant_list = |person: &AudienceMember<'_>| {
         if !person.consented {
             return Err(Reason::NoConsent);
         }
@@ -254,26 +303,26 @@ fn menus(request: &Request<'_>, threads: usize) -> Vec<Result<Vec<u16>, Reason>>
         let complete = |index: &&usize| -> Result<(), MissingParameter> {
             request.campaign.variants[**index].render(person.attributes).map(drop)
         };
-        let menu: Vec<u16> =
+        let variant_list: Vec<u16> =
             fit.iter().filter(|index| complete(index).is_ok()).map(|index| *index as u16).collect();
-        if menu.is_empty() { Err(Reason::MissingParameter) } else { Ok(menu) }
+        if variant_list.is_empty() { Err(Reason::MissingParameter) } else { Ok(variant_list) }
     };
-    super::parts::in_parts(request.people.len(), threads, |range| {
-        request.people[range].iter().map(menu).collect::<Vec<_>>()
+    super::parallel::parallel_map(request.people.len(), threads, |range| {
+        request.people[range].iter().map(variant_list).collect::<Vec<_>>()
     })
     .into_iter()
     .flatten()
     .collect()
 }
 
-/// The campaign's slots, its grounds, and the ground of each person.
-fn grounds(
+/// The campaign's slots, its slot classes, and the slot class of each person.
+fn slot_classes(
     setting: &Setting<'_>,
     carrier: &Carrier<'_>,
     request: &Request<'_>,
-) -> (Vec<Slot>, Vec<Ground>, Vec<u32>) {
+) -> (Vec<Slot>, Vec<SlotClass>, Vec<u32>) {
     let mut known = HashMap::new();
-    let mut firsts: Vec<&Person<'_>> = Vec::new();
+    let mut firsts: Vec<&AudienceMember<'_>> = Vec::new();
     let ground_of: Vec<u32> = (request.people.iter())
         .map(|person| {
             *known
@@ -286,7 +335,7 @@ fn grounds(
         .collect();
     let campaign = request.campaign;
     let (length, now) = (setting.length, setting.now);
-    let allowed = |person: &&Person<'_>| {
+    let allowed = |person: &&AudienceMember<'_>| {
         let quiet = quiet_of(setting, carrier, campaign, person);
         let slots = allowed_slots(&campaign.window, &quiet, person.zone, length, now);
         let past = || {
@@ -302,14 +351,14 @@ fn grounds(
         allowed.iter().flat_map(|(slots, _)| slots.iter().copied()).collect();
     slots.sort_unstable();
     slots.dedup();
-    let grounds = (firsts.iter().zip(&allowed))
+    let slot_classes = (firsts.iter().zip(&allowed))
         .map(|(person, (allowed, passed))| {
-            let mut ground = Ground::new(&slots, allowed, campaign, person.zone, length);
-            ground.passed = *passed;
-            ground
+            let mut slot_class = SlotClass::new(&slots, allowed, campaign, person.zone, length);
+            slot_class.passed = *passed;
+            slot_class
         })
         .collect();
-    (slots, grounds, ground_of)
+    (slots, slot_classes, ground_of)
 }
 
 /// The quiet hours and laws that bind a campaign's message to a person.
@@ -317,7 +366,7 @@ pub(super) fn quiet_of(
     setting: &Setting<'_>,
     carrier: &Carrier<'_>,
     campaign: &Campaign,
-    person: &Person<'_>,
+    person: &AudienceMember<'_>,
 ) -> Quiet {
     let case = Case {
         country: person.country,
@@ -334,7 +383,7 @@ pub(super) fn quiet_of(
     }
 }
 
-impl Ground {
+impl SlotClass {
     fn new(
         slots: &[Slot],
         allowed: &[Slot],
@@ -342,51 +391,56 @@ impl Ground {
         tz: Tz,
         length: SlotLength,
     ) -> Self {
-        let mut ground = Self::default();
-        let mut cells: BTreeMap<Vec<(usize, u64)>, usize> = BTreeMap::new();
+        let mut slot_class = Self::default();
+        let mut value_classes: BTreeMap<Vec<(usize, u64)>, usize> = BTreeMap::new();
         for slot in allowed {
-            let index = slots.binary_search(slot).expect("the campaign's slots hold each ground's");
+            let index =
+                slots.binary_search(slot).expect("the campaign's slots hold each slot_class's");
             let hours: Vec<(usize, f64)> = week_hours(*slot, length, tz).collect();
             let key = hours.iter().map(|(hour, share)| (*hour, share.to_bits())).collect();
-            let cell = *cells.entry(key).or_insert_with(|| {
-                ground.cells.push(Cell { hours, slots: Vec::new() });
-                ground.cells.len() - 1
+            let value_class = *value_classes.entry(key).or_insert_with(|| {
+                slot_class.value_classes.push(ValueClass { hours, slots: Vec::new() });
+                slot_class.value_classes.len() - 1
             });
-            ground.cells[cell].slots.push(index as u32);
-            ground.slots.push(index as u32);
-            ground.cell_of.push(cell as u32);
+            slot_class.value_classes[value_class].slots.push(index as u32);
+            slot_class.slots.push(index as u32);
+            slot_class.value_class_of.push(value_class as u32);
         }
-        ground.control = ground.control_slots(slots, campaign, tz, length);
-        ground
+        slot_class.control = slot_class.control_days(slots, campaign, tz, length);
+        slot_class
     }
 
-    fn control_slots(
+    fn control_days(
         &self,
         slots: &[Slot],
         campaign: &Campaign,
         tz: Tz,
         length: SlotLength,
-    ) -> Vec<u32> {
+    ) -> Vec<ControlDay> {
         let (Some(first), Some(last)) = (self.slots.first(), self.slots.last()) else {
             return Vec::new();
         };
         let day = |slot: &u32| local(slots[*slot as usize].start(length), tz).date();
+        let from = |at: Instant| {
+            self.slots.partition_point(|slot| slots[*slot as usize].start(length) < at)
+        };
         let (mut date, last) = (day(first), day(last));
-        let mut control = Vec::new();
+        let mut days = Vec::new();
         while date <= last {
-            let at = instant(date.and_time(campaign.arms.control_time), tz);
-            let found = slots.binary_search(&Slot::holding(at, length)).ok();
-            control.extend(found.map(|i| i as u32).filter(|i| self.slots.binary_search(i).is_ok()));
             let Some(next) = date.checked_add_days(Days::new(1)) else { break };
+            let time = instant(date.and_time(campaign.arms.control_time), tz);
+            let holding = slots.binary_search(&Slot::holding(time, length)).ok();
+            let at = holding.map(|at| at as u32).filter(|at| self.slots.binary_search(at).is_ok());
+            let end = from(instant(next.and_time(NaiveTime::MIN), tz));
+            days.push(ControlDay { at, later: from(time).min(end)..end });
             date = next;
         }
-        control.dedup();
-        control
+        days
     }
 
-    /// The cell of one of its slots.
-    pub(super) fn cell(&self, slot: u32) -> usize {
-        let at = self.slots.binary_search(&slot).expect("the slot is one of the ground's");
-        self.cell_of[at] as usize
+    /// The value class of one of its slots.
+    pub(super) fn value_class(&self, slot: u32) -> usize {
+        let at = self.slots.binary_search(&slot).expect("the slot is one of the slot_class's");
+        self.value_class_of[at] as usize
     }
 }

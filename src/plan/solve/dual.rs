@@ -1,24 +1,24 @@
-//! Prices: the Lagrangian dual of the market.
+//! Prices: the Lagrangian dual of the problem.
 //!
-//! With a price on each limit every bidder takes the seat that is worth most to it after prices;
+//! With a price on each limit every item takes the placement that is worth most to it after prices;
 //! the sum of those worths and of capacity × price bounds every plan from above, and the lowest such
 //! bound is the dual (Everett 1963). It is convex and piecewise linear in the prices. Near-ties
-//! between a bidder's two best seats are rounded off over a width `h`, which gives it a gradient and
+//! between an item's two best placements are rounded off over a width `h`, which gives it a gradient and
 //! a curvature; steps are Newton's, kept above zero and damped (Levenberg 1944), while `h` shrinks.
-//! It begins on a small sample of the bidders and ends on all of them, since a sample's prices are
-//! nearly right already. Sums are whole numbers or taken in the bidders' order, so that the result
+//! It begins on a small sample of the items and ends on all of them, since a sample's prices are
+//! nearly right already. Sums are whole numbers or taken in the items' order, so that the result
 //! is the same on any number of threads.
 
-use super::curve::{Curve, DENSE_MAX, curve};
-use super::market::{Bidder, Market, UNIT};
-use super::parts::in_parts;
-use super::posted::Posted;
-use super::scan::{FINE, Scan};
+use super::demand::{Demand, FINE};
+use super::hessian::{DENSE_MAX, Hessian, hessian};
+use super::priced::PricedValues;
+use super::problem::{Item, Problem, UNIT};
+use crate::plan::parallel::parallel_map;
 
 /// The first sample; each next one is [`SAMPLE_GROWTH`] times larger.
 const SAMPLE_FIRST: usize = 1024;
 const SAMPLE_GROWTH: usize = 8;
-/// Steps on the first sample, on a later one, and on everybody.
+/// Steps on the first sample, on a later one, and on every item.
 const STEPS: [usize; 3] = [70, 24, 24];
 /// Near-ties wanted for each limit with a price, so that the curvature is not all noise.
 const TIES_PER_LIMIT: usize = 12;
@@ -44,49 +44,55 @@ const FLOOR: f64 = 1e-3;
 const SWEEPS: usize = 60;
 
 /// The bound that prices give: no plan is worth more.
-pub(super) fn bound(market: &Market, posted: &Posted, prices: &[f64], threads: usize) -> f64 {
-    let parts = in_parts(market.bidders.len(), threads, |range| {
-        let worth = |bidder: &Bidder| f64::from(posted.best_net(market, bidder));
-        market.bidders[range].iter().map(|b| (worth(b) * FINE) as i64 + 1).sum::<i64>()
+pub(super) fn bound(
+    problem: &Problem,
+    priced: &PricedValues,
+    prices: &[f64],
+    threads: usize,
+) -> f64 {
+    let parts = parallel_map(problem.items.len(), threads, |range| {
+        let worth = |item: &Item| f64::from(priced.best_net(problem, item));
+        problem.items[range].iter().map(|b| (worth(b) * FINE) as i64 + 1).sum::<i64>()
     });
-    parts.iter().sum::<i64>() as f64 / FINE + rent(&market.limits, prices, 1.0)
+    parts.iter().sum::<i64>() as f64 / FINE + capacity_cost(&problem.limits, prices, 1.0)
 }
 
-fn rent(limits: &[i64], prices: &[f64], scale: f64) -> f64 {
+fn capacity_cost(limits: &[i64], prices: &[f64], scale: f64) -> f64 {
     limits.iter().zip(prices).map(|(c, p)| *c as f64 / UNIT as f64 * scale * p).sum()
 }
 
 /// Prices that come close to the lowest bound.
-pub(super) struct Found {
+pub(super) struct DualPrices {
     /// A price for a unit of each limit.
     pub(super) prices: Vec<f64>,
     /// How close they are, in worth.
     pub(super) width: f64,
-    /// How far each limit's price moves where a message's moves by one.
+    /// How far each limit's price moves where a placement's moves by one.
     pub(super) reach: Vec<f64>,
 }
 
 /// Finds them.
-pub(super) fn find(market: &Market, threads: usize) -> Found {
-    let mut search = Search::new(market, threads);
+pub(super) fn minimize(problem: &Problem, threads: usize) -> DualPrices {
+    let mut search = DualSearch::new(problem, threads);
     let mut size = SAMPLE_FIRST;
     let mut steps = STEPS[0];
-    while size < market.bidders.len() / 4 {
-        let share = size as f64 / market.bidders.len() as f64;
+    while size < problem.items.len() / 4 {
+        let share = size as f64 / problem.items.len() as f64;
         let below = (share * f64::from(u32::MAX)) as u32;
-        let all = 0..market.bidders.len() as u32;
-        let sample: Vec<u32> = all.filter(|i| market.bidders[*i as usize].tie < below).collect();
+        let all = 0..problem.items.len() as u32;
+        let sample: Vec<u32> =
+            all.filter(|i| problem.items[*i as usize].tie_break < below).collect();
         search.descend(Some(&sample), steps);
         search.width = (search.width * WIDER).min(search.widest);
         size *= SAMPLE_GROWTH;
         steps = STEPS[1];
     }
     search.descend(None, if steps == STEPS[0] { steps } else { STEPS[2] });
-    Found { prices: search.prices, width: f64::from(search.width), reach: search.reach }
+    DualPrices { prices: search.prices, width: f64::from(search.width), reach: search.reach }
 }
 
-struct Search<'a> {
-    market: &'a Market,
+struct DualSearch<'a> {
+    problem: &'a Problem,
     threads: usize,
     prices: Vec<f64>,
     /// Width of near-ties, in worth.
@@ -94,41 +100,41 @@ struct Search<'a> {
     widest: f32,
     /// How many widths a step may go.
     trust: f64,
-    /// By how much each limit's price may move where a message's moves by one.
+    /// By how much each limit's price may move where a placement's moves by one.
     reach: Vec<f64>,
     /// By how much farther a price may go that went as far as it could.
     stride: Vec<f64>,
 }
 
 /// The bound around the present prices, as a quadratic in the limits that matter.
-struct Model {
+struct QuadraticModel {
     value: f64,
     active: Vec<u32>,
     slope: Vec<f64>,
-    curve: Curve,
-    ties: usize,
+    hessian: Hessian,
+    splits: usize,
 }
 
-impl<'a> Search<'a> {
-    fn new(market: &'a Market, threads: usize) -> Self {
-        let largest = market.largest();
+impl<'a> DualSearch<'a> {
+    fn new(problem: &'a Problem, threads: usize) -> Self {
+        let largest = problem.largest();
         let widest = (largest * 0.1).max(f32::MIN_POSITIVE);
         Self {
-            market,
+            problem,
             threads,
-            prices: vec![0.0; market.limits.len()],
+            prices: vec![0.0; problem.limits.len()],
             width: widest,
             widest,
             trust: 1.0,
-            reach: reach(market),
-            stride: vec![1.0; market.limits.len()],
+            reach: reach(problem),
+            stride: vec![1.0; problem.limits.len()],
         }
     }
 
-    /// Lowers the bound over a sample of the bidders, or over all.
+    /// Lowers the bound over a sample of the items, or over all.
     fn descend(&mut self, sample: Option<&[u32]>, steps: usize) {
-        let count = sample.map_or(self.market.bidders.len(), <[u32]>::len);
-        let scale = count as f64 / self.market.bidders.len().max(1) as f64;
+        let count = sample.map_or(self.problem.items.len(), <[u32]>::len);
+        let scale = count as f64 / self.problem.items.len().max(1) as f64;
         let mut model = self.model(sample, scale, self.width, &self.prices.clone()).1;
         // a sample before this one has settled it nearly
         let (mut idle, mut settled) = (0, self.width < self.widest);
@@ -140,7 +146,7 @@ impl<'a> Search<'a> {
             let wanted = (TIES_PER_LIMIT * model.active.len()).min(count / 10).max(32);
             let (tried, far) = self.step(&model);
             let strained = far.len() * 3 > model.active.len();
-            let narrow = settled && !strained && model.ties > wanted;
+            let narrow = settled && !strained && model.splits > wanted;
             let widen = strained && self.trust >= TRUST.1;
             let next_width = match () {
                 () if narrow => self.width * 0.5,
@@ -151,7 +157,7 @@ impl<'a> Search<'a> {
             let gain = model.value - value;
             let small = gain.abs() < PROGRESS_MIN * value.abs();
             // what rounding off adds to the bound is then no more than what is asked for
-            let sharp = f64::from(next_width) * next.ties as f64 <= SHARP * value.abs();
+            let sharp = f64::from(next_width) * next.splits as f64 <= SHARP * value.abs();
             idle = if small && (sharp || !(narrow || widen)) { idle + 1 } else { 0 };
             // single precision does not tell less from nothing
             let lost = if narrow { PROGRESS_MIN } else { NOISE };
@@ -178,26 +184,32 @@ impl<'a> Search<'a> {
     }
 
     /// The bound at `prices` rounded at the present width, and a model of it at the next width.
-    fn model(&self, sample: Option<&[u32]>, scale: f64, next: f32, prices: &[f64]) -> (f64, Model) {
-        let market = self.market;
-        let posted = Posted::new(market, prices);
-        let count = sample.map_or(market.bidders.len(), <[u32]>::len);
+    fn model(
+        &self,
+        sample: Option<&[u32]>,
+        scale: f64,
+        next: f32,
+        prices: &[f64],
+    ) -> (f64, QuadraticModel) {
+        let problem = self.problem;
+        let priced = PricedValues::new(problem, prices);
+        let count = sample.map_or(problem.items.len(), <[u32]>::len);
         let widths = [self.width, next];
-        let parts = in_parts(count, self.threads, |range| {
-            let mut scan = Scan::new(market);
+        let parts = parallel_map(count, self.threads, |range| {
+            let mut demand = Demand::new(problem);
             for at in range {
                 let index = sample.map_or(at as u32, |sample| sample[at]);
-                scan.add(market, &posted, index, widths);
+                demand.add(problem, &priced, index, widths);
             }
-            scan
+            demand
         });
         let mut parts = parts.into_iter();
-        let mut scan = parts.next().expect("there is at least one part");
-        parts.for_each(|part| scan.join(part));
-        let rent = rent(&market.limits, prices, scale);
-        let value = scan.rounded[0] as f64 / FINE + rent;
-        let at_next = scan.rounded[1] as f64 / FINE + rent;
-        (value, Model::new(market, &scan, prices, scale, at_next, next))
+        let mut demand = parts.next().expect("there is at least one part");
+        parts.for_each(|part| demand.join(part));
+        let capacity_cost = capacity_cost(&problem.limits, prices, scale);
+        let value = demand.rounded[0] as f64 / FINE + capacity_cost;
+        let at_next = demand.rounded[1] as f64 / FINE + capacity_cost;
+        (value, QuadraticModel::new(problem, &demand, prices, scale, at_next, next))
     }
 
     fn shorten(&mut self, share: f64) {
@@ -206,13 +218,13 @@ impl<'a> Search<'a> {
 
     /// Newton's step by coordinate descent on the model, within prices above zero and within reach
     /// of where the model can be trusted; and the limits that this held back.
-    fn step(&self, model: &Model) -> (Vec<f64>, Vec<u32>) {
+    fn step(&self, model: &QuadraticModel) -> (Vec<f64>, Vec<u32>) {
         let n = model.active.len();
         let mut change = vec![0.0_f64; n];
         let mut slope = model.slope.clone();
-        let diagonal = |i: usize| match &model.curve {
-            Curve::Dense(curve) => curve[i * n + i],
-            Curve::Diagonal(curve) => curve[i],
+        let diagonal = |i: usize| match &model.hessian {
+            Hessian::Dense(hessian) => hessian[i * n + i],
+            Hessian::Diagonal(hessian) => hessian[i],
         };
         let mean = (0..n).map(diagonal).sum::<f64>() / n as f64;
         let floor = (mean * FLOOR).max(f64::MIN_POSITIVE);
@@ -232,9 +244,9 @@ impl<'a> Search<'a> {
                 }
                 change[i] = to;
                 moved = moved.max((by * own).abs());
-                if let Curve::Dense(curve) = &model.curve {
-                    let row = &curve[i * n..(i + 1) * n];
-                    slope.iter_mut().zip(row).for_each(|(slope, curve)| *slope += curve * by);
+                if let Hessian::Dense(hessian) = &model.hessian {
+                    let row = &hessian[i * n..(i + 1) * n];
+                    slope.iter_mut().zip(row).for_each(|(slope, hessian)| *slope += hessian * by);
                 } else {
                     slope[i] += diagonal(i) * by;
                 }
@@ -254,40 +266,42 @@ impl<'a> Search<'a> {
     }
 }
 
-/// How far each limit's price moves where a message's moves by one: one over the load of a typical
-/// message on it.
-fn reach(market: &Market) -> Vec<f64> {
+/// How far each limit's price moves where a placement's moves by one: one over the load of a typical
+/// placement on it.
+fn reach(problem: &Problem) -> Vec<f64> {
     let mean = |sum: f64, count: usize| if sum > 0.0 { sum / count as f64 } else { 1.0 };
-    let replies: f64 = market.replies.iter().copied().map(f64::from).sum();
-    let reply = mean(replies, market.replies.len());
-    let mut loads = vec![1.0_f64; market.limits.len()];
-    for (limit, share) in market.places.iter().flat_map(|place| &place.answered) {
-        loads[*limit as usize] = reply * f64::from(*share);
+    let weights: f64 = problem.weights.iter().copied().map(f64::from).sum();
+    let weight = mean(weights, problem.weights.len());
+    let mut loads = vec![1.0_f64; problem.limits.len()];
+    for (limit, share) in problem.slots.iter().flat_map(|slot| &slot.weighted) {
+        loads[*limit as usize] = weight * f64::from(*share);
     }
-    let mut paid = vec![(0.0, 0_usize); market.limits.len()];
-    for bidder in &market.bidders {
-        if let Some(limit) = market.groups[bidder.group as usize].paid {
-            let (sum, count) = &mut paid[limit as usize];
-            (*sum, *count) = (*sum + f64::from(bidder.cost), *count + 1);
+    let mut cost_limit = vec![(0.0, 0_usize); problem.limits.len()];
+    for item in &problem.items {
+        if let Some(limit) = problem.groups[item.group as usize].cost_limit {
+            let (sum, count) = &mut cost_limit[limit as usize];
+            (*sum, *count) = (*sum + f64::from(item.cost), *count + 1);
         }
     }
-    for (load, (sum, count)) in loads.iter_mut().zip(paid).filter(|(_, (_, count))| *count > 0) {
+    for (load, (sum, count)) in
+        loads.iter_mut().zip(cost_limit).filter(|(_, (_, count))| *count > 0)
+    {
         *load = mean(sum, count);
     }
     loads.iter().map(|load| 1.0 / load.max(1e-6)).collect()
 }
 
-impl Model {
+impl QuadraticModel {
     fn new(
-        market: &Market,
-        scan: &Scan,
+        problem: &Problem,
+        demand: &Demand,
         prices: &[f64],
         scale: f64,
         value: f64,
         width: f32,
     ) -> Self {
-        let used = scan.used(market);
-        let spare: Vec<f64> = (market.limits.iter().zip(&used))
+        let used = demand.used(problem);
+        let spare: Vec<f64> = (problem.limits.iter().zip(&used))
             .map(|(capacity, used)| *capacity as f64 / UNIT as f64 * scale - used)
             .collect();
         // a limit that costs nothing and is far from full stays as it is
@@ -295,9 +309,9 @@ impl Model {
             let l = *l as usize;
             prices.len() <= DENSE_MAX / 2 || prices[l] > 0.0 || spare[l] < used[l]
         };
-        let active: Vec<u32> = (0..market.limits.len() as u32).filter(matters).collect();
+        let active: Vec<u32> = (0..problem.limits.len() as u32).filter(matters).collect();
         let slope = active.iter().map(|limit| spare[*limit as usize]).collect();
-        let curve = curve(market, &scan.ties, &active, f64::from(width));
-        Self { value, active, slope, curve, ties: scan.ties.len() }
+        let hessian = hessian(problem, &demand.splits, &active, f64::from(width));
+        Self { value, active, slope, hessian, splits: demand.splits.len() }
     }
 }

@@ -1,0 +1,117 @@
+//! Certificates: how good the optimized part of a plan is, and what exactly that is a proof of.
+
+/// Value reached, and proof that no plan of the same messages under the same limits is worth more
+/// than `bound`.
+///
+/// It is about the personalized arm within its share of capacity, given what campaigns of higher
+/// priority and the other arms take. The bound is the Lagrangian dual's, at prices that are shown:
+/// nothing that the plan may not do is left out of it, except what the fields below name.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Certificate {
+    /// Sum of the values of the personalized messages.
+    pub value: f64,
+    /// The Lagrangian dual's bound on it.
+    pub bound: f64,
+    /// Campaigns of one priority that were planned jointly: value and bound are of all of them.
+    pub campaigns: u32,
+    /// Whether there are other arms, whose messages and capacity it leaves out.
+    pub has_other_arms: bool,
+    /// Whether the bound lets a message be split between slots: where replies, a budget or limits over
+    /// several slots bind, whole messages may not reach it.
+    pub splits_messages: bool,
+    /// Whether the bound leaves out frequency caps between campaigns that are planned jointly.
+    pub ignores_joint_caps: bool,
+    /// Slots that were closed beforehand by rule, since their replies would come outside agents' hours.
+    pub slots_closed: u32,
+}
+
+impl Certificate {
+    /// What might be missing, as a share of the bound; 0 is proven optimal.
+    pub fn gap(&self) -> f64 {
+        // a millionth of an engagement in all is rounding
+        const NOTHING: f64 = 1e-6;
+        let missing = (self.bound - self.value - NOTHING).max(0.0);
+        if missing > 0.0 { missing / self.bound } else { 0.0 }
+    }
+
+    /// What value and bound are of.
+    pub fn covers(&self) -> &'static str {
+        if self.has_other_arms { "personalized_arm" } else { "all_messages" }
+    }
+
+    /// Which limits the bound takes less strictly than the plan.
+    pub fn relaxed(&self) -> Vec<&'static str> {
+        let whole = self.splits_messages.then_some("whole_messages");
+        let caps = self.ignores_joint_caps.then_some("caps_between_campaigns");
+        whole.into_iter().chain(caps).collect()
+    }
+
+    /// What is proven, in sentences.
+    pub fn statement(&self) -> String {
+        let of = match (self.has_other_arms, self.campaigns > 1) {
+            (false, false) => "the plan".to_owned(),
+            (true, false) => "the personalized arm, within its share of the limits,".to_owned(),
+            (false, true) => format!("the {} campaigns planned jointly", self.campaigns),
+            (true, true) => format!(
+                "the personalized arms of the {} campaigns planned jointly, within their share of \
+                 the limits,",
+                self.campaigns
+            ),
+        };
+        let mut text = format!(
+            "No other choice of slots and variants brings {of} above {:.3} (gap {:.4} %).",
+            self.bound,
+            100.0 * self.gap()
+        );
+        let mut add = |more: &str| {
+            text.push(' ');
+            text.push_str(more);
+        };
+        if self.splits_messages {
+            add(
+                "That bound may split a message between slots, so whole messages need not reach it.",
+            );
+        }
+        if self.ignores_joint_caps {
+            add("It leaves out frequency caps between these campaigns.");
+        }
+        if self.slots_closed > 0 {
+            let closed = self.slots_closed;
+            add(&format!(
+                "{closed} slots are closed by rule: too many of their replies would come outside \
+                 agents' hours."
+            ));
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_says_what_it_is_about_and_what_its_bound_relaxes() {
+        let plain =
+            Certificate { value: 99.0, bound: 100.0, campaigns: 1, ..Certificate::default() };
+        assert_eq!((plain.covers(), plain.relaxed()), ("all_messages", vec![]));
+        assert_eq!(
+            plain.statement(),
+            "No other choice of slots and variants brings the plan above 100.000 (gap 1.0000 %)."
+        );
+        let all = Certificate {
+            campaigns: 3,
+            has_other_arms: true,
+            splits_messages: true,
+            ignores_joint_caps: true,
+            slots_closed: 7,
+            ..plain
+        };
+        assert_eq!(all.covers(), "personalized_arm");
+        assert_eq!(all.relaxed(), ["whole_messages", "caps_between_campaigns"]);
+        let said = all.statement();
+        for words in ["personalized arms of the 3", "split a message", "caps between", "7 slots"] {
+            assert!(said.contains(words), "{said}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! What a slot and a variant are worth to a person.
+//!
+//! Value = P(goal within its time) − cost of an opt-out × P(opt-out), the chance averaged over the
+//! local hours that the slot overlaps.
+
+use super::eligibility::{Candidates, Eligibility, SlotClass, ValueClass};
+use super::request::{Request, Setting};
+use crate::model::campaign::Campaign;
+use crate::model::preference::{Preference, WEEK_HOURS};
+
+/// What one person's habits say of the variants of one eligible variants.
+pub(super) struct Objective {
+    /// The chance of the goal by hour of the local week, one row a variant of the eligible variants.
+    chances: Vec<[f32; WEEK_HOURS]>,
+    /// What the harm of each variant takes from its value.
+    pub(super) harm: Vec<f32>,
+    /// The chance of a reply to each variant.
+    pub(super) reply: Vec<f32>,
+}
+
+impl Objective {
+    fn new(
+        campaign: &Campaign,
+        variant_list: &[u16],
+        preference: &Preference,
+        opt_out_cost: f64,
+        replies: bool,
+    ) -> Self {
+        let mut objective = Self { chances: Vec::new(), harm: Vec::new(), reply: Vec::new() };
+        for (at, variant) in variant_list.iter().enumerate() {
+            let content = &campaign.variants[*variant as usize].content;
+            let same = variant_list[..at]
+                .iter()
+                .position(|other| campaign.variants[*other as usize].content == *content);
+            if let Some(same) = same {
+                objective.chances.push(objective.chances[same]);
+                objective.harm.push(objective.harm[same]);
+                objective.reply.extend(objective.reply.get(same).copied());
+                continue;
+            }
+            objective.chances.push(preference.chances(content, campaign.goal, campaign.within));
+            objective.harm.push((opt_out_cost * f64::from(preference.opt_out(content))) as f32);
+            if replies {
+                objective.reply.push(preference.reply_chance(content));
+            }
+        }
+        objective
+    }
+
+    /// Asks the habits of one candidate of a request.
+    pub(super) fn of(
+        setting: &Setting<'_>,
+        request: &Request<'_>,
+        candidates: &Candidates,
+        person: usize,
+        eligibility: &Eligibility,
+    ) -> Self {
+        let variant_list = &candidates.variant_lists[eligibility.variant_list as usize];
+        let preference = (request.preference)(person);
+        let replies = request.campaign.capacity.chats.is_some();
+        Self::new(request.campaign, variant_list, &preference, setting.opt_out_cost, replies)
+    }
+
+    /// How many variants there are.
+    pub(super) fn variants(&self) -> usize {
+        self.harm.len()
+    }
+
+    /// The chance of the goal for a variant of the eligible variants in a value class.
+    pub(super) fn chance(&self, variant: usize, value_class: &ValueClass) -> f32 {
+        let chances = &self.chances[variant];
+        match value_class.hours[..] {
+            [(hour, _)] => chances[hour],
+            _ => value_class.hours.iter().map(|(hour, share)| chances[*hour] * *share as f32).sum(),
+        }
+    }
+
+    /// Chance less harm.
+    pub(super) fn value(&self, variant: usize, value_class: &ValueClass) -> f32 {
+        self.chance(variant, value_class) - self.harm[variant]
+    }
+
+    /// The best variant of the eligible variants in a value class and its value; among equals the one at `turn`.
+    pub(super) fn best(&self, value_class: &ValueClass, turn: u32) -> (usize, f32) {
+        let count = self.variants();
+        let start = turn as usize % count;
+        let mut best = (start, self.value(start, value_class));
+        for offset in 1..count {
+            let variant = (start + offset) % count;
+            let value = self.value(variant, value_class);
+            if value > best.1 {
+                best = (variant, value);
+            }
+        }
+        best
+    }
+
+    /// Whether any allowed slot is worth anything.
+    pub(super) fn is_any_positive(&self, slot_class: &SlotClass) -> bool {
+        let mut value_classes = slot_class.value_classes.iter();
+        value_classes.any(|value_class| {
+            (0..self.variants()).any(|variant| self.value(variant, value_class) > 0.0)
+        })
+    }
+}
