@@ -204,8 +204,7 @@ const DOUBT: Sql = one_of!(
     ""
 );
 
-/// Lateral, so that PostgreSQL finds each row by its key: with no statistics of a new campaign yet it
-/// would compare every row of it with every person.
+/// Lateral, as above.
 const TAKE_OUT: Sql = [
     "DELETE FROM queue WHERE campaign = $1 AND (due_at, recipient) IN
         (SELECT send_at, recipient FROM delivery WHERE campaign = $1 AND send_at IS NOT NULL
@@ -424,8 +423,7 @@ impl Tx {
         Ok(doubtful)
     }
 
-    /// Takes people out of a campaign's queue; returns those who were in it. Whoever was claimed is
-    /// not.
+    /// Takes people out of a campaign's queue; returns those who were in it and in no claim.
     pub async fn take_out(
         &mut self,
         campaign: i64,
