@@ -17,6 +17,7 @@ use crate::work::Ctx;
 use crate::work::campaigns::{
     self, CampaignSummary, FailureCount, OperatorCommand, Results, Status,
 };
+use crate::work::interval::Interval;
 use crate::work::plan::{self, Summary};
 
 #[derive(clap::Args)]
@@ -208,7 +209,7 @@ impl Show for Results {
                 arm.delivered.to_string(),
                 arm.engaged.to_string(),
                 arm.engagement.percent(),
-                arm.engagement_of_sent.map(|share| share.percent()).unwrap_or_default(),
+                arm.engagement_of_sent.map(Interval::percent).unwrap_or_default(),
                 forecast,
                 arm.opted_out.to_string(),
             ]);
@@ -437,7 +438,6 @@ mod tests {
     use crate::model::content::Goal;
     use crate::model::delivery::Arm;
     use crate::work::campaigns::ArmResult;
-    use crate::work::interval::Interval;
 
     #[test]
     fn results_show_both_rates_and_say_which_answers_which_question() {

@@ -1,10 +1,11 @@
 //! Arms: who belongs to which, which part of each limit is whose, and the draws of those arms that
 //! do not choose.
 //!
-//! Arms would disturb each other if they competed for room, and a comparison of them would then tell
-//! nothing of how each would do alone. So each limit is split by the arms' shares (holdout left out)
-//! before anything is planned, and what one arm leaves unused stays unused: lent to another it would
-//! flatter the borrower. That is the price of an honest comparison; without arms there is none.
+//! Arms would disturb each other if they competed for room, and a comparison of them would then
+//! tell nothing of how each would do alone. So each limit is split by the arms' shares (holdout
+//! left out) before anything is planned, and what one arm leaves unused stays unused: lent to
+//! another it would flatter the borrower. That is the price of an honest comparison; without arms
+//! there is none.
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -62,7 +63,8 @@ impl CapacityShare {
             Arm::Personalized => (explore + control, 1.0),
             Arm::Holdout => (1.0, 1.0),
         };
-        // rounding must not leave an arm without people a part of the limits, nor reach past the end
+        // rounding must not leave an arm without people a part of the limits, nor reach past the
+        // end
         let personalized = arms.personalized > 0.0;
         let close = |x: f64| if !personalized && x > 1.0 - 1e-9 { 1.0 } else { x.min(1.0) };
         Self { from: close(from), to: close(to) }
@@ -73,8 +75,8 @@ impl CapacityShare {
         self.to - self.from
     }
 
-    /// Its part of whole units; over adjoining stretches with one `offset` (0 to 1) the parts sum to
-    /// the whole.
+    /// Its part of whole units; over adjoining stretches with one `offset` (0 to 1) the parts sum
+    /// to the whole.
     pub(super) fn part(self, whole: u64, offset: f64) -> u64 {
         let below = |x: f64| (whole as f64 * x + offset).floor() as u64;
         // all of it, whatever the rounding

@@ -16,12 +16,13 @@ pub struct Certificate {
     pub campaigns: u32,
     /// Whether there are other arms, whose messages and capacity it leaves out.
     pub has_other_arms: bool,
-    /// Whether the bound lets a message be split between slots: where replies, a budget or limits over
-    /// several slots bind, whole messages may not reach it.
+    /// Whether the bound lets a message be split between slots: where replies, a budget or limits
+    /// over several slots bind, whole messages may not reach it.
     pub splits_messages: bool,
     /// Whether the bound leaves out frequency caps between campaigns that are planned jointly.
     pub ignores_joint_caps: bool,
-    /// Slots that were closed beforehand by rule, since their replies would come outside agents' hours.
+    /// Slots that were closed beforehand by rule, since their replies would come outside agents'
+    /// hours.
     pub slots_closed: u32,
 }
 

@@ -1,5 +1,5 @@
-//! Draws: the arms that do not choose. Explorers draw by lot, control takes its fixed time; one person
-//! after another, in seeded order, within the arm's share of every limit.
+//! Draws: the arms that do not choose. Explorers draw by lot, control takes its fixed time; one
+//! person after another, in seeded order, within the arm's share of every limit.
 
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -94,8 +94,9 @@ impl Draw<'_> {
 
     /// Each explorer draws uniformly from what is allowed and has room.
     ///
-    /// The propensity is the mean, over redraws of the whole arm in other orders, of the chance that
-    /// this slot and variant had at the person's turn; with room for all it is one over the options.
+    /// The propensity is the mean, over redraws of the whole arm in other orders, of the chance
+    /// that this slot and variant had at the person's turn; with room for all it is one over the
+    /// options.
     pub(super) fn explore(&self, decisions: &mut [Decision]) {
         let subjects = self.subjects(Arm::Explore, decisions);
         let capacity = Capacity::new(&self.layout);
@@ -118,8 +119,8 @@ impl Draw<'_> {
         }
     }
 
-    /// Whether no earlier slot of the person came to nothing: a message that was moved later hangs on
-    /// what happened to it, and not on the plan's own chance alone.
+    /// Whether no earlier slot of the person came to nothing: a message that was moved later hangs
+    /// on what happened to it, and not on the plan's own chance alone.
     fn is_first_plan(&self, subject: &Subject) -> bool {
         self.request.people[subject.person as usize].replan.is_none()
     }
@@ -148,8 +149,8 @@ impl Draw<'_> {
         sums
     }
 
-    /// One draw of the whole arm; whether anything was full. With `asked` it tells, in place of what
-    /// was drawn, whether what was asked about was open at that person's turn.
+    /// One draw of the whole arm; whether anything was full. With `asked` it tells, in place of
+    /// what was drawn, whether what was asked about was open at that person's turn.
     fn draw_all(
         &self,
         subjects: &[Subject],
@@ -181,8 +182,8 @@ impl Draw<'_> {
     }
 
     /// Everybody gets the control time on the first day on which it is allowed. Where that is full,
-    /// the nearest later allowed slot of that day with room, then the next day likewise, and at last
-    /// any allowed slot with room.
+    /// the nearest later allowed slot of that day with room, then the next day likewise, and at
+    /// last any allowed slot with room.
     pub(super) fn control(&self, decisions: &mut [Decision]) {
         let subjects = self.subjects(Arm::Control, decisions);
         let share = share_of(&self.request.campaign.arms, Arm::Control);
@@ -191,7 +192,7 @@ impl Draw<'_> {
         for at in self.order(&subjects, "control", 0) {
             let subject = &subjects[at as usize];
             let intended = self.candidates.control_slot(&subject.eligibility);
-            let found = (self.candidates.from_control_time(&subject.eligibility))
+            let found = (self.candidates.slots_from_control_time(&subject.eligibility))
                 .find(|slot| remaining.fits(subject, *slot, 0));
             decisions[subject.person as usize] = if let Some(slot) = found {
                 remaining.take(subject, slot, 0);

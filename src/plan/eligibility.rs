@@ -10,6 +10,7 @@ use chrono::{Days, NaiveTime};
 use chrono_tz::Tz;
 
 use super::request::{AudienceMember, Carrier, Request, Setting};
+use super::solve::LANES;
 use crate::calendar::law::Case;
 use crate::calendar::quiet::Quiet;
 use crate::calendar::window::{allowed_slots, span};
@@ -81,8 +82,8 @@ pub(super) struct Candidates {
     pub(super) bans: Vec<Range<u32>>,
 }
 
-/// A message that another campaign of the same plan sends to a person: it goes at some time from the
-/// first instant up to the last.
+/// A message that another campaign of the same plan sends to a person: it goes at some time from
+/// the first instant up to the last.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct CountedMessage {
     pub(super) from: Instant,
@@ -205,10 +206,13 @@ impl Candidates {
         self.control_day(eligibility).map(|(_, slot)| slot)
     }
 
-    /// A person's allowed slots, from the control time of the first day on which it is allowed: that
-    /// slot, the later ones of the day, the same of the next days, and at last all there are. Some
-    /// come twice.
-    pub(super) fn from_control_time(&self, eligibility: &Eligibility) -> impl Iterator<Item = u32> {
+    /// A person's allowed slots, from the control time of the first day on which it is allowed:
+    /// that slot, the later ones of the day, the same of the next days, and at last all there are.
+    /// Some come twice.
+    pub(super) fn slots_from_control_time(
+        &self,
+        eligibility: &Eligibility,
+    ) -> impl Iterator<Item = u32> {
         let class = &self.slot_classes[eligibility.slot_class as usize];
         let first = self.control_day(eligibility).map_or(0, |(day, _)| day);
         let later = |day: &ControlDay| class.slots[day.later.clone()].iter().copied();
@@ -436,6 +440,11 @@ impl SlotClass {
             date = next;
         }
         days
+    }
+
+    /// The length of a row of values, one a value class, as the solver pads it.
+    pub(super) fn row(&self) -> usize {
+        self.value_classes.len().next_multiple_of(LANES)
     }
 
     /// The value class of one of its slots.

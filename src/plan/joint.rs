@@ -124,8 +124,8 @@ struct Share {
     arms: Vec<(usize, Arm)>,
 }
 
-/// How the provider is shared: by the people who may be planned, and by the shares of the arms; last
-/// what all personalized arms have together.
+/// How the provider is shared: by the people who may be planned, and by the shares of the arms;
+/// last what all personalized arms have together.
 fn shares(requests: &[&Request<'_>], candidates: &[Candidates]) -> Vec<Share> {
     let people = |c: &Candidates| c.eligibilities.iter().filter(|s| s.is_ok()).count() as f64;
     let total: f64 = candidates.iter().map(people).sum::<f64>().max(1.0);
@@ -163,7 +163,7 @@ fn shared_capacities<'a>(
     shares.iter().map(shared).collect()
 }
 
-/// Refusals by rule, and the arm of everybody else; a seat comes later.
+/// Refusals by rule, and the arm of everybody else; a slot comes later.
 fn sort_out(request: &Request<'_>, candidates: &Candidates) -> Vec<Decision> {
     let decide = |(person, eligibility): (
         &super::request::AudienceMember<'_>,

@@ -1,4 +1,5 @@
-//! Limits: what campaigns, the provider and the budget allow, slot by slot, as limits of an assignment problem.
+//! Limits: what campaigns, the provider and the budget allow, slot by slot, as limits of an
+//! assignment problem.
 
 use std::collections::BTreeMap;
 

@@ -15,9 +15,9 @@
 //! - [`certificate`]: how good the optimized part is, and what that is a proof of
 //! - [`outcome`]: the plan and its forecast; [`mod@explain`]: one person's part of it
 //!
-//! *Invariants:* reads no clock and no store; the same arguments give the same plan on any number of
-//! threads; no limit is exceeded; every person of a request gets exactly one delivery, planned or
-//! refused, with its reason.
+//! *Invariants:* reads no clock and no store; the same arguments give the same plan on any number
+//! of threads; no limit is exceeded; every person of a request gets exactly one delivery, planned
+//! or refused, with its reason.
 
 mod arms;
 pub mod certificate;

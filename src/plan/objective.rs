@@ -10,7 +10,8 @@ use crate::model::preference::{Preference, WEEK_HOURS};
 
 /// What one person's habits say of the variants of one eligible variants.
 pub(super) struct Objective {
-    /// The chance of the goal by hour of the local week, one row a variant of the eligible variants.
+    /// The chance of the goal by hour of the local week, one row a variant of the eligible
+    /// variants.
     chances: Vec<[f32; WEEK_HOURS]>,
     /// What the harm of each variant takes from its value.
     pub(super) harm: Vec<f32>,
@@ -80,13 +81,14 @@ impl Objective {
         self.chance(variant, value_class) - self.harm[variant]
     }
 
-    /// The best variant of the eligible variants in a value class and its value; among equals the one at `turn`.
+    /// The best variant of the eligible variants in a value class and its value; among equals the
+    /// one at `turn`.
     pub(super) fn best(&self, value_class: &ValueClass, turn: u32) -> (usize, f32) {
         let count = self.variants();
-        let start = turn as usize % count;
-        let mut best = (start, self.value(start, value_class));
-        for offset in 1..count {
-            let variant = (start + offset) % count;
+        let mut variant = turn as usize % count;
+        let mut best = (variant, self.value(variant, value_class));
+        for _ in 1..count {
+            variant = if variant + 1 == count { 0 } else { variant + 1 };
             let value = self.value(variant, value_class);
             if value > best.1 {
                 best = (variant, value);

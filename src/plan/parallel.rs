@@ -1,24 +1,58 @@
-//! Parts: work split among threads so that the result does not depend on how many there are.
+//! Parallel maps: work split among threads so that the result does not depend on how many there
+//! are.
 
-/// Splits bidders among threads, in order.
-pub(super) fn parallel_map<T: Send>(
-    count: usize,
-    threads: usize,
-    work: impl Fn(std::ops::Range<usize>) -> T + Sync,
-) -> Vec<T> {
+use std::ops::Range;
+
+/// Splits a count among threads, in order.
+fn ranges(count: usize, threads: usize) -> Vec<Range<usize>> {
     const WORTHWHILE: usize = 2048;
     let parts = threads.clamp(1, count.div_ceil(WORTHWHILE).max(1));
     let size = count.div_ceil(parts).max(1);
-    if parts == 1 {
-        return vec![work(0..count)];
+    (0..parts).map(|part| (part * size).min(count)..((part + 1) * size).min(count)).collect()
+}
+
+/// Calls `work` with ranges that make up the count; the results are in order.
+pub(super) fn parallel_map<T: Send>(
+    count: usize,
+    threads: usize,
+    work: impl Fn(Range<usize>) -> T + Sync,
+) -> Vec<T> {
+    let ranges = ranges(count, threads).into_iter();
+    each(ranges.map(|range| (range, ())).collect(), |range, ()| work(range))
+}
+
+/// The same for rows that begin at `starts`, whose last is the end of all: `work` is given the rows
+/// of its range in both.
+pub(super) fn parallel_rows<A: Send, B: Send, T: Send>(
+    starts: &[usize],
+    (mut first, mut second): (&mut [A], &mut [B]),
+    threads: usize,
+    work: impl Fn(Range<usize>, (&mut [A], &mut [B])) -> T + Sync,
+) -> Vec<T> {
+    let mut parts = Vec::new();
+    for range in ranges(starts.len() - 1, threads) {
+        let length = starts[range.end] - starts[range.start];
+        let (mine, rest) = first.split_at_mut(length);
+        let (of, more) = second.split_at_mut(length);
+        (first, second) = (rest, more);
+        parts.push((range, (mine, of)));
+    }
+    each(parts, work)
+}
+
+fn each<P: Send, T: Send>(
+    mut parts: Vec<(Range<usize>, P)>,
+    work: impl Fn(Range<usize>, P) -> T + Sync,
+) -> Vec<T> {
+    if parts.len() == 1
+        && let Some((range, part)) = parts.pop()
+    {
+        return vec![work(range, part)];
     }
     std::thread::scope(|scope| {
         let work = &work;
-        let handles: Vec<_> = (0..parts)
-            .map(|part| {
-                scope.spawn(move || work((part * size).min(count)..((part + 1) * size).min(count)))
-            })
-            .collect();
+        let spawn = |(range, part)| scope.spawn(move || work(range, part));
+        let handles: Vec<_> = parts.into_iter().map(spawn).collect();
         let joined = handles.into_iter().map(std::thread::ScopedJoinHandle::join);
         joined.map(|part| part.expect("a part's panic is passed on")).collect()
     })

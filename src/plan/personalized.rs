@@ -1,4 +1,5 @@
-//! The sale: the personalized arm as a market, from habits to seats to decisions.
+//! The personalized arm as an assignment problem: from habits to values, and from placements to
+//! decisions.
 
 use std::collections::BTreeMap;
 
@@ -9,20 +10,20 @@ use super::eligibility::{
 };
 use super::limits::{CampaignArm, CapacityLayout};
 use super::objective::Objective;
-use super::parallel::parallel_map;
+use super::parallel::{parallel_map, parallel_rows};
 use super::request::Setting;
 use super::solve::{
-    ConflictGroup, Conflicts, Group, Item, LANES, NO_SLOT, Problem, Solution, SpanLimit, solve,
+    ConflictGroup, Conflicts, Group, Item, NO_SLOT, Problem, Solution, SpanLimit, solve,
 };
 use crate::model::delivery::{Arm, Reason};
 use crate::model::frequency::Cap;
 use crate::model::ids::RecipientId;
 
-/// Values are lowered by up to this share, by a hash of person and value class, so that prices separate
-/// people who are alike.
+/// Values are lowered by up to this share, by a hash of person and value class, so that prices
+/// separate people who are alike.
 const PERTURBATION: f32 = 5e-5;
 
-/// What a sale leaves behind.
+/// What the personalized arm comes to.
 pub(super) struct PersonalizedPlan {
     /// The price of a message in each slot of each campaign.
     pub(super) prices: Vec<Vec<f64>>,
@@ -34,7 +35,7 @@ pub(super) struct PersonalizedPlan {
     pub(super) ignores_joint_caps: bool,
 }
 
-/// Sells the places of a layout to the personalized people of its parts, and decides about them.
+/// Places the personalized people of some campaigns within a layout, and decides about them.
 pub(super) fn plan_arm(
     setting: &Setting<'_>,
     parts: &[CampaignArm<'_>],
@@ -79,7 +80,7 @@ pub(super) fn plan_arm(
     }
 }
 
-/// A bidder's person, and what was asked of the habits besides values.
+/// Whom an item stands for, and what was asked of the habits besides values.
 struct Origin {
     campaign: u32,
     person: u32,
@@ -95,21 +96,34 @@ struct ArmProblem {
     problem: Problem,
     origins: Vec<Origin>,
     harms: Vec<f32>,
-    /// The variant of the eligible variants behind each value.
+    /// The eligible variant behind each value, where rows are not one variant each.
     variants: Vec<u8>,
     /// The first group of each campaign.
     groups: Vec<u32>,
 }
 
-/// What one thread has asked of some people.
+/// What one thread has asked of some people, besides values.
 #[derive(Default)]
 struct ItemBatch {
-    arm_problem: ArmProblem,
+    items: Vec<Item>,
+    weights: Vec<f32>,
+    origins: Vec<Origin>,
+    harms: Vec<f32>,
     without_value: Vec<u32>,
 }
 
+/// Where a person's values go: a row of value classes, or one for each variant where replies are
+/// bounded, since variants then differ in what they use.
+struct Rows<'r> {
+    /// Where they begin among all values.
+    at: usize,
+    values: &'r mut [f32],
+    variants: &'r mut [u8],
+    keep_apart: bool,
+}
+
 impl ArmProblem {
-    /// Asks the habits of a campaign's personalized people and lets in those who gain anything.
+    /// Asks the habits of a campaign's personalized people and adds those who gain anything.
     fn admit(
         &mut self,
         setting: &Setting<'_>,
@@ -142,45 +156,57 @@ impl ArmProblem {
                 })
                 .collect();
         let keep_apart = part.request.campaign.capacity.chats.is_some();
-        // the first part takes over the others: room for all of them is never moved
-        let value_classes =
-            part.candidates.slot_classes.iter().map(|slot_class| slot_class.value_classes.len());
-        let reply_variants =
-            part.candidates.variant_lists.iter().map(|m| if keep_apart { m.len() } else { 1 });
-        let row = value_classes.max().unwrap_or(0).next_multiple_of(LANES)
-            * reply_variants.max().unwrap_or(0);
-        let batch = parallel_map(personalized.len(), setting.threads, |range| {
+        let rows = |eligibility: &Eligibility| {
+            let classes = part.candidates.slot_classes[eligibility.slot_class as usize].row();
+            let variants = part.candidates.variant_lists[eligibility.variant_list as usize].len();
+            classes * if keep_apart { variants } else { 1 }
+        };
+        // each thread writes its people's rows where they stay: nothing so large is moved or
+        // doubled
+        let base = self.problem.values.len();
+        let mut starts = Vec::with_capacity(personalized.len() + 1);
+        starts.push(0);
+        for (_, eligibility) in &personalized {
+            starts.push(starts[starts.len() - 1] + rows(eligibility));
+        }
+        let total = base + starts[personalized.len()];
+        grow(&mut self.problem.values, total);
+        grow(&mut self.variants, total);
+        let (values, variants) = (&mut self.problem.values[base..], &mut self.variants[base..]);
+        let batches = parallel_rows(&starts, (values, variants), setting.threads, |range, rows| {
+            let (mut values, mut variants) = rows;
             let mut batch = ItemBatch::default();
-            let people = if range.start == 0 { personalized.len() } else { range.len() };
-            batch.arm_problem.problem.values.reserve(people * row);
-            batch.arm_problem.variants.reserve(people * row);
-            for (person, eligibility) in &personalized[range] {
-                batch.ask(setting, part, *person, *eligibility, keep_apart);
+            for (at, (person, eligibility)) in range.clone().zip(&personalized[range]) {
+                let length = starts[at + 1] - starts[at];
+                let (row, rest) = values.split_at_mut(length);
+                let (of, more) = variants.split_at_mut(length);
+                (values, variants) = (rest, more);
+                let rows = Rows { at: base + starts[at], values: row, variants: of, keep_apart };
+                batch.ask(setting, part, (*person, *eligibility), rows);
             }
             batch
         });
-        for mut batch in batch {
+        for batch in batches {
             for person in &batch.without_value {
                 let arm = Some(Arm::Personalized);
                 decisions[*person as usize] = Decision::Refused { reason: Reason::NoValue, arm };
             }
-            self.join(&mut batch.arm_problem, part.candidates, campaign as u32, first_group, first);
+            self.join(batch, part.candidates, campaign as u32, first_group, first);
         }
     }
 
     /// Takes over what a thread has asked.
     fn join(
         &mut self,
-        other: &mut ArmProblem,
+        mut batch: ItemBatch,
         candidates: &Candidates,
         campaign: u32,
         first_group: u32,
-        first_place: u32,
+        first_slot: u32,
     ) {
         let problem = &mut self.problem;
-        let (values, weights) = (problem.values.len(), problem.weights.len());
-        for (item, origin) in other.problem.items.iter_mut().zip(&mut other.origins) {
-            item.values += values;
+        let weights = problem.weights.len();
+        for (item, origin) in batch.items.iter_mut().zip(&mut batch.origins) {
             item.weights = item.weights.map(|first| first + weights);
             item.group += first_group;
             origin.campaign = campaign;
@@ -189,20 +215,18 @@ impl ArmProblem {
                 let from = problem.bans.len() as u32;
                 let bans = &candidates.bans[item.bans.0 as usize..item.bans.1 as usize];
                 let shift =
-                    |ban: &std::ops::Range<u32>| ban.start + first_place..ban.end + first_place;
+                    |ban: &std::ops::Range<u32>| ban.start + first_slot..ban.end + first_slot;
                 problem.bans.extend(bans.iter().map(shift));
                 item.bans = (from, problem.bans.len() as u32);
             }
         }
-        append(&mut problem.values, &mut other.problem.values);
-        append(&mut problem.weights, &mut other.problem.weights);
-        append(&mut problem.items, &mut other.problem.items);
-        append(&mut self.origins, &mut other.origins);
-        append(&mut self.harms, &mut other.harms);
-        append(&mut self.variants, &mut other.variants);
+        append(&mut problem.weights, &mut batch.weights);
+        append(&mut problem.items, &mut batch.items);
+        append(&mut self.origins, &mut batch.origins);
+        append(&mut self.harms, &mut batch.harms);
     }
 
-    /// People who bid in more than one campaign, where caps bind them.
+    /// People who are in more than one campaign, where caps bind them.
     fn conflicts(
         &self,
         setting: &Setting<'_>,
@@ -269,7 +293,7 @@ impl ArmProblem {
         everybody_s.chain(own.map(|(cap, index)| bound(cap, Some(index)))).collect()
     }
 
-    /// What each guest got, or why nothing.
+    /// What each person got, or why nothing.
     fn selections(
         &self,
         setting: &Setting<'_>,
@@ -312,7 +336,10 @@ impl ArmProblem {
         let value_class = group.class_of[placement.slot as usize] as usize;
         let at = item.values + placement.variant as usize * group.classes() + value_class;
         let value = f64::from(self.problem.values[at] / perturbation(item.tie_break, value_class));
-        let variant = usize::from(self.variants[at]);
+        let variant = match item.weights {
+            Some(_) => placement.variant as usize,
+            None => usize::from(self.variants[at]),
+        };
         let slot = placement.slot - first;
         let slot_class = &part.candidates.slot_classes[origin.eligibility.slot_class as usize];
         let runner_up = self.runner_up(part.candidates, origin, item, slot_class, slot);
@@ -354,8 +381,12 @@ impl ArmProblem {
             let reply_variants = (0..item.variants as usize).map(|reply_variant| {
                 self.problem.values[item.values + reply_variant * value_classes + value_class]
             });
-            let value = reply_variants.fold(f32::NEG_INFINITY, f32::max)
-                / perturbation(item.tie_break, value_class);
+            let stored = reply_variants.fold(f32::NEG_INFINITY, f32::max);
+            // no true value is larger than this
+            if best.is_some_and(|best| stored * (1.0 + 2.0 * PERTURBATION) <= best.1) {
+                continue;
+            }
+            let value = stored / perturbation(item.tie_break, value_class);
             if value > best.map_or(f32::NEG_INFINITY, |best| best.1) {
                 let allowed = |slot: &&u32| {
                     **slot != chosen && candidates.may_take(&origin.eligibility, **slot)
@@ -372,51 +403,45 @@ impl ItemBatch {
         &mut self,
         setting: &Setting<'_>,
         part: &CampaignArm<'_>,
-        index: u32,
-        eligibility: Eligibility,
-        keep_apart: bool,
+        (index, eligibility): (u32, Eligibility),
+        rows: Rows<'_>,
     ) {
+        let Rows { at: first, values, variants, keep_apart } = rows;
         let person = &part.request.people[index as usize];
         let variant_list = &part.candidates.variant_lists[eligibility.variant_list as usize];
         let slot_class = &part.candidates.slot_classes[eligibility.slot_class as usize];
         let objective =
             Objective::of(setting, part.request, part.candidates, index as usize, &eligibility);
         let tie_break = mix(setting.seed ^ mix(person.id.0 as u64)) as u32;
-        let problem = &mut self.arm_problem.problem;
-        let (values, reply_variants) =
-            (problem.values.len(), if keep_apart { variant_list.len() } else { 1 });
         let whole = |value_class: &ValueClass| {
             let mut allowed =
                 value_class.slots.iter().map(|s| part.candidates.may_take(&eligibility, *s));
             (allowed.clone().any(|allowed| allowed), allowed.all(|allowed| allowed))
         };
-        let bound = eligibility.bans.0 != eligibility.bans.1;
+        let is_bound = eligibility.bans.0 != eligibility.bans.1;
         let (mut positive, mut partly) = (false, false);
+        let row = slot_class.row();
+        let reply_variants = if keep_apart { variant_list.len() } else { 1 };
+        values.fill(f32::NEG_INFINITY);
         for reply_variant in 0..reply_variants {
-            for (index, value_class) in slot_class.value_classes.iter().enumerate() {
-                let (variant, value) = if keep_apart {
-                    (reply_variant, objective.value(reply_variant, value_class))
+            for (class, value_class) in slot_class.value_classes.iter().enumerate() {
+                let at = reply_variant * row + class;
+                let value = if keep_apart {
+                    objective.value(reply_variant, value_class)
                 } else {
-                    objective.best(value_class, tie_break)
+                    let (variant, value) = objective.best(value_class, tie_break);
+                    variants[at] = variant as u8;
+                    value
                 };
-                let (some, all) = if bound { whole(value_class) } else { (true, true) };
+                let (some, all) = if is_bound { whole(value_class) } else { (true, true) };
                 positive |= value > 0.0;
                 partly |= some && !all;
-                let taken = some && value > 0.0;
-                let stored =
-                    if taken { value * perturbation(tie_break, index) } else { f32::NEG_INFINITY };
-                problem.values.push(stored);
-                self.arm_problem.variants.push(variant as u8);
+                if some && value > 0.0 {
+                    values[at] = value * perturbation(tie_break, class);
+                }
             }
-            // as a group pads its value classes
-            let padded = values
-                + (reply_variant + 1) * slot_class.value_classes.len().next_multiple_of(LANES);
-            problem.values.resize(padded, f32::NEG_INFINITY);
-            self.arm_problem.variants.resize(padded, 0);
         }
         if !positive {
-            problem.values.truncate(values);
-            self.arm_problem.variants.truncate(values);
             self.without_value.push(index);
             return;
         }
@@ -424,25 +449,30 @@ impl ItemBatch {
         let at_control_time = control.map_or(f32::NAN, |slot| {
             objective.chance(0, &slot_class.value_classes[slot_class.value_class(slot)])
         });
-        problem.items.push(Item {
+        self.items.push(Item {
             group: eligibility.slot_class,
             variants: reply_variants as u32,
-            values,
-            weights: keep_apart.then_some(problem.weights.len()),
+            values: first,
+            weights: keep_apart.then_some(self.weights.len()),
             cost: person.price as f32,
             tie_break,
             bans: if partly { eligibility.bans } else { (0, 0) },
         });
-        problem.weights.extend(&objective.reply);
-        let harms = self.arm_problem.harms.len();
-        self.arm_problem.harms.extend(&objective.harm);
-        self.arm_problem.origins.push(Origin {
-            campaign: 0,
-            person: index,
-            eligibility,
-            harms,
-            at_control_time,
-        });
+        self.weights.extend(&objective.reply);
+        let harms = self.harms.len();
+        self.harms.extend(&objective.harm);
+        let person = index;
+        self.origins.push(Origin { campaign: 0, person, eligibility, harms, at_control_time });
+    }
+}
+
+/// Makes a vector longer by zeros; where it is empty, by memory that is not touched before it is
+/// used.
+fn grow<T: Copy + Default>(vector: &mut Vec<T>, length: usize) {
+    if vector.is_empty() {
+        *vector = vec![T::default(); length];
+    } else {
+        vector.resize(length, T::default());
     }
 }
 

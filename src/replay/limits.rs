@@ -1,6 +1,6 @@
-//! The limits that plans keep, checked on what the provider heard: country laws, budgets, replies that
-//! agents can take, the provider's rate, and the caps of single campaigns. Looks with eyes of its own:
-//! nothing here asks the planner.
+//! The limits that plans keep, checked on what the provider heard: country laws, budgets, replies
+//! that agents can take, the provider's rate, and the caps of single campaigns. Looks with eyes of
+//! its own: nothing here asks the planner.
 
 use std::collections::BTreeMap;
 
@@ -17,8 +17,9 @@ use crate::model::campaign::{Campaign, CampaignQuiet};
 use crate::model::ids::{Name, RecipientKey};
 use crate::model::time::{Instant, hour_of};
 
-/// Replies are expected by the model in use at the end. Those that plans were made with said somewhat
-/// else, hour by hour: so much more than agents can take, as a share and in replies, is no fault.
+/// Replies are expected by the model in use at the end. Those that plans were made with said
+/// somewhat else, hour by hour: so much more than agents can take, as a share and in replies, is no
+/// fault.
 const REPLIES_MORE: f64 = 0.5;
 const REPLIES_MORE_LEAST: f64 = 3.0;
 

@@ -78,7 +78,7 @@ fn bounded_replies_leave_no_more_than_a_thousandth_of_the_value_unproven() {
     let plan = stage.plan(&setting(&rules), &EASY);
     assert!(plan.certificate.gap() < 1e-3, "gap {}", plan.certificate.gap());
     assert!(plan.slots.iter().filter(|slot| slot.price > 0.0).count() > 30);
-    // a seat that replies have a price on hangs on who else is in the arm
+    // a slot that replies have a price on hangs on who else is in the arm
     let choices = || plan.deliveries.iter().filter_map(|delivery| delivery.choice.as_ref());
     let known = choices().filter(|choice| choice.propensity.is_some()).count();
     assert!(known * 5 < choices().count(), "{known}");

@@ -5,6 +5,7 @@ mod planning;
 
 mod arms;
 mod limits;
+mod milp;
 mod optimum;
 mod rules;
 mod stage;

@@ -122,6 +122,12 @@ impl Crowd {
         self
     }
 
+    /// Has people answer often, so that few of them fill agents' time.
+    pub(crate) fn answering(mut self) -> Self {
+        self.members.iter_mut().for_each(|member| member.habits.answers.reply += 3.0);
+        self
+    }
+
     pub(crate) fn people(&self) -> Vec<AudienceMember<'_>> {
         let person = |(index, member): (usize, &Member)| AudienceMember {
             id: RecipientId(index as i64 + 1),

@@ -1,12 +1,12 @@
-//! Augmented Lagrangian: which of its nearly best placements each item takes, so that limits are used
-//! to the full.
+//! Augmented Lagrangian: which of its nearly best placements each item takes, so that limits are
+//! used to the full.
 //!
-//! At good prices nearly every item has one best placement; some are about as well off with another, and
-//! which of theirs they take decides how much is used of each limit. They are placed one after another,
-//! in rounds, at prices that rise with what is used beyond a limit and fall with what is left of it (the
-//! augmented Lagrangian of Hestenes 1969 and Powell 1969, coordinate by coordinate), ever more
-//! steeply. Then limits are firm, and what is left of them is given away at falling prices. Loads
-//! may be of any size: placements, weights, cost.
+//! At good prices nearly every item has one best placement; some are about as well off with
+//! another, and which of theirs they take decides how much is used of each limit. They are placed
+//! one after another, in rounds, at prices that rise with what is used beyond a limit and fall with
+//! what is left of it (the augmented Lagrangian of Hestenes 1969 and Powell 1969, coordinate by
+//! coordinate), ever more steeply. Then limits are firm, and what is left of them is given away at
+//! falling prices. Loads may be of any size: placements, weights, cost.
 
 use super::dual::DualPrices;
 use super::placement::Placement;
@@ -15,7 +15,8 @@ use super::primal::Primal;
 use super::problem::{Problem, UNIT};
 use crate::plan::parallel::parallel_map;
 
-/// Placements count that are worth less than the best by so many widths of what prices are sure of …
+/// Placements count that are worth less than the best by so many widths of what prices are sure of
+/// …
 const DEPTH: f64 = 32.0;
 /// … or by so many times more, until enough items have a choice.
 const DEEPER: f64 = 4.0;
@@ -25,8 +26,8 @@ const CHOOSERS_PER_LIMIT: usize = 24;
 const CHOOSERS_MOST: f64 = 0.9;
 /// How often every item chooses while prices still give way.
 const TURNS: i32 = 25;
-/// How much steeper prices are from turn to turn; in the first a placement too many or too few moves
-/// a price by the width.
+/// How much steeper prices are from turn to turn; in the first a placement too many or too few
+/// moves a price by the width.
 const STEEPER: f64 = 1.4;
 /// How much steeper they rise beyond a limit than they fall below.
 const RISE: f64 = 16.0;
@@ -99,7 +100,7 @@ fn flexible(
     width: f64,
     threads: usize,
 ) -> Vec<(u32, Vec<Placement>)> {
-    let largest = problem.largest();
+    let largest = problem.largest(threads);
     let most = (problem.items.len() as f64 * CHOOSERS_MOST) as usize;
     let enough = (CHOOSERS_PER_LIMIT * problem.limits.len()).min(most);
     let mut depth = (width * DEPTH) as f32;
@@ -170,8 +171,8 @@ impl AugmentedLagrangian {
         augmented
     }
 
-    /// Every item takes the placement that is worth most less what `cost` says of each of its uses, given
-    /// the limit, what others use of it, and the load.
+    /// Every item takes the placement that is worth most less what `cost` says of each of its uses,
+    /// given the limit, what others use of it, and the load.
     fn turn(&mut self, primal: &mut Primal<'_>, cost: impl Fn(u32, i64, i64) -> f64) {
         let uses =
             |option: &PlacementOption| &self.uses[option.uses.0 as usize..option.uses.1 as usize];

@@ -94,8 +94,8 @@ impl Conflicts {
     }
 }
 
-/// Whether one more placement fits among others, wherever in its slot each may go: no run of too many
-/// that holds it and the placement that is bound lies within the span.
+/// Whether one more placement fits among others, wherever in its slot each may go: no run of too
+/// many that holds it and the placement that is bound lies within the span.
 fn fits(others: &[(i64, i64)], own: (i64, i64), bound_one: (i64, i64), bound: &SpanLimit) -> bool {
     // the ones that could lie within a span of it, earlier and later
     let near = |other: &&(i64, i64)| other.0 - own.1 < bound.span && own.0 - other.1 < bound.span;

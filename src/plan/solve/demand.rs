@@ -1,7 +1,7 @@
 //! A scan: what all items would take at given prices, with near-ties shared out.
 
 use super::placement::{NO_SLOT, Placement};
-use super::priced::{Offer, PricedValues, Within};
+use super::priced::Offer;
 use super::problem::{Item, Problem};
 
 /// Offers worth less than the best by more than so many τ do not count.
@@ -28,7 +28,11 @@ pub(super) struct Demand {
     costs: Vec<i64>,
     /// Items between placements.
     pub(super) splits: Vec<SplitItem>,
-    near: Vec<Offer>,
+}
+
+/// How far below the best an offer still counts at some widths.
+pub(super) fn reach(widths: [f32; 2]) -> f32 {
+    NEAR * widths[0].max(widths[1])
 }
 
 impl Demand {
@@ -43,19 +47,16 @@ impl Demand {
         }
     }
 
-    /// Sees one item, rounded off at two widths.
+    /// Sees one item, rounded off at two widths, with its offers within [`reach`] of the best.
     pub(super) fn add(
         &mut self,
         problem: &Problem,
-        priced: &PricedValues,
         index: u32,
+        (best, near): (f32, &[Offer]),
         widths: [f32; 2],
     ) {
         let item = &problem.items[index as usize];
-        let mut near = std::mem::take(&mut self.near);
-        let reach = NEAR * widths[0].max(widths[1]);
-        let best = priced.near(problem, item, Within::OfBest(reach), &mut near);
-        if let [only] = near[..] {
+        if let [only] = near {
             let worth = (f64::from(best) * FINE) as i64;
             self.rounded.iter_mut().for_each(|sum| *sum += worth);
             self.take(problem, item, only.placement, 1.0);
@@ -75,7 +76,6 @@ impl Demand {
                 self.splits.push(SplitItem { item: index, shares });
             }
         }
-        self.near = near;
     }
 
     fn take(&mut self, problem: &Problem, item: &Item, placement: Placement, share: f64) {

@@ -1,18 +1,20 @@
 //! Prices: the Lagrangian dual of the problem.
 //!
 //! With a price on each limit every item takes the placement that is worth most to it after prices;
-//! the sum of those worths and of capacity × price bounds every plan from above, and the lowest such
-//! bound is the dual (Everett 1963). It is convex and piecewise linear in the prices. Near-ties
-//! between an item's two best placements are rounded off over a width `h`, which gives it a gradient and
-//! a curvature; steps are Newton's, kept above zero and damped (Levenberg 1944), while `h` shrinks.
-//! It begins on a small sample of the items and ends on all of them, since a sample's prices are
-//! nearly right already. Sums are whole numbers or taken in the items' order, so that the result
-//! is the same on any number of threads.
+//! the sum of those worths and of capacity × price bounds every plan from above, and the lowest
+//! such bound is the dual (Everett 1963). It is convex and piecewise linear in the prices.
+//! Near-ties between an item's two best placements are rounded off over a width `h`, which gives it
+//! a gradient and a curvature; steps are Newton's, kept above zero and damped (Levenberg 1944),
+//! while `h` shrinks. It begins on a small sample of the items and ends on all of them, since a
+//! sample's prices are nearly right already. Placements that cannot be chosen within the prices'
+//! certainty are fixed out by shortlists, so that most steps scan little. Sums are whole numbers or
+//! taken in the items' order, so that the result is the same on any number of threads.
 
-use super::demand::{Demand, FINE};
+use super::demand::{self, Demand, FINE};
 use super::hessian::{DENSE_MAX, Hessian, hessian};
-use super::priced::PricedValues;
+use super::priced::{PricedValues, Within};
 use super::problem::{Item, Problem, UNIT};
+use super::shortlist::{DEEPER, ListPart, Shortlist};
 use crate::plan::parallel::parallel_map;
 
 /// The first sample; each next one is [`SAMPLE_GROWTH`] times larger.
@@ -104,6 +106,10 @@ struct DualSearch<'a> {
     reach: Vec<f64>,
     /// By how much farther a price may go that went as far as it could.
     stride: Vec<f64>,
+    /// The largest weight and the largest cost of any item.
+    heaviest: (f32, f32),
+    /// What the items of the present scan may take within the prices' certainty.
+    shortlist: Option<Shortlist>,
 }
 
 /// The bound around the present prices, as a quadratic in the limits that matter.
@@ -117,7 +123,7 @@ struct QuadraticModel {
 
 impl<'a> DualSearch<'a> {
     fn new(problem: &'a Problem, threads: usize) -> Self {
-        let largest = problem.largest();
+        let largest = problem.largest(threads);
         let widest = (largest * 0.1).max(f32::MIN_POSITIVE);
         Self {
             problem,
@@ -128,6 +134,11 @@ impl<'a> DualSearch<'a> {
             trust: 1.0,
             reach: reach(problem),
             stride: vec![1.0; problem.limits.len()],
+            heaviest: (
+                problem.weights.iter().copied().fold(0.0, f32::max),
+                problem.items.iter().map(|item| item.cost).fold(0.0, f32::max),
+            ),
+            shortlist: None,
         }
     }
 
@@ -135,6 +146,7 @@ impl<'a> DualSearch<'a> {
     fn descend(&mut self, sample: Option<&[u32]>, steps: usize) {
         let count = sample.map_or(self.problem.items.len(), <[u32]>::len);
         let scale = count as f64 / self.problem.items.len().max(1) as f64;
+        self.shortlist = None;
         let mut model = self.model(sample, scale, self.width, &self.prices.clone()).1;
         // a sample before this one has settled it nearly
         let (mut idle, mut settled) = (0, self.width < self.widest);
@@ -185,7 +197,7 @@ impl<'a> DualSearch<'a> {
 
     /// The bound at `prices` rounded at the present width, and a model of it at the next width.
     fn model(
-        &self,
+        &mut self,
         sample: Option<&[u32]>,
         scale: f64,
         next: f32,
@@ -193,23 +205,50 @@ impl<'a> DualSearch<'a> {
     ) -> (f64, QuadraticModel) {
         let problem = self.problem;
         let priced = PricedValues::new(problem, prices);
-        let count = sample.map_or(problem.items.len(), <[u32]>::len);
         let widths = [self.width, next];
-        let parts = parallel_map(count, self.threads, |range| {
-            let mut demand = Demand::new(problem);
-            for at in range {
-                let index = sample.map_or(at as u32, |sample| sample[at]);
-                demand.add(problem, &priced, index, widths);
-            }
-            demand
-        });
-        let mut parts = parts.into_iter();
-        let mut demand = parts.next().expect("there is at least one part");
-        parts.for_each(|part| demand.join(part));
+        let demand = self.demand(sample, priced, widths);
         let capacity_cost = capacity_cost(&problem.limits, prices, scale);
         let value = demand.rounded[0] as f64 / FINE + capacity_cost;
         let at_next = demand.rounded[1] as f64 / FINE + capacity_cost;
         (value, QuadraticModel::new(problem, &demand, prices, scale, at_next, next))
+    }
+
+    /// What the items take at prices: by their shortlists while those hold, else by a scan of
+    /// everything that makes them anew.
+    fn demand(&mut self, sample: Option<&[u32]>, priced: PricedValues, widths: [f32; 2]) -> Demand {
+        let problem = self.problem;
+        let count = sample.map_or(problem.items.len(), <[u32]>::len);
+        let index = |at: usize| sample.map_or(at as u32, |sample| sample[at]);
+        let reach = demand::reach(widths);
+        let listed = self.shortlist.as_ref();
+        if let Some(listed) = listed.filter(|list| list.holds(&priced, self.heaviest, reach)) {
+            return joined(parallel_map(count, self.threads, |range| {
+                let (mut demand, mut near) = (Demand::new(problem), Vec::new());
+                for at in range {
+                    let item = (at, &problem.items[index(at) as usize]);
+                    let best = listed.near(problem, &priced, item, reach, &mut near);
+                    demand.add(problem, index(at), (best, &near), widths);
+                }
+                demand
+            }));
+        }
+        let depth = reach * DEEPER;
+        let parts = parallel_map(count, self.threads, |range| {
+            let (mut demand, mut near) = (Demand::new(problem), Vec::new());
+            let mut list = ListPart::default();
+            for at in range.clone() {
+                let item = &problem.items[index(at) as usize];
+                let within = if list.is_too_long() { reach } else { depth };
+                let best = priced.near(problem, item, Within::OfBest(within), &mut near);
+                list.push(problem, item, &near);
+                near.retain(|offer| offer.net >= best - reach);
+                demand.add(problem, index(at), (best, &near), widths);
+            }
+            (demand, (range, list))
+        });
+        let (demands, lists): (Vec<Demand>, Vec<_>) = parts.into_iter().unzip();
+        self.shortlist = Shortlist::new(lists, priced, depth);
+        joined(demands)
     }
 
     fn shorten(&mut self, share: f64) {
@@ -266,8 +305,15 @@ impl<'a> DualSearch<'a> {
     }
 }
 
-/// How far each limit's price moves where a placement's moves by one: one over the load of a typical
-/// placement on it.
+fn joined(parts: Vec<Demand>) -> Demand {
+    let mut parts = parts.into_iter();
+    let mut demand = parts.next().expect("there is at least one part");
+    parts.for_each(|part| demand.join(part));
+    demand
+}
+
+/// How far each limit's price moves where a placement's moves by one: one over the load of a
+/// typical placement on it.
 fn reach(problem: &Problem) -> Vec<f64> {
     let mean = |sum: f64, count: usize| if sum > 0.0 { sum / count as f64 } else { 1.0 };
     let weights: f64 = problem.weights.iter().copied().map(f64::from).sum();

@@ -6,8 +6,9 @@ use super::problem::{Item, Problem, SlotUse};
 
 /// Past so many limits with a price only the diagonal of the curvature is kept.
 pub(super) const DENSE_MAX: usize = 1200;
-/// Pairs of placements that are looked at. Past it an even sample of the items speaks for all: where
-/// many people are alike, each of them is between hundreds of placements, and all say the same.
+/// Pairs of placements that are looked at. Past it an even sample of the items speaks for all:
+/// where many people are alike, each of them is between hundreds of placements, and all say the
+/// same.
 const PAIRS_MAX: usize = 30_000_000;
 
 /// Second derivatives of the bound by the active limits' prices: all, or each by its own alone.
@@ -34,8 +35,8 @@ pub(super) fn hessian(
     }
 }
 
-/// What placements differ in: the placement and the weight at each slot, and cost. Far fewer than what
-/// limits over many slots would make of them.
+/// What placements differ in: the placement and the weight at each slot, and cost. Far fewer than
+/// what limits over many slots would make of them.
 struct Features {
     count: usize,
     weights: bool,

@@ -1,15 +1,16 @@
 //! The solver: the generalized assignment problem of a plan, in numbers only.
 //!
-//! Each item takes at most one slot, of those that have a value for it, in one of its variants; slots
-//! use up limits. [`solve`] prices the limits by the Lagrangian dual (`dual`, `demand`, `hessian`),
-//! decides between the nearly best placements of each item by an augmented Lagrangian (`augmented`)
-//! and by successive shortest paths (`shortest_paths`, min-cost flow), and repairs what is left over a
-//! limit (`repair`, on the `primal` solution). Where every limit counts the placements of one slot,
-//! shortest paths alone end optimal. Where loads are of any size, the augmented Lagrangian and the
-//! primal repair are all, and the bound tells how far from the optimum that may be.
+//! Each item takes at most one slot, of those that have a value for it, in one of its variants;
+//! slots use up limits. [`solve`] prices the limits by the Lagrangian dual (`dual`, `demand`,
+//! `hessian`), decides between the nearly best placements of each item by an augmented Lagrangian
+//! (`augmented`) and by successive shortest paths (`shortest_paths`, min-cost flow), and repairs
+//! what is left over a limit (`repair`, on the `primal` solution). Where every limit counts the
+//! placements of one slot, shortest paths alone end optimal. Where loads are of any size, the
+//! augmented Lagrangian and the primal repair are all, and the bound tells how far from the optimum
+//! that may be.
 //!
-//! Knows nothing of people, campaigns, clocks or money. *Invariants:* no limit is exceeded; the value
-//! never exceeds the bound, which is the dual's alone, at the prices that are returned.
+//! Knows nothing of people, campaigns, clocks or money. *Invariants:* no limit is exceeded; the
+//! value never exceeds the bound, which is the dual's alone, at the prices that are returned.
 
 mod augmented;
 mod conflicts;
@@ -22,6 +23,7 @@ mod primal;
 mod problem;
 mod repair;
 mod shortest_paths;
+mod shortlist;
 mod total;
 
 pub(super) use conflicts::{ConflictGroup, Conflicts, SpanLimit};

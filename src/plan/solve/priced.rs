@@ -1,4 +1,4 @@
-//! Posted prices: what each item would take at them. The one hot loop of a plan.
+//! Values after prices: what each item would take at them. The one hot loop of a plan.
 //!
 //! An item's values lie in rows, one a variant, a number a class. Prices are laid out alike, in
 //! *layers*: the first holds the cheapest slot of each class, the next the second cheapest, and so
@@ -17,7 +17,7 @@ pub(super) struct Offer {
 }
 
 impl Offer {
-    const REFUSED: Self = Self { placement: Placement::REFUSED, net: 0.0 };
+    pub(super) const REFUSED: Self = Self { placement: Placement::REFUSED, net: 0.0 };
 }
 
 /// Which offers are good enough.
@@ -99,9 +99,33 @@ impl PricedValues {
         if placement.slot == NO_SLOT {
             return 0.0;
         }
+        self.net_of(problem, item, placement, problem.value(item, placement))
+    }
+
+    /// The same where the value before prices is known.
+    pub(super) fn net_of(
+        &self,
+        problem: &Problem,
+        item: &Item,
+        placement: Placement,
+        value: f32,
+    ) -> f32 {
         let (at, weight) = (placement.slot as usize, problem.weight(item, placement.variant));
         let due = item.cost * self.groups[item.group as usize].cost_price;
-        problem.value(item, placement) - self.slot_price[at] - weight * self.weight[at] - due
+        value - self.slot_price[at] - weight * self.weight[at] - due
+    }
+
+    /// By how much the price of any placement differs from what it is at other prices, at most; no
+    /// item has a weight or a cost above the given.
+    pub(super) fn farthest_from(&self, other: &Self, (weight, cost): (f32, f32)) -> f32 {
+        let most =
+            |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        let costs = self.groups.iter().zip(&other.groups);
+        let cost_price =
+            costs.map(|(a, b)| (a.cost_price - b.cost_price).abs()).fold(0.0, f32::max);
+        most(&self.slot_price, &other.slot_price)
+            + weight * most(&self.weight, &other.weight)
+            + cost * cost_price
     }
 
     /// The best an item can do at one slot.

@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use super::conflicts::Conflicts;
 use super::placement::{NO_SLOT, Placement};
+use crate::plan::parallel::parallel_map;
 
 /// Loads are whole millionths, so that their sums do not depend on the order of adding.
 pub(in crate::plan) const UNIT: i64 = 1_000_000;
@@ -77,7 +78,8 @@ pub(in crate::plan) struct Item {
     pub(in crate::plan) group: u32,
     /// Variants that are kept apart because their weights differ; 1 where nothing bounds weights.
     pub(in crate::plan) variants: u32,
-    /// Where its values begin: `variants` × classes, negative infinity where it may not or will not.
+    /// Where its values begin: `variants` × classes, negative infinity where it may not or will
+    /// not.
     pub(in crate::plan) values: usize,
     /// Where its chances of a weight begin, one a variant, if anything bounds weights.
     pub(in crate::plan) weights: Option<usize>,
@@ -118,9 +120,17 @@ pub(in crate::plan) struct Problem {
 }
 
 impl Problem {
-    /// The most that any placement is worth to anybody.
-    pub(in crate::plan) fn largest(&self) -> f32 {
-        self.values.iter().copied().fold(0.0, f32::max)
+    /// The most that any placement is worth to any item.
+    pub(in crate::plan) fn largest(&self, threads: usize) -> f32 {
+        let parts = parallel_map(self.values.len(), threads, |range| {
+            let mut largest = [0.0_f32; LANES];
+            let (runs, rest) = self.values[range].as_chunks::<LANES>();
+            for run in runs {
+                largest = std::array::from_fn(|at| largest[at].max(run[at]));
+            }
+            largest.into_iter().chain(rest.iter().copied()).fold(0.0, f32::max)
+        });
+        parts.into_iter().fold(0.0, f32::max)
     }
 
     /// Whether an item's own rules allow a slot of its group.
@@ -137,7 +147,8 @@ impl Problem {
         item.weights.map_or(0.0, |first| self.weights[first + variant as usize])
     }
 
-    /// What a placement is worth to an item before prices; negative infinity where it may not take it.
+    /// What a placement is worth to an item before prices; negative infinity where it may not take
+    /// it.
     pub(in crate::plan) fn value(&self, item: &Item, placement: Placement) -> f32 {
         if placement.slot == NO_SLOT {
             return 0.0;

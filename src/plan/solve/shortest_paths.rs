@@ -4,8 +4,8 @@
 //! cheapest is a shortest path over slots whose arcs are the cheapest single moves; the prices of
 //! slots are the potentials that keep every arc from being negative, and each path moves them on
 //! (successive shortest paths; Edmonds and Karp 1972). Where every slot has one limit of its own
-//! the solution ends optimal, and the prices prove it. Single moves are looked up no deeper than the
-//! paths need.
+//! the solution ends optimal, and the prices prove it. Single moves are looked up no deeper than
+//! the paths need.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -24,7 +24,8 @@ const ALL: f64 = 1e6;
 /// What an item gives up in worth by a move; then its own order, then itself.
 type Move = Reverse<(TotalF64, u32, u32)>;
 
-/// A primal solution on its way to the best one. Nodes are slots; the last node holds what is not placed.
+/// A primal solution on its way to the best one. Nodes are slots; the last node holds what is not
+/// placed.
 pub(super) struct ShortestPaths<'s, 'a> {
     primal: &'s mut Primal<'a>,
     /// Prices at the start; those of weights and costs stay.
@@ -158,7 +159,8 @@ impl<'s, 'a> ShortestPaths<'s, 'a> {
         self.primal.has_room_after(node, root, limit)
     }
 
-    /// Moves one placement into a slot with room, if that gains anything; else the slot has no price.
+    /// Moves one placement into a slot with room, if that gains anything; else the slot has no
+    /// price.
     fn fill(&mut self, slot: usize, depth: f64) {
         let prize = self.price[slot];
         let (cost, origin) = loop {
@@ -296,8 +298,8 @@ impl<'s, 'a> ShortestPaths<'s, 'a> {
         (self.primal.placements[item as usize].slot as usize).min(self.unplaced())
     }
 
-    /// Nodes with unknown moves that cost less than `end` says, and what it says; no move costs less
-    /// than nothing.
+    /// Nodes with unknown moves that cost less than `end` says, and what it says; no move costs
+    /// less than nothing.
     fn shallow(&self, end: impl Fn(usize) -> f64) -> Vec<(usize, f64)> {
         let unknown = |(node, end): &(usize, f64)| {
             *end > 0.0 && self.nodes[*node].depth < ALL && self.known_to(*node) < *end
