@@ -42,13 +42,6 @@ impl Fit {
                 .sum(),
         }
     }
-
-    /// The ratio that is farthest from 1.
-    #[allow(dead_code, reason = "tests ask for it, the bench prints all")]
-    pub fn worst(&self) -> f64 {
-        let far = |ratio: &f64| ratio.ln().abs();
-        self.ratios.into_iter().max_by(|a, b| far(a).total_cmp(&far(b))).unwrap_or(1.0)
-    }
 }
 
 impl std::fmt::Display for Fit {
