@@ -1,28 +1,48 @@
-//! How good the choices are where the truth is known: hours and contents chosen for the people of two
-//! invented worlds, as a share of what an all-knowing chooser gains over a random one.
+//! How good forecasts and choices are where the truth is known: hours and contents chosen for the
+//! people of invented worlds, as a share of what an all-knowing chooser gains over a random one, and
+//! the chances that were forecast for them, beside the true ones by fifths of the forecast.
 //!
 //! `cargo bench --bench quality -- [PEOPLE] [SEEDS] [FILTER]`: 2,000 people and 3 seeds unless said;
-//! FILTER keeps the cells whose name holds it, such as `hostile business 6`. Histories come from
-//! one fixed hour, business hours and uniform hours, with 6, 24 and 96 messages a person.
+//! FILTER keeps the cells whose name holds one of its parts, such as `hostile business 6` or
+//! `sessions business 24,shops business 24`. Without it the worlds `friendly` and `hostile` are run.
+//! Histories come from one fixed hour, business hours and uniform hours, with 6, 24 and 96 messages a
+//! person; the world `shops` has its own numbers of messages.
 //!
 //! A rival takes part when the variable `OPPORTUNE_RIVAL` holds a command; it is called with a folder
 //! that holds `recipients.csv` and `messages.csv`, a file to write, and `--within HOURS`, and writes
-//! `recipient,media,style,send_at`.
+//! `recipient,media,style,send_at`. With `OPPORTUNE_CEILING` set to a number, the choices of so many
+//! people are compared to those of one who knows the world and has their histories. With
+//! `OPPORTUNE_UNTUNED` set, hyper-parameters stay where the search for them begins; with
+//! `OPPORTUNE_SETTINGS` set, they are printed.
+
+mod forecast;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use opportune::calendar::zone::week_hour;
-use opportune::learn::{Channel, Contents, Evidence, Model, Observed, Settings, Subject, fit};
-use opportune::model::content::{Content, Goal};
+use opportune::learn::{Channel, Contents, Evidence, Observed, Settings, Subject, fit};
+use opportune::model::content::{Category, Content, Goal};
+use opportune::model::ids::MessageKey;
+use opportune::model::preference::Preference;
 use opportune::world::World;
+use opportune::world::frozen::{Frozen, NAMES, frozen};
 use opportune::world::history::PersonHistory;
 use opportune::world::logging::{Count, Logging, Policy};
+use opportune::world::person::Sent;
+use opportune::world::posterior::{Effort, expected};
 use opportune::world::score::{Chosen, Question, Score, Share, Values, chances, score};
 use opportune::world::spec::Spec;
+use opportune::world::truth::Outcome;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use self::forecast::{Fit, Pair};
 
 const POLICIES: [(&str, Policy); 3] = [
     ("fixed", Policy::Fixed { hour: 10 }),
@@ -42,11 +62,12 @@ fn main() {
     let (people, seeds) = (number(0, 2000), number(1, 3));
     let filter = args.get(2).map_or("", String::as_str);
     let mut table = Table::default();
-    for (world, spec) in [("friendly", Spec::friendly()), ("hostile", Spec::hostile())] {
+    for world in NAMES {
+        let Frozen { spec, messages: own } = frozen(world, until()).expect("it has the name");
         for (name, policy) in POLICIES {
             for (messages, weeks) in MESSAGES {
                 let cell = format!("{world} {name} {messages}");
-                if !format!("{cell} ").contains(filter) {
+                if !is_wanted(&cell, filter) {
                     continue;
                 }
                 for seed in 1..=u64::from(seeds) {
@@ -54,7 +75,7 @@ fn main() {
                     let logging = Logging {
                         policy,
                         weeks,
-                        messages: Count::Exact(messages),
+                        messages: own.unwrap_or(Count::Exact(messages)),
                         ..Logging::demo(until())
                     };
                     run(&cell, &World::new(&spec, seed).unwrap(), &logging, seed, &mut table);
@@ -64,6 +85,13 @@ fn main() {
         }
     }
     table.sum_up();
+}
+
+fn is_wanted(cell: &str, filter: &str) -> bool {
+    if filter.is_empty() {
+        return cell.starts_with("friendly") || cell.starts_with("hostile");
+    }
+    filter.split(',').any(|part| format!("{cell} ").contains(part.trim()))
 }
 
 fn until() -> DateTime<Utc> {
@@ -88,30 +116,134 @@ fn run(cell: &str, world: &World, logging: &Logging, seed: u64, table: &mut Tabl
             Subject { zone, country: None, tags: &[], evidence }
         })
         .collect();
-    let settings = Settings::default();
+    let mut settings = Settings::default();
+    if std::env::var_os("OPPORTUNE_UNTUNED").is_some() {
+        settings.tune_min = usize::MAX;
+    }
     let model = fit(&subjects, &contents, &settings, until(), seed, &mut |_, _| {}).unwrap();
     if std::env::var_os("OPPORTUNE_SETTINGS").is_some() {
         print(&format!("{cell}, seed {seed}: {}", model.describe()));
     }
     let offer: Vec<Content> = contents.list().to_vec();
+    let known: Vec<Preference> = subjects.iter().map(|s| model.preference(s, until())).collect();
+    for (what, pairs) in forecasts(world, &histories, &known, &offer, logging, seed) {
+        table.forecasts.entry(format!("{cell} {what}")).or_default().extend(pairs);
+    }
     for hours in HOURS {
         let within = Duration::from_hours(hours);
         let question = Question { week: until() + TimeDelta::days(2), contents: &offer, within };
         let view = |method: &str| format!("{cell} {hours}h {method}");
         let truth: Vec<Vec<Vec<f64>>> =
             (0..world.size()).map(|index| chances(&world.person(index), &question)).collect();
-        let (chosen, error) = ours(&model, &subjects, &offer, within, &truth);
+        let (chosen, error) = ours(&known, &offer, within, &truth);
         table.add(&view("model"), world, &question, &chosen);
         table.calibration(&view("calibration"), error);
         for method in NAIVE {
             let chosen = naive(method, &histories, &offer, world);
             table.add(&view(method), world, &question, &chosen);
         }
+        let some = std::env::var("OPPORTUNE_CEILING").ok().and_then(|n| n.parse::<usize>().ok());
+        if let Some(some) = some.map(|some| some.min(world.size())) {
+            let tables = ceiling(world, &histories[..some], &question, seed);
+            let best = |table: &Vec<Vec<f64>>| {
+                let all = best(table.concat().into_iter());
+                Chosen { hour: all / offer.len(), content: all % offer.len() }
+            };
+            let bests: Vec<Chosen> = tables.iter().map(best).collect();
+            table.add(&view("ceiling"), world, &question, &bests);
+            table.add(&view("of the same"), world, &question, &chosen[..some]);
+            let pairs =
+                tables.iter().zip(&truth).flat_map(|(t, u)| t.concat().into_iter().zip(u.concat()));
+            table.forecasts.insert(format!("{cell} ceiling's read {hours}h"), pairs.collect());
+        }
         if let Ok(command) = std::env::var("OPPORTUNE_RIVAL") {
             let chosen = rival(&command, &histories, &offer, world, hours);
             table.add(&view("rival"), world, &question, &chosen);
         }
     }
+}
+
+/// Forecast and true chances of messages at random times of the next week, a dozen a person, with
+/// random contents, of everybody who may still be written to.
+fn forecasts(
+    world: &World,
+    histories: &[PersonHistory],
+    known: &[Preference],
+    offer: &[Content],
+    logging: &Logging,
+    seed: u64,
+) -> BTreeMap<String, Vec<Pair>> {
+    const EACH: usize = 12;
+    const WEEK_SECONDS: i64 = 7 * 86_400;
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let mut pairs = BTreeMap::<String, Vec<Pair>>::new();
+    let key: MessageKey = "any".parse().unwrap();
+    for (index, (history, known)) in histories.iter().zip(known).enumerate() {
+        if history.messages.iter().any(|message| message.response.opted_out_at.is_some()) {
+            continue;
+        }
+        let person = world.person(index);
+        for _ in 0..EACH {
+            let content = &offer[random.gen_range(0..offer.len())];
+            let at = until()
+                + TimeDelta::days(2)
+                + TimeDelta::seconds(random.gen_range(0..WEEK_SECONDS));
+            let category = Category::Marketing;
+            let sent = Sent { key: &key, at, content, category, recent: &[], campaign: None };
+            let hour = person.week_hour(at);
+            let mut add = |what: String, forecast: f32, truth: f64| {
+                pairs.entry(what).or_default().push((f64::from(forecast), truth));
+            };
+            for hours in HOURS {
+                let within = Duration::from_hours(hours);
+                for (name, goal, outcome) in [
+                    ("read", Goal::Read, Outcome::Read),
+                    ("click", Goal::Click, Outcome::Click),
+                    ("reply", Goal::Reply, Outcome::Reply),
+                ] {
+                    let forecast = known.chances(content, goal, within)[hour];
+                    let truth = person.truth(&sent, outcome, within);
+                    add(format!("{name} {hours}h"), forecast, truth);
+                    if hours == 24 && logging.hour_chance(hour) > 0.0 {
+                        add(format!("{name} {hours}h in logged hours"), forecast, truth);
+                    }
+                }
+            }
+            let ever = Duration::from_hours(24 * 14);
+            let truth = person.truth(&sent, Outcome::OptOut, ever);
+            add("opt-out".to_owned(), known.opt_out(content), truth);
+            if logging.hour_chance(hour) > 0.0 {
+                add("opt-out in logged hours".to_owned(), known.opt_out(content), truth);
+            }
+        }
+    }
+    pairs
+}
+
+/// What one who knows the world expects of these people.
+fn ceiling(
+    world: &World,
+    histories: &[PersonHistory],
+    question: &Question<'_>,
+    seed: u64,
+) -> Vec<Vec<Vec<f64>>> {
+    let next = AtomicUsize::new(0);
+    let tables: Vec<OnceLock<Vec<Vec<f64>>>> = histories.iter().map(|_| OnceLock::new()).collect();
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, std::num::NonZero::get) {
+            scope.spawn(|| {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(history) = histories.get(index) else { break };
+                    let (person, effort) = (world.person(index), Effort::default());
+                    let messages = &history.messages;
+                    let table = expected(&person, messages, until(), question, effort, seed);
+                    tables[index].set(table).expect("each is computed once");
+                }
+            });
+        }
+    });
+    tables.into_iter().map(|table| table.into_inner().expect("all were computed")).collect()
 }
 
 fn pack(history: &PersonHistory, contents: &mut Contents) -> Evidence {
@@ -137,16 +269,14 @@ fn content_of(message: &opportune::model::message::Message) -> Content {
 
 /// The model's choices, and its expected calibration error over all hours and contents, in tenths.
 fn ours(
-    model: &Model,
-    subjects: &[Subject<'_>],
+    known: &[Preference],
     offer: &[Content],
     within: Duration,
     truth: &[Vec<Vec<f64>>],
 ) -> (Vec<Chosen>, f64) {
     let mut bins = [[0.0f64; 2]; 10];
-    let mut chosen = Vec::with_capacity(subjects.len());
-    for (subject, truth) in subjects.iter().zip(truth) {
-        let preference = model.preference(subject, until());
+    let mut chosen = Vec::with_capacity(known.len());
+    for (preference, truth) in known.iter().zip(truth) {
         let mut best = (Chosen { hour: 0, content: 0 }, f32::NEG_INFINITY);
         for (content, what) in offer.iter().enumerate() {
             let chances = preference.chances(what, Goal::Read, within);
@@ -310,6 +440,7 @@ fn rival(
 struct Table {
     shares: BTreeMap<String, Vec<[f64; 3]>>,
     errors: BTreeMap<String, Vec<f64>>,
+    forecasts: BTreeMap<String, Vec<Pair>>,
 }
 
 const VIEWS: [fn(&Score) -> Values; 3] = [|s| s.joint, |s| s.time, |s| s.content];
@@ -338,19 +469,25 @@ impl Table {
 
     /// Jointly / in time / in content, per cent; for the rival also our share of its.
     fn print(&self, cell: &str) {
+        let of_cell = |(name, _): &(&String, &Vec<Pair>)| name.starts_with(&format!("{cell} "));
+        for (name, pairs) in self.forecasts.iter().filter(of_cell) {
+            print(&format!("{name}: {}", Fit::of(pairs.clone())));
+        }
         for hours in HOURS {
             let of = |method: &str| self.mean(&format!("{cell} {hours}h {method}"));
             let words = |s: [f64; 3]| s.map(|share| format!("{:.1}", 100.0 * share)).join(" / ");
             let mut line = format!("{cell} {hours}h:");
-            for method in NAIVE.iter().chain(&["model", "rival"]) {
+            for method in NAIVE.iter().chain(&["model", "rival", "of the same", "ceiling"]) {
                 if let Some(share) = of(method) {
                     line.push_str(&format!("  {method} {}", words(share)));
                 }
             }
-            if let (Some(ours), Some(rival)) = (of("model"), of("rival")) {
-                let ratio: Vec<String> =
-                    ours.iter().zip(rival).map(|(a, b)| format!("{:.3}", a / b)).collect();
-                line.push_str(&format!("  model/rival {}", ratio.join(" / ")));
+            for (one, other) in [("model", "rival"), ("of the same", "ceiling")] {
+                if let (Some(ours), Some(theirs)) = (of(one), of(other)) {
+                    let ratio = ours.iter().zip(theirs).map(|(a, b)| format!("{:.3}", a / b));
+                    let ratio = ratio.collect::<Vec<_>>().join(" / ");
+                    line.push_str(&format!("  {one}/{other} {ratio}"));
+                }
             }
             let errors = &self.errors[&format!("{cell} {hours}h calibration")];
             let error = errors.iter().sum::<f64>() / errors.len() as f64;

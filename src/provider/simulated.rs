@@ -61,6 +61,7 @@ impl Simulated {
             content: &message.content,
             category: message.category,
             recent,
+            campaign: Some(message.campaign.as_str()),
         };
         let response =
             self.people.answer(Whom { key: &message.recipient, zone: message.zone }, &sent);

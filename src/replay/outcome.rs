@@ -336,6 +336,7 @@ impl Truth<'_> {
             content: &variant.content,
             category: campaign.category,
             recent: self.sent_to.get(&call.recipient).map_or(&[], Vec::as_slice),
+            campaign: Some(campaign.name.as_str()),
         };
         let whom = Whom { key: &call.recipient, zone: call.zone };
         self.crowd.chance(whom, &sent, campaign.goal, campaign.within)

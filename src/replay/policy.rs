@@ -201,7 +201,7 @@ impl Judge for Oracle {
         let logit = |p: f64| (p / (1.0 - p)).ln() as f32;
         let figures = |content: &Content| {
             let mut answers = Answers::<f32>::default();
-            let acts = person.acts_on(content, campaign.goal);
+            let acts = person.acts_on(content, week, campaign.goal);
             match campaign.goal {
                 Goal::Read => {}
                 Goal::Click => answers.click = logit(acts),

@@ -161,6 +161,9 @@ impl Person<'_> {
         let count = match logging.messages {
             Count::Exact(count) => count,
             Count::Mean(mean) => (mean * dice.between(0.5, 1.5)).round() as u32,
+            Count::Tailed { median, spread, most } => {
+                (dice.around(median, spread).round() as u32).min(most)
+            }
         };
         let begin = self.end(logging) - i64::from(logging.weeks) * WEEK;
         let mut sends: Vec<(i64, usize, usize, u32)> = (0..count)
@@ -187,7 +190,9 @@ impl Person<'_> {
                 .expect("a letter, digits and a hyphen are a valid key");
             let week_ago = at - TimeDelta::days(7);
             let since = recent.partition_point(|sent| *sent <= week_ago);
-            let sent = Sent { key: &key, at, content, category, recent: &recent[since..] };
+            let campaign = Some(campaigns[week].as_str());
+            let recent_ones = &recent[since..];
+            let sent = Sent { key: &key, at, content, category, recent: recent_ones, campaign };
             let response = known(self.answer(&sent), logging.until);
             recent.push(at);
             let opted_out = response.opted_out_at;

@@ -50,6 +50,15 @@ pub enum Count {
     Exact(u32),
     /// More for some than for others, this many on average.
     Mean(f64),
+    /// A few for most, none for some, very many for a few: log-normal, cut off.
+    Tailed {
+        /// Half of the people got fewer.
+        median: f64,
+        /// Standard deviation of the logarithm.
+        spread: f64,
+        /// Nobody got more.
+        most: u32,
+    },
 }
 
 impl Logging {

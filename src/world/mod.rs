@@ -8,20 +8,27 @@
 //! Refuses: to share equations or code with the learner, to read a clock, to keep state.
 //!
 //! - [`spec`]: what a world is made of
-//! - [`person`]: one person and the answer to one message; `rhythm` and `rates` say when
+//! - [`person`]: one person and the answer to one message; `rhythm`, `rates` and `looks` say when;
+//!   [`truth`] says how likely
 //! - [`logging`] and [`history`]: how the past came about; the past, as the three files have it
-//! - [`score`]: a choice of hours and contents, measured against the truth
+//! - [`frozen`]: the known-truth worlds by name
+//! - [`score`]: a choice of hours and contents, measured against the truth; [`posterior`]: the best
+//!   that could be made of a history
 
 pub(crate) mod dice;
+pub mod frozen;
 pub mod history;
 mod local;
 pub mod logging;
+mod looks;
 pub mod person;
 mod places;
+pub mod posterior;
 mod rates;
 mod rhythm;
 pub mod score;
 pub mod spec;
+pub mod truth;
 
 use std::time::Duration;
 
@@ -81,6 +88,7 @@ enum Draw {
     Person,
     Zone,
     Tilt,
+    Luck,
 }
 
 impl World {
@@ -124,6 +132,14 @@ impl World {
         Person::new(self, self.dice.with(Draw::Person as u64).text(key.as_str()), key, zone)
     }
 
+    /// What a campaign's luck makes of the chance to open: the same for everybody.
+    fn luck(&self, campaign: &str) -> f64 {
+        self.spec.campaign_luck.map_or(1.0, |luck| {
+            let factors = luck.factors();
+            factors[self.dice.with(Draw::Luck as u64).text(campaign).below(factors.len())]
+        })
+    }
+
     /// A chronotype by the zone's own mix.
     fn chronotype(&self, zone: Tz, dice: Dice) -> Chronotype {
         let tilt = self.dice.with(Draw::Tilt as u64).text(zone.name());
@@ -161,7 +177,14 @@ mod tests {
         let content = content("video people");
         let category = Category::Marketing;
         let person = world.person_of(&recipient.parse().unwrap(), Tz::Asia__Tokyo);
-        person.answer(&Sent { key: &key, at, content: &content, category, recent: &[] })
+        person.answer(&Sent {
+            key: &key,
+            at,
+            content: &content,
+            category,
+            recent: &[],
+            campaign: None,
+        })
     }
 
     #[test]
@@ -192,7 +215,14 @@ mod tests {
             let sent_at = at("2026-03-27T22:00:00Z") + chrono::TimeDelta::minutes(index as i64);
             let content = content("image product");
             let category = Category::Utility;
-            let sent = Sent { key: &key, at: sent_at, content: &content, category, recent: &[] };
+            let sent = Sent {
+                key: &key,
+                at: sent_at,
+                content: &content,
+                category,
+                recent: &[],
+                campaign: None,
+            };
             let response = person.answer(&sent);
             if !person.receipts {
                 assert_eq!(response.read_at, None);
@@ -245,6 +275,7 @@ mod tests {
                         content: &content,
                         category,
                         recent: &recent,
+                        campaign: None,
                     };
                     let chance = person.chance(&sent, Goal::Read, within);
                     assert!((0.0..=1.0).contains(&chance));
@@ -293,7 +324,14 @@ mod tests {
                 let at = person.middle_of(at("2026-05-06T00:00:00Z"), 48 + hour);
                 let recent = vec![at - chrono::TimeDelta::days(1); recent];
                 let category = Category::Marketing;
-                let sent = Sent { key: &key, at, content: &content, category, recent: &recent };
+                let sent = Sent {
+                    key: &key,
+                    at,
+                    content: &content,
+                    category,
+                    recent: &recent,
+                    campaign: None,
+                };
                 person.harm(&sent)
             });
             harm.sum::<f64>() / 500.0

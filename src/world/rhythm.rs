@@ -119,6 +119,15 @@ impl Rhythm {
 
     /// The chance that [`Rhythm::meet`] opens a message between its arrival and `until`.
     pub(super) fn chance(&self, arrived: f64, until: f64, open: f64) -> f64 {
+        self.chance_by(arrived, until, |age| open * sunk(age))
+    }
+
+    /// The chance that it is seen.
+    pub(super) fn sees(&self, arrived: f64, until: f64) -> f64 {
+        self.chance_by(arrived, until, |_| 1.0)
+    }
+
+    fn chance_by(&self, arrived: f64, until: f64, open: impl Fn(f64) -> f64) -> f64 {
         let first = self.day_of(arrived);
         let last = (self.day_of(until) + 1).min(first + FOLLOWED_DAYS);
         let midnight = self.midnights(first - 1, last);
@@ -126,7 +135,7 @@ impl Rhythm {
         for day in first - 1..=last {
             let base = midnight(day);
             for moment in self.moments(day) {
-                let open = open * sunk(base + moment.second - arrived);
+                let open = open(base + moment.second - arrived);
                 let before =
                     |at: f64| 1.0 / (1.0 + ((base + moment.second - at) / moment.jitter).exp());
                 unopened *= 1.0 - moment.look * (before(until) - before(arrived)) * open;

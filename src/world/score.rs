@@ -61,10 +61,10 @@ pub struct Share {
 
 /// The person's true chances by hour of the week and content.
 pub fn chances(person: &Person<'_>, question: &Question<'_>) -> Vec<Vec<f64>> {
-    let tastes: Vec<f64> = question.contents.iter().map(|content| person.taste(content)).collect();
     let hour = |hour: usize| {
         let at = person.middle_of(question.week, hour);
-        tastes.iter().map(|taste| person.chance_to_open(at, *taste, question.within)).collect()
+        let tastes: Vec<f64> = question.contents.iter().map(|c| person.taste(c, at)).collect();
+        person.chances_to_open(at, &tastes, question.within)
     };
     (0..WEEK_HOURS).map(hour).collect()
 }

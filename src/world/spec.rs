@@ -23,6 +23,20 @@ pub enum Habit {
     Friendly,
     /// A rate for each hour of the week, a blend of one's own, with strong noise.
     Hostile,
+    /// Sessions at occasions of the week; what waits is read at a look, or passed over.
+    Sessions,
+}
+
+/// How often a person of the habit `sessions` opens the app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pace {
+    /// Once a week, on a day of the person's own.
+    Weekly,
+    /// Once a day.
+    Daily,
+    /// In bursts through the day.
+    Often,
 }
 
 /// The kind of day that a person leads; only daily habits know it.
@@ -68,6 +82,25 @@ pub struct Drift {
     pub at: Instant,
 }
 
+/// How far apart campaigns are in luck, which all of their messages share.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Luck {
+    /// The chance to open is at least this share higher or lower than usual.
+    pub least: f64,
+    /// And at most this.
+    pub most: f64,
+}
+
+impl Luck {
+    /// What multiplies the chance to open, one as likely as the other.
+    pub(super) fn factors(&self) -> [f64; 6] {
+        let middle = f64::midpoint(self.least, self.most);
+        let [a, b, c] = [self.least, middle, self.most];
+        [1.0 - c, 1.0 - b, 1.0 - a, 1.0 + a, 1.0 + b, 1.0 + c]
+    }
+}
+
 /// A world as data. Shares are of all people, between 0 and 1.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -80,14 +113,24 @@ pub struct Spec {
     pub habit: Habit,
     /// Chronotypes with their weights; each zone tilts them its own way.
     pub chronotypes: BTreeMap<Chronotype, f64>,
+    /// How often people of the habit `sessions` open the app, with weights.
+    pub paces: BTreeMap<Pace, f64>,
     /// What people like on the whole.
     pub appeals: Vec<Appeal>,
     /// Standard deviation of a person's own taste in logarithms.
     pub taste_spread: f64,
+    /// After so many weeks half of a person's own taste is gone, and another came; absent: never.
+    pub taste_half_life_weeks: Option<f64>,
+    /// Campaigns of different luck; absent: all are alike.
+    pub campaign_luck: Option<Luck>,
     /// Whose phone never tells that a message was read.
     pub receipts_off: f64,
     /// Whose mail is opened by a machine within a second.
     pub scanners: f64,
+    /// Who reads within seconds what comes while awake, about every third time.
+    pub prompt_readers: f64,
+    /// Whether the channel stamps what happens in whole seconds.
+    pub whole_seconds: bool,
     /// Share of messages that fail, besides the people who are never reached.
     pub failures: f64,
     /// Who is never reached.
@@ -98,6 +141,8 @@ pub struct Spec {
     pub fatigue: f64,
     /// Chance that a welcome message makes its reader opt out; unwelcome ones multiply it.
     pub opt_out: f64,
+    /// How much each further message in a week adds to the log of that chance.
+    pub crowding: f64,
     /// Sessions a week of a person who leaves any; none are made at 0.
     pub sessions: f64,
     /// Who has no history.
@@ -140,6 +185,7 @@ impl Spec {
                 (Chronotype::Shift, 0.08),
                 (Chronotype::Retired, 0.08),
             ]),
+            paces: BTreeMap::from([(Pace::Weekly, 0.35), (Pace::Daily, 0.35), (Pace::Often, 0.3)]),
             appeals: vec![
                 appeal(Media::Text, None, -0.15),
                 appeal(Media::Image, None, 0.0),
@@ -147,13 +193,18 @@ impl Spec {
                 appeal(Media::Image, Some("people"), 0.15),
             ],
             taste_spread: 0.45,
+            taste_half_life_weeks: None,
+            campaign_luck: None,
             receipts_off: 0.12,
             scanners: 0.01,
+            prompt_readers: 0.0,
+            whole_seconds: false,
             failures: 0.02,
             unreachable: 0.01,
             outages: 0.05,
             fatigue: 0.12,
             opt_out: 0.000_5,
+            crowding: 0.5,
             sessions: 1.0,
             newcomers: 0.05,
             without_consent: 0.06,
@@ -208,9 +259,13 @@ impl Spec {
         }
         check_weights("zones", self.zones.values())?;
         check_weights("chronotypes", self.chronotypes.values())?;
+        check_weights("paces", self.paces.values())?;
         let shares = [
             ("receipts_off", self.receipts_off),
             ("scanners", self.scanners),
+            ("prompt_readers", self.prompt_readers),
+            ("campaign_luck.least", self.campaign_luck.map_or(0.0, |luck| luck.least)),
+            ("campaign_luck.most", self.campaign_luck.map_or(0.0, |luck| luck.most)),
             ("failures", self.failures),
             ("unreachable", self.unreachable),
             ("outages", self.outages),
@@ -228,13 +283,18 @@ impl Spec {
         }
         let sizes = [
             ("taste_spread", self.taste_spread, 3.0),
+            ("taste_half_life_weeks", self.taste_half_life_weeks.unwrap_or(1.0), 100.0),
             ("fatigue", self.fatigue, 3.0),
+            ("crowding", self.crowding, 3.0),
             ("sessions", self.sessions, 100.0),
         ];
         for (what, size, most) in sizes {
             if !(0.0..=most).contains(&size) {
                 return Err(Invalid::new(what, size, "between 0 and a sensible most"));
             }
+        }
+        if let Some(luck) = self.campaign_luck.filter(|luck| luck.least > luck.most) {
+            return Err(Invalid::new("campaign_luck", luck.least, "a least at or below the most"));
         }
         match self.appeals.iter().find(|a| !(-5.0..=5.0).contains(&a.appeal)) {
             Some(a) => Err(Invalid::new("appeal", a.appeal, "between -5 and 5")),
@@ -282,6 +342,15 @@ mod tests {
              [drift]\nshare = 0.5\nat = \"2026-03-01T00:00:00Z\"",
         )
         .unwrap();
+        let other: Spec = toml::from_str(
+            "habit = \"sessions\"\ntaste_half_life_weeks = 4\nprompt_readers = 0.2\n\
+             campaign_luck = { least = 0.1, most = 0.3 }\n[paces]\nweekly = 1",
+        )
+        .unwrap();
+        assert_eq!((other.habit, other.paces.len()), (Habit::Sessions, 1));
+        other.check().unwrap();
+        let luck = Spec { campaign_luck: Some(Luck { least: 0.4, most: 0.3 }), ..other };
+        assert_eq!(luck.check().unwrap_err().what, "campaign_luck");
         assert_eq!((spec.people, spec.habit, spec.zones.len()), (50, Habit::Hostile, 1));
         assert_eq!(spec.chronotypes, Spec::demo().chronotypes);
         spec.check().unwrap();

@@ -1,0 +1,60 @@
+//! Forecasts against the truth: ratios by fifths of the forecast, and the calibration error.
+
+/// A forecast chance, and the true one.
+pub type Pair = (f64, f64);
+
+/// How forecasts lie to the truth.
+#[derive(Debug, Clone, Copy)]
+pub struct Fit {
+    /// Sum of forecasts over sum of true chances, by fifths of the forecast, the least likely first.
+    pub ratios: [f64; 5],
+    /// The mean true chance of each fifth.
+    pub truth: [f64; 5],
+    /// Mean distance of the mean forecast from the mean truth, over tenths of the forecasts.
+    pub error: f64,
+}
+
+impl Fit {
+    /// Of these forecasts; there are ten at least.
+    pub fn of(mut pairs: Vec<Pair>) -> Self {
+        assert!(pairs.len() >= 10, "{} forecasts have no tenths", pairs.len());
+        pairs.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
+        let part = |index: usize, parts: usize| {
+            let of = &pairs[index * pairs.len() / parts..(index + 1) * pairs.len() / parts];
+            let (forecast, truth) =
+                of.iter().fold((0.0, 0.0), |(f, t), pair| (f + pair.0, t + pair.1));
+            (forecast / of.len() as f64, truth / of.len() as f64)
+        };
+        let fifths: [Pair; 5] = std::array::from_fn(|index| part(index, 5));
+        Self {
+            // a forecast of what never happens is right
+            ratios: fifths.map(|(forecast, truth)| {
+                if forecast <= f64::MIN_POSITIVE && truth <= f64::MIN_POSITIVE {
+                    1.0
+                } else {
+                    forecast / truth
+                }
+            }),
+            truth: fifths.map(|(_, truth)| truth),
+            error: (0..10)
+                .map(|index| part(index, 10))
+                .map(|(forecast, truth)| (forecast - truth).abs() / 10.0)
+                .sum(),
+        }
+    }
+}
+
+impl std::fmt::Display for Fit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let words = |values: [f64; 5], digits: usize| {
+            values.map(|value| format!("{value:.digits$}")).join(" ")
+        };
+        write!(
+            f,
+            "forecast/truth {}  of {}  error {:.4}",
+            words(self.ratios, 2),
+            words(self.truth, 4),
+            self.error
+        )
+    }
+}
