@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use opportune::calendar::rules::Rules;
 use opportune::model::campaign::Campaign;
+use opportune::model::preference::ReplyDelays;
 use opportune::plan::{Carrier, Plan, Request, plan, values};
 use planning::{Crowd, exact, setting};
 
@@ -29,12 +30,13 @@ fn timed(crowd: &Crowd, campaigns: &[Campaign], carrier: &Carrier<'_>) -> (Vec<P
     let rules = Rules::built_in();
     let people = crowd.people();
     let ask = |person: usize| crowd.preference(person);
+    let delays = ReplyDelays::default();
     let request = |campaign| Request {
         campaign,
         people: &people,
         preference: &ask,
         booked: &[],
-        reply_delay: &[],
+        reply_delays: &delays,
     };
     let requests: Vec<Request<'_>> = campaigns.iter().map(request).collect();
     let start = Instant::now();
@@ -70,12 +72,13 @@ fn beside_exact() {
     let rules = Rules::built_in();
     let people = crowd.people();
     let ask = |person: usize| crowd.preference(person);
+    let delays = ReplyDelays::default();
     let request = Request {
         campaign: &campaign,
         people: &people,
         preference: &ask,
         booked: &[],
-        reply_delay: &[],
+        reply_delays: &delays,
     };
     let mut rows = Vec::new();
     values(&setting(&rules), &CARRIER, &[request], &mut |_, person, slot, value| {

@@ -2,7 +2,36 @@
 
 /// Share of replies in the first hour after a message, the second and the third, where nothing better
 /// is known: nearly all who answer a message do so when they see it.
-pub const REPLY_DELAY: [f32; 3] = [0.7, 0.2, 0.1];
+const REPLY_DELAY: [f32; 3] = [0.7, 0.2, 0.1];
+
+/// When a message is answered, by the hour of the person's local week in which it is sent: a message
+/// at night is answered in the morning.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReplyDelays(Vec<Vec<f32>>);
+
+impl Default for ReplyDelays {
+    fn default() -> Self {
+        Self::same(REPLY_DELAY.to_vec())
+    }
+}
+
+impl ReplyDelays {
+    /// The share of replies in the first hour after a message, the second, …, whenever it is sent.
+    pub fn same(shares: Vec<f32>) -> Self {
+        Self(vec![shares])
+    }
+
+    /// The same, by the hour of the local week in which it is sent.
+    pub fn by_hour(hours: Vec<Vec<f32>>) -> Self {
+        assert!(!hours.is_empty(), "a week has hours");
+        Self(hours)
+    }
+
+    /// The shares of a message that is sent in an hour of the local week.
+    pub fn at(&self, hour: usize) -> &[f32] {
+        &self.0[hour % self.0.len()]
+    }
+}
 
 /// Shares by the time that has passed: points `(hours, share)`, straight between them. No points:
 /// nothing is known, and what comes comes at once.

@@ -14,7 +14,7 @@ use rand::Rng;
 
 use super::content::{Category, Content, Goal};
 pub use super::curve::Curve;
-pub use super::delays::{Delays, REPLY_DELAY};
+pub use super::delays::{Delays, ReplyDelays};
 use super::draw::Drawn;
 pub use super::range::Range;
 use super::saturate::at_least_one;
@@ -266,16 +266,27 @@ impl Preference {
         self.chances(content, Goal::Reply, day).iter().sum::<f32>() / WEEK_HOURS as f32
     }
 
-    /// The share of a day's replies that come in the first hour after sending, the second, …, as far
-    /// as most of them: what is read at the population's pace is answered at the population's pace.
-    /// Empty where nothing is known of either.
-    pub fn reply_delay(&self) -> Vec<f32> {
+    /// The share of replies that come in the first hour after sending, the second, …, as far as most
+    /// of them, by the hour of sending: what is read at this person's pace is answered at the
+    /// population's. `None` where nothing is known of either.
+    pub fn reply_delays(&self) -> Option<ReplyDelays> {
+        let answered = &self.population.delays.reply;
+        if self.population.decay.is_empty() || answered.is_unknown() {
+            return None;
+        }
+        Some(ReplyDelays::by_hour((0..WEEK_HOURS).map(|hour| self.reply_delay(hour)).collect()))
+    }
+
+    fn reply_delay(&self, sent: usize) -> Vec<f32> {
         const MOST: f32 = 0.95;
         const HOURS: usize = 24;
-        let read = &self.population.decay[..HOURS.min(self.population.decay.len())];
         let answered = &self.population.delays.reply;
-        let mut shares = vec![0.0f32; if answered.is_unknown() { 0 } else { read.len() }];
-        for (age, read) in read.iter().enumerate() {
+        let mut shares = vec![0.0f32; HOURS];
+        let mut unread = 1.0f32;
+        for (age, decay) in self.population.decay.iter().take(HOURS).enumerate() {
+            let rate = self.person.level * decay * self.person.week[(sent + age) % WEEK_HOURS];
+            let read = unread * -(-rate).exp_m1();
+            unread -= read;
             // read in the middle of its hour
             let by = |hour: usize| answered.within((hour - age) as f32 - 0.5);
             for (hour, share) in shares.iter_mut().enumerate().skip(age) {
@@ -291,7 +302,7 @@ impl Preference {
         });
         let kept: Vec<f32> = kept.copied().collect();
         let sum: f32 = kept.iter().sum();
-        kept.into_iter().map(|share| share / sum).collect()
+        kept.into_iter().map(|share| share / sum.max(f32::MIN_POSITIVE)).collect()
     }
 
     /// The same with ranges.

@@ -4,16 +4,18 @@
 use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
+use chrono_tz::Tz;
 
 use super::arms::{CapacityShare, hash, left_to, mix, share_left_to, unit};
 use super::eligibility::Candidates;
 use super::request::{Booking, Carrier, Request, Setting};
 use super::solve::{SlotUse, UNIT};
 use crate::calendar::working::working_share;
+use crate::calendar::zone::week_hours;
 use crate::model::campaign::Chats;
 use crate::model::delivery::Arm;
-use crate::model::preference::REPLY_DELAY;
-use crate::model::slot::Slot;
+use crate::model::preference::ReplyDelays;
+use crate::model::slot::{Slot, SlotLength};
 use crate::model::time::{Instant, hour_of};
 
 /// The portfolio's span.
@@ -117,20 +119,23 @@ impl CapacityLayout {
     /// Replies in each hour in which agents work.
     fn chats(&mut self, setting: &Setting<'_>, part: &CampaignArm<'_>) {
         let Some(chats) = &part.request.campaign.capacity.chats else { return };
-        let delay = match part.request.reply_delay {
-            [] => &REPLY_DELAY,
-            given => given,
-        };
+        let zones = part.zones();
+        let delay = |slot| mean_delay(part.request.reply_delays, &zones, slot, setting.length);
+        let booked = SENDING.map(|arm| {
+            let booked = part.request.booked.iter().filter(|booking| booking.arm == arm);
+            booked.map(|booking| (booking, delay(booking.slot))).collect::<Vec<_>>()
+        });
         let mut hours: BTreeMap<Instant, Option<u32>> = BTreeMap::new();
         let mut outsides = Vec::with_capacity(part.candidates.slots.len());
         for (at, slot) in part.candidates.slots.iter().enumerate() {
             let start = hour_of(slot.start(setting.length));
+            let delay = delay(*slot);
             let mut outside = 0.0;
             for (later, share) in delay.iter().enumerate().filter(|(_, share)| **share > 0.0) {
                 let hour = start + TimeDelta::hours(later as i64);
                 let limit = *hours.entry(hour).or_insert_with(|| {
                     let most = replies_in(chats, setting, hour);
-                    let shares = part.shares(|arm| arm.replies(setting, delay, hour));
+                    let shares = part.shares(|arm| replies(setting, &booked[arm.mine()], hour));
                     (most > 0.0).then(|| self.limit(share_left_to(part.mine(), most, &shares)))
                 });
                 match limit {
@@ -141,7 +146,7 @@ impl CapacityLayout {
             outsides.push(outside);
         }
         let least = outsides.iter().copied().fold(f32::INFINITY, f32::min);
-        let most = least + REPLIES_OUTSIDE_MAX * delay.iter().sum::<f32>();
+        let most = least + REPLIES_OUTSIDE_MAX;
         let first = *self.first.last().expect("a part is being laid out") as usize;
         for (open, outside) in self.open[first..].iter_mut().zip(outsides) {
             let is_outside = outside > most;
@@ -246,15 +251,46 @@ impl CampaignArm<'_> {
         self.bookings().filter(within).map(|booking| u64::from(booking.messages)).sum()
     }
 
-    /// Replies that are still expected in an hour of what the arm has sent or claimed.
-    fn replies(&self, setting: &Setting<'_>, delay: &[f32], hour: Instant) -> f64 {
-        let expected = |booking: &Booking| {
-            let later = (hour - hour_of(booking.slot.start(setting.length))).num_hours();
-            let share = usize::try_from(later).ok().and_then(|later| delay.get(later));
-            booking.replies * share.map_or(0.0, |share| f64::from(*share))
-        };
-        self.bookings().map(expected).sum()
+    /// The zones of the campaign's people, and the share of them in each.
+    fn zones(&self) -> Vec<(Tz, f32)> {
+        let mut people: BTreeMap<&str, (Tz, u32)> = BTreeMap::new();
+        for person in self.request.people {
+            people.entry(person.zone.name()).or_insert((person.zone, 0)).1 += 1;
+        }
+        let all = self.request.people.len() as f32;
+        people.into_values().map(|(zone, people)| (zone, people as f32 / all)).collect()
     }
+}
+
+/// The share of replies in the first hour after a slot, the second, …: the mean over people's zones,
+/// in which the slot is another hour of the week.
+fn mean_delay(
+    delays: &ReplyDelays,
+    zones: &[(Tz, f32)],
+    slot: Slot,
+    length: SlotLength,
+) -> Vec<f32> {
+    let mut mean = Vec::new();
+    for (zone, people) in zones {
+        for (hour, part) in week_hours(slot, length, *zone) {
+            let shares = delays.at(hour);
+            mean.resize(mean.len().max(shares.len()), 0.0);
+            for (mean, share) in mean.iter_mut().zip(shares) {
+                *mean += people * part as f32 * share;
+            }
+        }
+    }
+    mean
+}
+
+/// Replies that are still expected in an hour of what was sent or claimed.
+fn replies(setting: &Setting<'_>, booked: &[(&Booking, Vec<f32>)], hour: Instant) -> f64 {
+    let expected = |(booking, delay): &(&Booking, Vec<f32>)| {
+        let later = (hour - hour_of(booking.slot.start(setting.length))).num_hours();
+        let share = usize::try_from(later).ok().and_then(|later| delay.get(later));
+        booking.replies * share.map_or(0.0, |share| f64::from(*share))
+    };
+    booked.iter().map(expected).sum()
 }
 
 /// Where the cut between arms falls in a limit that does not divide: another place in each limit,

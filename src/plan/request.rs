@@ -8,7 +8,7 @@ use crate::model::campaign::{Campaign, QuietHours};
 use crate::model::delivery::{Arm, Reason};
 use crate::model::frequency::{Cap, Taken};
 use crate::model::ids::{RecipientId, RecipientKey};
-use crate::model::preference::Preference;
+use crate::model::preference::{Preference, ReplyDelays};
 use crate::model::recipient::{Country, Locale};
 use crate::model::slot::{Slot, SlotLength};
 use crate::model::time::Instant;
@@ -60,9 +60,8 @@ pub struct Request<'a> {
     pub preference: &'a (dyn Fn(usize) -> Preference + Sync),
     /// What this campaign has sent or claimed already, from 24 hours before now on.
     pub booked: &'a [Booking],
-    /// Share of replies that come in the first hour after a slot, the second, …; empty for
-    /// [`crate::model::preference::REPLY_DELAY`].
-    pub reply_delay: &'a [f32],
+    /// When messages are answered, by the local hour of sending.
+    pub reply_delays: &'a ReplyDelays,
 }
 
 impl Request<'_> {

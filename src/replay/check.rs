@@ -18,7 +18,6 @@ use crate::model::consent::ConsentChange;
 use crate::model::content::Category;
 use crate::model::delivery::State;
 use crate::model::ids::{MessageKey, Name, RecipientKey};
-use crate::model::preference::REPLY_DELAY;
 use crate::model::tariff::Tariff;
 use crate::model::time::{Instant, hour_of};
 use crate::store::{CampaignRow, ExportRow};
@@ -97,11 +96,7 @@ async fn planned_limits(
     limits::laws(&ctx.rules, &known, broken);
     limits::budgets(&known, broken);
     limits::own_caps(&known, broken);
-    let learned = people.recipients.first().filter(|_| model.version.is_some());
-    let delay =
-        learned.map(|_| model.preference(&people.subject(0, ctx.config.time_zone)).reply_delay());
-    let delay = delay.filter(|delay| !delay.is_empty()).unwrap_or(REPLY_DELAY.to_vec());
-    limits::replies(ctx.config.time_zone, &delay, &known, broken);
+    limits::replies(ctx.config.time_zone, &model.reply_delays(), &known, broken);
     for (name, provider) in &ctx.config.providers {
         if let Some(per_second) = provider.limits.per_second {
             let calls: Vec<&Call> = calls.iter().filter(|call| call.provider == *name).collect();

@@ -13,8 +13,10 @@ use crate::calendar::law::Case;
 use crate::calendar::quiet::Quiet;
 use crate::calendar::rules::Rules;
 use crate::calendar::working::working_share;
+use crate::calendar::zone::week_hour;
 use crate::model::campaign::{Campaign, CampaignQuiet};
 use crate::model::ids::{Name, RecipientKey};
+use crate::model::preference::ReplyDelays;
 use crate::model::time::{Instant, hour_of};
 
 /// Replies are expected by the model in use at the end. Those that plans were made with said
@@ -70,14 +72,19 @@ pub(super) fn budgets(calls: &[KnownCall<'_>], broken: &mut Vec<String>) {
     }
 }
 
-/// No more replies are expected in an hour than a campaign's agents can take in it. `delay` is the
-/// share of replies in the first hour after a message, the second, …
-pub(super) fn replies(zone: Tz, delay: &[f32], calls: &[KnownCall<'_>], broken: &mut Vec<String>) {
+/// No more replies are expected in an hour than a campaign's agents can take in it.
+pub(super) fn replies(
+    zone: Tz,
+    delays: &ReplyDelays,
+    calls: &[KnownCall<'_>],
+    broken: &mut Vec<String>,
+) {
     for (campaign, calls) in by_campaign(calls) {
         let Some(chats) = &campaign.capacity.chats else { continue };
         let mut expected: BTreeMap<Instant, f64> = BTreeMap::new();
         for known in calls.iter().filter(|known| known.call.heard) {
-            for (later, share) in delay.iter().enumerate() {
+            let sent = week_hour(known.call.at, known.call.zone);
+            for (later, share) in delays.at(sent).iter().enumerate() {
                 let hour = hour_of(known.call.at) + TimeDelta::hours(later as i64);
                 *expected.entry(hour).or_default() += known.reply * f64::from(*share);
             }

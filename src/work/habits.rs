@@ -10,7 +10,7 @@ use crate::config::LearnFrom;
 use crate::learn::{ChronotypeMix, Contents, Evidence, Model, Sample, Sampler, Subject, drift};
 use crate::model::content::Content;
 use crate::model::ids::RecipientId;
-use crate::model::preference::Preference;
+use crate::model::preference::{Preference, ReplyDelays};
 use crate::model::recipient::Recipient;
 use crate::model::time::Instant;
 use crate::store::{ModelRow, Store, StoreError, Whose};
@@ -185,6 +185,14 @@ impl InUse {
     /// What is known of a person's habits.
     pub fn preference(&self, subject: &Subject<'_>) -> Preference {
         self.model.preference(subject, self.as_of)
+    }
+
+    /// When messages are answered, by the hour of sending: as somebody does of whom nothing is known.
+    pub fn reply_delays(&self) -> ReplyDelays {
+        let evidence = Evidence::default();
+        let nobody =
+            Subject { zone: chrono_tz::UTC, country: None, tags: &[], evidence: &evidence };
+        self.preference(&nobody).reply_delays().unwrap_or_default()
     }
 
     /// By how many hours later than before a person lives now, if that is beyond doubt.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use chrono::{Datelike, Timelike};
 use opportune::calendar::rules::Rules;
-use opportune::calendar::zone::local;
+use opportune::calendar::zone::{local, week_hour};
+use opportune::model::preference::ReplyDelays;
 use opportune::plan::Setting;
 
 use crate::planning::{Crowd, setting};
@@ -38,7 +39,7 @@ fn expected_replies_stay_within_what_agents_can_answer() {
         );
         let mut stage = Stage::of(Crowd::mixed(3000, seed), &text);
         let delay = [0.75, 0.25];
-        stage.reply_delay = delay.to_vec();
+        stage.reply_delays = ReplyDelays::same(delay.to_vec());
         let setting = Setting { seed, ..setting(&rules) };
         let plan = stage.plan(&setting, &EASY);
         let mut hours: BTreeMap<i64, f64> = BTreeMap::new();
@@ -66,6 +67,39 @@ fn expected_replies_stay_within_what_agents_can_answer() {
         assert!(plan.certificate.gap() < 6e-3, "gap {}", plan.certificate.gap());
         assert!(agents > 1 || refused);
     }
+}
+
+/// What is sent at night is answered in the morning: it uses the agents' time then.
+#[test]
+fn replies_are_counted_in_the_hour_in_which_people_of_that_slot_answer() {
+    const MORNING: usize = 9;
+    let rules = Rules::built_in();
+    let text = "[capacity]\nagents = 2\nchats_per_agent = 1\nminutes_per_chat = 20\n\
+                agent_hours = [\"Mon-Sun 09:00-18:00\"]\n[quiet_hours]\nnone = true\n";
+    let setting = setting(&rules);
+    let mut stage = Stage::of(Crowd::in_zone(2000, setting.zone), text);
+    let waits = |hour: usize| MORNING.saturating_sub(hour % 24);
+    let by_hour = |hour: usize| {
+        let mut shares = vec![0.0; waits(hour) + 1];
+        shares[waits(hour)] = 1.0;
+        shares
+    };
+    stage.reply_delays = ReplyDelays::by_hour((0..168).map(by_hour).collect());
+    let plan = stage.plan(&setting, &EASY);
+    let mut hours: BTreeMap<i64, f64> = BTreeMap::new();
+    let mut at_night = 0;
+    for (person, delivery) in plan.deliveries.iter().enumerate() {
+        let Some(choice) = &delivery.choice else { continue };
+        let start = choice.slot.start(setting.length);
+        let local_hour = week_hour(start, setting.zone);
+        at_night += u32::from(local_hour % 24 < MORNING);
+        let hour = start.timestamp() / 3600 + waits(local_hour) as i64;
+        let reply = stage.crowd.reply(person, &stage.campaign, usize::from(choice.variant_index));
+        *hours.entry(hour).or_default() += reply;
+    }
+    let fullest = hours.values().copied().fold(0.0, f64::max);
+    assert!(fullest <= 6.0 + 1e-6, "{fullest} replies where 6 can be answered");
+    assert!(at_night > 20, "{at_night} at night, though they are answered in working hours");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use microlp::{ComparisonOp, OptimizationDirection, Problem};
 use opportune::calendar::rules::Rules;
 use opportune::model::campaign::Campaign;
 use opportune::model::frequency::Cap;
+use opportune::model::preference::ReplyDelays;
 use opportune::plan::{Carrier, Certificate, Request, Setting, plan, values};
 
 use crate::planning::{Crowd, setting};
@@ -60,12 +61,13 @@ fn against_exact(limits: &Limits, people: usize, hours: u32, seed: u64) -> (Cert
         (0..limits.campaigns).map(|at| campaign(limits, at, hours)).collect();
     let members = crowd.people();
     let ask = |person: usize| crowd.preference(person);
+    let delays = ReplyDelays::same(DELAY.to_vec());
     let request = |campaign| Request {
         campaign,
         people: &members,
         preference: &ask,
         booked: &[],
-        reply_delay: &DELAY,
+        reply_delays: &delays,
     };
     let requests: Vec<Request<'_>> = campaigns.iter().map(request).collect();
     let caps = [Cap { category: None, span: TimeDelta::hours(24), most: 1 }];

@@ -10,6 +10,7 @@ use opportune::model::campaign::QuietHours;
 use opportune::model::content::Category;
 use opportune::model::delivery::Arm;
 use opportune::model::frequency::Cap;
+use opportune::model::preference::ReplyDelays;
 use opportune::model::slot::{Slot, SlotLength};
 use opportune::plan::{Booking, Carrier, Request, Setting, SlotLoad, plan};
 
@@ -98,13 +99,14 @@ fn caps_hold_across_campaigns_planned_together_and_one_after_another() {
                 campaign
             })
             .collect();
+        let delays = ReplyDelays::default();
         let requests: Vec<Request<'_>> = (campaigns.iter())
             .map(|campaign| Request {
                 campaign,
                 people: &people,
                 preference: &ask,
                 booked: &[],
-                reply_delay: &[],
+                reply_delays: &delays,
             })
             .collect();
         let carrier = Carrier { per_second: Some(6.0 / 3600.0), ..EASY };

@@ -8,6 +8,7 @@ use opportune::calendar::window;
 use opportune::model::campaign::Campaign;
 use opportune::model::delivery::{Arm, State};
 use opportune::model::frequency::Taken;
+use opportune::model::preference::ReplyDelays;
 use opportune::model::slot::Slot;
 use opportune::plan::{Booking, Carrier, Plan, Request, Setting, arm_of, plan};
 
@@ -26,13 +27,13 @@ pub(crate) struct Stage {
     pub(crate) crowd: Crowd,
     pub(crate) campaign: Campaign,
     pub(crate) booked: Vec<Booking>,
-    pub(crate) reply_delay: Vec<f32>,
+    pub(crate) reply_delays: ReplyDelays,
 }
 
 impl Stage {
     pub(crate) fn of(crowd: Crowd, more: &str) -> Self {
         let campaign = crowd.campaign(more);
-        Self { crowd, campaign, booked: Vec::new(), reply_delay: Vec::new() }
+        Self { crowd, campaign, booked: Vec::new(), reply_delays: ReplyDelays::default() }
     }
 
     /// Calls `ask` with the request for everybody.
@@ -44,7 +45,7 @@ impl Stage {
             people: &people,
             preference: &preference,
             booked: &self.booked,
-            reply_delay: &self.reply_delay,
+            reply_delays: &self.reply_delays,
         })
     }
 

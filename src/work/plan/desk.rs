@@ -18,7 +18,7 @@ use crate::model::campaign::Campaign;
 use crate::model::delivery::{Delivery, Reason, State};
 use crate::model::frequency::{Cap, Taken};
 use crate::model::ids::{Name, RecipientId, RecipientKey};
-use crate::model::preference::Preference;
+use crate::model::preference::{Preference, ReplyDelays};
 use crate::model::slot::Slot;
 use crate::model::time::Instant;
 use crate::plan::{
@@ -54,8 +54,8 @@ pub struct Desk {
     pub(super) suppressed: HashMap<RecipientId, String>,
     /// Until when the provider as a whole asked to wait.
     paused: Option<Instant>,
-    /// Share of replies by hours after the slot; empty before anything is learned.
-    reply_delay: Vec<f32>,
+    /// When messages are answered.
+    reply_delays: ReplyDelays,
 }
 
 struct Job {
@@ -135,26 +135,23 @@ impl Desk {
             infer(r.profile.country.as_ref(), r.profile.address.as_ref())
         };
         let places = people.recipients.iter().map(place).collect();
-        let mut desk = Self {
+        let model = InUse::load(ctx).await?;
+        Ok(Self {
             now: ctx.clock.now(),
             config: Arc::clone(&ctx.config),
             rules: Arc::clone(&ctx.rules),
             people,
             is_brief,
             places,
-            model: InUse::load(ctx).await?,
+            reply_delays: model.reply_delays(),
+            model,
             judge: ctx.judge.clone(),
             jobs: Vec::new(),
             booked: Vec::new(),
             taken: HashMap::new(),
             suppressed: HashMap::new(),
             paused: None,
-            reply_delay: Vec::new(),
-        };
-        if desk.model.version.is_some() && !desk.people.recipients.is_empty() {
-            desk.reply_delay = desk.preference(0).reply_delay();
-        }
-        Ok(desk)
+        })
     }
 
     /// Whom the channel does not reach.
@@ -353,7 +350,7 @@ impl Desk {
                 people,
                 preference,
                 booked: &job.booked,
-                reply_delay: &self.reply_delay,
+                reply_delays: &self.reply_delays,
             })
             .collect();
         ask(&setting, &carrier, &requests)
