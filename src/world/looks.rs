@@ -20,6 +20,9 @@ pub(super) const LOOKS: [f64; 4] = [0.0, 240.0, 660.0, 1_500.0];
 /// A session begins within so many scales of its usual time, but for one in 10⁹.
 const FARTHEST: f64 = 21.0;
 
+/// Hours around which people look, with weights: morning, noon, evening, late.
+const PEAKS: [(f64, f64); 4] = [(7.5, 0.25), (12.5, 0.2), (19.5, 0.35), (22.3, 0.2)];
+
 /// A time of a day at which a session may begin.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Occasion {
@@ -96,8 +99,6 @@ impl Looks {
     pub(super) fn new(paces: &BTreeMap<Pace, f64>, draw: impl Fn(Draw) -> Dice) -> Self {
         let pace = draw(Draw::Pace).pick(paces.values().copied());
         let pace = *paces.keys().nth(pace).unwrap_or(&Pace::Daily);
-        // morning, noon, evening, late
-        const PEAKS: [(f64, f64); 4] = [(7.5, 0.25), (12.5, 0.2), (19.5, 0.35), (22.3, 0.2)];
         let peak = PEAKS[draw(Draw::Hour).pick(PEAKS.iter().map(|(_, weight)| *weight))].0;
         let hour = peak + draw(Draw::Hour).with(1).normal();
         let later = draw(Draw::Weekend).between(0.0, 2.5);

@@ -166,6 +166,11 @@ impl Prior<'_> {
 }
 
 impl Candidate {
+    /// The chance to read a message at a look of an occasion.
+    fn open(&self, message: &Seen, usual: f64) -> f64 {
+        self.looks.open(self.tastes[message.content], self.looks.sunk(usual - message.arrived))
+    }
+
     fn add_chances(&self, person: &Person<'_>, question: &Question<'_>, to: &mut [Vec<f64>]) {
         for (hour, sums) in to.iter_mut().enumerate() {
             let at = local::seconds(person.middle_of(question.week, hour));
@@ -332,7 +337,7 @@ impl History {
                 if message.arrived > at || day > message.day + FOLLOWED_DAYS {
                     continue;
                 }
-                let open = self.open(message, usual, who);
+                let open = who.open(message, usual);
                 match message.read {
                     Some(read) if (read - at).abs() <= ROUNDED && run.contains(&index) => {
                         chance *= open;
@@ -349,10 +354,6 @@ impl History {
         sum
     }
 
-    fn open(&self, message: &Seen, usual: f64, who: &Candidate) -> f64 {
-        who.looks.open(who.tastes[message.content], who.looks.sunk(usual - message.arrived))
-    }
-
     /// The chance that nothing is read that waits at an occasion.
     fn passed_over(&self, day: i64, midnight: f64, occasion: &Occasion, who: &Candidate) -> f64 {
         let usual = midnight + occasion.second;
@@ -364,7 +365,7 @@ impl History {
             .iter()
             .take_while(|message| message.arrived < to + LOOKS[3])
             .filter(|message| end(message) > from && day <= message.day + FOLLOWED_DAYS)
-            .map(|message| (message.arrived, end(message), 1.0 - self.open(message, usual, who)))
+            .map(|message| (message.arrived, end(message), 1.0 - who.open(message, usual)))
             .collect();
         if waits.is_empty() {
             return 1.0;
