@@ -15,3 +15,9 @@ impl FitError {
         Self { part, cause: cause.to_string() }
     }
 }
+
+impl From<linfa::Error> for FitError {
+    fn from(cause: linfa::Error) -> Self {
+        Self::new("chronotypes", cause)
+    }
+}

@@ -23,6 +23,13 @@ pub(in crate::learn) struct ObservationWeights {
     pub(in crate::learn) shared: f32,
 }
 
+impl ObservationWeights {
+    /// What an observation of so many days before the last counts, of 1.
+    pub(in crate::learn) fn recency(self, days: f32) -> f32 {
+        (-days / self.half_life).exp2()
+    }
+}
+
 /// How the hazard of a read falls with age, and what silence means: population figures that turn a
 /// message at risk into expected reads.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -127,7 +134,6 @@ impl SufficientStatistics {
             missing: None,
             evidence: 0.0,
         };
-        let recency = |days: f32| (-days / memory.half_life).exp2();
         let (mut if_on, mut if_off) = (0.0, 0.0);
         let mut risk = [0.0; AGE_MAX];
         let waiting =
@@ -135,7 +141,7 @@ impl SufficientStatistics {
         // hours past the end of the week are laid behind it, and wrapped once at the end
         let mut run = [0.0f32; WEEK_HOURS + AGE_MAX];
         for (index, interval) in observations.intervals.iter().enumerate() {
-            let weight = recency(interval.days);
+            let weight = memory.recency(interval.days);
             let mut read = weight;
             let length = hazard.risk(interval, observations.receipts, &mut risk);
             if let Some(waiting) = waiting.get(index) {
@@ -170,7 +176,7 @@ impl SufficientStatistics {
             summary.missing = Some(MissingReceipts { off: hazard.off, if_on, if_off });
         }
         for presence in &observations.presences {
-            let weight = memory.presence_weight * recency(presence.days);
+            let weight = memory.presence_weight * memory.recency(presence.days);
             summary.observed[usize::from(presence.hour)] += weight;
             summary.presences += weight;
             summary.evidence += weight;

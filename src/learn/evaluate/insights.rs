@@ -251,7 +251,7 @@ fn unsure(model: &Model, portraits: &[Portrait]) -> Vec<Insight> {
         let figure = Estimate::share(thin, portraits.len());
         let text = format!(
             "Of {} of people with history fewer than {EVIDENCE_MIN:.0} observations are known: their \
-             rates are mostly those of people like them. Messages to them teach most.",
+             habits are mostly those of people like them. Messages to them teach most.",
             percent(figure)
         );
         insights.push(Insight { about: About::Unsure, text, size: thin, figure });

@@ -308,7 +308,7 @@ mod tests {
         }
         let as_of = at(62 * 86_400);
         let (first, second) =
-            (on_threads(1, || learn(&at_once, as_of)), on_threads(3, || learn(&late, as_of)));
+            (on_threads(1, || learn(&at_once, as_of)), on_threads(5, || learn(&late, as_of)));
         assert_eq!(text(&first), text(&second));
         for (a, b) in at_once.iter().zip(&late) {
             let bits = |model: &Model, evidence: &Evidence| {

@@ -1,6 +1,8 @@
 //! What is fitted under given hyper-parameters: how the hazard of a read falls with the age of a message, what is liked, and the
 //! chronotypes, each given the others, round after round.
 
+use linfa::DatasetBase;
+use linfa::traits::Fit;
 use serde::{Deserialize, Serialize};
 
 use crate::learn::data::exposure::{ObservationWeights, ReadHazard, SufficientStatistics};
@@ -10,11 +12,9 @@ use crate::learn::error::FitError;
 use crate::learn::parallel::{in_chunks, map};
 use crate::learn::population::affinity::{AffinityModel, ContentReads};
 use crate::learn::population::age_decay::AgeTable;
-use crate::learn::population::expectation_maximization::{EmSettings, expectation_maximization};
+use crate::learn::population::expectation_maximization::{MixtureParams, PersonRecords};
 use crate::learn::population::hyper_parameters::HyperParameters;
-use crate::learn::population::k_means::group;
 use crate::learn::population::mixture::{ChronotypeMixture, PersonRates};
-use crate::learn::population::shrinkage::CircularKernel;
 use crate::learn::settings::Settings;
 use crate::learn::statistics::special::person_weight;
 use crate::model::preference::WEEK_HOURS;
@@ -81,10 +81,9 @@ impl PopulationModel {
         let mut round = 1;
         loop {
             let em_rounds = if round == rounds { settings.rounds } else { settings.rounds / 3 };
-            let fitting = EmSettings { hyper: *hyper, rounds: em_rounds };
             let people: Vec<(&ObservationSet, &PersonAffinities)> =
                 observation_sets.iter().zip(&own).collect();
-            let (summaries, chronotypes) = classes(&people, &hazard, fitting, seed)?;
+            let (summaries, chronotypes) = classes(&people, &hazard, hyper, em_rounds, seed)?;
             if messages {
                 let rates = map(&summaries, |r| chronotypes.rates(r, chronotypes.share()));
                 let seen: Vec<FittedPerson<'_>> = observation_sets
@@ -100,7 +99,14 @@ impl PopulationModel {
                 }
                 let mean = chronotypes.level().mean as f32;
                 let content_reads = map(&seen, |seen| {
-                    content_reads(seen.observations, &seen.rates.plain, mean, &hazard, contents)
+                    content_reads(
+                        seen.observations,
+                        &seen.rates.plain,
+                        mean,
+                        &hazard,
+                        hyper.observation_weights(),
+                        contents,
+                    )
                 });
                 affinities.refit(&content_reads);
                 own = map(&content_reads, |content_reads| {
@@ -123,9 +129,7 @@ impl PopulationModel {
         settings: &Settings,
         seed: u64,
     ) -> Result<(Self, Vec<SufficientStatistics>), FitError> {
-        let Settings { rounds, .. } = *settings;
-        let fitting = EmSettings { hyper: *hyper, rounds };
-        let (summaries, chronotypes) = classes(people, &self.hazard, fitting, seed)?;
+        let (summaries, chronotypes) = classes(people, &self.hazard, hyper, settings.rounds, seed)?;
         Ok((Self { chronotypes, ..self.clone() }, summaries))
     }
 
@@ -149,7 +153,7 @@ impl PopulationModel {
             let mean = self.chronotypes.level().mean as f32;
             let contents = self.affinities.mean.len();
             let content_reads =
-                content_reads(observations, &rates.plain, mean, &self.hazard, contents);
+                content_reads(observations, &rates.plain, mean, &self.hazard, memory, contents);
             affinities = PersonAffinities::of(&self.affinities, &content_reads);
             (summary, rates) = look(&affinities);
         }
@@ -203,62 +207,18 @@ struct FittedPerson<'a> {
 fn classes(
     people: &[(&ObservationSet, &PersonAffinities)],
     hazard: &ReadHazard,
-    fitting: EmSettings,
+    hyper: &HyperParameters,
+    rounds: usize,
     seed: u64,
 ) -> Result<(Vec<SufficientStatistics>, ChronotypeMixture), FitError> {
-    let EmSettings { hyper, .. } = fitting;
     let summaries = map(people, |(observations, own)| {
         SufficientStatistics::new(observations, hazard, hyper.observation_weights(), |content| {
             own.factor(content)
         })
     });
-    let start = group(&profiles(&summaries), hyper.classes, seed)?;
-    let classes = start.iter().max().map_or(1, |most| most + 1);
-    let chronotypes = expectation_maximization(&summaries, &start, classes, fitting);
+    let data = DatasetBase::new(PersonRecords(&summaries), ());
+    let chronotypes = MixtureParams::new(hyper, rounds, seed).fit(&data)?;
     Ok((summaries, chronotypes))
-}
-
-/// Root profiles over 24 working and 24 weekend hours: rates, shrunk to the population's.
-fn profiles(summaries: &[SufficientStatistics]) -> Vec<Vec<f64>> {
-    const PSEUDO: f32 = 2.0;
-    let kernel = CircularKernel::new(1.5);
-    let fold = |week: &WeekRates| -> [f32; 48] {
-        let mut parts = [[0.0; 24]; 2];
-        for (hour, x) in week.iter().enumerate() {
-            parts[usize::from(hour / 24 >= 5)][hour % 24] += x;
-        }
-        for part in &mut parts {
-            kernel.smooth(part);
-        }
-        std::array::from_fn(|h| parts[h / 24][h % 24])
-    };
-    let watched = |summary: &SufficientStatistics, level: f32| -> WeekRates {
-        let presences = summary.presences / WEEK_HOURS as f32;
-        std::array::from_fn(|h| level * summary.exposure[h] + presences)
-    };
-    let weighted = summaries.iter().map(|r| (r, person_weight(f64::from(r.evidence)) as f32));
-    let reads: f32 = weighted.clone().map(|(r, person_weight)| person_weight * r.reads).sum();
-    let exposure: f32 =
-        weighted.map(|(r, person_weight)| person_weight * r.exposure.iter().sum::<f32>()).sum();
-    let level = if reads > 0.0 { reads / exposure } else { 1.0 };
-    let mut base = ([1.0f32; 48], [1.0f32; 48]);
-    let folded: Vec<([f32; 48], [f32; 48])> =
-        summaries.iter().map(|r| (fold(&r.observed), fold(&watched(r, level)))).collect();
-    for ((observed, watched), summary) in folded.iter().zip(summaries) {
-        let person_weight = person_weight(f64::from(summary.evidence)) as f32;
-        (0..48).for_each(|h| base.0[h] += person_weight * observed[h]);
-        (0..48).for_each(|h| base.1[h] += person_weight * watched[h]);
-    }
-    let base: [f32; 48] = std::array::from_fn(|h| base.0[h] / base.1[h]);
-    folded
-        .iter()
-        .map(|(observed, watched)| {
-            let rate = |h: usize| (observed[h] + PSEUDO * base[h]) / (watched[h] + PSEUDO);
-            let rates: Vec<f64> = (0..48).map(|h| f64::from(rate(h))).collect();
-            let total: f64 = rates.iter().sum();
-            rates.iter().map(|rate| (rate / total).sqrt()).collect()
-        })
-        .collect()
 }
 
 /// What silence means: how many people's receipts are off, and what could be seen of them.
@@ -346,6 +306,7 @@ fn content_reads(
     week: &WeekRates,
     mean: f32,
     hazard: &ReadHazard,
+    memory: ObservationWeights,
     contents: usize,
 ) -> Vec<ContentReads> {
     let mut content_reads: Vec<ContentReads> = Vec::new();
@@ -362,8 +323,9 @@ fn content_reads(
             content_reads.push(ContentReads { content, reads: 0.0, expected: 0.0 });
             content_reads.len() - 1
         });
-        content_reads[index].expected += f64::from(mean * expected);
-        content_reads[index].reads += f64::from(u8::from(interval.seen));
+        let weight = memory.recency(interval.days);
+        content_reads[index].expected += f64::from(weight * mean * expected);
+        content_reads[index].reads += f64::from(weight * f32::from(interval.seen));
     }
     content_reads
 }

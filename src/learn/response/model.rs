@@ -5,6 +5,8 @@
 //! concentration in messages is the likeliest (beta-binomial). Answers that may still come are told from
 //! those that will not by how long answers take: see [`crate::learn::response::delay`].
 
+use argmin::core::{CostFunction, Executor, State};
+use argmin::solver::brent::BrentOpt;
 use serde::{Deserialize, Serialize};
 
 use crate::learn::data::receipts::ReceiptModel;
@@ -65,7 +67,7 @@ impl ResponseModel {
     ) -> Result<Self, FitError> {
         let mut responses = Self::default();
         responses.learn_delays(sample, reporting);
-        responses.learn_shares(sample, reporting);
+        responses.learn_shares(sample, reporting)?;
         let rows = responses.rows(sample, reporting);
         for (regression, rows) in responses.regressions.iter_mut().zip(rows) {
             *regression = AnswerRegression::fit(rows, contents)?;
@@ -101,7 +103,11 @@ impl ResponseModel {
     }
 
     /// Everybody's shares, and how people differ around them.
-    fn learn_shares(&mut self, sample: &[CensoredSubject<'_>], reporting: &ReceiptModel) {
+    fn learn_shares(
+        &mut self,
+        sample: &[CensoredSubject<'_>],
+        reporting: &ReceiptModel,
+    ) -> Result<(), FitError> {
         let counts: Vec<[AnswerCount; KINDS]> = map(sample, |censored| {
             let sent = censored.sent();
             let reports = reporting.of(censored.subject.evidence, censored.until);
@@ -120,8 +126,9 @@ impl ResponseModel {
                 of: FIRST_MESSAGES[kind],
             };
             (self.share[kind], self.concentration[kind]) =
-                beta_binomial(&counts, first, self.concentration[kind], kind == OPT_OUT);
+                beta_binomial(&counts, first, self.concentration[kind], kind == OPT_OUT)?;
         }
+        Ok(())
     }
 
     /// Rows for each regression: what was known before each message, where it is known what came of it.
@@ -291,43 +298,75 @@ pub(in crate::learn) fn answers<T>(of: impl Fn(usize) -> T) -> Answers<T> {
     Answers { click: of(0), reply: of(1), convert: of(2) }
 }
 
-/// The mean of people's shares and how strongly they hold to it: of a few concentration the likeliest, with
-/// the mean that each makes likeliest. An opt-out happens once in a life: people do not show by it how
-/// they differ.
-fn beta_binomial(people: &[AnswerCount], first: AnswerCount, usual: f64, once: bool) -> (f64, f64) {
-    const CONCENTRATIONS: [f64; 8] = [3.0, 6.0, 12.0, 25.0, 50.0, 100.0, 200.0, 400.0];
+/// The mean of people's shares and how strongly they hold to it: the likeliest concentration (Brent's method
+/// on the log scale), with the mean that it makes likeliest. An opt-out happens once in a life: people
+/// do not show by it how they differ.
+fn beta_binomial(
+    people: &[AnswerCount],
+    first: AnswerCount,
+    usual: f64,
+    once: bool,
+) -> Result<(f64, f64), FitError> {
     const PEOPLE_MIN: usize = 30;
-    let told: Vec<&AnswerCount> = people.iter().filter(|counts| counts.of > 0.0).collect();
-    let mean = |concentration: f64| {
-        let weighed = |of: fn(&AnswerCount) -> f64| -> f64 {
-            told.iter().map(|counts| of(counts) * concentration / (concentration + counts.of)).sum()
-        };
-        (weighed(|counts| counts.happened) + first.happened)
-            / (weighed(|counts| counts.of) + first.of)
-    };
+    // people as different as can be, and so alike that the busiest of them could not show it
+    const WEAKEST: f64 = 0.1;
+    const WEAK: f64 = 3.0;
+    const BEYOND: f64 = 10.0;
+    let told: Vec<AnswerCount> = people.iter().filter(|counts| counts.of > 0.0).copied().collect();
     if once || told.len() < PEOPLE_MIN {
-        return (mean(usual), usual);
+        return Ok((mean_share(&told, first, usual), usual));
     }
-    let likelihood = |counts: &AnswerCount, concentration: f64| -> f64 {
-        let share = mean(concentration);
-        let (a, b) = (concentration * share, concentration * (1.0 - share));
-        let beta = |a: f64, b: f64| ln_gamma(a) + ln_gamma(b) - ln_gamma(a + b);
-        beta(a + counts.happened, b + (counts.of - counts.happened).max(0.0)) - beta(a, b)
+    let strongest = BEYOND * told.iter().map(|counts| counts.of).fold(1.0, f64::max);
+    let share = mean_share(&told, first, usual);
+    let gain = |counts: &AnswerCount| {
+        log_likelihood(counts, share, WEAK) - log_likelihood(counts, share, strongest)
     };
     // the hundredth who speak loudest for weak shares may be of another kind: they do not decide
-    let [weakest, .., strongest] = CONCENTRATIONS;
-    let mut usual_people: Vec<(f64, &AnswerCount)> = told
-        .iter()
-        .map(|counts| (likelihood(counts, weakest) - likelihood(counts, strongest), *counts))
-        .collect();
-    usual_people.sort_by(|a, b| a.0.total_cmp(&b.0));
-    usual_people.truncate(told.len() - told.len().div_ceil(100));
-    let by_likelihood = CONCENTRATIONS.map(|concentration| {
-        let all = usual_people.iter().map(|(_, counts)| likelihood(counts, concentration));
-        (all.sum::<f64>(), concentration)
-    });
-    let best = by_likelihood.iter().max_by(|a, b| a.0.total_cmp(&b.0)).map_or(usual, |best| best.1);
-    (mean(best), best)
+    let mut by_gain: Vec<(f64, AnswerCount)> = told.iter().map(|c| (gain(c), *c)).collect();
+    by_gain.sort_by(|a, b| a.0.total_cmp(&b.0));
+    by_gain.truncate(told.len() - told.len().div_ceil(100));
+    let problem = Dispersion { told: &told, first, usual_people: &by_gain };
+    let solver = BrentOpt::new(WEAKEST.ln(), strongest.ln());
+    let result = Executor::new(problem, solver)
+        .configure(|state| state.max_iters(40))
+        .run()
+        .map_err(|cause| FitError::new("responses", cause))?;
+    let best = result.state().get_best_param().map_or(usual, |log| log.exp());
+    Ok((mean_share(&told, first, best), best))
+}
+
+/// Everybody's share, if people hold to it so strongly.
+fn mean_share(people: &[AnswerCount], first: AnswerCount, concentration: f64) -> f64 {
+    let weighed = |of: fn(&AnswerCount) -> f64| -> f64 {
+        people.iter().map(|counts| of(counts) * concentration / (concentration + counts.of)).sum()
+    };
+    (weighed(|counts| counts.happened) + first.happened) / (weighed(|counts| counts.of) + first.of)
+}
+
+/// That of the beta-binomial distribution.
+fn log_likelihood(counts: &AnswerCount, share: f64, concentration: f64) -> f64 {
+    let (a, b) = (concentration * share, concentration * (1.0 - share));
+    let beta = |a: f64, b: f64| ln_gamma(a) + ln_gamma(b) - ln_gamma(a + b);
+    beta(a + counts.happened, b + (counts.of - counts.happened).max(0.0)) - beta(a, b)
+}
+
+/// How improbable a concentration, on the log scale, makes what people did.
+struct Dispersion<'a> {
+    told: &'a [AnswerCount],
+    first: AnswerCount,
+    usual_people: &'a [(f64, AnswerCount)],
+}
+
+impl CostFunction for Dispersion<'_> {
+    type Param = f64;
+    type Output = f64;
+
+    fn cost(&self, log_concentration: &f64) -> Result<f64, argmin::core::Error> {
+        let concentration = log_concentration.exp();
+        let share = mean_share(self.told, self.first, concentration);
+        let people = self.usual_people.iter();
+        Ok(-people.map(|(_, counts)| log_likelihood(counts, share, concentration)).sum::<f64>())
+    }
 }
 
 fn logit(p: f64) -> f64 {
@@ -346,7 +385,7 @@ mod tests {
             .map(|i| AnswerCount { happened: if i % 2 == 0 { 5.0 } else { 35.0 }, of: 100.0 })
             .collect();
         let first = AnswerCount { happened: 0.5, of: 10.0 };
-        let (share, concentration) = beta_binomial(&people, first, 20.0, false);
+        let (share, concentration) = beta_binomial(&people, first, 20.0, false).unwrap();
         assert!(
             (share - 0.2).abs() < 0.01 && (3.0..=12.0).contains(&concentration),
             "{share} {concentration}"
@@ -354,6 +393,6 @@ mod tests {
         let alike: Vec<AnswerCount> = (0..400)
             .map(|i| AnswerCount { happened: 19.0 + f64::from(i % 3), of: 100.0 })
             .collect();
-        assert!(beta_binomial(&alike, first, 20.0, false).1 >= 200.0);
+        assert!(beta_binomial(&alike, first, 20.0, false).unwrap().1 >= 200.0);
     }
 }

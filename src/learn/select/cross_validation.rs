@@ -1,6 +1,8 @@
 //! The inner cross-validation: hyper-parameters are those under which the rest of everybody's evidence
 //! predicts when they were seen in a block of it that was held out.
 
+use std::collections::BTreeMap;
+
 use crate::learn::data::exposure::SufficientStatistics;
 use crate::learn::data::observations::{ObservationSet, ReceiptState};
 use crate::learn::data::receipts::ReceiptModel;
@@ -9,8 +11,8 @@ use crate::learn::error::FitError;
 use crate::learn::parallel::map;
 use crate::learn::population::backfitting::{PersonAffinities, PopulationModel};
 use crate::learn::population::hyper_parameters::HyperParameters;
-use crate::learn::select::grid::{ERRORS, SEARCH};
-use crate::learn::select::score::{HeldOut, HeldOutScore, score};
+use crate::learn::select::grid::{BEYOND_MAX, ERRORS, SEARCH, Setter, Step};
+use crate::learn::select::score::{HeldOut, HeldOutScore, is_better, score};
 use crate::learn::settings::Settings;
 
 /// Each sampled person's history with one block of it held out: the newest, and, where that alone
@@ -22,6 +24,8 @@ pub(in crate::learn) struct CrossValidation {
 
 /// One block held out; people in the same order.
 struct Fold {
+    /// Places of these people in the sample: somebody may be in several folds, and counts once.
+    people: Vec<usize>,
     rest: Vec<ObservationSet>,
     held_out: Vec<ObservationSet>,
 }
@@ -48,8 +52,13 @@ impl Fold {
         let told = |(rest, held_out): &(ObservationSet, ObservationSet)| {
             !rest.is_empty() && !held_out.is_empty()
         };
-        let (rest, held_out) = pairs.into_iter().filter(told).unzip();
-        Self { rest, held_out }
+        let mut fold = Self { people: Vec::new(), rest: Vec::new(), held_out: Vec::new() };
+        for (person, (rest, held_out)) in pairs.into_iter().enumerate().filter(|(_, p)| told(p)) {
+            fold.people.push(person);
+            fold.rest.push(rest);
+            fold.held_out.push(held_out);
+        }
+        fold
     }
 
     fn fit(
@@ -99,6 +108,13 @@ impl Fold {
             score(&rates, held_out, &fitted.population.hazard, affinities)
         })
     }
+}
+
+/// The best settings so far, and everybody's scores under them.
+struct Best {
+    hyper: HyperParameters,
+    fitted: Vec<FittedFold>,
+    scores: Vec<f64>,
 }
 
 #[derive(Clone, Copy)]
@@ -158,9 +174,17 @@ impl CrossValidation {
         folds.map(|(fold, fitted)| fold.fit_classes(fitted, hyper, bounds)).collect()
     }
 
-    fn scores(&self, fitted: &[FittedFold], hyper: &HyperParameters) -> Vec<HeldOutScore> {
-        let folds = self.folds.iter().zip(fitted);
-        folds.flat_map(|(fold, fitted)| fold.scores(fitted, hyper)).collect()
+    /// The mean score of each person over the folds: blocks of one person are not independent.
+    fn scores(&self, fitted: &[FittedFold], hyper: &HyperParameters) -> Vec<f64> {
+        let mut by_person: BTreeMap<usize, (f64, f64)> = BTreeMap::new();
+        for (fold, fitted) in self.folds.iter().zip(fitted) {
+            for (person, score) in fold.people.iter().zip(fold.scores(fitted, hyper)) {
+                let (sum, count) = by_person.entry(*person).or_default();
+                *sum += score.value;
+                *count += 1.0;
+            }
+        }
+        by_person.into_values().map(|(sum, count)| sum / count).collect()
     }
 
     /// Coordinate search from the defaults: a step is taken where it predicts better by more than
@@ -171,7 +195,7 @@ impl CrossValidation {
         seed: u64,
         progress: &mut dyn FnMut(&str, f64),
     ) -> Result<HyperParameters, FitError> {
-        let mut hyper = HyperParameters::default();
+        let hyper = HyperParameters::default();
         if self.newest().held_out.len() < settings.tune_min {
             return Ok(hyper);
         }
@@ -180,28 +204,57 @@ impl CrossValidation {
         for fold in &self.folds {
             fitted.push(fold.fit(&hyper, self.contents, bounds)?);
         }
-        let mut best = self.scores(&fitted, &hyper);
-        for (step, (set, values)) in SEARCH.iter().enumerate() {
+        let scores = self.scores(&fitted, &hyper);
+        let mut best = Best { hyper, fitted, scores };
+        for (step, Step { set, values, edge }) in SEARCH.iter().enumerate() {
             progress("choosing settings", 0.1 + 0.6 * step as f64 / SEARCH.len() as f64);
+            let mut taken = None;
             for value in *values {
-                let mut next = hyper;
-                set(&mut next, *value);
-                if next == hyper || !self.tells(&next, &hyper) {
-                    continue;
+                if self.attempt(&mut best, *set, *value, bounds)? {
+                    taken = Some(*value);
                 }
-                let anew = if next.same_classes(&hyper) {
-                    None
-                } else {
-                    Some(self.fit_classes(&fitted, &next, bounds)?)
-                };
-                let scores = self.scores(anew.as_ref().unwrap_or(&fitted), &next);
-                if HeldOutScore::better(&scores, &best, ERRORS) {
-                    (hyper, best) = (next, scores);
-                    fitted = anew.unwrap_or(fitted);
+            }
+            // the list ends where a search has to begin somewhere, not where the data do
+            let factor = taken.and_then(|value| edge.beyond(values, value));
+            if let (Some(mut value), Some(factor)) = (taken, factor) {
+                for _ in 0..BEYOND_MAX {
+                    value *= factor;
+                    if !self.attempt(&mut best, *set, value, bounds)? {
+                        break;
+                    }
                 }
             }
         }
-        Ok(hyper)
+        Ok(best.hyper)
+    }
+
+    /// Takes a value where it predicts surely better than the best so far; says whether it did.
+    fn attempt(
+        &self,
+        best: &mut Best,
+        set: Setter,
+        value: f32,
+        bounds: FitBounds<'_>,
+    ) -> Result<bool, FitError> {
+        let mut next = best.hyper;
+        set(&mut next, value);
+        if next == best.hyper || !self.tells(&next, &best.hyper) {
+            return Ok(false);
+        }
+        let anew = if next.same_classes(&best.hyper) {
+            None
+        } else {
+            Some(self.fit_classes(&best.fitted, &next, bounds)?)
+        };
+        let scores = self.scores(anew.as_ref().unwrap_or(&best.fitted), &next);
+        let is_better = is_better(&scores, &best.scores, ERRORS);
+        if is_better {
+            (best.hyper, best.scores) = (next, scores);
+            if let Some(anew) = anew {
+                best.fitted = anew;
+            }
+        }
+        Ok(is_better)
     }
 
     /// How well the rest predicts the newest block.
@@ -265,5 +318,12 @@ mod tests {
         let farthest =
             |fold: &Fold| fold.rest.last().unwrap().presences.iter().map(|s| s.days as i32).max();
         assert!(farthest(&split.folds[1]) < farthest(&split.folds[0]), "days count from the gap");
+        // three blocks of a person are one person
+        let hyper = HyperParameters::default();
+        let settings = Settings::default();
+        let bounds = FitBounds { settings: &settings, seed: 1 };
+        let fitted: Vec<FittedFold> =
+            split.folds.iter().map(|fold| fold.fit(&hyper, 0, bounds).unwrap()).collect();
+        assert_eq!(split.scores(&fitted, &hyper).len(), evidence.len());
     }
 }

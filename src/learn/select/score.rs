@@ -21,6 +21,10 @@ pub(in crate::learn) struct HeldOutScore {
     pub(in crate::learn) message: Option<f64>,
 }
 
+/// Minus the log-likelihood of the age of a read if all ages were equally likely: the same whatever
+/// setting is tried.
+const BY_CHANCE: f64 = 4.276_666_119_016_055;
+
 /// Scores one habit against evidence of the same person that it was not learned from.
 ///
 /// Settings are about when, not about who: of a message that was read, what counts is the hour, given
@@ -59,11 +63,10 @@ pub(in crate::learn) fn score(
             let hour = (start + usize::from(interval.hours)) % WEEK_HOURS;
             message += f64::from(scale * rates.week[hour]).ln();
             let shape = 1.0 / (1.0 / rates.certainty + spread * spread);
-            let chance = |week: &dyn Fn(usize) -> f32| {
-                let hazard = |age: usize| scale * hazard.decay[age] * week(start + age);
-                age_chance(usize::from(interval.hours), f64::from(shape), hazard)
-            };
-            timing += (chance(&|h| rates.week[h % WEEK_HOURS]) / chance(&|_| 1.0)).ln();
+            let chance = age_chance(usize::from(interval.hours), f64::from(shape), |age| {
+                scale * hazard.decay[age] * rates.week[(start + age) % WEEK_HOURS]
+            });
+            timing += chance.ln() + BY_CHANCE;
             reads += 1.0;
         }
     }
@@ -94,16 +97,14 @@ fn age_chance(age: usize, shape: f64, hazard: impl Fn(usize) -> f32) -> f64 {
     chance.max(f64::MIN_POSITIVE) / (1.0 - before).max(f64::MIN_POSITIVE)
 }
 
-impl HeldOutScore {
-    /// Whether the new scores are better than the old by more than so many standard errors of the
-    /// paired difference.
-    pub(in crate::learn) fn better(new: &[Self], old: &[Self], errors: f64) -> bool {
-        let n = new.len() as f64;
-        let differences = || new.iter().zip(old).map(|(new, old)| new.value - old.value);
-        let mean = differences().sum::<f64>() / n;
-        let variance = differences().map(|d| (d - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
-        mean > errors * (variance / n).sqrt()
-    }
+/// Whether the new means of people are better than the old by more than so many standard errors of
+/// the paired difference.
+pub(in crate::learn) fn is_better(new: &[f64], old: &[f64], errors: f64) -> bool {
+    let n = new.len() as f64;
+    let differences = || new.iter().zip(old).map(|(new, old)| new - old);
+    let mean = differences().sum::<f64>() / n;
+    let variance = differences().map(|d| (d - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
+    mean > errors * (variance / n).sqrt()
 }
 
 /// Held-out figures of a model: means over people.
@@ -185,12 +186,29 @@ mod tests {
         let observations = evening(&[true, false, true, false]);
         let (right, wrong) =
             (judge(&rates(20, 0.1), &observations), judge(&rates(9, 0.1), &observations));
-        assert!(right.value > 2.5 && wrong.value < 0.0, "{right:?} {wrong:?}");
+        assert!(right.value > wrong.value + 2.5, "{right:?} {wrong:?}");
         let keen = judge(&rates(20, 0.15), &observations);
         assert!((keen.value - right.value).abs() < 0.1, "{keen:?} {right:?}");
         let unread = evening(&[true, false, true, false, false, false]);
         assert!((judge(&rates(20, 0.1), &unread).value - right.value).abs() < 1e-9);
         assert!(judge(&rates(20, 0.1), &unread).message < right.message);
+    }
+
+    /// A flat week at any level was worth 0, as if each setting had a baseline of its own.
+    #[test]
+    fn the_baseline_does_not_move_with_the_setting() {
+        let flat = |level| PersonRates {
+            week: [1.0; WEEK_HOURS],
+            plain: [1.0; WEEK_HOURS],
+            level,
+            certainty: 3.0,
+            share: vec![1.0],
+        };
+        let read_after_ten_hours = evening(&[true, true]);
+        let slow = judge(&flat(0.02), &read_after_ten_hours).value;
+        let quick = judge(&flat(2.0), &read_after_ten_hours).value;
+        assert!(slow > quick + 0.5, "{slow} {quick}");
+        assert!((BY_CHANCE - (AGE_MAX as f64).ln()).abs() < 1e-12);
     }
 
     #[test]
