@@ -161,7 +161,9 @@ impl MixtureValidParams {
                 sums
             });
             let mut all = Sums::new(classes, level);
-            sums.iter().for_each(|sums| all.merge(sums));
+            for sums in &sums {
+                all.merge(sums);
+            }
             all.maximize(&base, &self.hyper)
         };
         let mut mixture = step(level, &|person| first[person].clone());
