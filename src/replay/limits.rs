@@ -261,7 +261,7 @@ mod tests {
             let calls: Vec<Call> =
                 (0..count).map(|n| call(n, &format!("2026-12-02T{hour:02}:10:00Z"))).collect();
             let known: Vec<_> = calls.iter().map(|call| known(call, &sale)).collect();
-            said(|broken| replies(Tz::UTC, &[0.0, 1.0], &known, broken))
+            said(|broken| replies(Tz::UTC, &ReplyDelays::same(vec![0.0, 1.0]), &known, broken))
         };
         assert!(said_of(36, 12).is_empty(), "a model that changed may have said so");
         let broken = said_of(40, 12);

@@ -185,29 +185,35 @@ impl SufficientStatistics {
     }
 }
 
-/// For each message, how many messages waited in each of its hours, itself among them.
+/// For each message, how many messages waited in each of its hours, itself among them; 1 beyond.
 fn waiting(intervals: &[AtRiskInterval]) -> Vec<[u8; AGE_MAX]> {
-    let last = |interval: &AtRiskInterval| {
-        interval.begin + i32::from(interval.hours) - i32::from(!interval.seen)
+    let end = |interval: &AtRiskInterval| {
+        interval.begin + i32::from(interval.hours) + i32::from(interval.seen)
     };
-    let mut waiting = vec![[1; AGE_MAX]; intervals.len()];
-    let mut count = |one: usize, from: i32, to: i32| {
-        for hour in from..=to {
-            let n: &mut u8 = &mut waiting[one][(hour - intervals[one].begin) as usize];
-            *n = n.saturating_add(1);
-        }
+    let Some(first) = intervals.iter().map(|interval| interval.begin).min() else {
+        return Vec::new();
     };
-    for (index, interval) in intervals.iter().enumerate() {
-        // watches begin about in order; deliveries that were days late are not looked for
-        let near = intervals[..index].iter().enumerate().rev();
-        for (other, earlier) in near.take_while(|(_, w)| w.begin + AGE_MAX as i32 > interval.begin)
-        {
-            let (from, to) = (interval.begin.max(earlier.begin), last(interval).min(last(earlier)));
-            count(index, from, to);
-            count(other, from, to);
-        }
+    let last = intervals.iter().map(end).max().unwrap_or(first);
+    let at = |hour: i32| (hour - first) as usize;
+    let mut waiting = vec![0_i32; at(last) + 1];
+    for interval in intervals {
+        waiting[at(interval.begin)] += 1;
+        waiting[at(end(interval))] -= 1;
     }
-    waiting
+    let mut now = 0;
+    for count in &mut waiting {
+        now += *count;
+        *count = now;
+    }
+    let of = |interval: &AtRiskInterval| {
+        let hours = waiting[at(interval.begin)..at(end(interval))].iter();
+        let mut counts = [1; AGE_MAX];
+        for (count, waiting) in counts.iter_mut().zip(hours) {
+            *count = (*waiting).min(i32::from(u8::MAX)) as u8;
+        }
+        counts
+    };
+    intervals.iter().map(of).collect()
 }
 
 #[cfg(test)]

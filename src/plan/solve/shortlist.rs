@@ -150,7 +150,7 @@ mod tests {
         let shortlist = Shortlist::new(vec![(0..300, list)], first, depth).unwrap();
         let (mut held, mut listed) = (0, Vec::new());
         for _ in 0..40 {
-            prices.iter_mut().for_each(|p| *p = (*p + rng.gen_range(-0.03..0.03_f64)).max(0.0));
+            prices.iter_mut().for_each(|p| *p = (*p + rng.gen_range(-0.012..0.012_f64)).max(0.0));
             let priced = PricedValues::new(&problem, &prices);
             if !shortlist.holds(&priced, (1.0, 0.5), reach) {
                 continue;
