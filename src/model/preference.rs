@@ -281,7 +281,7 @@ impl Preference {
         const MOST: f32 = 0.95;
         const HOURS: usize = 24;
         let answered = &self.population.delays.reply;
-        let mut shares = vec![0.0f32; HOURS];
+        let mut shares = [0.0f32; HOURS];
         let mut unread = 1.0f32;
         for (age, decay) in self.population.decay.iter().take(HOURS).enumerate() {
             let rate = self.person.level * decay * self.person.week[(sent + age) % WEEK_HOURS];
