@@ -2,8 +2,9 @@
 //! back, and when they were seen. Owns the bytes and their order; refuses to interpret them.
 //!
 //! Layout, little endian: version `u8`, numbers of messages and of presences `u32` each, the
-//! messages by (sent, hash), then the presences by (time, kind), five bytes each. A message is `sent u32, hash u32,
-//! content u16, kind u8, answers u8`, then for each set bit of `answers` the seconds from
+//! messages by (sent, hash), then the presences by (time, kind), five bytes each. A message is
+//! `sent u32, hash u32, content u16, kind u8, answers u8`, then for each set bit of `answers` the
+//! seconds from
 //! `sent` as a variable-length integer. `kind` holds the category in its lower three bits and the
 //! channel in the others. Nobody's evidence is no bytes at all.
 //!

@@ -1,5 +1,5 @@
-//! What a person's observations come to, hour of the week by hour of the week: events, and the exposure
-//! under which they were made.
+//! What a person's observations come to, hour of the week by hour of the week: events, and the
+//! exposure under which they were made.
 //!
 //! A delivered message that was not read is exposed in hour `h` at age `k` by the hazard of its age
 //! `β(k)` times the affinity of its content; the expected number of reads in an hour is the rate of

@@ -18,7 +18,8 @@ pub struct Contents {
 }
 
 impl Contents {
-    /// The most contents that are told apart; what comes later is learned from without its affinity.
+    /// The most contents that are told apart; what comes later is learned from without its
+    /// affinity.
     pub const MAX: usize = 4096;
 
     /// The number of a content, if it has one.

@@ -1,11 +1,12 @@
-//! What a channel tells of its messages: whether it reports deliveries at all, and which people's mail
-//! a machine opens.
+//! What a channel tells of its messages: whether it reports deliveries at all, and which people's
+//! mail a machine opens.
 //!
-//! A machine is a person whose messages are read the moment they are delivered, at whatever hour: of
+//! A machine is a person whose messages are read the moment they are delivered, at whatever hour:
+//! of
 //! `n` delivered messages, `m` were read at once. Of a machine's, nearly all are; of people's, a share
 //! that differs from one to the next (beta-binomial) and from channel to channel, since the stamps
-//! of some are whole seconds and some phones are only reached when they are looked at. Both the share of
-//! machines and that of people's instant reads are learned from everybody by
+//! of some are whole seconds and some phones are only reached when they are looked at. Both the
+//! share of machines and that of people's instant reads are learned from everybody by
 //! expectation–maximization; nobody is called a machine for a single read.
 
 use serde::{Deserialize, Serialize};

@@ -1,8 +1,9 @@
 //! How well the model predicts what people did next, beside what the field does instead.
 //!
-//! The history is cut at one date for all. The model and each naive method learn what was known then;
-//! what came later judges, of whoever it came, and nothing that came later says whom: when a person is seen on presence events, whether a message is read
-//! soon on messages. Intervals are percentiles of a bootstrap over people.
+//! The history is cut at one date for all. The model and each naive method learn what was known
+//! then; what came later judges, of whoever it came, and nothing that came later says whom: when a
+//! person is seen on presence events, whether a message is read soon on messages. Intervals are
+//! percentiles of a bootstrap over people.
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;

@@ -1,5 +1,5 @@
-//! What a marketer should know of a population: chronotypes and their sizes, weekend people, affinities
-//! by segment, and what is unsure together with what would settle it.
+//! What a marketer should know of a population: chronotypes and their sizes, weekend people,
+//! affinities by segment, and what is unsure together with what would settle it.
 //!
 //! *Invariant:* nothing is said of fewer than [`SEGMENT_MIN`] people, and no difference is told
 //! whose 95 % interval holds none.

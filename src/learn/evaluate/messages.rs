@@ -92,8 +92,8 @@ impl PersonMessages {
     /// Soon is within so long: where timing shows.
     pub(in crate::learn) const WITHIN: Duration = Duration::from_hours(2);
 
-    /// A person's newer messages that came long enough ago to be read soon. Whether a person is judged
-    /// depends on what was known at the cut alone; the chance is that a read is told.
+    /// A person's newer messages that came long enough ago to be read soon. Whether a person is
+    /// judged depends on what was known at the cut alone; the chance is that a read is told.
     pub(in crate::learn) fn new(
         model: &Model,
         censored: &CensoredSubject<'_>,

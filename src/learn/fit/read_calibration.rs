@@ -19,8 +19,9 @@ const HOURS: [u32; 2] = [2, 24];
 #[derive(Debug, Clone, Default)]
 struct JudgedReads([Vec<(f64, bool)>; HOURS.len()]);
 
-/// Learns a model's curve for reads from the newest messages, as a model of what was known before them
-/// predicts them. Says how far chances and shares lie apart with it, where that could be measured.
+/// Learns a model's curve for reads from the newest messages, as a model of what was known before
+/// them predicts them. Says how far chances and shares lie apart with it, where that could be
+/// measured.
 pub(in crate::learn) fn calibrate_reads(
     model: &mut Model,
     sample: &[CensoredSubject<'_>],
@@ -89,8 +90,8 @@ pub(in crate::learn) fn calibrate_reads(
     Ok(())
 }
 
-/// Messages that were sent to one person after a date, at two horizons; nobody is judged whose reads
-/// had never been told by then.
+/// Messages that were sent to one person after a date, at two horizons; nobody is judged whose
+/// reads had never been told by then.
 fn judge(before: &Model, old: &CensoredSubject<'_>, until: u32) -> JudgedReads {
     const MESSAGES_MAX: usize = 20;
     if old.subject.observations(old.span(), &before.reporting).receipts != ReceiptState::On {

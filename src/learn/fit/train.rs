@@ -1,7 +1,7 @@
 //! The whole fit: from everybody's evidence to a [`Model`].
 //!
-//! A sample of people is read once and cut into blocks of time; hyper-parameters are those under which
-//! the rest predicts a block that was held out best; then the model is fitted on all of it.
+//! A sample of people is read once and cut into blocks of time; hyper-parameters are those under
+//! which the rest predicts a block that was held out best; then the model is fitted on all of it.
 
 use crate::learn::data::hash::mix;
 use crate::learn::data::observed::Contents;
@@ -240,8 +240,8 @@ mod tests {
         contents
     }
 
-    /// Messages at any hour of every third day; odd people look at 9:00 and the others at 20:00 UTC,
-    /// and read most of what waits then.
+    /// Messages at any hour of every third day; odd people look at 9:00 and the others at 20:00
+    /// UTC, and read most of what waits then.
     fn histories() -> Vec<(Vec<Observed>, Vec<Presence>)> {
         let mut random = ChaCha8Rng::seed_from_u64(4);
         let mut message = |person: usize, index: u32| {

@@ -7,8 +7,8 @@
 //! would hide half of the spread of affinities.
 //!
 //! Integrals are adaptive Gauss–Hermite sums around the posterior's mode, on the log scale (Liu and
-//! Pierce, "A note on Gauss–Hermite quadrature", Biometrika 81, 1994): they are as good for one message
-//! as for thousands, and no number of reads is too large for them.
+//! Pierce, "A note on Gauss–Hermite quadrature", Biometrika 81, 1994): they are as good for one
+//! message as for thousands, and no number of reads is too large for them.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,8 +16,8 @@ use crate::learn::parallel::in_chunks;
 
 const SPREAD_FIRST: f64 = 0.6;
 const ROUNDS: usize = 8;
-/// A level or affinity more standard deviations from the mean than this is of another kind, and moves the
-/// population's figures the less the farther it lies.
+/// A level or affinity more standard deviations from the mean than this is of another kind, and
+/// moves the population's figures the less the farther it lies.
 const FARTHEST: f64 = 3.0;
 /// Fewer expected reads than these are as good as none.
 const EXPECTED_MIN: f64 = 1e-6;
@@ -101,7 +101,8 @@ impl ContentTrial {
         self.mean + self.variance * self.reads - y
     }
 
-    /// The logarithm of the likelihood with the affinity integrated out, and the affinity's posterior.
+    /// The logarithm of the likelihood with the affinity integrated out, and the affinity's
+    /// posterior.
     fn integrate(&self, level: f64) -> (f64, Nodes) {
         let y = self.mode(level);
         let theta = self.theta(y);
@@ -245,8 +246,8 @@ impl AffinityModel {
         at
     }
 
-    /// The mode of the level with the affinities at theirs, and the width of its posterior there, as a
-    /// Gauss–Hermite sum takes it.
+    /// The mode of the level with the affinities at theirs, and the width of its posterior there,
+    /// as a Gauss–Hermite sum takes it.
     fn level_mode(&self, trials: &[ContentTrial]) -> (f64, f64) {
         const STEPS: usize = 6;
         const LONGEST: f64 = 2.0;

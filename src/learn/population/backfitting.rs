@@ -1,5 +1,5 @@
-//! What is fitted under given hyper-parameters: how the hazard of a read falls with the age of a message, what is liked, and the
-//! chronotypes, each given the others, round after round.
+//! What is fitted under given hyper-parameters: how the hazard of a read falls with the age of a
+//! message, what is liked, and the chronotypes, each given the others, round after round.
 
 use linfa::DatasetBase;
 use linfa::traits::Fit;
@@ -120,8 +120,8 @@ impl PopulationModel {
         }
     }
 
-    /// The same hazard and affinities, with chronotypes fitted anew under other settings to people whose
-    /// own affinities are known; and how those people read then.
+    /// The same hazard and affinities, with chronotypes fitted anew under other settings to people
+    /// whose own affinities are known; and how those people read then.
     pub(in crate::learn) fn with_classes(
         &self,
         people: &[(&ObservationSet, &PersonAffinities)],
@@ -160,8 +160,8 @@ impl PopulationModel {
         PersonPosterior { summary, rates, affinities }
     }
 
-    /// How many messages a person has probably read whose reads are not told: those that were answered,
-    /// and of the others, as many as the person's level makes likely of unanswered ones.
+    /// How many messages a person has probably read whose reads are not told: those that were
+    /// answered, and of the others, as many as the person's level makes likely of unanswered ones.
     pub(in crate::learn) fn expected_reads(
         &self,
         observations: &ObservationSet,
@@ -203,7 +203,8 @@ struct FittedPerson<'a> {
     own: &'a PersonAffinities,
 }
 
-/// Chronotypes by expectation–maximization from a start by k-means, and the statistics that they rest on.
+/// Chronotypes by expectation–maximization from a start by k-means, and the statistics that they
+/// rest on.
 fn classes(
     people: &[(&ObservationSet, &PersonAffinities)],
     hazard: &ReadHazard,

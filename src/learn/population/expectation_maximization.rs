@@ -1,10 +1,10 @@
-//! Expectation–maximization for the chronotypes, as a linfa estimator: [`MixtureParams`] are checked, start
-//! from linfa's k-means and are fitted to [`PersonRecords`].
+//! Expectation–maximization for the chronotypes, as a linfa estimator: [`MixtureParams`] are
+//! checked, start from linfa's k-means and are fitted to [`PersonRecords`].
 //!
-//! The E-step gives each person's share of each class and the level in it; the M-step takes each class's
-//! events and hours watched as matrix products over people, chunk by chunk in a fixed order, shrinks the
-//! class's week to the population's by them, and takes the levels' gamma distribution by moments
-//! (Dempster, Laird and Rubin, JRSS B 39, 1977).
+//! The E-step gives each person's share of each class and the level in it; the M-step takes each
+//! class's events and hours watched as matrix products over people, chunk by chunk in a fixed
+//! order, shrinks the class's week to the population's by them, and takes the levels' gamma
+//! distribution by moments (Dempster, Laird and Rubin, JRSS B 39, 1977).
 
 use linfa::ParamGuard;
 use linfa::dataset::{DatasetBase, Records};
@@ -208,9 +208,10 @@ fn mean_level(summaries: &[SufficientStatistics], base: &WeekRates) -> FrailtyPr
     FrailtyPrior { shape: 1.0, mean: if reads > 0.0 { reads / exposure } else { 1.0 } }
 }
 
-/// What each event of a person weighs for others: a person who was seen often says less with each event
-/// than one who was seen once. The weight is that of a Dirichlet-multinomial, up to `concentration`
-/// events a person; answers that stand for unseen reads may be late and weigh nothing.
+/// What each event of a person weighs for others: a person who was seen often says less with each
+/// event than one who was seen once. The weight is that of a Dirichlet-multinomial, up to
+/// `concentration` events a person; answers that stand for unseen reads may be late and weigh
+/// nothing.
 fn event_weight(summary: &SufficientStatistics, concentration: f32) -> f32 {
     if summary.late {
         return 0.0;
@@ -257,9 +258,9 @@ impl Sums {
         }
     }
 
-    /// Adds people who stand together in the matrices: `N = Rᵀ O` events and `M = (R ∘ L)ᵀ E + Rᵀ p`
-    /// hours watched, where `R` are the classes' weights, `L` the levels and `p` the presence events
-    /// spread over the week.
+    /// Adds people who stand together in the matrices: `N = Rᵀ O` events and `M = (R ∘ L)ᵀ E + Rᵀ
+    /// p` hours watched, where `R` are the classes' weights, `L` the levels and `p` the presence
+    /// events spread over the week.
     fn add(
         &mut self,
         from: usize,
@@ -336,8 +337,8 @@ impl Sums {
     }
 }
 
-/// The shape `a` of a gamma distribution from `ln mean − mean ln = ln a − ψ(a)`, by halving on the log
-/// scale; the right side falls from ∞ to 0.
+/// The shape `a` of a gamma distribution from `ln mean − mean ln = ln a − ψ(a)`, by halving on the
+/// log scale; the right side falls from ∞ to 0.
 fn gamma_shape(spread: f64) -> f64 {
     const STEPS: usize = 50;
     let (mut low, mut high) = (0.1f64, 100.0f64);

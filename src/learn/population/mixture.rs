@@ -1,8 +1,8 @@
 //! Chronotypes: a mixture of weekly patterns from which people's own weeks are refined.
 //!
-//! A person of class `c` has the rate `level · week_c(h) · ratio(h)` in hour `h`, with a gamma level
-//! and a gamma ratio of mean 1 for each hour of the day. With the ratios integrated out, what was
-//! observed is negative binomial by hour of day; the level is put in at its posterior mean.
+//! A person of class `c` has the rate `level · week_c(h) · ratio(h)` in hour `h`, with a gamma
+//! level and a gamma ratio of mean 1 for each hour of the day. With the ratios integrated out, what
+//! was observed is negative binomial by hour of day; the level is put in at its posterior mean.
 
 use serde::{Deserialize, Serialize};
 
@@ -87,8 +87,8 @@ impl FrailtyPrior {
         Frailty { mean: weighed(on, off), log: weighed(on.ln(), off.ln()) }
     }
 
-    /// By how much `E[ln L]` of a person with so many reads lies below `ln E[L]`: the posterior is a
-    /// gamma distribution.
+    /// By how much `E[ln L]` of a person with so many reads lies below `ln E[L]`: the posterior is
+    /// a gamma distribution.
     pub(in crate::learn) fn below(self, reads: f32) -> f64 {
         let shape = self.shape + f64::from(reads);
         shape.ln() - digamma(shape)

@@ -1,5 +1,5 @@
-//! Chronotypes as groups of people have them: their shares in each zone, country and tag, and a name
-//! for each.
+//! Chronotypes as groups of people have them: their shares in each zone, country and tag, and a
+//! name for each.
 
 use std::collections::BTreeMap;
 
@@ -29,8 +29,8 @@ impl Default for Segments {
 }
 
 impl Segments {
-    /// Learns the shares of the chronotypes in each group, and names each chronotype after its own week
-    /// and those of the people who are clearly of it.
+    /// Learns the shares of the chronotypes in each group, and names each chronotype after its own
+    /// week and those of the people who are clearly of it.
     pub(in crate::learn) fn learn<'a>(
         chronotypes: &ChronotypeMixture,
         people: impl Iterator<Item = (Subject<'a>, &'a PersonRates)>,
@@ -74,8 +74,9 @@ impl Segments {
         subject.segments().filter(|key| self.shares.contains_key(key))
     }
 
-    /// Shares of the chronotypes that are expected of a person before any evidence: the mean of those
-    /// of the person's zone, country and tags, where enough people share them; else everybody's.
+    /// Shares of the chronotypes that are expected of a person before any evidence: the mean of
+    /// those of the person's zone, country and tags, where enough people share them; else
+    /// everybody's.
     pub(in crate::learn) fn prior(&self, subject: &Subject<'_>, all: &[f64]) -> Vec<f64> {
         let known: Vec<&Vec<f64>> =
             self.keys_of(subject).filter_map(|key| self.shares.get(&key)).collect();

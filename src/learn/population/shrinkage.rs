@@ -3,9 +3,9 @@
 //!
 //! A ratio is the posterior mean of a gamma factor with mean 1: `(a + n) / (a + m)`, where `n`
 //! events were observed where `m` were expected and `a` grows with the mass of the group. Under
-//! uniform exposure this is the predictive mean of a Dirichlet-multinomial with `concentration` pseudo-
-//! observations spread as the level above has it; under the uneven exposure of messages it is the
-//! same with what could have been seen in place of all that there was.
+//! uniform exposure this is the predictive mean of a Dirichlet-multinomial with `concentration`
+//! pseudo- observations spread as the level above has it; under the uneven exposure of messages it
+//! is the same with what could have been seen in place of all that there was.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,7 +1,7 @@
 //! From computed chances to calibrated ones, by isotonic regression.
 //!
-//! A curve is learned from some people and kept only where it surely predicts others better; how far
-//! chances and shares then lie apart is measured on people who played no part in either.
+//! A curve is learned from some people and kept only where it surely predicts others better; how
+//! far chances and shares then lie apart is measured on people who played no part in either.
 
 use crate::learn::error::FitError;
 use crate::learn::response::estimators;
@@ -11,8 +11,8 @@ use crate::model::preference::Curve;
 /// A curve is kept for a gain of so many standard errors.
 pub(in crate::learn) const ERRORS: f64 = 2.0;
 
-/// A curve through an isotonic regression: straight between the middles of its steps, so that what was
-/// apart stays apart.
+/// A curve through an isotonic regression: straight between the middles of its steps, so that what
+/// was apart stays apart.
 pub(in crate::learn) fn curve(mut pairs: Vec<(f64, bool)>) -> Result<Curve, FitError> {
     const BINS_MAX: usize = 40;
     const BIN_MIN: usize = 100;

@@ -1,8 +1,8 @@
-//! What contents add to the log-odds of an answer, given to whom they were sent: each message counts
-//! beside the log-odds that its person had without it.
+//! What contents add to the log-odds of an answer, given to whom they were sent: each message
+//! counts beside the log-odds that its person had without it.
 //!
-//! The effects are normal around 0 with a variance that is learned by moments (`DerSimonian` and Laird,
-//! Controlled Clinical Trials 7, 1986); each is the mode of its posterior.
+//! The effects are normal around 0 with a variance that is learned by moments (`DerSimonian` and
+//! Laird, Controlled Clinical Trials 7, 1986); each is the mode of its posterior.
 
 use crate::learn::statistics::special::sigmoid;
 

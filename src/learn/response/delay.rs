@@ -1,9 +1,9 @@
 //! How long an answer takes, from messages some of which may still be answered.
 //!
-//! The share answered after so long is Kaplan and Meier's (JASA 53, 1958), by classes of time as life
-//! tables have it: a message is at risk until it is answered or until the day of learning. An answer
-//! counts when it comes within the [`AnswerDelay::horizon`], in which 99 of 100 of those come that come within
-//! two weeks; what comes later is none.
+//! The share answered after so long is Kaplan and Meier's (JASA 53, 1958), by classes of time as
+//! life tables have it: a message is at risk until it is answered or until the day of learning. An
+//! answer counts when it comes within the [`AnswerDelay::horizon`], in which 99 of 100 of those
+//! come that come within two weeks; what comes later is none.
 
 use serde::{Deserialize, Serialize};
 
@@ -119,8 +119,8 @@ mod tests {
 
     use super::*;
 
-    /// One in five is answered, after an exponential time of four hours on average; most messages are
-    /// from the last day.
+    /// One in five is answered, after an exponential time of four hours on average; most messages
+    /// are from the last day.
     #[test]
     fn messages_that_may_still_be_answered_do_not_shorten_the_wait() {
         let mut random = ChaCha8Rng::seed_from_u64(5);

@@ -46,8 +46,9 @@ pub(in crate::learn) fn logistic<const N: usize>(
     if finite { Ok(line) } else { Err(FitError::new("responses", "a weight is not finite")) }
 }
 
-/// Learns row by row what is to be added to log-odds, beginning with nothing; `chance` hears the number of
-/// each row and what is added to its log-odds by then, and says the chance that this makes.
+/// Learns row by row what is to be added to log-odds, beginning with nothing; `chance` hears the
+/// number of each row and what is added to its log-odds by then, and says the chance that this
+/// makes.
 pub(in crate::learn) fn follow<const N: usize>(
     rows: &[[f64; N]],
     outcomes: &[bool],

@@ -2,8 +2,8 @@
 //! content, and how soon. [`AnswerRegression`] weighs what is gathered here.
 //!
 //! A person's chance of an answer to what was seen has a beta distribution around everybody's; its
-//! concentration in messages is the likeliest (beta-binomial). Answers that may still come are told from
-//! those that will not by how long answers take: see [`crate::learn::response::delay`].
+//! concentration in messages is the likeliest (beta-binomial). Answers that may still come are told
+//! from those that will not by how long answers take: see [`crate::learn::response::delay`].
 
 use argmin::core::{CostFunction, Executor, State};
 use argmin::solver::brent::BrentOpt;
@@ -131,7 +131,8 @@ impl ResponseModel {
         Ok(())
     }
 
-    /// Rows for each regression: what was known before each message, where it is known what came of it.
+    /// Rows for each regression: what was known before each message, where it is known what came of
+    /// it.
     fn rows(
         &self,
         sample: &[CensoredSubject<'_>],
@@ -238,7 +239,8 @@ impl ResponseModel {
         }
     }
 
-    /// Takes what became known after the model was fitted into the stacks; says whether any changed.
+    /// Takes what became known after the model was fitted into the stacks; says whether any
+    /// changed.
     pub(in crate::learn) fn refresh(
         &mut self,
         people: &[CensoredSubject<'_>],
@@ -298,9 +300,9 @@ pub(in crate::learn) fn answers<T>(of: impl Fn(usize) -> T) -> Answers<T> {
     Answers { click: of(0), reply: of(1), convert: of(2) }
 }
 
-/// The mean of people's shares and how strongly they hold to it: the likeliest concentration (Brent's method
-/// on the log scale), with the mean that it makes likeliest. An opt-out happens once in a life: people
-/// do not show by it how they differ.
+/// The mean of people's shares and how strongly they hold to it: the likeliest concentration
+/// (Brent's method on the log scale), with the mean that it makes likeliest. An opt-out happens
+/// once in a life: people do not show by it how they differ.
 fn beta_binomial(
     people: &[AnswerCount],
     first: AnswerCount,
@@ -380,7 +382,8 @@ mod tests {
 
     #[test]
     fn how_people_differ_is_found_again() {
-        // shares of 0.05 and 0.35 in equal parts: a beta of about that spread has a concentration near 7
+        // shares of 0.05 and 0.35 in equal parts: a beta of about that spread has a concentration
+        // near 7
         let people: Vec<AnswerCount> = (0..400)
             .map(|i| AnswerCount { happened: if i % 2 == 0 { 5.0 } else { 35.0 }, of: 100.0 })
             .collect();

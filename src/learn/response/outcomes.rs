@@ -21,7 +21,8 @@ pub(in crate::learn) struct MessageOutcome {
     pub(in crate::learn) seen: Option<u32>,
     /// Whether a receipt told so, and not an answer.
     pub(in crate::learn) receipt: bool,
-    /// Of each answer, how long after the message was seen it came; of the opt-out, after the delivery.
+    /// Of each answer, how long after the message was seen it came; of the opt-out, after the
+    /// delivery.
     pub(in crate::learn) after: [Option<u32>; KINDS],
 }
 
@@ -58,8 +59,8 @@ pub(in crate::learn) fn is_marketing(sent: &PackedMessage) -> bool {
     sent.category.is_none_or(|category| category == Category::Marketing)
 }
 
-/// Answers, and in how many messages they could have been: one that may still be answered counts as far
-/// as answers have come after as long.
+/// Answers, and in how many messages they could have been: one that may still be answered counts as
+/// far as answers have come after as long.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(in crate::learn) struct AnswerCount {
     pub(in crate::learn) happened: f64,
@@ -95,14 +96,14 @@ impl AnswerHistory {
         }
     }
 
-    /// Answers of a kind, and messages that a receipt told to have been seen; opt-outs, and messages
-    /// that were delivered.
+    /// Answers of a kind, and messages that a receipt told to have been seen; opt-outs, and
+    /// messages that were delivered.
     pub(in crate::learn) fn by_receipt(&self, kind: usize) -> AnswerCount {
         self.by_receipt[kind]
     }
 
-    /// Answers of a kind, and messages. Of a person whose reads were never told, `reads` says how many
-    /// there probably were; where that is not known, nothing is.
+    /// Answers of a kind, and messages. Of a person whose reads were never told, `reads` says how
+    /// many there probably were; where that is not known, nothing is.
     pub(in crate::learn) fn counts(&self, kind: usize, reads: Option<f64>) -> AnswerCount {
         match self.answered.get(kind) {
             Some(answered) if !self.receipts => {

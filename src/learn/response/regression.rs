@@ -2,9 +2,9 @@
 //! the content, fatigue and the time since the last answer, combined by logistic regression.
 //!
 //! Features of a message come from what was known when it was sent. The regression is fitted on the
-//! messages of which the outcome was known first; a content's effect on one half of the people comes from the other
-//! half. What is chosen, what is calibrated and what is measured on the newer messages are of different
-//! people: a figure is never measured on rows that it was chosen by.
+//! messages of which the outcome was known first; a content's effect on one half of the people
+//! comes from the other half. What is chosen, what is calibrated and what is measured on the newer
+//! messages are of different people: a figure is never measured on rows that it was chosen by.
 
 use serde::{Deserialize, Serialize};
 
@@ -58,8 +58,8 @@ pub(in crate::learn) struct AnswerRegression {
     effects: Vec<f64>,
     /// From the regression's chance to a calibrated one.
     pub(in crate::learn) calibration: Curve,
-    /// Expected calibration error on newer messages of people who played no part in it; absent when there
-    /// were too few.
+    /// Expected calibration error on newer messages of people who played no part in it; absent when
+    /// there were too few.
     pub(in crate::learn) error: Option<f64>,
 }
 
@@ -176,8 +176,8 @@ impl AnswerRegression {
     }
 
     /// Follows what became known after `fitted_until`, message after message, beginning with this
-    /// regression's own chances; takes what that adds to the log-odds where it predicted the messages surely
-    /// better, each before it was learned from. The calibration stays.
+    /// regression's own chances; takes what that adds to the log-odds where it predicted the
+    /// messages surely better, each before it was learned from. The calibration stays.
     pub(in crate::learn) fn refresh(
         &mut self,
         mut rows: Vec<RegressionRow>,

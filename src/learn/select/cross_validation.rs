@@ -1,5 +1,5 @@
-//! The inner cross-validation: hyper-parameters are those under which the rest of everybody's evidence
-//! predicts when they were seen in a block of it that was held out.
+//! The inner cross-validation: hyper-parameters are those under which the rest of everybody's
+//! evidence predicts when they were seen in a block of it that was held out.
 
 use std::collections::BTreeMap;
 
@@ -80,8 +80,8 @@ impl Fold {
         Ok(FittedFold { population, people })
     }
 
-    /// The same people with chronotypes of other settings; how the hazard of a read falls with the age of a message and what is liked hardly
-    /// depends on these.
+    /// The same people with chronotypes of other settings; how the hazard of a read falls with the
+    /// age of a message and what is liked hardly depends on these.
     fn fit_classes(
         &self,
         fitted: &FittedFold,
@@ -153,8 +153,8 @@ impl CrossValidation {
         &self.folds[0]
     }
 
-    /// Whether there is anything by which two settings could be told apart: what a presence event counts for
-    /// is relative to messages, and only messages wait together.
+    /// Whether there is anything by which two settings could be told apart: what a presence event
+    /// counts for is relative to messages, and only messages wait together.
     fn tells(&self, one: &HyperParameters, other: &HyperParameters) -> bool {
         let any = |of: fn(&ObservationSet) -> bool| self.newest().rest.iter().any(of);
         let messages = any(|observations| observations.intervals.len() > 1);

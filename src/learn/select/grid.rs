@@ -44,8 +44,8 @@ impl Edge {
     }
 }
 
-/// What the search tries, in this order. Days come before the weekend: while days are free, they stand in
-/// for it.
+/// What the search tries, in this order. Days come before the weekend: while days are free, they
+/// stand in for it.
 pub(in crate::learn) const SEARCH: &[Step] = &[
     Step { set: |h, x| h.classes = x as usize, values: &[6.0, 24.0], edge: Edge::Open },
     Step { set: |h, x| h.half_life = x, values: &[1000.0, 500.0, 250.0], edge: Edge::Open },

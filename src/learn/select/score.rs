@@ -27,9 +27,9 @@ const BY_CHANCE: f64 = 4.276_666_119_016_055;
 
 /// Scores one habit against evidence of the same person that it was not learned from.
 ///
-/// Settings are about when, not about who: of a message that was read, what counts is the hour, given
-/// that it was read at all. Whether it was read is nearly all person, and a level that is a few
-/// hundredths off would outweigh all that there is to be known of days.
+/// Settings are about when, not about who: of a message that was read, what counts is the hour,
+/// given that it was read at all. Whether it was read is nearly all person, and a level that is a
+/// few hundredths off would outweigh all that there is to be known of days.
 pub(in crate::learn) fn score(
     rates: &PersonRates,
     held_out: &ObservationSet,
@@ -81,8 +81,8 @@ pub(in crate::learn) fn score(
     }
 }
 
-/// The chance that a message which is read is read at this age, where `hazard` is the mean of a gamma
-/// distribution of the given shape.
+/// The chance that a message which is read is read at this age, where `hazard` is the mean of a
+/// gamma distribution of the given shape.
 fn age_chance(age: usize, shape: f64, hazard: impl Fn(usize) -> f32) -> f64 {
     let unread = |passed: f64| (1.0 + passed / shape).powf(-shape);
     let (mut passed, mut before, mut chance) = (0.0, 1.0, 0.0);
@@ -119,7 +119,8 @@ pub struct HeldOut {
     pub error: f64,
     /// Log-loss of the next presence event by hour of day, in nats; `None` without presence events.
     pub hour_loss: Option<f64>,
-    /// Log-loss of the next presence event by weekday and four hours, in nats; `None` without presence events.
+    /// Log-loss of the next presence event by weekday and four hours, in nats; `None` without
+    /// presence events.
     pub cell_loss: Option<f64>,
     /// Log-likelihood of a message's fate, in nats; `None` without messages.
     pub message: Option<f64>,

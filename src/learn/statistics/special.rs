@@ -8,8 +8,8 @@ pub(in crate::learn) use statrs::function::gamma::{digamma, ln_gamma};
 const VOICE: f64 = 100.0;
 
 /// The weight of each of so many observations of one person where a figure is everybody's: all of
-/// them together count as at most [`VOICE`] of different people, since what a person does many times is
-/// no news of others.
+/// them together count as at most [`VOICE`] of different people, since what a person does many
+/// times is no news of others.
 pub(in crate::learn) fn person_weight(observations: f64) -> f64 {
     VOICE / (VOICE + observations)
 }
