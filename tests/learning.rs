@@ -276,8 +276,8 @@ async fn a_fit_that_diverges_says_so_and_leaves_the_last_good_version_in_use() {
     let json = ctx.store.read().await.unwrap().model_parameters(1).await.unwrap().unwrap();
     let mut broken: serde_json::Value = serde_json::from_str(&json).unwrap();
     broken["as_of"] = serde_json::json!("2026-01-15T00:00:00Z");
-    for stack in broken["responses"]["stacks"].as_array_mut().unwrap() {
-        stack["weights"] = serde_json::json!([1e308, 1e308, 1e308, 1e308, 1e308]);
+    for regression in broken["responses"]["regressions"].as_array_mut().unwrap() {
+        regression["weights"] = serde_json::json!([1e308, 1e308, 1e308, 1e308, 1e308]);
     }
     let mut tx = ctx.store.begin().await.unwrap();
     let now = ctx.clock.now();
