@@ -92,13 +92,22 @@ impl TryFrom<Observed<'_>> for ObservedRow {
     }
 }
 
+/// What a message teaches besides whose it is, which one, and how it was sent.
+macro_rules! teaches {
+    () => {
+        "media, style, delivered_at, read_at, clicked_at, replied_at, converted_at, opted_out_at,
+            failed_at"
+    };
+}
+
 macro_rules! observed_sql {
     ($array:literal, $as_text:literal, $condition:literal) => {
         concat!(
             "SELECT ",
             $array,
-            "(recipient, key, sent_at, category, channel, media, style, delivered_at, read_at,
-                clicked_at, replied_at, converted_at, opted_out_at, failed_at)",
+            "(recipient, key, sent_at, category, channel, ",
+            teaches!(),
+            ")",
             $as_text,
             " FROM sent_message ",
             $condition
@@ -123,8 +132,9 @@ macro_rules! page_sql {
             $key,
             ", sent_at, category, ",
             $channel,
-            ", media, style, delivered_at, read_at, clicked_at, replied_at, converted_at,
-                opted_out_at, failed_at)) || ']' FROM ",
+            ", ",
+            teaches!(),
+            ")) || ']' FROM ",
             $from,
             " WHERE sent_at IS NOT NULL AND ",
             $rowid,
@@ -165,10 +175,14 @@ const ACTIVITY_SECONDS: &str = "SELECT changed_at / 1000000, COUNT(*),
     FROM activity WHERE changed_at >= $1 GROUP BY changed_at / 1000000 ORDER BY 1";
 
 impl Store {
-    /// Hands over every message, in no particular order.
-    pub async fn each_message(&self, mut take: impl FnMut(ObservedRow)) -> Result<(), StoreError> {
-        if let Pool::Postgres(_) = &self.pool {
-            return self.read().await?.messages(None, take).await;
+    /// Hands over every message, or those written within some time, in no particular order.
+    pub async fn each_message(
+        &self,
+        written: Option<Range<Instant>>,
+        mut take: impl FnMut(ObservedRow),
+    ) -> Result<(), StoreError> {
+        if written.is_some() || matches!(&self.pool, Pool::Postgres(_)) {
+            return self.read().await?.each_message(written, take).await;
         }
         for [page, last] in PAGES {
             let last: Option<i64> = self.read().await?.number(last).await?;
@@ -184,16 +198,7 @@ impl Store {
 }
 
 impl Reader {
-    /// Hands over the messages that were written within some time, in no particular order.
-    pub async fn each_message_written(
-        &mut self,
-        within: Range<Instant>,
-        take: impl FnMut(ObservedRow),
-    ) -> Result<(), StoreError> {
-        self.messages(Some(within), take).await
-    }
-
-    async fn messages(
+    async fn each_message(
         &mut self,
         written: Option<Range<Instant>>,
         mut take: impl FnMut(ObservedRow),

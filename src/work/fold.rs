@@ -83,15 +83,12 @@ pub(super) async fn fold(
         Some(mark) => changed(of(mark), seconds).into_iter().map(Some).collect::<Vec<_>>(),
     };
     let mut folded = Folded::default();
-    let mut take = |row| {
-        folded.messages += 1;
-        folder.message(row);
-    };
     for span in spans(|mark| &mark.messages, &messages) {
-        match span {
-            None => store.each_message(&mut take).await?,
-            Some(span) => store.read().await?.each_message_written(span, &mut take).await?,
-        }
+        let take = |row| {
+            folded.messages += 1;
+            folder.message(row);
+        };
+        store.each_message(span, take).await?;
     }
     for span in spans(|mark| &mark.activities, &activities) {
         store

@@ -248,7 +248,7 @@ async fn every_message_is_handed_over_once_with_what_came_of_it() {
         tx.commit().await.unwrap();
         let mut found = BTreeMap::new();
         store
-            .each_message(|row| assert!(found.insert(row.key.clone(), row).is_none()))
+            .each_message(None, |row| assert!(found.insert(row.key.clone(), row).is_none()))
             .await
             .unwrap();
         let imported = (0..IMPORTED).filter(|n| n % 7 != 6).count();

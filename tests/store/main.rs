@@ -165,13 +165,9 @@ async fn what_changed_since_is_what_is_handed_over() {
         let mut found = Vec::new();
         for written in [None, Some(at(5)..at(6)), Some(at(6)..at(9))] {
             let (mut messages, mut signs) = (Vec::new(), 0);
-            let mut reader = store.read().await.unwrap();
-            let mut take = |row: ObservedRow| messages.push(row.key);
-            match written.clone() {
-                None => store.each_message(take).await.unwrap(),
-                Some(span) => reader.each_message_written(span, &mut take).await.unwrap(),
-            }
-            reader.each_activity(written, |_, _, _| signs += 1).await.unwrap();
+            let take = |row: ObservedRow| messages.push(row.key);
+            store.each_message(written.clone(), take).await.unwrap();
+            store.read().await.unwrap().each_activity(written, |_, _, _| signs += 1).await.unwrap();
             messages.sort();
             found.push((messages, signs));
         }
