@@ -54,8 +54,6 @@ pub struct Desk {
     pub(super) suppressed: HashMap<RecipientId, String>,
     /// Until when the provider as a whole asked to wait.
     paused: Option<Instant>,
-    /// When messages are answered.
-    reply_delays: ReplyDelays,
 }
 
 struct Job {
@@ -135,7 +133,6 @@ impl Desk {
             infer(r.profile.country.as_ref(), r.profile.address.as_ref())
         };
         let places = people.recipients.iter().map(place).collect();
-        let model = InUse::load(ctx).await?;
         Ok(Self {
             now: ctx.clock.now(),
             config: Arc::clone(&ctx.config),
@@ -143,8 +140,7 @@ impl Desk {
             people,
             is_brief,
             places,
-            reply_delays: model.reply_delays(),
-            model,
+            model: InUse::load(ctx).await?,
             judge: ctx.judge.clone(),
             jobs: Vec::new(),
             booked: Vec::new(),
@@ -344,13 +340,19 @@ impl Desk {
         let habits: Vec<_> = (self.jobs.iter())
             .map(|job| |index: usize| self.judged(&job.row.campaign, job.chosen[index]))
             .collect();
+        let answers = |job: &Job| job.row.campaign.capacity.chats.is_some();
+        let reply_delays = if self.jobs.iter().any(answers) {
+            self.model.reply_delays()
+        } else {
+            ReplyDelays::default()
+        };
         let requests: Vec<Request<'_>> = (self.jobs.iter().zip(&people).zip(&habits))
             .map(|((job, people), preference)| Request {
                 campaign: &job.row.campaign,
                 people,
                 preference,
                 booked: &job.booked,
-                reply_delays: &self.reply_delays,
+                reply_delays: &reply_delays,
             })
             .collect();
         ask(&setting, &carrier, &requests)
