@@ -134,17 +134,11 @@ impl Draw<'_> {
             }
         };
         let one = |turn| self.draw_all(subjects, capacity, turn, Some(drawn)).0;
-        let threads = self.setting.threads.clamp(1, REDRAWS as usize);
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
         let turns: Vec<u64> = (1..=REDRAWS).collect();
-        match pool {
-            // some at a time, so that memory is bounded; added in order, so that sums are the same
-            Ok(pool) if threads > 1 => turns.chunks(threads).for_each(|turns| {
-                let some: Vec<Vec<Turn>> =
-                    pool.install(|| turns.par_iter().map(|turn| one(*turn)).collect());
-                some.into_iter().for_each(&mut add);
-            }),
-            _ => turns.into_iter().map(one).for_each(add),
+        // some at a time, so that memory is bounded; added in order, so that sums are the same
+        for turns in turns.chunks(self.setting.threads.max(1)) {
+            let some: Vec<Vec<Turn>> = turns.par_iter().map(|turn| one(*turn)).collect();
+            some.into_iter().for_each(&mut add);
         }
         sums
     }

@@ -122,8 +122,8 @@ impl CapacityLayout {
         let zones = part.zones();
         let delay = |slot| mean_delay(part.request.reply_delays, &zones, slot, setting.length);
         let booked = SENDING.map(|arm| {
-            let booked = part.request.booked.iter().filter(|booking| booking.arm == arm);
-            booked.map(|booking| (booking, delay(booking.slot))).collect::<Vec<_>>()
+            let bookings = CampaignArm { arm, ..*part }.bookings();
+            bookings.map(|booking| (booking, delay(booking.slot))).collect::<Vec<_>>()
         });
         let mut hours: BTreeMap<Instant, Option<u32>> = BTreeMap::new();
         let mut outsides = Vec::with_capacity(part.candidates.slots.len());
@@ -224,7 +224,7 @@ pub(super) fn others(
     booked.map(|(_, messages)| u64::from(*messages)).sum()
 }
 
-impl CampaignArm<'_> {
+impl<'a> CampaignArm<'a> {
     /// Which of the sending arms it is.
     fn mine(&self) -> usize {
         SENDING.iter().position(|arm| *arm == self.arm).expect("an arm that sends is planned")
@@ -241,8 +241,8 @@ impl CampaignArm<'_> {
     }
 
     /// What the arm has sent or claimed.
-    fn bookings(&self) -> impl Iterator<Item = &Booking> {
-        self.request.booked.iter().filter(|booking| booking.arm == self.arm)
+    fn bookings(self) -> impl Iterator<Item = &'a Booking> {
+        self.request.booked.iter().filter(move |booking| booking.arm == self.arm)
     }
 
     /// Messages that the arm has sent or claimed in a span.

@@ -3,6 +3,8 @@
 
 use std::ops::Range;
 
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
+
 /// Splits a count among threads, in order.
 fn ranges(count: usize, threads: usize) -> Vec<Range<usize>> {
     const WORTHWHILE: usize = 2048;
@@ -41,19 +43,8 @@ pub(super) fn parallel_rows<A: Send, B: Send, T: Send>(
 }
 
 fn each<P: Send, T: Send>(
-    mut parts: Vec<(Range<usize>, P)>,
+    parts: Vec<(Range<usize>, P)>,
     work: impl Fn(Range<usize>, P) -> T + Sync,
 ) -> Vec<T> {
-    if parts.len() == 1
-        && let Some((range, part)) = parts.pop()
-    {
-        return vec![work(range, part)];
-    }
-    std::thread::scope(|scope| {
-        let work = &work;
-        let spawn = |(range, part)| scope.spawn(move || work(range, part));
-        let handles: Vec<_> = parts.into_iter().map(spawn).collect();
-        let joined = handles.into_iter().map(std::thread::ScopedJoinHandle::join);
-        joined.map(|part| part.expect("a part's panic is passed on")).collect()
-    })
+    parts.into_par_iter().map(|(range, part)| work(range, part)).collect()
 }

@@ -32,7 +32,7 @@ pub struct Setting<'a> {
     pub rules: &'a Rules,
     /// The workspace's frequency caps; campaigns may add their own.
     pub caps: &'a [Cap],
-    /// Threads to use; they change the time that a plan takes and nothing else.
+    /// How many threads to split work for; it changes the time that a plan takes and nothing else.
     pub threads: usize,
 }
 
