@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use opportune::calendar::zone::week_hour;
-use opportune::learn::{Channel, Contents, Evidence, Observed, Settings, Subject, fit};
+use opportune::learn::{Contents, Settings, fit};
 use opportune::model::content::{Category, Content, Goal};
 use opportune::model::ids::MessageKey;
 use opportune::model::preference::Preference;
@@ -42,7 +42,7 @@ use opportune::world::truth::Outcome;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use self::forecast::{Fit, Pair};
+use self::forecast::{Fit, Pair, content_of, evidence_of, subjects};
 
 const POLICIES: [(&str, Policy); 3] = [
     ("fixed", Policy::Fixed { hour: 10 }),
@@ -107,15 +107,8 @@ fn print(line: &str) {
 fn run(cell: &str, world: &World, logging: &Logging, seed: u64, table: &mut Table) {
     let histories: Vec<PersonHistory> = world.history(logging).collect();
     let mut contents = Contents::default();
-    let evidence: Vec<Evidence> = histories.iter().map(|h| pack(h, &mut contents)).collect();
-    let subjects: Vec<Subject<'_>> = evidence
-        .iter()
-        .enumerate()
-        .map(|(index, evidence)| {
-            let zone = world.person(index).zone;
-            Subject { zone, country: None, tags: &[], evidence }
-        })
-        .collect();
+    let evidence = evidence_of(&histories, &mut contents);
+    let subjects = subjects(world, &evidence);
     let mut settings = Settings::default();
     if std::env::var_os("OPPORTUNE_UNTUNED").is_some() {
         settings.tune_min = usize::MAX;
@@ -244,27 +237,6 @@ fn ceiling(
         }
     });
     tables.into_iter().map(|table| table.into_inner().expect("all were computed")).collect()
-}
-
-fn pack(history: &PersonHistory, contents: &mut Contents) -> Evidence {
-    let observed: Vec<Observed> = (0..)
-        .zip(&history.messages)
-        .map(|(hash, message)| Observed {
-            hash,
-            sent_at: message.sent_at,
-            content: contents.enter(&content_of(message)),
-            category: message.category,
-            channel: message.channel.as_deref().map(Channel::named).unwrap_or_default(),
-            response: message.response.clone(),
-        })
-        .collect();
-    let mut evidence = Evidence::default();
-    evidence.fold(&observed, &[]);
-    evidence
-}
-
-fn content_of(message: &opportune::model::message::Message) -> Content {
-    Content { media: message.media.expect("worlds say it"), style: message.style.clone() }
 }
 
 /// The model's choices, and its expected calibration error over all hours and contents, in tenths.

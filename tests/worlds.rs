@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Timelike, Utc};
-use opportune::learn::{Channel, Contents, Evidence, Observed, Settings, Subject, fit};
+use opportune::learn::{Contents, Settings, fit};
 use opportune::model::content::{Category, Content, Goal};
 use opportune::model::ids::MessageKey;
 use opportune::model::message::Response;
@@ -24,7 +24,7 @@ use opportune::world::truth::Outcome;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use self::forecast::{Fit, Pair};
+use self::forecast::{Fit, Pair, evidence_of, subjects};
 
 /// Monday 4 May 2026.
 fn until() -> DateTime<Utc> {
@@ -373,24 +373,6 @@ fn who_knows_the_world_is_calibrated() {
     assert!(share > 0.55, "{share} of the oracle's gain");
 }
 
-fn evidence(history: &PersonHistory, contents: &mut Contents) -> Evidence {
-    let observed: Vec<Observed> = (0..)
-        .zip(&history.messages)
-        .map(|(hash, message)| Observed {
-            hash,
-            sent_at: message.sent_at,
-            content: contents
-                .enter(&Content { media: message.media.unwrap(), style: message.style.clone() }),
-            category: message.category,
-            channel: message.channel.as_deref().map(Channel::named).unwrap_or_default(),
-            response: message.response.clone(),
-        })
-        .collect();
-    let mut evidence = Evidence::default();
-    evidence.fold(&observed, &[]);
-    evidence
-}
-
 /// Forecasts of messages at random times of the week after the history, by outcome.
 fn forecasts(name: &str, people: u32) -> BTreeMap<Outcome, Fit> {
     let world = world(name, people);
@@ -398,15 +380,8 @@ fn forecasts(name: &str, people: u32) -> BTreeMap<Outcome, Fit> {
     let logging = logging(own.unwrap_or(Count::Exact(24)), Policy::Business);
     let mut contents = Contents::default();
     let histories: Vec<PersonHistory> = world.history(&logging).collect();
-    let known: Vec<Evidence> = histories.iter().map(|h| evidence(h, &mut contents)).collect();
-    let subjects: Vec<Subject<'_>> = known
-        .iter()
-        .enumerate()
-        .map(|(index, evidence)| {
-            let zone = world.person(index).zone;
-            Subject { zone, country: None, tags: &[], evidence }
-        })
-        .collect();
+    let known = evidence_of(&histories, &mut contents);
+    let subjects = subjects(&world, &known);
     // no hyper-parameters are chosen: that takes ten times as long
     let settings = Settings { tune_min: usize::MAX, ..Settings::default() };
     let model = fit(&subjects, &contents, &settings, until(), 1, &mut |_, _| {}).unwrap();

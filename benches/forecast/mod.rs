@@ -1,4 +1,11 @@
-//! Forecasts against the truth: ratios by fifths of the forecast, and the calibration error.
+//! Invented people as the learner sees them, and forecasts against the truth: ratios by fifths of the
+//! forecast, and the calibration error.
+
+use opportune::learn::{Channel, Contents, Evidence, Observed, Subject};
+use opportune::model::content::Content;
+use opportune::model::message::Message;
+use opportune::world::World;
+use opportune::world::history::PersonHistory;
 
 /// A forecast chance, and the true one.
 pub type Pair = (f64, f64);
@@ -57,4 +64,39 @@ impl std::fmt::Display for Fit {
             self.error
         )
     }
+}
+
+/// What is known of each person of a world from their histories.
+pub fn evidence_of(histories: &[PersonHistory], contents: &mut Contents) -> Vec<Evidence> {
+    let pack = |history: &PersonHistory| {
+        let observed: Vec<Observed> = (0..)
+            .zip(&history.messages)
+            .map(|(hash, message)| Observed {
+                hash,
+                sent_at: message.sent_at,
+                content: contents.enter(&content_of(message)),
+                category: message.category,
+                channel: message.channel.as_deref().map(Channel::named).unwrap_or_default(),
+                response: message.response.clone(),
+            })
+            .collect();
+        let mut evidence = Evidence::default();
+        evidence.fold(&observed, &[]);
+        evidence
+    };
+    histories.iter().map(pack).collect()
+}
+
+/// The people of a world, in order, each with their evidence.
+pub fn subjects<'a>(world: &World, evidence: &'a [Evidence]) -> Vec<Subject<'a>> {
+    let subject = |(index, evidence)| {
+        let zone = world.person(index).zone;
+        Subject { zone, country: None, tags: &[], evidence }
+    };
+    evidence.iter().enumerate().map(subject).collect()
+}
+
+/// What a message of a world is made of.
+pub fn content_of(message: &Message) -> Content {
+    Content { media: message.media.expect("worlds say it"), style: message.style.clone() }
 }
