@@ -5,20 +5,17 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use opportune::calendar::rules::Rules;
 use opportune::clock::Clock;
 use opportune::config::{Config, EXAMPLE};
 use opportune::model::content::{Content, Goal};
 use opportune::model::ids::RecipientId;
 use opportune::model::message::Message;
-use opportune::provider;
 use opportune::store::{Create, Store};
 use opportune::work::learn::{self, Depth, FitOutcome, InUse, LearnError, People};
-use opportune::work::{Ctx, StepEnv, new_node};
+use opportune::work::{Ctx, new_node};
 use opportune::world::World;
 use opportune::world::logging::{Count, Logging};
 use opportune::world::spec::Spec;
@@ -33,19 +30,7 @@ fn present() -> DateTime<Utc> {
 
 fn ctx(store: Store) -> Ctx {
     let config = Config::parse(EXAMPLE, Path::new("opportune.toml")).unwrap();
-    Ctx {
-        store,
-        env: StepEnv {
-            clock: Clock::starting_at(present()),
-            providers: Arc::new(
-                provider::from_config(&config.providers, &config.outbound).unwrap(),
-            ),
-            config: Arc::new(config),
-            rules: Arc::new(Rules::built_in()),
-            node: new_node(),
-            judge: None,
-        },
-    }
+    support::ctx(store, config, Clock::starting_at(present()))
 }
 
 async fn sqlite(dir: &TempDir) -> Ctx {

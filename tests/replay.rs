@@ -5,10 +5,8 @@ mod support;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Timelike, Utc};
-use opportune::calendar::rules::Rules;
 use opportune::calendar::zone::local;
 use opportune::clock::Clock;
 use opportune::config::{Config, EXAMPLE};
@@ -17,12 +15,11 @@ use opportune::learn::off_policy::{LoggedMessage as Logged, TooThin, logged_valu
 use opportune::model::delivery::{Reason, State};
 use opportune::model::ids::RecipientId;
 use opportune::model::recipient::{Profile, Zone};
-use opportune::provider;
 use opportune::replay::policy::Policy;
 use opportune::replay::scenario::Script;
 use opportune::replay::{drive, run};
 use opportune::store::{Create, Store};
-use opportune::work::{Ctx, StepEnv, campaigns, new_node};
+use opportune::work::{Ctx, campaigns};
 use opportune::world::spec::Spec;
 use proptest::prelude::*;
 use support::{Postgres, on_both};
@@ -30,19 +27,7 @@ use tempfile::TempDir;
 
 fn ctx(store: Store, start: DateTime<Utc>) -> Ctx {
     let config = Config::parse(EXAMPLE, Path::new("opportune.toml")).unwrap();
-    Ctx {
-        store,
-        env: StepEnv {
-            clock: Clock::starting_at(start),
-            providers: Arc::new(
-                provider::from_config(&config.providers, &config.outbound).unwrap(),
-            ),
-            config: Arc::new(config),
-            rules: Arc::new(Rules::built_in()),
-            node: new_node(),
-            judge: None,
-        },
-    }
+    support::ctx(store, config, Clock::starting_at(start))
 }
 
 async fn people(ctx: &Ctx, zones: &[chrono_tz::Tz]) {

@@ -5,29 +5,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use chrono::TimeDelta;
-use opportune::calendar::rules::Rules;
 use opportune::clock::Clock;
 use opportune::config::Config;
 use opportune::daemon::supervise::{StepError, Supervisor, Task, Terms, log_panics};
 use opportune::model::time::Instant as Moment;
 use opportune::store::{Create, Store};
+use opportune::work::Ctx;
 use opportune::work::tasks::{Patience, Tasks};
-use opportune::work::{Ctx, StepEnv, new_node};
 use tokio::sync::watch;
+
+use crate::support;
 
 async fn ctx_in(dir: &tempfile::TempDir) -> Ctx {
     let url = format!("sqlite://{}", dir.path().join("test.db").display());
-    Ctx {
-        store: Store::open(&url, Create::IfMissing).await.unwrap(),
-        env: StepEnv {
-            clock: Clock::system(),
-            rules: Arc::new(Rules::built_in()),
-            config: Arc::new(Config::parse("", Path::new("x")).unwrap()),
-            providers: Arc::default(),
-            node: new_node(),
-            judge: None,
-        },
-    }
+    let store = Store::open(&url, Create::IfMissing).await.unwrap();
+    support::ctx(store, Config::parse("", Path::new("x")).unwrap(), Clock::system())
 }
 
 /// Panics, fails, and goes well, in turn.

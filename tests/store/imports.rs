@@ -3,33 +3,22 @@
 use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
 
-use opportune::calendar::rules::Rules;
 use opportune::clock::Clock;
 use opportune::config::Config;
 use opportune::files;
 use opportune::model::recipient::Profile;
 use opportune::store::Store;
 use opportune::work::import::{self, ImportError, Imported, Strictness};
-use opportune::work::{Ctx, StepEnv, new_node, people};
+use opportune::work::{Ctx, people};
 use tempfile::TempDir;
 
 use crate::key;
 use crate::races::Place;
+use crate::support;
 
 pub fn ctx(store: &Store) -> Ctx {
-    Ctx {
-        store: store.clone(),
-        env: StepEnv {
-            clock: Clock::system(),
-            config: Arc::new(Config::parse("", Path::new("x")).unwrap()),
-            rules: Arc::new(Rules::built_in()),
-            providers: Arc::default(),
-            node: new_node(),
-            judge: None,
-        },
-    }
+    support::ctx(store.clone(), Config::parse("", Path::new("x")).unwrap(), Clock::system())
 }
 
 fn file(dir: &TempDir, text: &str) -> files::Input {

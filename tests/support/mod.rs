@@ -6,17 +6,22 @@ use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use opportune::calendar::rules::Rules;
+use opportune::clock::Clock;
+use opportune::config::Config;
 use opportune::model::consent::{ConsentChange, ConsentEntry};
 use opportune::model::content::{Content, Media};
 use opportune::model::delivery::{Arm, Choice, Delivery, Reason, State};
 use opportune::model::ids::RecipientId;
 use opportune::model::slot::{Slot, SlotLength};
 use opportune::model::time::Instant as Moment;
+use opportune::provider;
 use opportune::store::{Attempt, Create, Sent, Settled, Store};
+use opportune::work::{Ctx, StepEnv, new_node};
 use tempfile::TempDir;
 
 /// A PostgreSQL server of this test binary's own, on loopback, in a temporary folder. It ends when
@@ -121,6 +126,38 @@ impl Postgres {
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         format!("postgres://{}@127.0.0.1:{}/{name}", self.user, self.port)
     }
+}
+
+/// A node of a workspace with these settings, its providers among them.
+pub fn ctx(store: Store, config: Config, clock: Clock) -> Ctx {
+    let providers = provider::from_config(&config.providers, &config.outbound).unwrap();
+    Ctx {
+        store,
+        env: StepEnv {
+            clock,
+            rules: Arc::new(Rules::built_in()),
+            providers: Arc::new(providers),
+            config: Arc::new(config),
+            node: new_node(),
+            judge: None,
+        },
+    }
+}
+
+/// Runs a statement in a workspace's database, as nothing of ours would; it changes one row.
+pub async fn damage(url: &str, sql: &'static str) {
+    let rows = if url.starts_with("sqlite://") {
+        let db = sqlx::SqlitePool::connect(url).await.unwrap();
+        let done = sqlx::query(sql).execute(&db).await.unwrap().rows_affected();
+        db.close().await;
+        done
+    } else {
+        let db = sqlx::PgPool::connect(url).await.unwrap();
+        let done = sqlx::query(sql).execute(&db).await.unwrap().rows_affected();
+        db.close().await;
+        done
+    };
+    assert_eq!(rows, 1, "{sql}");
 }
 
 pub fn free_port() -> u16 {

@@ -10,23 +10,7 @@ use opportune::work::learn::{self, Depth};
 use opportune::work::people;
 
 use crate::scene::*;
-use crate::support::sent;
-
-/// Runs a statement in a workspace's database, as nothing of ours would.
-async fn run(url: &str, sql: &'static str) {
-    let rows = if url.starts_with("sqlite://") {
-        let db = sqlx::SqlitePool::connect(url).await.unwrap();
-        let done = sqlx::query(sql).execute(&db).await.unwrap().rows_affected();
-        db.close().await;
-        done
-    } else {
-        let db = sqlx::PgPool::connect(url).await.unwrap();
-        let done = sqlx::query(sql).execute(&db).await.unwrap().rows_affected();
-        db.close().await;
-        done
-    };
-    assert_eq!(rows, 1, "{sql}");
-}
+use crate::support::{damage, sent};
 
 #[tokio::test]
 async fn a_campaign_and_evidence_that_cannot_be_read_keep_nobody_else_back() {
@@ -48,7 +32,7 @@ async fn a_campaign_and_evidence_that_cannot_be_read_keep_nobody_else_back() {
         let mut tx = scene.ctx.store.begin().await.unwrap();
         tx.put_evidence(&[(scene.ids[0], &[255, 0, 1])]).await.unwrap();
         tx.commit().await.unwrap();
-        run(&url, "UPDATE campaign SET source = 'name = 1' WHERE name = 'broken'").await;
+        damage(&url, "UPDATE campaign SET source = 'name = 1' WHERE name = 'broken'").await;
         // a daemon that was started since, whose settings have one provider less
         let store = Store::open(&url, Create::No).await.unwrap();
         let mut settings = (*scene.ctx.config).clone();

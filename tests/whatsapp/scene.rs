@@ -11,23 +11,19 @@ pub(crate) use opportune::model::ids::{Name, RecipientId};
 pub(crate) use opportune::model::time::Instant;
 pub(crate) use opportune::provider::{Rejected, signature};
 pub(crate) use opportune::store::{CampaignStatus, Create, Stage, Store, TemplateRow};
-pub(crate) use opportune::work::{
-    Ctx, StepEnv, campaigns, dispatch, maintenance, new_node, plan, receive,
-};
+pub(crate) use opportune::work::{Ctx, campaigns, dispatch, maintenance, plan, receive};
 pub(crate) use serde_json::{Value, json};
 pub(crate) use tokio::sync::watch;
 
 pub(crate) use crate::graph::{Answer, Graph};
-pub(crate) use crate::support::{Postgres, on_both};
+pub(crate) use crate::support::{Postgres, ctx, on_both};
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use chrono::{TimeZone, Utc};
-use opportune::calendar::rules::Rules;
 use opportune::config::Config;
 use opportune::model::slot::SlotLength;
-use opportune::provider;
 
 pub(crate) const LENGTH: SlotLength = SlotLength::HOUR;
 pub(crate) const SECRET: &str = "an app's secret";
@@ -57,21 +53,6 @@ pub(crate) fn config(graph: &Graph, dir: &Path, more: &str) -> Config {
         at("verify"),
     );
     Config::parse(&text, Path::new("opportune.toml")).unwrap()
-}
-
-pub(crate) fn ctx(store: Store, config: Config, clock: Clock) -> Ctx {
-    let providers = provider::from_config(&config.providers, &config.outbound).unwrap();
-    Ctx {
-        store,
-        env: StepEnv {
-            clock,
-            rules: Arc::new(Rules::built_in()),
-            providers: Arc::new(providers),
-            config: Arc::new(config),
-            node: new_node(),
-            judge: None,
-        },
-    }
 }
 
 /// People `r1`… with Brazilian numbers and consent.
