@@ -243,7 +243,7 @@ impl ArmProblem {
             let person = &parts[origin.campaign as usize].request.people[origin.person as usize];
             members.entry(person.id).or_default().push(item as u32);
         }
-        let companies = (members.into_values().filter(|members| members.len() > 1))
+        let groups = (members.into_values().filter(|members| members.len() > 1))
             .map(|members| ConflictGroup {
                 bounds: self.bounds(setting, parts, &members, earlier),
                 members,
@@ -256,7 +256,7 @@ impl ArmProblem {
                 *span = (from.timestamp(), to.timestamp());
             }
         }
-        Conflicts::of(self.problem.items.len(), companies, spans)
+        Conflicts::of(self.problem.items.len(), groups, spans)
     }
 
     fn bounds(

@@ -99,16 +99,10 @@ fn notes(
 ) -> Vec<String> {
     let mut notes = Vec::new();
     match presence {
-        Some(evaluate_presence) => {
-            let rivals = evaluate_presence
-                .methods
-                .iter()
-                .filter_map(|row| Some((row.method, row.model_gain?)));
-            notes.extend(verdict(
-                "predicting when people are next seen",
-                rivals,
-                evaluate_presence.people,
-            ));
+        Some(presence) => {
+            let gains =
+                presence.methods.iter().filter_map(|row| Some((row.method, row.model_gain?)));
+            notes.extend(verdict("predicting when people are next seen", gains, presence.people));
         }
         None => notes.push(
             "No presence event was held out (import activity): when people are seen is not judged."
@@ -117,10 +111,10 @@ fn notes(
     }
     match messages {
         Some(messages) => {
-            let rivals =
+            let gains =
                 messages.timing.iter().filter_map(|row| Some((row.method, row.model_gain?)));
             let timing = "ordering the hours of messages to one person";
-            notes.extend(verdict(timing, rivals, messages.timing_people));
+            notes.extend(verdict(timing, gains, messages.timing_people));
             if messages.timing.is_empty() {
                 notes.push(
                     "Nobody has held-out messages of both kinds, read within 2 h and not: timing \
@@ -147,10 +141,10 @@ fn notes(
 /// The model against the best of its rivals.
 fn verdict(
     what: &str,
-    rivals: impl Iterator<Item = (Method, Estimate)>,
+    baselines: impl Iterator<Item = (Method, Estimate)>,
     people: usize,
 ) -> Option<String> {
-    let (method, gain) = rivals.min_by(|a, b| a.1.value.total_cmp(&b.1.value))?;
+    let (method, gain) = baselines.min_by(|a, b| a.1.value.total_cmp(&b.1.value))?;
     let rival = method.words();
     if gain.is_unsure() {
         return Some(needed(&format!("the model from {rival} in {what}"), gain, people));
