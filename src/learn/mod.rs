@@ -30,6 +30,7 @@ pub use self::data::subject::Subject;
 pub use self::error::FitError;
 pub use self::evaluate::baseline_policy::BaselinePolicy;
 pub use self::evaluate::baselines::Method;
+pub use self::evaluate::drawn_policy::{DrawnPolicy, HourDraw};
 pub use self::evaluate::drift::{Drift, drift};
 pub use self::evaluate::held_out::{Evaluation, evaluate};
 pub use self::evaluate::insights::{Insight, insights};

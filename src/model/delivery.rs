@@ -94,6 +94,8 @@ word_type! {
         MovedByCapacity = "moved_by_capacity",
         /// Drawn uniformly from what is allowed.
         Explored = "explored",
+        /// The best by one draw of what may be true of the person.
+        Sampled = "sampled",
         /// The campaign's fixed time.
         ControlTime = "control_time",
         /// The control time was full or not allowed; this is the nearest later slot with room.
@@ -166,9 +168,11 @@ word_type! {
 
 word_type! {
     /// The part of an experiment that a person belongs to.
-    Arm, "arm", "one of personalized, explore, control, holdout" {
+    Arm, "arm", "one of personalized, thompson, explore, control, holdout" {
         /// Gets the slot and variant of highest value.
         Personalized = "personalized",
+        /// Gets what is best by one draw of what may be true.
+        Thompson = "thompson",
         /// Gets a uniform draw from what is allowed.
         Explore = "explore",
         /// Gets the fixed time.

@@ -24,11 +24,13 @@ pub fn arm_of(campaign: &Campaign, person: &RecipientKey) -> Arm {
         Arm::Control
     } else if drawn < arms.explore + arms.control + arms.holdout {
         Arm::Holdout
+    } else if drawn < arms.explore + arms.control + arms.holdout + arms.thompson {
+        Arm::Thompson
     } else if arms.personalized > 0.0 {
         Arm::Personalized
     } else {
         // the last hair's breadth of a sum that is 1 but for rounding
-        [(Arm::Holdout, arms.holdout), (Arm::Control, arms.control)]
+        [(Arm::Thompson, arms.thompson), (Arm::Holdout, arms.holdout), (Arm::Control, arms.control)]
             .into_iter()
             .find_map(|(arm, share)| (share > 0.0).then_some(arm))
             .unwrap_or(Arm::Explore)
@@ -39,6 +41,7 @@ pub fn arm_of(campaign: &Campaign, person: &RecipientKey) -> Arm {
 pub(super) fn share_of(arms: &Arms, arm: Arm) -> f64 {
     match arm {
         Arm::Personalized => arms.personalized,
+        Arm::Thompson => arms.thompson,
         Arm::Explore => arms.explore,
         Arm::Control => arms.control,
         Arm::Holdout => arms.holdout,
@@ -56,11 +59,14 @@ impl CapacityShare {
     /// The stretch of an arm among those that send.
     pub(super) fn of(arms: &Arms, arm: Arm) -> Self {
         let sending = (1.0 - arms.holdout).max(f64::MIN_POSITIVE);
-        let (explore, control) = (arms.explore / sending, arms.control / sending);
+        let explore = arms.explore / sending;
+        let control = explore + arms.control / sending;
+        let thompson = control + arms.thompson / sending;
         let (from, to) = match arm {
             Arm::Explore => (0.0, explore),
-            Arm::Control => (explore, explore + control),
-            Arm::Personalized => (explore + control, 1.0),
+            Arm::Control => (explore, control),
+            Arm::Thompson => (control, thompson),
+            Arm::Personalized => (thompson, 1.0),
             Arm::Holdout => (1.0, 1.0),
         };
         // rounding must not leave an arm without people a part of the limits, nor reach past the

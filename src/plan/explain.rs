@@ -270,6 +270,7 @@ pub fn reason_sentence(reason: Reason) -> &'static str {
         Reason::MovedByCapacity => {
             "a better slot is full of people who would lose more by leaving it"
         }
+        Reason::Sampled => "the best by one draw of what may be true of the person, to learn from",
         Reason::Explored => "drawn by lot from all that is allowed, to learn from",
         Reason::ControlTime => "the campaign's fixed time, to compare with",
         Reason::ControlMoved => {

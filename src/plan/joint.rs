@@ -10,6 +10,7 @@ use super::eligibility::{Candidates, CountedMessage, EarlierMessages, Eligibilit
 use super::limits::{CampaignArm, SharedCapacity, lay_out};
 use super::personalized;
 use super::request::{Carrier, Request, Setting};
+use super::thompson;
 use crate::model::delivery::{Arm, Reason};
 use crate::model::ids::RecipientId;
 
@@ -41,10 +42,15 @@ pub(super) fn plan(
         let shared = shared_capacities(&shares, requests, &candidates);
         let layout = lay_out(setting, carrier, &shared, mine);
         let (request, of) = (requests[at], &candidates[at]);
-        let draw = Draw { setting, request, candidates: of, layout };
-        match arm {
-            Arm::Explore => draw.explore(&mut decisions[at]),
-            _ => draw.control(&mut decisions[at]),
+        if arm == Arm::Thompson {
+            let part = &shared[mine].parts[0];
+            thompson::plan_arm(setting, part, &layout, &mut decisions[at], &earlier);
+        } else {
+            let draw = Draw { setting, request, candidates: of, layout };
+            match arm {
+                Arm::Explore => draw.explore(&mut decisions[at]),
+                _ => draw.control(&mut decisions[at]),
+            }
         }
         if is_capped {
             let sent = drawn(setting, request, of, (arm, &decisions[at]));
@@ -132,7 +138,7 @@ fn shares(requests: &[&Request<'_>], candidates: &[Candidates]) -> Vec<Share> {
     let mut shares = Vec::new();
     let mut from = 0.0;
     for (at, (request, candidates)) in requests.iter().zip(candidates).enumerate() {
-        for arm in [Arm::Explore, Arm::Control] {
+        for arm in [Arm::Explore, Arm::Control, Arm::Thompson] {
             let own = CapacityShare::of(&request.campaign.arms, arm).length();
             if own > 0.0 {
                 let to = (from + own * people(candidates) / total).min(1.0);

@@ -39,7 +39,7 @@ pub(super) struct SharedCapacity<'a> {
 }
 
 /// The arms that send, in the order in which their stretches lie.
-const SENDING: [Arm; 3] = [Arm::Explore, Arm::Control, Arm::Personalized];
+const SENDING: [Arm; 4] = [Arm::Explore, Arm::Control, Arm::Thompson, Arm::Personalized];
 
 /// Limits and places of some campaigns' arms that are planned together.
 #[derive(Default)]
@@ -231,7 +231,7 @@ impl<'a> CampaignArm<'a> {
     }
 
     /// The cuts of the campaign's own limits, with what each arm has booked.
-    fn shares<T>(&self, booked: impl Fn(CampaignArm<'_>) -> T) -> [(CapacityShare, T); 3] {
+    fn shares<T>(&self, booked: impl Fn(CampaignArm<'_>) -> T) -> [(CapacityShare, T); 4] {
         SENDING.map(|arm| {
             (
                 CapacityShare::of(&self.request.campaign.arms, arm),

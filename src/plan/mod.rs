@@ -10,7 +10,8 @@
 //! - `objective`: what a slot and a variant are worth to a person
 //! - `joint`: campaigns that are planned together, arm by arm
 //! - `draws`: the explore and the control arm; `personalized`: the arm that is optimized, as an
-//!   assignment problem; `solve`: its solution, in numbers only
+//!   assignment problem; `solve`: its solution, in numbers only; `thompson`: the same assignment
+//!   of possible truths
 //! - `decision`, `pacing`: what was decided about each person, and the instant within the slot
 //! - [`certificate`]: how good the optimized part is, and what that is a proof of
 //! - [`outcome`]: the plan and its forecast; [`mod@explain`]: one person's part of it
@@ -34,6 +35,7 @@ mod parallel;
 mod personalized;
 pub mod request;
 mod solve;
+mod thompson;
 
 pub use arms::arm_of;
 pub use certificate::Certificate;

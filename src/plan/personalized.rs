@@ -15,7 +15,7 @@ use super::request::Setting;
 use super::solve::{
     ConflictGroup, Conflicts, Group, Item, NO_SLOT, Problem, Solution, SpanLimit, solve,
 };
-use crate::model::delivery::{Arm, Reason};
+use crate::model::delivery::Reason;
 use crate::model::frequency::Cap;
 use crate::model::ids::RecipientId;
 
@@ -57,9 +57,10 @@ pub(super) fn plan_arm(
         if let Ok(selection) = &selection {
             value += selection.value;
         }
-        decisions[origin.campaign as usize][origin.person as usize] = match selection {
+        let campaign = origin.campaign as usize;
+        decisions[campaign][origin.person as usize] = match selection {
             Ok(selection) => Decision::Planned(selection),
-            Err(reason) => Decision::Refused { reason, arm: Some(Arm::Personalized) },
+            Err(reason) => Decision::Refused { reason, arm: Some(parts[campaign].arm) },
         };
     }
     let price = |place: usize| -> f64 {
@@ -152,7 +153,7 @@ impl ArmProblem {
                 .filter_map(|(person, eligibility)| Some((person as u32, (*eligibility).ok()?)))
                 .filter(|(person, _)| {
                     let key = part.request.people[*person as usize].key;
-                    arm_of(part.request.campaign, key) == Arm::Personalized
+                    arm_of(part.request.campaign, key) == part.arm
                 })
                 .collect();
         let keep_apart = part.request.campaign.capacity.chats.is_some();
@@ -188,7 +189,7 @@ impl ArmProblem {
         });
         for batch in batches {
             for person in &batch.without_value {
-                let arm = Some(Arm::Personalized);
+                let arm = Some(part.arm);
                 decisions[*person as usize] = Decision::Refused { reason: Reason::NoValue, arm };
             }
             self.join(batch, part.candidates, campaign as u32, first_group, first);
@@ -348,9 +349,9 @@ impl ArmProblem {
         self.problem.uses(item, placement, |limit, _| price += solution.prices[limit as usize]);
         let replan = part.request.people[origin.person as usize].replan.map(|replan| replan.reason);
         let by_itself = if moved { Reason::MovedByCapacity } else { Reason::BestSlot };
-        let share = share_of(&part.request.campaign.arms, Arm::Personalized);
+        let share = share_of(&part.request.campaign.arms, part.arm);
         Ok(Selection {
-            arm: Arm::Personalized,
+            arm: part.arm,
             reason: replan.unwrap_or(by_itself),
             slot,
             variant: part.candidates.variant_lists[origin.eligibility.variant_list as usize]

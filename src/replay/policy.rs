@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use toml::{Table, Value};
 
 use super::recalled::Recalled;
-use crate::learn::{BaselinePolicy, Contents, Method, Subject};
+use super::scenario::Script;
+use crate::learn::{BaselinePolicy, Contents, DrawnPolicy, HourDraw, Method, Subject};
 use crate::model::campaign::Campaign;
 use crate::model::content::{Content, Goal};
 use crate::model::preference::{Answers, ContentFigures, Person, Population, Preference};
@@ -32,6 +34,8 @@ pub enum Policy {
     Unlimited,
     /// The same, with one in ten explored.
     Exploring,
+    /// The same, with one in ten by a draw of what may be true of the person.
+    Thompson,
     /// One fixed local time.
     Fixed,
     /// A slot and a variant at random.
@@ -46,18 +50,23 @@ pub enum Policy {
     HourPerWeekday,
     /// The median of the person's last hours on the person's most frequent weekdays.
     MedianHour,
+    /// A Thompson bandit a person over the hours, with a prior from everybody.
+    ThompsonBandit,
+    /// Hours in proportion to their share in the person's shrunk histogram.
+    HourShare,
     /// Somebody who knows everybody's true chances.
     Oracle,
 }
 
 impl Policy {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::Model,
         Self::Personalized,
         Self::OneMedium,
         Self::Unlimited,
         Self::Exploring,
+        Self::Thompson,
         Self::Fixed,
         Self::Random,
         Self::Population,
@@ -65,6 +74,8 @@ impl Policy {
         Self::ShrunkHistogram,
         Self::HourPerWeekday,
         Self::MedianHour,
+        Self::ThompsonBandit,
+        Self::HourShare,
         Self::Oracle,
     ];
 
@@ -72,13 +83,15 @@ impl Policy {
     pub(super) fn campaign(self, table: &Table) -> Table {
         let mut table = table.clone();
         let one = |arm: &str| Table::from_iter([(arm.to_owned(), Value::from(1.0))]);
+        let one_in_ten = |arm: &str| {
+            let shares = [("personalized", 0.9), (arm, 0.1)];
+            shares.map(|(arm, share)| (arm.to_owned(), Value::from(share))).into_iter().collect()
+        };
         let arms = match self {
             Self::Model => return table,
             Self::Random => one("explore"),
-            Self::Exploring => Table::from_iter([
-                ("personalized".to_owned(), Value::from(0.9)),
-                ("explore".to_owned(), Value::from(0.1)),
-            ]),
+            Self::Exploring => one_in_ten("explore"),
+            Self::Thompson => one_in_ten("thompson"),
             Self::Fixed => {
                 let written = table.get("arms").and_then(|arms| arms.get("control_time"));
                 let time = written.cloned().unwrap_or(Value::from(FIXED_TIME));
@@ -107,14 +120,17 @@ impl Policy {
     pub(super) async fn judge(
         self,
         ctx: &Ctx,
+        script: &Script,
         cast: &Cast,
     ) -> Result<Option<Arc<dyn Judge>>, crate::work::learn::LearnError> {
-        let method = match self {
-            Self::Population => Method::Population,
-            Self::Histogram => Method::Histogram,
-            Self::ShrunkHistogram => Method::ShrunkHistogram,
-            Self::HourPerWeekday => Method::HourPerWeekday,
-            Self::MedianHour => Method::MedianHour,
+        let rule = match self {
+            Self::Population => Rule::Named(Method::Population),
+            Self::Histogram => Rule::Named(Method::Histogram),
+            Self::ShrunkHistogram => Rule::Named(Method::ShrunkHistogram),
+            Self::HourPerWeekday => Rule::Named(Method::HourPerWeekday),
+            Self::MedianHour => Rule::Named(Method::MedianHour),
+            Self::ThompsonBandit => Rule::Drawn(HourDraw::ThompsonBandit),
+            Self::HourShare => Rule::Drawn(HourDraw::HourShare),
             Self::Oracle => return Ok(Some(cast.oracle())),
             _ => return Ok(None),
         };
@@ -127,9 +143,23 @@ impl Policy {
         let zone = ctx.config.time_zone;
         let subjects: Vec<Subject<'_>> =
             (0..people.recipients.len()).map(|index| people.subject(index, zone)).collect();
-        let rule = BaselinePolicy::learn(method, &subjects, &contents, ctx.clock.now());
-        Ok(Some(Arc::new(ByRule(rule))))
+        let now = ctx.clock.now();
+        Ok(Some(match rule {
+            Rule::Named(method) => {
+                Arc::new(ByRule(BaselinePolicy::learn(method, &subjects, &contents, now)))
+            }
+            Rule::Drawn(draw) => {
+                let asked = (now, script.within_hours());
+                Arc::new(ByDraw(DrawnPolicy::learn(draw, &subjects, &contents, asked)))
+            }
+        }))
     }
+}
+
+/// What a policy of the field goes by.
+enum Rule {
+    Named(Method),
+    Drawn(HourDraw),
 }
 
 /// Whose people a replay is played with.
@@ -162,6 +192,21 @@ struct ByRule(BaselinePolicy);
 impl Judge for ByRule {
     fn preference(&self, _: &Campaign, _: &Recipient, subject: &Subject<'_>) -> Preference {
         self.0.preference(subject)
+    }
+}
+
+struct ByDraw(DrawnPolicy);
+
+impl Judge for ByDraw {
+    /// The same for a person and a campaign, however often it is asked, and another in the next.
+    fn preference(
+        &self,
+        campaign: &Campaign,
+        recipient: &Recipient,
+        subject: &Subject<'_>,
+    ) -> Preference {
+        let names = [campaign.name.as_str(), recipient.key.as_str()].join("\0");
+        self.0.preference(subject, Sha256::digest(names).into())
     }
 }
 

@@ -190,13 +190,13 @@ async fn play(
     mut tick: impl FnMut(Instant),
 ) -> Result<Outcome, ReplayError> {
     let mut stage = Stage::new(script, policy, cast, seed, store);
-    stage.ctx.judge = policy.judge(&stage.ctx, cast).await?;
+    stage.ctx.judge = policy.judge(&stage.ctx, script, cast).await?;
     for (at, turn) in schedule(script) {
         stage.drive_until(at, &mut tick).await?;
         match turn {
             Turn::Learn => {
                 stage.learn().await?;
-                stage.ctx.judge = policy.judge(&stage.ctx, cast).await?;
+                stage.ctx.judge = policy.judge(&stage.ctx, script, cast).await?;
             }
             Turn::Submit(index) => {
                 let table = policy.campaign(&script.campaigns[index].1);

@@ -175,6 +175,16 @@ struct RawHistory {
 }
 
 impl Script {
+    /// The shortest time within which a campaign wants its goal, in hours.
+    pub(super) fn within_hours(&self) -> u8 {
+        let campaigns = self.campaigns.iter();
+        let within = campaigns
+            .filter_map(|(_, table)| Some(Campaign::from_toml(&table.to_string()).ok()?.within))
+            .map(|within| within.as_secs().div_ceil(3600));
+        // a campaign's time is 72 hours at most
+        within.min().and_then(|hours| u8::try_from(hours).ok()).unwrap_or(24)
+    }
+
     /// Campaigns that are submitted to a workspace now, played until their answers are in.
     pub fn tomorrow(ctx: &Ctx, campaigns: Vec<(Campaign, Table)>) -> Self {
         let start = ctx.clock.now();

@@ -1,6 +1,6 @@
 //! Whom a channel cannot reach, by its own word. What people said is in the ledger, apart.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::bulk::{Sql, numbers, one_of};
 use super::{Doing, Reader, StoreError, Tx, instant, micros, on, parsed, run};
@@ -33,8 +33,7 @@ const PUT: &str = "INSERT INTO suppression (provider, recipient, code, since)
     SELECT $1, id, $3, $4 FROM recipient WHERE id = $2
     ON CONFLICT (provider, recipient) DO UPDATE SET code = excluded.code";
 
-const LIFT: Sql =
-    one_of!("DELETE FROM suppression WHERE provider = $1 AND since <= $2 AND recipient", "$3", "");
+const LIFT: &str = "DELETE FROM suppression WHERE provider = $1 AND since <= $2 AND recipient = $3";
 
 const REMOVE: &str = "DELETE FROM suppression WHERE recipient = $1";
 
@@ -99,18 +98,22 @@ impl Tx {
             .map(drop)
     }
 
-    /// Lifts the suppressions of people whom a provider has reached at `at`, or who wrote.
+    /// Lifts the suppressions of people whom a provider has reached, or who wrote, each by when.
     pub async fn lift_suppressions(
         &mut self,
         provider: &Name,
-        people: &[RecipientId],
-        at: Instant,
-    ) -> Result<u64, StoreError> {
-        if people.is_empty() {
-            return Ok(0);
+        reached: &BTreeMap<RecipientId, Instant>,
+    ) -> Result<(), StoreError> {
+        if reached.is_empty() {
+            return Ok(());
         }
-        let sql = self.text(LIFT);
-        run!(self, sql, provider.as_str(), micros(at), numbers(people)).doing("lift suppressions")
+        let people: Vec<RecipientId> = reached.keys().copied().collect();
+        // nearly nobody is
+        for person in self.suppressed(provider, Some(&people)).await?.into_keys() {
+            let at = micros(reached[&person]);
+            run!(self, LIFT, provider.as_str(), at, person.0).doing("lift suppressions")?;
+        }
+        Ok(())
     }
 
     /// Removes all suppressions of a person; returns how many.

@@ -101,7 +101,7 @@ fn control_takes_the_first_day_on_which_its_time_is_allowed() {
 #[test]
 fn messages_that_are_decided_again_leave_the_sets_that_are_weighed() {
     let rules = Rules::built_in();
-    for arm in ["explore", "control", "personalized"] {
+    for arm in ["explore", "control", "thompson", "personalized"] {
         let personalized = if arm == "personalized" { "" } else { "personalized = 0.0\n" };
         let text = format!("[arms]\n{personalized}{arm} = 1.0\n");
         let stage = Stage::of(Crowd::in_zone(30, Tz::UTC), &text);
@@ -154,4 +154,46 @@ fn explorers_draw_as_often_as_their_propensity_says() {
     let mean = sum / drawn * options;
     assert!(drawn > 12.0 * 299.5, "{drawn}");
     assert!((mean - 1.0).abs() < 0.1, "{mean}");
+}
+
+#[test]
+fn the_thompson_arm_draws_within_its_part_and_tells_the_mean() {
+    let rules = Rules::built_in();
+    let text = "[capacity]\nper_hour = 4\n[arms]\npersonalized = 0.5\nthompson = 0.5\n";
+    let stage = Stage::of(Crowd::mixed(160, 5), text);
+    let on = |seed, threads| stage.plan(&Setting { seed, threads, ..setting(&rules) }, &EASY);
+    let plans: Vec<Plan> = (0..5).map(|seed| on(seed, 1)).collect();
+    assert!(on(3, 4) == plans[3], "the same on any number of threads");
+    let (mut changed, mut drawn, mut propensities) = (0, 0, 0.0);
+    for (seed, plan) in plans.iter().enumerate() {
+        assert!(by_slot(plan, Some(Arm::Thompson)).values().all(|sum| *sum <= 2));
+        for (person, delivery) in plan.deliveries.iter().enumerate() {
+            let (Some(Arm::Thompson), Some(choice)) = (delivery.arm, &delivery.choice) else {
+                continue;
+            };
+            assert_eq!(delivery.reason, Reason::Sampled);
+            let known = choice.propensity.expect("a draw has a chance");
+            assert!(known > 0.0 && known <= 0.5);
+            let content = &stage.campaign.variants[usize::from(choice.variant_index)].content;
+            let zone = stage.crowd.people()[person].zone;
+            let hours = opportune::calendar::zone::week_hours(choice.slot, SlotLength::HOUR, zone);
+            let preference = stage.crowd.preference(person);
+            let chances = preference.chances(content, stage.campaign.goal, stage.campaign.within);
+            let mean: f64 = hours.map(|(hour, share)| f64::from(chances[hour]) * share).sum();
+            assert!((choice.chance - mean).abs() < 1e-5, "{} is not {mean}", choice.chance);
+            // how often the next seed chooses the same is what the propensity estimates
+            if let Some(next) = plans.get(seed + 1) {
+                let next = next.deliveries[person].choice.as_ref();
+                let slot = |c: &opportune::model::delivery::Choice| (c.slot, c.variant_index);
+                changed += u32::from(next.map(slot) != Some(slot(choice)));
+                drawn += 1;
+                propensities += known / 0.5;
+            }
+        }
+    }
+    let (stays, expected) =
+        (1.0 - f64::from(changed) / f64::from(drawn), propensities / f64::from(drawn));
+    assert!(changed > 0 && drawn > 200, "{changed} of {drawn}");
+    // a redraw more counts than is drawn: the draw itself
+    assert!((stays - expected).abs() < 0.05, "{stays} stay, {expected} expected");
 }

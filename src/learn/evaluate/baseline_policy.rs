@@ -7,7 +7,7 @@ use crate::learn::data::observations::{ObservationSet, TimeSpan};
 use crate::learn::data::observed::Contents;
 use crate::learn::data::receipts::ReceiptModel;
 use crate::learn::data::subject::{Subject, seconds};
-use crate::learn::evaluate::baselines::{Method, PopulationHours, SeenEvent, events};
+use crate::learn::evaluate::baselines::{Method, PopulationHours, SeenEvent, WeekWeights, events};
 use crate::model::content::Content;
 use crate::model::preference::{Answers, ContentFigures, Person, Population, Preference};
 use crate::model::time::Instant;
@@ -44,44 +44,62 @@ impl BaselinePolicy {
     ) -> Self {
         let reporting = ReceiptModel::default();
         let span = TimeSpan { from: 0, until: seconds(as_of) };
-        let mut reads = vec![(0.0f32, 0.0f32); contents.list().len()];
-        let pasts: Vec<Vec<SeenEvent>> = people
-            .iter()
-            .map(|subject| {
-                let observations = subject.observations(span, &reporting);
-                count_reads(&observations, &mut reads);
-                events(&observations)
-            })
-            .collect();
+        let mut pasts: Vec<Vec<SeenEvent>> = Vec::with_capacity(people.len());
+        let population = read_all(people, contents, (span, &reporting), |observations| {
+            pasts.push(events(observations));
+        });
         let population_hours =
             PopulationHours::new(pasts.iter().filter(|past| !past.is_empty()).map(Vec::as_slice));
-        let contents = tastes(contents.list(), &reads);
-        let population = Population { decay: vec![1.0], contents, ..Population::default() };
-        Self { method, population_hours, population: Arc::new(population), reporting, span }
+        Self { method, population_hours, population, reporting, span }
     }
 
     /// What the rule makes of one person: the hours it names come first, whatever is asked.
     pub fn preference(&self, subject: &Subject<'_>) -> Preference {
         let past = events(&subject.observations(self.span, &self.reporting));
         let weights = self.population_hours.predict(self.method, &past);
-        let hours = weights.len() as f64;
-        let contents = &self.population.contents;
-        let person = Person {
-            week: weights.map(|weight| (weight * hours) as f32),
-            certainty: [CERTAIN; 24],
-            level: LEVEL,
-            level_certainty: CERTAIN,
-            tastes: contents.iter().map(|(_, figures)| (figures.taste, 0.0)).collect(),
-            answers: Answers::default(),
-            answer_certainty: Answers { click: CERTAIN, reply: CERTAIN, convert: CERTAIN },
-            opt_out: NEVER,
-            opt_out_certainty: CERTAIN,
-            chronotype: 0,
-            chronotype_share: 0.0,
-            evidence: past.len() as f32,
-        };
-        Preference::new(Arc::clone(&self.population), person)
+        certain(&self.population, &weights, past.len())
     }
+}
+
+/// A preference without any doubt: hours by their weights, contents as everybody reads them.
+pub(super) fn certain(
+    population: &Arc<Population>,
+    weights: &WeekWeights,
+    evidence: usize,
+) -> Preference {
+    let hours = weights.len() as f64;
+    let person = Person {
+        week: weights.map(|weight| (weight * hours) as f32),
+        certainty: [CERTAIN; 24],
+        level: LEVEL,
+        level_certainty: CERTAIN,
+        tastes: population.contents.iter().map(|(_, figures)| (figures.taste, 0.0)).collect(),
+        answers: Answers::default(),
+        answer_certainty: Answers { click: CERTAIN, reply: CERTAIN, convert: CERTAIN },
+        opt_out: NEVER,
+        opt_out_certainty: CERTAIN,
+        chronotype: 0,
+        chronotype_share: 0.0,
+        evidence: evidence as f32,
+    };
+    Preference::new(Arc::clone(population), person)
+}
+
+/// Everybody's past, read person by person, and a population whose contents are judged by it.
+pub(super) fn read_all(
+    people: &[Subject<'_>],
+    contents: &Contents,
+    (span, reporting): (TimeSpan, &ReceiptModel),
+    mut each: impl FnMut(&ObservationSet),
+) -> Arc<Population> {
+    let mut reads = vec![(0.0f32, 0.0f32); contents.list().len()];
+    for subject in people {
+        let observations = subject.observations(span, reporting);
+        count_reads(&observations, &mut reads);
+        each(&observations);
+    }
+    let contents = tastes(contents.list(), &reads);
+    Arc::new(Population { decay: vec![1.0], contents, ..Population::default() })
 }
 
 fn count_reads(observations: &ObservationSet, reads: &mut [(f32, f32)]) {

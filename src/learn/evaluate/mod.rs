@@ -3,6 +3,7 @@
 
 pub(in crate::learn) mod baseline_policy;
 pub(in crate::learn) mod baselines;
+pub(in crate::learn) mod drawn_policy;
 pub(in crate::learn) mod drift;
 pub(in crate::learn) mod held_out;
 pub(in crate::learn) mod insights;

@@ -103,6 +103,7 @@ struct RawBudget {
 #[serde(deny_unknown_fields)]
 struct RawArms {
     personalized: Option<f64>,
+    thompson: Option<f64>,
     explore: Option<f64>,
     control: Option<f64>,
     holdout: Option<f64>,
@@ -392,6 +393,7 @@ impl RawArms {
         const SUM_TOLERANCE: f64 = 1e-6;
         let shares = [
             ("arms.personalized", self.personalized),
+            ("arms.thompson", self.thompson),
             ("arms.explore", self.explore),
             ("arms.control", self.control),
             ("arms.holdout", self.holdout),
@@ -419,6 +421,7 @@ impl RawArms {
         };
         Arms {
             personalized: self.personalized.unwrap_or(0.0),
+            thompson: self.thompson.unwrap_or(0.0),
             explore: self.explore.unwrap_or(0.0),
             control: self.control.unwrap_or(0.0),
             holdout: self.holdout.unwrap_or(0.0),

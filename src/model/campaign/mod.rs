@@ -127,6 +127,8 @@ pub struct Budget {
 pub struct Arms {
     /// Gets the slot and variant of highest value.
     pub personalized: f64,
+    /// Gets what is best by one draw of what may be true.
+    pub thompson: f64,
     /// Gets a uniform draw from what is allowed.
     pub explore: f64,
     /// Gets `control_time`.
@@ -199,6 +201,7 @@ impl Arms {
     const CONTROL_TIME: NaiveTime = NaiveTime::from_hms_opt(10, 0, 0).expect("ten o'clock exists");
     const ALL_PERSONALIZED: Self = Self {
         personalized: 1.0,
+        thompson: 0.0,
         explore: 0.0,
         control: 0.0,
         holdout: 0.0,

@@ -373,9 +373,7 @@ impl<'a> WebhookBatch<'a> {
         senders.close(env, tx, provider).await?;
         let windows: Vec<_> = windows.into_iter().collect();
         tx.open_service_windows(provider, &windows).await?;
-        for (person, at) in reached {
-            tx.lift_suppressions(provider, &[person], at).await?;
-        }
+        tx.lift_suppressions(provider, &reached).await?;
         tx.add_activity(&presence, self.now).await?;
         refusals::withdraw(tx, &withdrawn).await?;
         if let Some(rate) = config.limits.per_second {

@@ -423,9 +423,7 @@ impl<'a> StatusBatch<'a> {
         let changed: Vec<MessageRow> = changed.map(|open| open.row).collect();
         tx.put_messages(&changed, now).await?;
         refusals::withdraw(tx, &self.withdrawn).await?;
-        for (person, at) in self.reached {
-            tx.lift_suppressions(self.provider, &[person], at).await?;
-        }
+        tx.lift_suppressions(self.provider, &self.reached).await?;
         channel::learn_names(self.env, tx, self.provider, &self.names).await
     }
 }
