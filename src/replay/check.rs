@@ -19,7 +19,7 @@ use crate::model::content::Category;
 use crate::model::delivery::State;
 use crate::model::ids::{MessageKey, Name, RecipientKey};
 use crate::model::tariff::Tariff;
-use crate::model::time::{Instant, hour_of};
+use crate::model::time::Instant;
 use crate::store::{CampaignRow, ExportRow};
 use crate::work::Ctx;
 use crate::work::learn::{InUse, People};
@@ -96,6 +96,7 @@ async fn planned_limits(
     limits::laws(&ctx.rules, &known, broken);
     limits::budgets(&known, broken);
     limits::own_caps(&known, broken);
+    limits::hourly(&known, broken);
     limits::replies(ctx.config.time_zone, &model.reply_delays(), &known, broken);
     for (name, provider) in &ctx.config.providers {
         if let Some(per_second) = provider.limits.per_second {
@@ -118,14 +119,13 @@ fn twice(calls: &[Call], broken: &mut Vec<String>) {
     }
 }
 
-/// Windows, quiet hours and hourly capacity, on the clocks of walls.
+/// Windows and quiet hours, on the clocks of walls.
 fn hours(ctx: &Ctx, campaign: &Campaign, calls: &[&Call], broken: &mut Vec<String>) {
     let quiet: Vec<QuietHours> = match campaign.quiet_hours {
         CampaignQuiet::Lift => Vec::new(),
         CampaignQuiet::Inherit => ctx.config.quiet_hours.into_iter().collect(),
         CampaignQuiet::Add(own) => ctx.config.quiet_hours.into_iter().chain([own]).collect(),
     };
-    let mut by_hour: BTreeMap<Instant, u32> = BTreeMap::new();
     for call in calls {
         let wall = local(call.at, call.zone);
         let window = local(call.at, campaign.window.zone.unwrap_or(call.zone));
@@ -135,16 +135,6 @@ fn hours(ctx: &Ctx, campaign: &Campaign, calls: &[&Call], broken: &mut Vec<Strin
         if quiet.iter().any(|quiet| quiet.contains(wall.hour() * 60 + wall.minute())) {
             broken.push(format!("message {} left in a quiet hour, at {wall}", call.key));
         }
-        if call.heard {
-            *by_hour.entry(hour_of(call.at)).or_default() += 1;
-        }
-    }
-    let most = campaign.capacity.per_hour.unwrap_or(u32::MAX);
-    for (at, count) in by_hour.into_iter().filter(|(_, count)| *count > most) {
-        broken.push(format!(
-            "campaign {} sent {count} messages in the hour of {at}, {most} are allowed",
-            campaign.name
-        ));
     }
 }
 

@@ -1,6 +1,6 @@
-//! The limits that plans keep, checked on what the provider heard: country laws, budgets, replies
-//! that agents can take, the provider's rate, and the caps of single campaigns. Looks with eyes of
-//! its own: nothing here asks the planner.
+//! The limits that plans keep, checked on what the provider heard: country laws, budgets, messages
+//! an hour, replies that agents can take, the provider's rate, and the caps of single campaigns.
+//! Looks with eyes of its own: nothing here asks the planner.
 
 use std::collections::BTreeMap;
 
@@ -68,6 +68,23 @@ pub(super) fn budgets(calls: &[KnownCall<'_>], broken: &mut Vec<String>) {
         if spent > budget.amount * (1.0 + 1e-6) {
             let (name, most) = (&campaign.name, budget.amount);
             broken.push(format!("campaign {name} spent {spent:.2}, {most:.2} are allowed"));
+        }
+    }
+}
+
+/// No campaign sends more in a UTC hour than it may.
+pub(super) fn hourly(calls: &[KnownCall<'_>], broken: &mut Vec<String>) {
+    for (campaign, calls) in by_campaign(calls) {
+        let Some(most) = campaign.capacity.per_hour else { continue };
+        let mut by_hour: BTreeMap<Instant, u32> = BTreeMap::new();
+        for known in calls.iter().filter(|known| known.call.heard) {
+            *by_hour.entry(hour_of(known.call.at)).or_default() += 1;
+        }
+        for (at, count) in by_hour.into_iter().filter(|(_, count)| *count > most) {
+            let name = &campaign.name;
+            broken.push(format!(
+                "campaign {name} sent {count} messages in the hour of {at}, {most} are allowed"
+            ));
         }
     }
 }
@@ -248,6 +265,25 @@ mod tests {
         let unheard = Call { heard: false, ..calls[2].clone() };
         let known = [&calls[0], &calls[1], &unheard].map(|call| known(call, &sale));
         assert!(said(|broken| budgets(&known, broken)).is_empty());
+    }
+
+    #[test]
+    fn more_messages_in_an_hour_than_a_campaign_may_send_are_found() {
+        let sale = campaign("[capacity]\nper_hour = 2\n");
+        let times = ["12:00:00", "12:59:59", "13:00:00", "13:10:00"];
+        let calls: Vec<Call> =
+            (1..).zip(times).map(|(n, t)| call(n, &format!("2026-12-02T{t}Z"))).collect();
+        let early = call(9, "2026-12-02T12:30:00Z");
+        let all = |more: Option<&Call>| {
+            let known: Vec<_> = calls.iter().chain(more).map(|call| known(call, &sale)).collect();
+            said(|broken| hourly(&known, broken))
+        };
+        assert!(all(None).is_empty());
+        let broken = all(Some(&early));
+        assert_eq!(broken.len(), 1, "{broken:?}");
+        assert!(broken[0].contains("sent 3 messages") && broken[0].contains("12:00:00"));
+        let unheard = Call { heard: false, ..early.clone() };
+        assert!(all(Some(&unheard)).is_empty());
     }
 
     #[test]
