@@ -14,10 +14,7 @@ use crate::model::ids::{Name, RecipientId};
 use crate::model::time::{Instant, format_instant};
 use crate::store::{CampaignRow, StateCount, TaskRow};
 use crate::work::Ctx;
-use crate::work::campaigns::{
-    self, CampaignSummary, FailureCount, OperatorCommand, Results, Status,
-};
-use crate::work::interval::Interval;
+use crate::work::campaigns::{self, CampaignSummary, FailureCount, OperatorCommand, Status};
 use crate::work::plan::{self, Summary};
 
 #[derive(clap::Args)]
@@ -167,7 +164,7 @@ impl Show for CampaignSummary {
 }
 
 /// People who failed or were refused by the channel's codes.
-fn failures_text(failures: &[FailureCount]) -> String {
+pub(super) fn failures_text(failures: &[FailureCount]) -> String {
     failures.iter().fold(String::new(), |all, failure| {
         let text = failure.text.as_ref().map(|text| format!(": {text}")).unwrap_or_default();
         let (people, code) = (failure.people, &failure.code);
@@ -176,7 +173,7 @@ fn failures_text(failures: &[FailureCount]) -> String {
 }
 
 /// People by state and reason, with the sum that must be the audience.
-fn states_table(states: &[StateCount], audience: u64) -> String {
+pub(super) fn states_table(states: &[StateCount], audience: u64) -> String {
     let mut shown = table(&["state", "reason", "people"]);
     for count in states {
         let people = count.people.to_string();
@@ -184,54 +181,6 @@ fn states_table(states: &[StateCount], audience: u64) -> String {
     }
     shown.add_row(["audience", "", &audience.to_string()]);
     shown.to_string()
-}
-
-impl Show for Results {
-    fn text(&self) -> String {
-        let goal = format!("{} within {} h", self.goal, self.within_hours);
-        let mut shown = table(&[
-            "arm",
-            "people",
-            "sent",
-            "delivered",
-            &goal,
-            "of people assigned, 95 %",
-            "of messages sent, 95 %",
-            "forecast",
-            "opted out",
-        ]);
-        for arm in &self.arms {
-            let forecast = arm.forecast.map(|f| format!("{:.1} %", 100.0 * f)).unwrap_or_default();
-            shown.add_row([
-                arm.arm.to_string(),
-                arm.people.to_string(),
-                arm.sent.to_string(),
-                arm.delivered.to_string(),
-                arm.engaged.to_string(),
-                arm.engagement.percent(),
-                arm.engagement_of_sent.map(Interval::percent).unwrap_or_default(),
-                forecast,
-                arm.opted_out.to_string(),
-            ]);
-        }
-        let mut text = format!(
-            "{}\n{shown}\nOf people assigned: what an arm brings, with those who got no message; \
-             compare arms by it.\nOf messages sent: how well messages did that went out; arms \
-             differ in whom they reach, so do not compare arms by it.\n",
-            self.name
-        );
-        if let Some(lift) = self.lift {
-            let sure = if lift.low > 0.0 || lift.high < 0.0 { "" } else { "; it may be none" };
-            text.push_str(&format!(
-                "Personalized minus control, of people assigned: {:+.1} points ({:+.1} to {:+.1}){sure}.\n",
-                100.0 * lift.mean,
-                100.0 * lift.low,
-                100.0 * lift.high
-            ));
-        }
-        let audience = self.states.iter().map(|count| count.people).sum();
-        text + &states_table(&self.states, audience) + &failures_text(&self.failures)
-    }
 }
 
 pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
@@ -430,45 +379,4 @@ async fn export(ctx: &Ctx, name: &Name, out: &std::path::Path) -> anyhow::Result
     output.finish()?;
     note(format_args!("{count} people written"));
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::content::Goal;
-    use crate::model::delivery::Arm;
-    use crate::work::campaigns::ArmResult;
-
-    #[test]
-    fn results_show_both_rates_and_say_which_answers_which_question() {
-        let arm = ArmResult {
-            arm: Arm::Control,
-            people: 200,
-            sent: 100,
-            delivered: 90,
-            engaged: 30,
-            opted_out: 0,
-            engagement: Interval::of_share(30, 200),
-            engagement_of_sent: Some(Interval::of_share(30, 100)),
-            forecast: None,
-        };
-        let results = Results {
-            name: "sale".parse().unwrap(),
-            goal: Goal::Read,
-            within_hours: 2.0,
-            arms: vec![arm],
-            lift: None,
-            states: Vec::new(),
-            failures: Vec::new(),
-        };
-        let text = results.text();
-        for words in [
-            "15.0 % (10.7 to 20.6)",
-            "30.0 % (21.9 to 39.6)",
-            "compare arms by it",
-            "do not compare arms by it",
-        ] {
-            assert!(text.contains(words), "{words} is missing in {text}");
-        }
-    }
 }

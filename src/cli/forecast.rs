@@ -35,6 +35,17 @@ impl Show for Summary {
                 range(self.at_control_time)
             ));
         }
+        if let Some(of) = self.smallest_effect {
+            text.push_str(&format!(
+                "\nWith {} people personalized and {} in control, of whom {:.1} % engage, a difference \
+                 of {:.1} points or more is found {:.0} times in 100, at 5 % false findings.",
+                of.personalized,
+                of.control,
+                100.0 * of.engagement,
+                100.0 * of.effect,
+                100.0 * of.power
+            ));
+        }
         if let Some(replies) = self.replies {
             text.push_str(&format!("\nExpected replies: {replies:.0}."));
         }

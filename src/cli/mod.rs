@@ -12,6 +12,7 @@ mod daemon;
 mod demo;
 mod evaluate;
 mod forecast;
+mod holdout;
 mod import;
 mod init;
 mod insights;
@@ -23,6 +24,7 @@ pub mod print;
 mod prune;
 mod recipient;
 mod replay;
+mod results;
 mod suppressions;
 mod token;
 
@@ -114,6 +116,8 @@ enum Verb {
     Consent(consent::Args),
     /// Whom channels do not reach, apart from consent.
     Suppressions(suppressions::Args),
+    /// Who gets no marketing of any campaign, and what all messages together bring.
+    Holdout(holdout::Args),
     /// Everything that is stored of a person: give it out, or erase it.
     Recipient(recipient::Args),
     /// Bring the database to this program's version.
@@ -154,6 +158,7 @@ pub fn run(cli: Cli) -> LocalBoxFuture<'static, anyhow::Result<()>> {
             Verb::Token(args) => token::run(args, &env).await,
             Verb::Consent(args) => consent::run(args, &env).await,
             Verb::Suppressions(args) => suppressions::run(args, &env).await,
+            Verb::Holdout(args) => holdout::run(args, &env).await,
             Verb::Recipient(args) => recipient::run(args, &env).await,
             Verb::Migrate(args) => migrate::run(args, &env).await,
             Verb::Backup(args) => backup::backup(args, &env).await,

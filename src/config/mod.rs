@@ -2,6 +2,7 @@
 //!
 //! Loading reads a file and one environment variable, writes nothing, and keeps no global.
 
+mod holdout;
 mod provider;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use serde::Deserialize;
 use crate::model::campaign::QuietHours;
 use crate::model::content::word_type;
 use crate::model::frequency::{Cap, RawFrequency};
+use crate::model::holdout::StandingHoldout;
 use crate::model::ids::Name;
 use crate::model::recipient::parse_zone;
 use crate::model::slot::SlotLength;
@@ -26,6 +28,7 @@ pub use provider::{
     WhatsAppApi, WhatsAppSettings,
 };
 
+use holdout::RawHoldout;
 use provider::{RawProvider, SETTLING};
 
 /// The commented file that `init` writes; its values are the defaults.
@@ -71,6 +74,8 @@ pub struct Config {
     pub lease: Duration,
     /// How many batches a daemon has under way at once.
     pub workers: usize,
+    /// Who gets no marketing of any campaign.
+    pub holdout: Option<StandingHoldout>,
     /// What the daemon may call besides the providers.
     pub outbound: Outbound,
     /// The workspace's quiet hours.
@@ -204,6 +209,7 @@ struct RawConfig {
     quiet_hours: Option<RawQuietHours>,
     #[serde(default)]
     frequency: RawFrequency,
+    holdout: Option<RawHoldout>,
     #[serde(default)]
     retention: Retention,
     #[serde(default)]
@@ -330,6 +336,7 @@ impl RawConfig {
         });
         let frequency =
             self.frequency.check(|key, problem| wrong.push(format!("{key}: {problem}")));
+        let holdout = self.holdout.and_then(|raw| raw.check(wrong));
         let mut providers = BTreeMap::new();
         for (name, raw) in self.provider {
             providers.extend(raw.check(&name, wrong).map(|provider| (name, provider)));
@@ -388,6 +395,7 @@ impl RawConfig {
             outbound: self.outbound,
             quiet_hours,
             frequency,
+            holdout,
             country_rules: self.country_rules,
             retention: self.retention,
             providers,
@@ -433,7 +441,7 @@ mod tests {
           |
         1 | slot_minuts = 60
           | ^^^^^^^^^^^
-        unknown field `slot_minuts`, expected one of `slot_minutes`, `time_zone`, `opt_out_cost`, `learn_from`, `max_lateness`, `database`, `daemon`, `country_rules`, `outbound`, `quiet_hours`, `frequency`, `retention`, `provider`
+        unknown field `slot_minuts`, expected one of `slot_minutes`, `time_zone`, `opt_out_cost`, `learn_from`, `max_lateness`, `database`, `daemon`, `country_rules`, `outbound`, `quiet_hours`, `frequency`, `holdout`, `retention`, `provider`
         "#);
     }
 

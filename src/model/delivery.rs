@@ -20,6 +20,7 @@
 //! *Invariant:* every person of an audience has exactly one delivery, in exactly one state, with a
 //! reason; [`State::may_become`] is the whole list of legal moves.
 
+use super::action::DrawnAction;
 use super::content::word_type;
 use super::ids::{MessageKey, Name, RecipientId};
 use super::slot::Slot;
@@ -201,6 +202,18 @@ pub struct Choice {
     pub runner_up: Option<(Slot, f64)>,
     /// The probability of this arm, slot and variant under the plan's own randomization.
     pub propensity: Option<f64>,
+    /// What was drawn at random, where it was, and among what.
+    pub drawn: Option<DrawnAction>,
+}
+
+/// What was expected of a person before an arm was drawn: it is the same whatever the arm, so that
+/// experiments may be adjusted by it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Expectation {
+    /// The chance of the goal at the control time, with the first variant that fits.
+    pub at_control_time: f64,
+    /// The highest chance over all allowed slots and variants.
+    pub at_best: f64,
 }
 
 /// One person's delivery in a campaign.
@@ -216,6 +229,8 @@ pub struct Delivery {
     pub arm: Option<Arm>,
     /// The choice; absent when the person was refused while planning.
     pub choice: Option<Choice>,
+    /// Where the campaign has arms to compare.
+    pub expectation: Option<Expectation>,
 }
 
 /// The id of the message that a campaign sends to a person: a natural key, so that no second one

@@ -3,6 +3,7 @@
 //! Parsed once at the edge, used everywhere, and dependent on nothing else in the crate. No clock,
 //! no chance, no I/O. *Invariant:* a value of a type here was checked when it was made.
 
+pub mod action;
 pub mod campaign;
 pub mod consent;
 pub mod content;
@@ -11,6 +12,8 @@ mod delays;
 pub mod delivery;
 mod draw;
 pub mod frequency;
+pub mod hash;
+pub mod holdout;
 pub mod ids;
 pub mod message;
 pub mod phone;

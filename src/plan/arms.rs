@@ -12,6 +12,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::model::campaign::{Arms, Campaign};
 use crate::model::delivery::Arm;
+pub(super) use crate::model::hash::{hash, mix, unit};
 use crate::model::ids::RecipientKey;
 
 /// A person's arm: a stable hash of campaign and person, so that it is the same in every plan.
@@ -39,13 +40,7 @@ pub fn arm_of(campaign: &Campaign, person: &RecipientKey) -> Arm {
 
 /// The share of a campaign's audience that an arm has.
 pub(super) fn share_of(arms: &Arms, arm: Arm) -> f64 {
-    match arm {
-        Arm::Personalized => arms.personalized,
-        Arm::Thompson => arms.thompson,
-        Arm::Explore => arms.explore,
-        Arm::Control => arms.control,
-        Arm::Holdout => arms.holdout,
-    }
+    arms.share(arm)
 }
 
 /// A part of every limit: the stretch between two numbers of the stretch from 0 to 1.
@@ -121,30 +116,6 @@ pub(super) fn share_left_to(mine: usize, whole: f64, shares: &[(CapacityShare, f
         left -= own;
     }
     0.0
-}
-
-/// A number from texts that is the same everywhere and always (FNV-1a, then mixed).
-pub(super) fn hash(texts: &[&str]) -> u64 {
-    let mut state = 0xcbf2_9ce4_8422_2325_u64;
-    for text in texts {
-        for byte in text.bytes().chain([0xff]) {
-            state = (state ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    }
-    mix(state)
-}
-
-/// A number from numbers (the finisher of `SplitMix64`).
-pub(super) fn mix(state: u64) -> u64 {
-    let mut z = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
-
-/// A number from 0 up to 1.
-pub(super) fn unit(number: u64) -> f64 {
-    (number >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 /// A generator for one purpose of one campaign.

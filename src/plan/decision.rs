@@ -1,7 +1,10 @@
 //! Decisions: what was chosen for each person of a campaign, or why nothing.
 
+use std::collections::HashMap;
+
 use super::eligibility::Candidates;
-use crate::model::delivery::{Arm, Reason};
+use crate::model::action::DrawnAction;
+use crate::model::delivery::{Arm, Expectation, Reason};
 
 /// What was decided about one person.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +34,16 @@ pub(super) struct Selection {
 pub(super) struct CampaignDecisions {
     pub(super) candidates: Candidates,
     pub(super) decisions: Vec<Decision>,
+    /// What each explorer drew, and among what; by person.
+    pub(super) drawn: HashMap<u32, DrawnAction>,
     /// The price of a message in each slot.
     pub(super) prices: Vec<f64>,
+    /// What is expected of each person, where arms are compared; else nothing.
+    pub(super) expectations: Vec<Option<Expectation>>,
+}
+
+impl CampaignDecisions {
+    pub(super) fn expectation(&self, person: usize) -> Option<Expectation> {
+        self.expectations.get(person).copied().flatten()
+    }
 }

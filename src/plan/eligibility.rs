@@ -284,6 +284,9 @@ fn variant_lists(request: &Request<'_>, threads: usize) -> Vec<Result<Vec<u16>, 
         if !person.consented {
             return Err(Reason::NoConsent);
         }
+        if person.held_out {
+            return Err(Reason::Holdout);
+        }
         if !person.has_address {
             return Err(Reason::NoAddress);
         }

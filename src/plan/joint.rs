@@ -11,7 +11,7 @@ use super::limits::{CampaignArm, SharedCapacity, lay_out};
 use super::personalized;
 use super::request::{Carrier, Request, Setting};
 use super::thompson;
-use crate::model::delivery::{Arm, Reason};
+use crate::model::delivery::{Arm, Expectation, Reason};
 use crate::model::ids::RecipientId;
 
 /// A joint plan: its campaigns, value and bound.
@@ -37,6 +37,13 @@ pub(super) fn plan(
     let is_capped = requests.len() > 1 && requests.iter().any(|r| r.caps(setting).next().is_some());
     let mut earlier = if is_capped { earlier.clone() } else { EarlierMessages::new() };
     let chosen = shares.len() - 1;
+    let mut actions: Vec<_> = requests.iter().map(|_| HashMap::new()).collect();
+    // where everybody is personalized there is nothing to compare
+    let mut expectations: Vec<Vec<Option<Expectation>>> = (requests.iter())
+        .map(|r| {
+            if r.campaign.arms.personalized < 1.0 { vec![None; r.people.len()] } else { Vec::new() }
+        })
+        .collect();
     for (mine, share) in shares[..chosen].iter().enumerate() {
         let (at, arm) = share.arms[0];
         let shared = shared_capacities(&shares, requests, &candidates);
@@ -45,11 +52,13 @@ pub(super) fn plan(
         if arm == Arm::Thompson {
             let part = &shared[mine].parts[0];
             thompson::plan_arm(setting, part, &layout, &mut decisions[at], &earlier);
+            thompson::expect(setting, part, &mut expectations[at]);
         } else {
             let draw = Draw { setting, request, candidates: of, layout };
+            let (decisions, expectations) = (&mut decisions[at], &mut expectations[at]);
             match arm {
-                Arm::Explore => draw.explore(&mut decisions[at]),
-                _ => draw.control(&mut decisions[at]),
+                Arm::Explore => actions[at] = draw.explore(decisions, expectations),
+                _ => draw.control(decisions, expectations),
             }
         }
         if is_capped {
@@ -67,13 +76,25 @@ pub(super) fn plan(
     let layout = lay_out(setting, carrier, &shared, chosen);
     let chosen_arm =
         personalized::plan_arm(setting, &shared[chosen].parts, &layout, &mut decisions, &earlier);
-    let campaigns = (candidates.into_iter().zip(decisions).zip(chosen_arm.prices))
-        .map(|((candidates, decisions), prices)| CampaignDecisions {
-            candidates,
-            decisions,
-            prices,
-        })
-        .collect();
+    for (expectations, more) in expectations.iter_mut().zip(chosen_arm.expectations) {
+        for (person, expectation) in more {
+            expectations[person as usize] = Some(expectation);
+        }
+    }
+    let campaigns = (candidates
+        .into_iter()
+        .zip(decisions)
+        .zip(actions)
+        .zip(chosen_arm.prices)
+        .zip(expectations))
+    .map(|((((candidates, decisions), drawn), prices), expectations)| CampaignDecisions {
+        candidates,
+        decisions,
+        drawn,
+        prices,
+        expectations,
+    })
+    .collect();
     let certificate = Certificate {
         value: chosen_arm.value,
         bound: chosen_arm.bound,

@@ -6,6 +6,7 @@
 use super::eligibility::{Candidates, Eligibility, SlotClass, ValueClass};
 use super::request::{Request, Setting};
 use crate::model::campaign::Campaign;
+use crate::model::delivery::Expectation;
 use crate::model::preference::{Preference, WEEK_HOURS};
 
 /// What one person's habits say of the variants of one eligible variants.
@@ -73,6 +74,25 @@ impl Objective {
         match value_class.hours[..] {
             [(hour, _)] => chances[hour],
             _ => value_class.hours.iter().map(|(hour, share)| chances[*hour] * *share as f32).sum(),
+        }
+    }
+
+    /// What is expected of a person whatever the arm.
+    pub(super) fn expectation(
+        &self,
+        candidates: &Candidates,
+        eligibility: &Eligibility,
+    ) -> Expectation {
+        let slot_class = &candidates.slot_classes[eligibility.slot_class as usize];
+        let control = candidates.control_slot(eligibility);
+        let value_class = control.map_or(0, |slot| slot_class.value_class(slot));
+        let chance = |variant, value_class| f64::from(self.chance(variant, value_class));
+        let all = slot_class.value_classes.iter().flat_map(|value_class| {
+            (0..self.variants()).map(move |variant| chance(variant, value_class))
+        });
+        Expectation {
+            at_control_time: chance(0, &slot_class.value_classes[value_class]),
+            at_best: all.fold(0.0, f64::max),
         }
     }
 

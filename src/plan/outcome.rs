@@ -86,7 +86,7 @@ pub(super) fn conclude(
 ) -> Plan {
     let times = send_times(setting, request, decided);
     let slots = &decided.candidates.slots;
-    let choice = |selection: &Selection, send_at| Choice {
+    let choice = |person: usize, selection: &Selection, send_at| Choice {
         variant: request.campaign.variants[usize::from(selection.variant)].name.clone(),
         variant_index: selection.variant,
         slot: slots[selection.slot as usize],
@@ -95,22 +95,25 @@ pub(super) fn conclude(
         chance: selection.chance,
         runner_up: selection.runner_up.map(|(slot, value)| (slots[slot as usize], value)),
         propensity: selection.propensity,
+        drawn: decided.drawn.get(&(person as u32)).cloned(),
     };
-    let deliveries = (request.people.iter().zip(&decided.decisions).zip(times))
-        .map(|((person, decision), time)| match decision {
+    let deliveries = (request.people.iter().zip(&decided.decisions).zip(times).enumerate())
+        .map(|(index, ((person, decision), time))| match decision {
             Decision::Refused { reason, arm } => Delivery {
                 recipient: person.id,
                 state: State::Refused,
                 reason: *reason,
                 arm: *arm,
                 choice: None,
+                expectation: decided.expectation(index),
             },
             Decision::Planned(selection) => Delivery {
                 recipient: person.id,
                 state: State::Planned,
                 reason: selection.reason,
                 arm: Some(selection.arm),
-                choice: time.map(|time| choice(selection, time)),
+                choice: time.map(|time| choice(index, selection, time)),
+                expectation: decided.expectation(index),
             },
         })
         .collect();

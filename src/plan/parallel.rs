@@ -48,3 +48,13 @@ fn each<P: Send, T: Send>(
 ) -> Vec<T> {
     parts.into_par_iter().map(|(range, part)| work(range, part)).collect()
 }
+
+/// Makes a vector longer by zeros; where it is empty, by memory that is not touched before it is
+/// used.
+pub(super) fn grow<T: Copy + Default>(vector: &mut Vec<T>, length: usize) {
+    if vector.is_empty() {
+        *vector = vec![T::default(); length];
+    } else {
+        vector.resize(length, T::default());
+    }
+}

@@ -10,12 +10,12 @@ use super::eligibility::{
 };
 use super::limits::{CampaignArm, CapacityLayout};
 use super::objective::Objective;
-use super::parallel::{parallel_map, parallel_rows};
+use super::parallel::{grow, parallel_map, parallel_rows};
 use super::request::Setting;
 use super::solve::{
     ConflictGroup, Conflicts, Group, Item, NO_SLOT, Problem, Solution, SpanLimit, solve,
 };
-use crate::model::delivery::Reason;
+use crate::model::delivery::{Arm, Expectation, Reason};
 use crate::model::frequency::Cap;
 use crate::model::ids::RecipientId;
 
@@ -29,6 +29,8 @@ pub(super) struct PersonalizedPlan {
     pub(super) prices: Vec<Vec<f64>>,
     pub(super) value: f64,
     pub(super) bound: f64,
+    /// What is expected of people, by campaign, where it has other arms.
+    pub(super) expectations: Vec<Vec<(u32, Expectation)>>,
     /// Whether the bound lets messages be split.
     pub(super) splits_messages: bool,
     /// Whether the bound leaves out caps that bind campaigns of one plan to each other.
@@ -76,6 +78,7 @@ pub(super) fn plan_arm(
         prices,
         value,
         bound: (solution.bound / f64::from(1.0 - PERTURBATION)).max(value),
+        expectations: std::mem::take(&mut arm_problem.expectations),
         splits_messages: solution.splits_items,
         ignores_joint_caps: !arm_problem.problem.conflicts.groups.is_empty(),
     }
@@ -101,6 +104,8 @@ struct ArmProblem {
     variants: Vec<u8>,
     /// The first group of each campaign.
     groups: Vec<u32>,
+    /// What is expected of people, by campaign.
+    expectations: Vec<Vec<(u32, Expectation)>>,
 }
 
 /// What one thread has asked of some people, besides values.
@@ -111,6 +116,7 @@ struct ItemBatch {
     origins: Vec<Origin>,
     harms: Vec<f32>,
     without_value: Vec<u32>,
+    expectations: Vec<(u32, Expectation)>,
 }
 
 /// Where a person's values go: a row of value classes, or one for each variant where replies are
@@ -187,13 +193,16 @@ impl ArmProblem {
             }
             batch
         });
-        for batch in batches {
+        let mut expectations = Vec::new();
+        for mut batch in batches {
+            expectations.append(&mut batch.expectations);
             for person in &batch.without_value {
                 let arm = Some(part.arm);
                 decisions[*person as usize] = Decision::Refused { reason: Reason::NoValue, arm };
             }
             self.join(batch, part.candidates, campaign as u32, first_group, first);
         }
+        self.expectations.push(expectations);
     }
 
     /// Takes over what a thread has asked.
@@ -413,6 +422,10 @@ impl ItemBatch {
         let slot_class = &part.candidates.slot_classes[eligibility.slot_class as usize];
         let objective =
             Objective::of(setting, part.request, part.candidates, index as usize, &eligibility);
+        // the draws of other arms are not what is expected
+        if part.arm == Arm::Personalized && part.request.campaign.arms.personalized < 1.0 {
+            self.expectations.push((index, objective.expectation(part.candidates, &eligibility)));
+        }
         let tie_break = mix(setting.seed ^ mix(person.id.0 as u64)) as u32;
         let whole = |value_class: &ValueClass| {
             let mut allowed =
@@ -464,16 +477,6 @@ impl ItemBatch {
         self.harms.extend(&objective.harm);
         let person = index;
         self.origins.push(Origin { campaign: 0, person, eligibility, harms, at_control_time });
-    }
-}
-
-/// Makes a vector longer by zeros; where it is empty, by memory that is not touched before it is
-/// used.
-fn grow<T: Copy + Default>(vector: &mut Vec<T>, length: usize) {
-    if vector.is_empty() {
-        *vector = vec![T::default(); length];
-    } else {
-        vector.resize(length, T::default());
     }
 }
 

@@ -114,6 +114,8 @@ pub struct AudienceMember<'a> {
     pub bad_address: bool,
     /// Whether the channel does not reach the person, by its own word.
     pub suppressed: bool,
+    /// Whether the standing holdout keeps the person from this campaign.
+    pub held_out: bool,
     /// Whether another person with the same address gets the message.
     pub shares_address: bool,
     /// Whether the provider does not carry this campaign to this person.

@@ -6,7 +6,7 @@
 //! What a decision is worth is told by the mean of what is known, not by the draw. Its propensity
 //! is estimated by redrawing and assigning the whole arm again, so that it holds under every limit.
 
-use super::arms::{generator, mix, share_of};
+use super::arms::{arm_of, generator, mix, share_of};
 use super::decision::{Decision, Selection};
 use super::eligibility::EarlierMessages;
 use super::limits::{CampaignArm, CapacityLayout};
@@ -14,7 +14,7 @@ use super::objective::Objective;
 use super::parallel::parallel_map;
 use super::personalized;
 use super::request::{Request, Setting};
-use crate::model::delivery::{Arm, Reason};
+use crate::model::delivery::{Arm, Expectation, Reason};
 
 /// Redraws of the arm from which propensities are estimated.
 const REDRAWS: u64 = 32;
@@ -65,6 +65,23 @@ pub(super) fn plan_arm(
     });
     for ((person, _), selection) in drawn.iter().zip(told.into_iter().flatten()) {
         decisions[*person] = Decision::Planned(selection);
+    }
+}
+
+/// Tells what is expected of the arm's people by the mean.
+pub(super) fn expect(
+    setting: &Setting<'_>,
+    part: &CampaignArm<'_>,
+    expectations: &mut [Option<Expectation>],
+) {
+    let candidates = part.candidates;
+    let people = candidates.eligibilities.iter().zip(expectations).enumerate();
+    for (person, (eligibility, expectation)) in people {
+        let Ok(eligibility) = eligibility else { continue };
+        if arm_of(part.request.campaign, part.request.people[person].key) == part.arm {
+            let objective = Objective::of(setting, part.request, candidates, person, eligibility);
+            *expectation = Some(objective.expectation(candidates, eligibility));
+        }
     }
 }
 

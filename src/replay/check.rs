@@ -21,8 +21,8 @@ use crate::model::ids::{MessageKey, Name, RecipientKey};
 use crate::model::tariff::Tariff;
 use crate::model::time::Instant;
 use crate::store::{CampaignRow, ExportRow};
-use crate::work::Ctx;
 use crate::work::learn::{InUse, People};
+use crate::work::{Ctx, holdout};
 
 /// Broken rules that are told; more of them say nothing new.
 const TOLD_MAX: usize = 20;
@@ -48,8 +48,21 @@ pub(crate) async fn all(
     }
     portfolios(ctx, calls, &mut broken);
     consents(ctx, calls, &mut broken).await?;
+    held_out(ctx, &campaigns, calls, &mut broken);
     broken.truncate(TOLD_MAX);
     Ok(broken)
+}
+
+/// Marketing to the standing holdout.
+fn held_out(ctx: &Ctx, campaigns: &[CampaignRow], calls: &[Call], broken: &mut Vec<String>) {
+    let of: HashMap<&Name, &Campaign> =
+        campaigns.iter().map(|row| (&row.campaign.name, &*row.campaign)).collect();
+    for call in calls {
+        let campaign = of.get(&call.campaign);
+        if campaign.is_some_and(|of| holdout::holds(&ctx.config, of, &call.recipient, call.at)) {
+            broken.push(format!("{} is held out, and got {}", call.recipient, call.campaign));
+        }
+    }
 }
 
 /// Laws, budgets, agents' replies, rates, and the caps of single campaigns.

@@ -8,8 +8,10 @@ use sqlx::FromRow;
 
 use super::bulk::{Column, Rows, Sql, numbers, one_of};
 use super::campaigns::CampaignStatus;
+use super::history::drawn;
 use super::{Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, instant, micros, on, parsed, run};
-use crate::model::delivery::{Arm, Choice, Delivery, Reason, State};
+use crate::model::action::DrawnAction;
+use crate::model::delivery::{Arm, Choice, Delivery, Expectation, Reason, State};
 use crate::model::ids::RecipientId;
 use crate::model::slot::{Slot, SlotLength};
 use crate::model::time::Instant;
@@ -58,6 +60,10 @@ struct Row {
     runner_up_slot: Option<i64>,
     runner_up_value: Option<f64>,
     propensity: Option<f64>,
+    drawn: Option<String>,
+    drawn_among: Option<String>,
+    expected_control: Option<f64>,
+    expected_best: Option<f64>,
     not_before: Option<i64>,
     attempts: i64,
     changed_at: i64,
@@ -81,6 +87,7 @@ impl Row {
                     _ => None,
                 },
                 propensity: self.propensity,
+                drawn: drawn(self.drawn.as_deref(), self.drawn_among.as_deref())?,
             }),
             _ => None,
         };
@@ -92,6 +99,8 @@ impl Row {
                 reason: parsed(TABLE, &self.reason)?,
                 arm,
                 choice,
+                expectation: (self.expected_control.zip(self.expected_best))
+                    .map(|(at_control_time, at_best)| Expectation { at_control_time, at_best }),
             },
             attempts: self.attempts as u32,
             not_before: self.not_before.map(|at| instant(TABLE, at)).transpose()?,
@@ -103,7 +112,8 @@ impl Row {
 macro_rules! columns {
     () => {
         "recipient, state, reason, arm, variant, variant_index, slot_start, send_at, value, chance,
-        runner_up_slot, runner_up_value, propensity, not_before, attempts, changed_at"
+        runner_up_slot, runner_up_value, propensity, drawn, drawn_among, expected_control,
+        expected_best, not_before, attempts, changed_at"
     };
 }
 
@@ -117,14 +127,20 @@ const OF_CAMPAIGN: &str = select!("ORDER BY recipient");
 
 const PUT: &str = "INSERT INTO delivery (campaign, recipient, state, reason, arm, variant,
     variant_index, slot_start, send_at, value, chance, runner_up_slot, runner_up_value, propensity,
-    attempts, changed_at)";
+    drawn, drawn_among, expected_control, expected_best, attempts, changed_at)";
 
+/// Who is planned anew, before a message of theirs came to nothing, could have got all that the first
+/// plan drew from: its chances stay, as do an arm and what was expected before it was drawn.
 const OVER: &str = " ON CONFLICT (campaign, recipient) DO UPDATE SET state = excluded.state,
-    reason = excluded.reason, arm = excluded.arm, variant = excluded.variant,
+    reason = excluded.reason, arm = COALESCE(excluded.arm, delivery.arm), variant = excluded.variant,
     variant_index = excluded.variant_index, slot_start = excluded.slot_start,
     send_at = excluded.send_at, value = excluded.value, chance = excluded.chance,
     runner_up_slot = excluded.runner_up_slot, runner_up_value = excluded.runner_up_value,
-    propensity = excluded.propensity, changed_at = excluded.changed_at
+    propensity = excluded.propensity, drawn = excluded.drawn,
+    drawn_among = CASE WHEN excluded.drawn IS NULL THEN NULL
+        ELSE COALESCE(delivery.drawn_among, excluded.drawn_among) END,
+    expected_control = COALESCE(delivery.expected_control, excluded.expected_control),
+    expected_best = COALESCE(delivery.expected_best, excluded.expected_best), changed_at = excluded.changed_at
   WHERE delivery.state = 'refused' OR delivery.state = 'planned' AND delivery.send_at IS NULL
   RETURNING recipient";
 
@@ -281,6 +297,13 @@ impl Tx {
         let real = |of: &dyn Fn(&Choice) -> Option<f64>| {
             Column::Real(choices.iter().map(|c| c.and_then(of)).collect())
         };
+        let expected = |of: &dyn Fn(&Expectation) -> f64| {
+            Column::Real(chunk.iter().map(|d| d.expectation.as_ref().map(of)).collect())
+        };
+        let drawn = |words: fn(&DrawnAction) -> String| -> Vec<Option<String>> {
+            choices.iter().map(|c| c.as_ref()?.drawn.as_ref().map(words)).collect()
+        };
+        let (drawn, among) = (drawn(DrawnAction::action_word), drawn(DrawnAction::among_words));
         let columns = vec![
             Column::Number(vec![Some(campaign); chunk.len()]),
             Column::Number(chunk.iter().map(|d| Some(d.recipient.0)).collect()),
@@ -296,6 +319,10 @@ impl Tx {
             number(&|c| c.runner_up.map(|(slot, _)| start(slot))),
             real(&|c| c.runner_up.map(|(_, value)| value)),
             real(&|c| c.propensity),
+            Column::Text(drawn.iter().map(Option::as_deref).collect()),
+            Column::Text(among.iter().map(Option::as_deref).collect()),
+            expected(&|of| of.at_control_time),
+            expected(&|of| of.at_best),
             Column::Number(vec![Some(0); chunk.len()]),
             Column::Number(vec![Some(micros(now)); chunk.len()]),
         ];

@@ -9,8 +9,9 @@ use sqlx::{FromRow, QueryBuilder};
 use super::bulk::{List, Sql, one_of};
 use super::responses::{ResponseRow, response_columns};
 use super::{Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, instant, micros, on, parsed};
+use crate::model::action::DrawnAction;
 use crate::model::content::{Category, Media, Style};
-use crate::model::ids::{MessageKey, RecipientId};
+use crate::model::ids::{MessageKey, RecipientId, RecipientKey};
 use crate::model::message::{Merged, Message};
 use crate::model::time::Instant;
 
@@ -34,6 +35,36 @@ pub struct MessageRow {
     pub recipient: RecipientId,
     /// What.
     pub message: Message,
+}
+
+/// A message that was sent at random.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RandomizedMessage {
+    /// The message.
+    pub row: MessageRow,
+    /// Whether an explore arm of ours sent it; otherwise it was imported.
+    pub is_ours: bool,
+    /// What was drawn, and among what; of ours since version 50.
+    pub drawn: Option<DrawnAction>,
+}
+
+/// What a delivery's row says of a draw.
+pub(super) fn drawn(
+    action: Option<&str>,
+    among: Option<&str>,
+) -> Result<Option<DrawnAction>, StoreError> {
+    let (Some(action), Some(among)) = (action, among) else { return Ok(None) };
+    DrawnAction::parse(action, among)
+        .map_err(|cause| StoreError::Corrupt { table: "delivery", cause })
+}
+
+#[derive(FromRow)]
+struct RandomizedRow {
+    #[sqlx(flatten)]
+    message: Row,
+    arm: Option<String>,
+    drawn: Option<String>,
+    drawn_among: Option<String>,
 }
 
 #[derive(FromRow)]
@@ -120,7 +151,22 @@ macro_rules! to_change {
 
 const BY_KEY: Sql = to_change!("WHERE key");
 
-const RANDOMIZED: &str = select!("sent_message ", "WHERE propensity IS NOT NULL");
+/// Of the past all whose chance is known; of campaigns what was drawn.
+const RANDOMIZED: &str = concat!(
+    "SELECT key, recipient, campaign, channel, category, media, style, sent_at, propensity, ",
+    response_columns!(),
+    ", arm, drawn, drawn_among FROM sent_message
+        WHERE propensity IS NOT NULL AND (arm IS NULL OR arm = 'explore')"
+);
+
+/// Of everybody who ever consented. What people write to us answers messages, which the holdout does
+/// not get.
+const PRESENCE: &str = "SELECT r.key,
+        COALESCE(SUM(CASE WHEN a.kind = 'purchase' THEN 1 ELSE 0 END), 0), COUNT(a.at)
+    FROM recipient r LEFT JOIN activity a ON a.recipient = r.id AND a.at >= $1 AND a.at <= $2
+        AND a.kind <> 'inbound'
+    WHERE EXISTS (SELECT 1 FROM consent c WHERE c.recipient = r.id AND c.change = 'granted')
+    GROUP BY r.id, r.key";
 
 const OF_RECIPIENT: &str = select!("sent_message ", "WHERE recipient = $1 ORDER BY sent_at, key");
 
@@ -132,12 +178,37 @@ impl Reader {
     /// particular order.
     pub async fn each_randomized_message(
         &mut self,
-        mut take: impl FnMut(MessageRow),
+        mut take: impl FnMut(RandomizedMessage),
     ) -> Result<(), StoreError> {
         on!(self, |db| {
-            let mut rows = sqlx::query_as::<_, Row>(RANDOMIZED).fetch(db);
+            let mut rows = sqlx::query_as::<_, RandomizedRow>(RANDOMIZED).fetch(db);
             while let Some(row) = rows.try_next().await.doing("read randomized messages")? {
-                take(row.try_into()?);
+                take(RandomizedMessage {
+                    row: row.message.try_into()?,
+                    is_ours: row.arm.is_some(),
+                    drawn: drawn(row.drawn.as_deref(), row.drawn_among.as_deref())?,
+                });
+            }
+        });
+        Ok(())
+    }
+
+    /// Hands over everybody who ever consented, with purchases and all signs of presence between two
+    /// times.
+    pub async fn each_presence_since(
+        &mut self,
+        from: Instant,
+        to: Instant,
+        mut take: impl FnMut(RecipientKey, u64, u64),
+    ) -> Result<(), StoreError> {
+        on!(self, |db| {
+            let mut rows = sqlx::query_as::<_, (String, i64, i64)>(PRESENCE)
+                .bind(micros(from))
+                .bind(micros(to))
+                .fetch(db);
+            while let Some(row) = rows.try_next().await.doing("count signs of presence")? {
+                let (key, purchases, signs) = row;
+                take(parsed("recipient", &key)?, purchases as u64, signs as u64);
             }
         });
         Ok(())

@@ -8,22 +8,24 @@ use serde::{Deserialize, Serialize};
 
 use super::audience::AudienceFilter;
 use super::clocks::ZoneTables;
-use super::interval::Interval;
+use super::experiment::COUNTRIES_MAX;
 use super::plan::{Resumed, reschedule};
 use super::{Ctx, audit};
 use crate::calendar::infer::infer;
 use crate::calendar::quiet::Quiet;
 use crate::calendar::window;
 use crate::model::campaign::{Campaign, CampaignError};
-use crate::model::content::{Goal, Media};
-use crate::model::delivery::{Arm, Reason, State};
+use crate::model::content::Media;
+use crate::model::delivery::{Reason, State};
 use crate::model::ids::{Name, RecipientId};
 use crate::model::recipient::Locale;
 use crate::model::time::Instant;
 use crate::store::{
-    Alert, ArmCount, BrokenCampaign, CampaignRow, CampaignStatus, Reader, StateCount, StoreError,
-    TaskRow,
+    Alert, ArmCount, BrokenCampaign, CampaignRow, CampaignStatus, Experiment, Reader, StateCount,
+    StoreError, TaskRow,
 };
+
+pub use super::results::{ArmResult, Results, results};
 
 /// What waits longer is shown as late.
 const LATE_AFTER: TimeDelta = TimeDelta::minutes(1);
@@ -353,7 +355,7 @@ async fn summary_in(
     now: Instant,
     row: &CampaignRow,
 ) -> Result<CampaignSummary, StoreError> {
-    let Sums { states, failures, .. } = sums(reader, row).await?;
+    let Sums { states, failures, .. } = sums(reader, row, now).await?;
     let is_open = row.closed_at.is_none();
     Ok(CampaignSummary {
         name: row.campaign.name.clone(),
@@ -370,108 +372,39 @@ async fn summary_in(
     })
 }
 
-/// What a campaign brought.
-#[derive(Debug, Serialize)]
-pub struct Results {
-    /// Its name.
-    pub name: Name,
-    /// What counts as engagement.
-    pub goal: Goal,
-    /// Within how many hours after sending.
-    pub within_hours: f64,
-    /// By arm of the experiment.
-    pub arms: Vec<ArmResult>,
-    /// Engagement of the personalized arm minus the control's, with a 95 % interval, where both
-    /// were sent to.
-    pub lift: Option<Interval>,
-    /// People by state and reason.
-    pub states: Vec<StateCount>,
-    /// People who failed or were refused by the channel's codes, most first.
-    pub failures: Vec<FailureCount>,
-}
-
-/// What one arm brought.
-#[derive(Debug, Serialize)]
-pub struct ArmResult {
-    /// Which.
-    pub arm: Arm,
-    /// People in it, sent to or not.
-    pub people: u64,
-    /// Of them sent to.
-    pub sent: u64,
-    /// Of them reached.
-    pub delivered: u64,
-    /// Of them engaged in time.
-    pub engaged: u64,
-    /// Of them opted out.
-    pub opted_out: u64,
-    /// Engaged among all people assigned to the arm, sent to or not, with a 95 % interval: what the
-    /// arm brings. Arms are compared by it, since chance alone assigned people (intention to treat).
-    pub engagement: Interval,
-    /// Engaged among those sent to, with a 95 % interval: how well messages that went out did. Arms
-    /// are not compared by it, since they differ in whom they reach.
-    pub engagement_of_sent: Option<Interval>,
-    /// The mean chance that was forecast for those sent to.
-    pub forecast: Option<f64>,
-}
-
 /// What is counted of a campaign's people; of a closed one it was when it closed.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Sums {
-    states: Vec<StateCount>,
-    arms: Vec<ArmCount>,
-    failures: Vec<FailureCount>,
+    pub(super) states: Vec<StateCount>,
+    pub(super) arms: Vec<ArmCount>,
+    pub(super) failures: Vec<FailureCount>,
+    /// Campaigns that older versions closed have none.
+    #[serde(default)]
+    pub(super) experiment: Option<Experiment>,
 }
 
 /// Counts a campaign's people.
-pub(super) async fn sums(reader: &mut Reader, row: &CampaignRow) -> Result<Sums, StoreError> {
+pub(super) async fn sums(
+    reader: &mut Reader,
+    row: &CampaignRow,
+    now: Instant,
+) -> Result<Sums, StoreError> {
     let kept = row.summary.as_deref().and_then(|sums| serde_json::from_str(sums).ok());
     if let Some(sums) = kept {
         return Ok(sums);
     }
     let failures = reader.failure_counts(row.id, CODES_LISTED_MAX).await?;
     let failure = |(code, people, text)| FailureCount { code, people, text };
+    let Campaign { goal, within, .. } = *row.campaign;
+    let experiment = if row.campaign.arms.personalized < 1.0 {
+        Some(reader.experiment(row.id, goal, within, now, COUNTRIES_MAX).await?)
+    } else {
+        None
+    };
     Ok(Sums {
         states: reader.state_counts(row.id).await?,
-        arms: reader.arm_counts(row.id, row.campaign.goal, row.campaign.within).await?,
+        arms: reader.arm_counts(row.id, goal, within).await?,
         failures: failures.into_iter().map(failure).collect(),
+        experiment,
     })
-}
-
-/// Adds up what a campaign brought.
-pub async fn results(ctx: &Ctx, row: &CampaignRow) -> Result<Results, StoreError> {
-    let campaign = &row.campaign;
-    let sums = sums(&mut ctx.store.read().await?, row).await?;
-    let of_arm = |arm: &Arm| sums.arms.iter().find(|count| count.arm == *arm).map(arm_result);
-    let arms: Vec<ArmResult> = Arm::ALL.iter().filter_map(of_arm).collect();
-    let engagement = |wanted| {
-        arms.iter().find(|a: &&ArmResult| a.arm == wanted && a.sent > 0).map(|a| a.engagement)
-    };
-    let lift = match (engagement(Arm::Personalized), engagement(Arm::Control)) {
-        (Some(personalized), Some(control)) => Some(personalized.minus(control)),
-        _ => None,
-    };
-    Ok(Results {
-        name: campaign.name.clone(),
-        goal: campaign.goal,
-        within_hours: campaign.within.as_secs_f64() / 3600.0,
-        arms,
-        lift,
-        states: sums.states,
-        failures: sums.failures,
-    })
-}
-
-fn arm_result(count: &ArmCount) -> ArmResult {
-    ArmResult {
-        arm: count.arm,
-        people: count.people,
-        sent: count.sent,
-        delivered: count.delivered,
-        engaged: count.engaged,
-        opted_out: count.opted_out,
-        engagement: Interval::of_share(count.engaged, count.people),
-        engagement_of_sent: (count.sent > 0).then(|| Interval::of_share(count.engaged, count.sent)),
-        forecast: (count.sent > 0).then(|| count.forecast / count.sent as f64),
-    }
 }

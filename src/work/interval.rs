@@ -19,12 +19,17 @@ const Z: f64 = 1.959_963_985;
 impl Interval {
     /// A share with the interval of Wilson, JASA 22 (1927).
     pub fn of_share(hits: u64, of: u64) -> Self {
+        Self::of_share_within(hits, of, Z)
+    }
+
+    /// The same, so many standard errors to each side.
+    pub(super) fn of_share_within(hits: u64, of: u64, z: f64) -> Self {
         if of == 0 {
             return Self { mean: 0.0, low: 0.0, high: 1.0 };
         }
         let (n, p) = (of as f64, hits as f64 / of as f64);
-        let centre = (p + Z * Z / (2.0 * n)) / (1.0 + Z * Z / n);
-        let half = Z / (1.0 + Z * Z / n) * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
+        let centre = (p + z * z / (2.0 * n)) / (1.0 + z * z / n);
+        let half = z / (1.0 + z * z / n) * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt();
         Self { mean: p, low: (centre - half).max(0.0), high: (centre + half).min(1.0) }
     }
 

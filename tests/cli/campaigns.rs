@@ -116,3 +116,88 @@ fn a_window_of_any_year_that_can_be_written_is_planned_or_refused_with_a_text() 
     workspace.write("last.toml", &last);
     assert_eq!(workspace.json(&["campaign", "check", "last.toml"])["plan"]["planned"], 2);
 }
+
+/// Two hundred people with consent, and settings that hold out half of them.
+fn held_out_workspace() -> Workspace {
+    let workspace = Workspace::new();
+    let settings = std::fs::read_to_string(workspace.path("opportune.toml")).unwrap();
+    let holdout = "\n[holdout]\nshare = 0.5\nuntil = 2032-06-30\n";
+    workspace.write("opportune.toml", &format!("{settings}{holdout}"));
+    let person = |n| format!("p{n},+5511987{n:06},BR,2026-01-01T00:00:00Z,form\n");
+    let people: String = (0..200).map(person).collect();
+    let header = "recipient,address,country,opted_in_at,opt_in_source\n";
+    workspace.write("people.csv", &format!("{header}{people}"));
+    workspace.ok(&["import", "recipients", "people.csv"]);
+    workspace
+}
+
+#[test]
+fn the_standing_holdout_gets_no_marketing_and_shows_what_messages_bring() {
+    let workspace = held_out_workspace();
+    let before = workspace.json(&["holdout", "show"]);
+    assert_eq!(
+        (&before["since"], &before["conversions"]),
+        (&serde_json::Value::Null, &serde_json::Value::Null)
+    );
+    let plan = |name: &str, category: &str| {
+        let named = campaign(|c| {
+            let c =
+                c.replace("\"spring\"", &format!("\"{name}\"")).replace("Hello {{name}}", "Hello");
+            c.replace("[window]", &format!("category = \"{category}\"\n\n[window]"))
+        });
+        workspace.write("c.toml", &named);
+        workspace.ok(&["campaign", "submit", "c.toml"]);
+        workspace.json(&["plan", name, "--export", &format!("{name}.csv")])
+    };
+    let marketing = plan("sale", "marketing");
+    let size = marketing["refused"]["holdout"].as_u64().unwrap();
+    assert!((70..130).contains(&size), "{marketing}");
+    assert_eq!(marketing["planned"].as_u64().unwrap(), 200 - size);
+    assert_eq!(plan("notice", "utility")["planned"], 200);
+    // whoever may be written to buys, and nobody else
+    let sale = std::fs::read_to_string(workspace.path("sale.csv")).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    let now = chrono::Utc::now().to_rfc3339();
+    let bought = sale.lines().filter(|line| line.contains(",planned,"));
+    let activity: String = bought
+        .map(|line| format!("{},{now},purchase\n", line.split(',').nth(1).unwrap()))
+        .collect();
+    workspace.write("activity.csv", &format!("recipient,at,kind\n{activity}"));
+    workspace.ok(&["import", "activity", "activity.csv"]);
+    let shown = workspace.json(&["holdout", "show"]);
+    assert_eq!((&shown["share"], &shown["until"]), (&0.5.into(), &"2032-06-30".into()));
+    assert_eq!((&shown["size"], &shown["others"]), (&size.into(), &(200 - size).into()));
+    assert_eq!(shown["conversions"]["others"]["mean"], 1.0, "{shown}");
+    assert_eq!(shown["conversions"]["held_out"]["mean"], 0.0, "{shown}");
+    assert_eq!(shown["mismatch"]["alarm"], false);
+    let text = workspace.ok(&["holdout", "show"]);
+    assert!(text.contains("until 2032-06-30") && text.contains("People with a purchase"), "{text}");
+    let explained = workspace.ok(&["explain", "sale", held(&sale)]);
+    assert!(explained.contains("to measure what messaging brings"), "{explained}");
+}
+
+/// Somebody whom an export calls held out.
+fn held(export: &str) -> &str {
+    let line = export.lines().find(|line| line.contains(",holdout,")).unwrap();
+    line.split(',').nth(1).unwrap()
+}
+
+#[test]
+fn a_check_says_the_smallest_effect_that_so_many_people_can_show() {
+    let workspace = held_out_workspace();
+    let text = campaign(|c| {
+        let arms = "[arms]\npersonalized = 0.5\ncontrol = 0.5\n";
+        format!("{}{arms}", c.replace("Hello {{name}}", "Hello"))
+    });
+    workspace.write("c.toml", &text);
+    let checked = workspace.json(&["campaign", "check", "c.toml"]);
+    let effect = &checked["plan"]["smallest_effect"];
+    let people = effect["personalized"].as_f64().unwrap() + effect["control"].as_f64().unwrap();
+    assert!((70.0..130.0).contains(&people), "{effect}");
+    let (rate, found) =
+        (effect["engagement"].as_f64().unwrap(), effect["effect"].as_f64().unwrap());
+    // 2.8 standard errors of two halves, and a little for looking every day
+    let error = (rate * (1.0 - rate) * 4.0 / people).sqrt();
+    assert!((2.75..3.1).contains(&(found / error)), "{effect}");
+    assert!(workspace.ok(&["campaign", "check", "c.toml"]).contains("80 times in 100"));
+}

@@ -4,6 +4,8 @@ use chrono::{Datelike, Timelike};
 use chrono_tz::Tz;
 use opportune::calendar::rules::Rules;
 use opportune::calendar::zone::local;
+use opportune::model::action::Action;
+use opportune::model::content::Media;
 use opportune::model::delivery::{Arm, Reason};
 use opportune::model::slot::SlotLength;
 use opportune::plan::{Plan, Replan, Request, Setting};
@@ -134,26 +136,61 @@ fn explorers_draw_the_same_on_any_number_of_threads() {
     assert!([2, 3, 7].into_iter().all(|threads| on(threads) == one));
 }
 
+/// Where chances are right, the mean of one over the chance is the number of options.
 #[test]
-fn explorers_draw_as_often_as_their_propensity_says() {
+fn one_over_the_propensity_is_unbiased_under_capacity() {
     let rules = Rules::built_in();
-    let text = "[capacity]\nper_hour = 2\n[arms]\nexplore = 1.0\n";
-    let stage = Stage::of(Crowd::in_zone(300, Tz::UTC), text);
-    // room for all, and none of 158 hours and two variants is better than another: however full it
-    // is at a person's turn, each had one chance in 316
-    let options = 158.0 * 2.0;
-    let (mut drawn, mut sum) = (0.0, 0.0);
-    for seed in 0..12 {
-        let setting = Setting { seed, ..setting(&rules) };
-        let plan = stage.plan(&setting, &EASY);
-        for choice in plan.deliveries.iter().filter_map(|delivery| delivery.choice.as_ref()) {
-            drawn += 1.0;
-            sum += choice.propensity.expect("explorers know theirs");
+    // 158 hours of one week of UTC and two variants; in the second case there is room for all
+    for (people, per_hour) in [(300_u32, 2), (60, 60)] {
+        let text = format!("[capacity]\nper_hour = {per_hour}\n[arms]\nexplore = 1.0\n");
+        let stage = Stage::of(Crowd::in_zone(people as usize, Tz::UTC), &text);
+        let (mut drawn, mut cells, mut actions, mut kinds) = (0.0, 0.0, 0.0, 0.0);
+        for seed in 0..6 {
+            let plan = stage.plan(&Setting { seed, ..setting(&rules) }, &EASY);
+            for choice in plan.deliveries.iter().filter_map(|delivery| delivery.choice.as_ref()) {
+                let of = choice.drawn.as_ref().expect("explorers know among what they drew");
+                let chance = of.among.iter().find(|(action, _)| *action == of.action).unwrap().1;
+                drawn += 1.0;
+                cells += 1.0 / choice.propensity.expect("explorers know theirs");
+                actions += 1.0 / chance;
+                kinds += of.among.len() as f64;
+            }
         }
+        assert!(drawn > 6.0 * f64::from(people) * 0.998, "{drawn}");
+        let mean = cells / drawn / (158.0 * 2.0);
+        assert!((mean - 1.0).abs() < 0.02, "{mean}");
+        assert!((actions / kinds - 1.0).abs() < 0.05, "{actions} for {kinds}");
     }
-    let mean = sum / drawn * options;
-    assert!(drawn > 12.0 * 299.5, "{drawn}");
-    assert!((mean - 1.0).abs() < 0.1, "{mean}");
+}
+
+#[test]
+fn an_explorers_action_has_the_chance_of_its_slots_and_variants() {
+    let rules = Rules::built_in();
+    let text = "[quiet_hours]\nstart = \"20:00\"\nend = \"09:00\"\n[arms]\nexplore = 1.0\n";
+    let stage = Stage::of(Crowd::in_zone(40, Tz::UTC), text);
+    let plan = stage.plan(&setting(&rules), &EASY);
+    let media: Vec<Media> = stage.campaign.variants.iter().map(|v| v.content.media).collect();
+    for choice in plan.deliveries.iter().filter_map(|delivery| delivery.choice.as_ref()) {
+        let drawn = choice.drawn.as_ref().unwrap();
+        let start = choice.slot.start(SlotLength::HOUR);
+        let hour = start.weekday().num_days_from_monday() as usize * 24 + start.hour() as usize;
+        let variant = &stage.campaign.variants[usize::from(choice.variant_index)];
+        assert_eq!(drawn.action, Action::of(hour, variant.content.media));
+        assert!((drawn.among.iter().map(|(_, chance)| chance).sum::<f64>() - 1.0).abs() < 1e-5);
+        for (action, chance) in &drawn.among {
+            let share = media.iter().filter(|m| **m == action.media).count() as f64;
+            let hours = plan.slots.iter().filter(|slot| {
+                let at = slot.slot.start(SlotLength::HOUR);
+                let day = at.weekday().num_days_from_monday() as usize;
+                action.hours().any(|hour| hour == day * 24 + at.hour() as usize)
+            });
+            let all = plan.slots.len() as f64 * media.len() as f64;
+            let expected = hours.count() as f64 * share / all;
+            assert!((chance - expected).abs() < 1e-5, "{action}: {chance}, not {expected}");
+        }
+        // nothing between midnight and six may be drawn
+        assert!(drawn.among.iter().all(|(action, _)| action.hours().any(|hour| hour % 24 >= 9)));
+    }
 }
 
 #[test]

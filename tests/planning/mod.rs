@@ -142,6 +142,7 @@ impl Crowd {
             has_address: member.has_address,
             bad_address: false,
             suppressed: false,
+            held_out: false,
             shares_address: false,
             number: None,
             forbidden: member.forbidden,

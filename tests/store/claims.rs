@@ -164,6 +164,7 @@ async fn a_new_decision_touches_only_what_is_open() {
             reason: Reason::NoCapacity,
             arm: None,
             choice: None,
+            expectation: None,
         };
         plan(&store, id, &[no(ids[0]), no(ids[1])]).await;
         let counts = store.read().await.unwrap().state_counts(id).await.unwrap();

@@ -181,6 +181,16 @@ async fn what_was_sent_and_came_back_is_exported_as_before() {
         assert_eq!(ours.message.response.amount, Some(20.0));
         assert_eq!(ours.message.style.as_ref().map(|style| style.as_str()), Some("product"));
         assert_eq!(ours.message.propensity, Some(0.5));
+        // imported with its chance; what an older version drew does not tell among what
+        let mut randomized = Vec::new();
+        reader.each_randomized_message(|found| randomized.push(found)).await.unwrap();
+        assert!(randomized.iter().any(|found| found.row.message.key.as_str() == "old-15"));
+        assert!(randomized.iter().all(|found| found.drawn.is_none()));
+        let id = reader.campaign(&"spring".parse().unwrap()).await.unwrap().unwrap().id;
+        let within = std::time::Duration::from_hours(2);
+        let goal = opportune::model::content::Goal::Read;
+        let sums = reader.experiment(id, goal, within, sent(999), 9).await.unwrap();
+        assert!(sums.arms.iter().all(|arm| arm.expected == 0) && !sums.arms.is_empty());
         let given_up = reader.messages_of(RecipientId(3)).await.unwrap();
         let given_up = &given_up.iter().find(|row| row.message.sent_at == sent(0)).unwrap().message;
         assert_eq!(given_up.response.failed_at, Some(sent(1)));

@@ -332,6 +332,7 @@ pub fn planned(
         chance: 0.5,
         runner_up: None,
         propensity: None,
+        drawn: None,
     };
     Delivery {
         recipient: person,
@@ -339,5 +340,6 @@ pub fn planned(
         reason: Reason::BestSlot,
         arm: Some(Arm::Personalized),
         choice: Some(choice),
+        expectation: None,
     }
 }

@@ -1,7 +1,8 @@
 //! What another policy would have brought, from messages that were sent at random with known
 //! probabilities: inverse propensity scores, the same normalized, and the doubly robust estimate.
 //!
-//! Pure. Intervals are clustered by person. Where the log hardly ever did what the policy would
+//! Pure. Rewards are yes or no, so that values are shares: no value and no end of an interval leaves
+//! [0, 1]. Intervals are clustered by person. Where the log hardly ever did what the policy would
 //! do, there is no estimate: [`TooThin`] says how thin the overlap is.
 
 use std::collections::BTreeMap;
@@ -40,7 +41,8 @@ pub struct OffPolicyValue {
     /// The same divided by the mean weight: a little biased, and much narrower (Swaminathan and
     /// Joachims, NIPS 2015).
     pub snips: Estimate,
-    /// A model, corrected by what the log shows of its errors (Dudík, Langford and Li, ICML 2011).
+    /// A model, corrected by what the log shows of its errors (Dudík, Langford and Li, ICML 2011),
+    /// the correction divided by the mean weight.
     pub doubly_robust: Estimate,
     /// The overlap that it rests on.
     pub overlap: Overlap,
@@ -82,25 +84,27 @@ pub fn value(log: &[LoggedMessage]) -> Result<OffPolicyValue, TooThin> {
     }
     let n = log.len() as f64;
     let mean_weight = log.iter().map(weight).sum::<f64>() / n;
-    let snips = log.iter().map(|row| weight(row) * row.reward).sum::<f64>() / n / mean_weight;
+    // a ratio, linearized: each message moves it by its weighted distance from it
+    let ratio = |figure: &dyn Fn(&LoggedMessage) -> f64| {
+        log.iter().map(|row| weight(row) * figure(row)).sum::<f64>() / n / mean_weight
+    };
+    let snips = ratio(&|row| row.reward);
+    let error = ratio(&|row| row.reward - row.expected);
+    let share = |figure: Figure| figure.share(overlap.effective);
     Ok(OffPolicyValue {
-        ips: mean(log, |row| weight(row) * row.reward),
-        snips: {
-            // linearized: each message moves the ratio by its weighted distance from it
-            let moved = mean(log, |row| weight(row) * (row.reward - snips) / mean_weight);
-            let half = moved.high - moved.value;
-            Estimate { value: snips, low: snips - half, high: snips + half }
-        },
-        doubly_robust: mean(log, |row| {
-            row.expected_of_target + weight(row) * (row.reward - row.expected)
-        }),
+        ips: share(mean(log, |row| weight(row) * row.reward)),
+        snips: share(mean(log, |row| snips + weight(row) * (row.reward - snips) / mean_weight)),
+        doubly_robust: share(mean(log, |row| {
+            let residual = row.reward - row.expected - error;
+            row.expected_of_target + error + weight(row) * residual / mean_weight
+        })),
         overlap,
     })
 }
 
 /// What a single coin for every message's policy would say of the log itself: its mean reward.
 pub fn logged_value(log: &[LoggedMessage]) -> Estimate {
-    mean(log, |row| row.reward)
+    mean(log, |row| row.reward).share(log.len() as f64)
 }
 
 fn overlap(log: &[LoggedMessage], weight: &impl Fn(&LoggedMessage) -> f64) -> Overlap {
@@ -118,9 +122,36 @@ fn overlap(log: &[LoggedMessage], weight: &impl Fn(&LoggedMessage) -> f64) -> Ov
     Overlap { messages: log.len(), people: people.len(), matching, effective, largest_weight: most }
 }
 
-/// The mean of a figure over messages, with an interval clustered by person (Liang and Zeger,
+/// An estimate of a share and its standard error.
+#[derive(Clone, Copy)]
+struct Figure {
+    value: f64,
+    error: f64,
+}
+
+impl Figure {
+    /// With the interval of Wilson (JASA 22, 1927) for as many yes-and-noes as the standard error
+    /// is worth: it keeps to [0, 1]. `effective` is their number where all are alike.
+    fn share(self, effective: f64) -> Estimate {
+        let value = self.value.clamp(0.0, 1.0);
+        let spread = value * (1.0 - value);
+        let is_sure = spread <= 0.0 || self.error <= 0.0;
+        let n = if is_sure { effective } else { spread / (self.error * self.error) };
+        let middle = (value + Z * Z / (2.0 * n)) / (1.0 + Z * Z / n);
+        let half = Z / (1.0 + Z * Z / n) * (spread / n + Z * Z / (4.0 * n * n)).sqrt();
+        let (mut low, mut high) = (middle - half, middle + half);
+        if is_sure {
+            // the value was cut: the error goes on around what it was
+            low = low.min(self.value - Z * self.error);
+            high = high.max(self.value + Z * self.error);
+        }
+        Estimate { value, low: low.clamp(0.0, value), high: high.clamp(value, 1.0) }
+    }
+}
+
+/// The mean of a figure over messages, with a standard error clustered by person (Liang and Zeger,
 /// Biometrika 73, 1986), corrected for the number of people.
-fn mean(log: &[LoggedMessage], figure: impl Fn(&LoggedMessage) -> f64) -> Estimate {
+fn mean(log: &[LoggedMessage], figure: impl Fn(&LoggedMessage) -> f64) -> Figure {
     let n = log.len() as f64;
     let value = log.iter().map(&figure).sum::<f64>() / n;
     let mut by_person: BTreeMap<u64, f64> = BTreeMap::new();
@@ -129,8 +160,8 @@ fn mean(log: &[LoggedMessage], figure: impl Fn(&LoggedMessage) -> f64) -> Estima
     }
     let people = by_person.len() as f64;
     let squares: f64 = by_person.values().map(|sum| sum * sum).sum();
-    let half = Z * (squares * people / (people - 1.0).max(1.0)).sqrt() / n;
-    Estimate { value, low: value - half, high: value + half }
+    let error = (squares * people / (people - 1.0).max(1.0)).sqrt() / n;
+    Figure { value, error }
 }
 
 #[cfg(test)]
@@ -185,7 +216,7 @@ mod tests {
     /// The truth is that of a population from which all people of a log are drawn.
     #[test]
     fn intervals_hold_the_truth_nineteen_times_in_twenty() {
-        let truth = simulated(400_000, 1).1;
+        let truth = simulated(100_000, 1).1;
         let mut held = [0u32; 3];
         for seed in 0..1000 {
             let value = value(&simulated(500, 1000 + seed).0).unwrap();
@@ -228,5 +259,30 @@ mod tests {
         assert!((own.ips.value - logged.value).abs() < 1e-12);
         assert!((own.snips.value - logged.value).abs() < 1e-12);
         assert!((own.overlap.effective - log.len() as f64).abs() < 1e-6);
+    }
+
+    #[test]
+    fn no_value_and_no_interval_of_a_share_leaves_nought_to_one() {
+        for (reward, logged) in [(1.0, 0.05), (0.0, 0.05), (1.0, 1.0), (0.0, 1.0)] {
+            for expected in [0.0, 0.5, 1.0] {
+                let row = |person| LoggedMessage {
+                    person,
+                    logged: if person % 2 == 0 { logged } else { 0.3 },
+                    target: 1.0,
+                    reward,
+                    expected,
+                    expected_of_target: 1.0 - expected,
+                };
+                let log: Vec<LoggedMessage> = (0..900).map(row).collect();
+                let value = value(&log).unwrap();
+                for estimate in [value.ips, value.snips, value.doubly_robust] {
+                    let Estimate { value, low, high } = estimate;
+                    assert!(0.0 <= low && low <= value && value <= high && high <= 1.0);
+                }
+                // what was always so is not beyond doubt
+                assert!((value.snips.value - reward).abs() < 1e-9);
+                assert!(value.snips.high - value.snips.low > 0.001, "{value:?}");
+            }
+        }
     }
 }

@@ -10,6 +10,7 @@ use chrono::{NaiveDateTime, NaiveTime, TimeDelta};
 use chrono_tz::Tz;
 
 use super::content::{Category, Content, Goal};
+use super::delivery::Arm;
 use super::frequency::Cap;
 use super::ids::{Name, RecipientKey};
 use super::recipient::{Country, Distance, Locale};
@@ -198,6 +199,17 @@ impl Campaign {
     }
 }
 impl Arms {
+    /// The share of the audience that an arm has.
+    pub fn share(&self, arm: Arm) -> f64 {
+        match arm {
+            Arm::Personalized => self.personalized,
+            Arm::Thompson => self.thompson,
+            Arm::Explore => self.explore,
+            Arm::Control => self.control,
+            Arm::Holdout => self.holdout,
+        }
+    }
+
     const CONTROL_TIME: NaiveTime = NaiveTime::from_hms_opt(10, 0, 0).expect("ten o'clock exists");
     const ALL_PERSONALIZED: Self = Self {
         personalized: 1.0,

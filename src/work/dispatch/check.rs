@@ -17,8 +17,8 @@ use crate::model::recipient::{Country, Profile, Recipient};
 use crate::model::time::{Instant, hour_of};
 use crate::provider::{OutboundMessage, Unfit, fitted};
 use crate::store::{Attempt, Due, Settled};
-use crate::work::StepEnv;
 use crate::work::plan::taken::is_forbidden;
+use crate::work::{StepEnv, holdout};
 
 /// Between the last look at the clock and the provider's; quiet hours begin that much earlier.
 const CALL_MARGIN: TimeDelta = TimeDelta::seconds(2);
@@ -65,6 +65,9 @@ impl<'a> Check<'a> {
         let refused = |reason| Err(refused(due, reason));
         if !person.consented {
             return refused(Reason::ConsentWithdrawn);
+        }
+        if holdout::holds(&self.env.config, campaign, &person.key, now) {
+            return refused(Reason::Holdout);
         }
         let Some(address) = person.profile.address.clone() else {
             return refused(Reason::NoAddress);

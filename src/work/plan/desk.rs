@@ -27,6 +27,7 @@ use crate::plan::{
 use crate::store::{CampaignRow, DeliveryRow, StoreError};
 use crate::work::audience::AudienceFilter;
 use crate::work::habits::evidence_of;
+use crate::work::holdout;
 use crate::work::learn::{InUse, LearnError, People};
 use crate::work::{Judge, channel};
 
@@ -299,6 +300,7 @@ impl Desk {
             consented: recipient.consented,
             has_address: profile.address.is_some(),
             suppressed: self.suppressed.contains_key(&recipient.id),
+            held_out: holdout::holds(&self.config, campaign, &recipient.key, self.now),
             shares_address: job.doubles.contains(&recipient.id),
             bad_address: provider.is_some_and(|provider| {
                 let channel = provider.kind.channel();

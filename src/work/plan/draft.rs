@@ -9,7 +9,8 @@ use serde::Serialize;
 use super::Extent;
 use super::record::{Expected, Record};
 use crate::calendar::zone;
-use crate::model::delivery::Delivery;
+use crate::learn::experiment;
+use crate::model::delivery::{Arm, Delivery};
 use crate::model::ids::Name;
 use crate::model::slot::SlotLength;
 use crate::model::time::{Instant, hour_of};
@@ -128,6 +129,7 @@ impl Draft {
             expected: self.record.chosen(forecast.engaged),
             personalized: self.record.chosen(forecast.personalized),
             at_control_time: self.record.others(forecast.at_control_time),
+            smallest_effect: self.smallest_effect(),
             replies: self.row.campaign.capacity.chats.as_ref().map(|_| forecast.replies),
             spend: self.currency.as_ref().map(|currency| Spend {
                 amount: forecast.spend,
@@ -137,6 +139,26 @@ impl Draft {
             by_local_hour,
             by_hour: self.by_hour(),
         }
+    }
+
+    /// The smallest difference of the personalized arm and control that these people can show.
+    fn smallest_effect(&self) -> Option<SmallestEffect> {
+        const DAYS_MAX: i64 = 60;
+        let of = |arm| self.plan.deliveries.iter().filter(move |d| d.arm == Some(arm));
+        let people = [Arm::Personalized, Arm::Control].map(|arm| of(arm).count() as u64);
+        let chance = |delivery: &Delivery| delivery.choice.as_ref().map_or(0.0, |c| c.chance);
+        let engagement = of(Arm::Control).map(chance).sum::<f64>() / people[1].max(1) as f64;
+        let window = self.row.campaign.window;
+        let days = (window.end - window.start).num_days().clamp(0, DAYS_MAX) as usize + 1;
+        let effect = experiment::smallest_effect(people, engagement, days)?;
+        Some(SmallestEffect {
+            personalized: people[0],
+            control: people[1],
+            engagement,
+            effect,
+            power: experiment::POWER,
+            alpha: experiment::ALPHA,
+        })
     }
 
     /// What each UTC hour takes, where anything is planned or reserved.
@@ -188,6 +210,8 @@ pub struct Summary {
     pub personalized: Expected,
     /// Of the same people at the control time.
     pub at_control_time: Expected,
+    /// Where there is a control arm.
+    pub smallest_effect: Option<SmallestEffect>,
     /// Expected replies, where agents bound them.
     pub replies: Option<f64>,
     /// Expected spend, where prices are known.
@@ -196,6 +220,23 @@ pub struct Summary {
     pub by_local_hour: [u64; 24],
     /// The same by UTC hour, against capacity.
     pub by_hour: Vec<HourLoad>,
+}
+
+/// What an experiment with so many people can show.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct SmallestEffect {
+    /// People of the personalized arm.
+    pub personalized: u64,
+    /// People of control.
+    pub control: u64,
+    /// The share of control that is expected to engage.
+    pub engagement: f64,
+    /// A difference of shares as large as this is found with the given power.
+    pub effect: f64,
+    /// How often it is found.
+    pub power: f64,
+    /// How often a difference is found where there is none.
+    pub alpha: f64,
 }
 
 /// What a plan's value, bound and gap are of.

@@ -23,7 +23,7 @@ use chrono::TimeDelta;
 
 use super::leadership::lead;
 use super::learn::LearnError;
-use super::{Ctx, Report, StepEnv};
+use super::{Ctx, Report, StepEnv, holdout};
 use crate::calendar::window;
 use crate::model::campaign::Campaign;
 use crate::model::delivery::Delivery;
@@ -139,6 +139,10 @@ pub async fn decide(
 ) -> Result<(Desk, Vec<Draft>), PlanError> {
     let drafted = lead(ctx, LEASE_NAME, async |term: Term| {
         let (desk, drafts) = dry(ctx, rows).await?;
+        let mut tx = ctx.store.begin().await?;
+        tx.hold_term(&term).await?;
+        holdout::note_begin(ctx, &mut tx).await?;
+        tx.commit().await?;
         for draft in &drafts {
             draft.store(ctx, &term, desk.model_version()).await?;
         }

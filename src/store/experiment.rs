@@ -1,0 +1,246 @@
+//! What experiments are compared by: sums over the people of each arm, of a variant and of a
+//! country, as far as answers are known.
+
+use sqlx::FromRow;
+
+use super::{Doing, Reader, StoreError, micros, on, parsed};
+use crate::model::content::Goal;
+use crate::model::delivery::Arm;
+use crate::model::time::Instant;
+
+/// Sums of what was expected of people at one time, over some people of an arm.
+#[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct ExpectedSums {
+    /// Over all.
+    pub all: f64,
+    /// Of squares, over all.
+    pub all_squares: f64,
+    /// Over those who were or will be sent to.
+    pub reached: f64,
+    /// Over those of them whose time to answer is over.
+    pub known: f64,
+    /// Of squares, over the same.
+    pub known_squares: f64,
+    /// Over those who engaged in time.
+    pub engaged: f64,
+}
+
+/// What is known of an arm's people.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct ArmKnowledge {
+    /// Which.
+    pub arm: Arm,
+    /// People in it.
+    pub people: u64,
+    /// Of them those of whom something was expected before the arm was drawn.
+    pub expected: u64,
+    /// Sent to, or still to be sent to.
+    pub reached: u64,
+    /// Of those, whose time to answer is over.
+    pub known: u64,
+    /// Of those engaged in time.
+    pub engaged: u64,
+    /// Expected at the control time.
+    pub at_control_time: ExpectedSums,
+    /// Expected at each person's best time.
+    pub at_best: ExpectedSums,
+    /// By day of UTC, counted from the epoch: people whose time to answer was over on it.
+    pub known_on: Vec<(i64, u64)>,
+}
+
+/// A part of an arm.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct ArmPart {
+    /// The variant or the country.
+    pub of: String,
+    /// Which arm.
+    pub arm: Arm,
+    /// People in it.
+    pub people: u64,
+    /// Sent to, or still to be sent to.
+    pub reached: u64,
+    /// Of those, whose time to answer is over.
+    pub known: u64,
+    /// Of those engaged in time.
+    pub engaged: u64,
+}
+
+/// What arms, variants and countries brought.
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Experiment {
+    /// By arm.
+    pub arms: Vec<ArmKnowledge>,
+    /// Of the explore arm, by variant: those who were sent to.
+    pub variants: Vec<ArmPart>,
+    /// By country of the recipient's file and arm, the largest countries.
+    pub countries: Vec<ArmPart>,
+}
+
+/// Each person of an arm as numbers: `$2` is the goal, `$3` the time to answer, `$4` now. In doubt
+/// may have been sent, and counts as still to come.
+macro_rules! people {
+    () => {
+        "(SELECT campaign, recipient, arm, variant,
+            COALESCE(expected_control, 0.0) AS c, COALESCE(expected_best, 0.0) AS b,
+            CASE WHEN expected_best IS NULL OR expected_control IS NULL THEN 0 ELSE 1 END AS told,
+            CASE WHEN sent_at IS NOT NULL OR state IN ('planned', 'held', 'in_doubt')
+                THEN 1 ELSE 0 END AS reached,
+            CASE WHEN sent_at IS NOT NULL AND sent_at + $3 <= $4 THEN 1 ELSE 0 END AS known,
+            CASE WHEN sent_at IS NOT NULL AND sent_at + $3 <= $4 AND CASE $2
+                WHEN 'read' THEN read_at - sent_at <= $3 OR clicked_at - sent_at <= $3
+                    OR replied_at - sent_at <= $3
+                WHEN 'click' THEN clicked_at - sent_at <= $3
+                WHEN 'reply' THEN replied_at - sent_at <= $3
+                ELSE converted_at - sent_at <= $3 END THEN 1 ELSE 0 END AS engaged
+        FROM delivery WHERE campaign = $1 AND arm IS NOT NULL) AS person"
+    };
+}
+
+const ARMS: &str = concat!(
+    "SELECT arm, COUNT(*) AS people, SUM(told) AS expected, SUM(reached) AS reached,
+        SUM(known) AS known, SUM(engaged) AS engaged,
+        SUM(c) AS c_all, SUM(c * c) AS c_all_squares, SUM(c * reached) AS c_reached,
+        SUM(c * known) AS c_known, SUM(c * c * known) AS c_known_squares,
+        SUM(c * engaged) AS c_engaged,
+        SUM(b) AS b_all, SUM(b * b) AS b_all_squares, SUM(b * reached) AS b_reached,
+        SUM(b * known) AS b_known, SUM(b * b * known) AS b_known_squares,
+        SUM(b * engaged) AS b_engaged
+    FROM ",
+    people!(),
+    " GROUP BY arm"
+);
+
+const DAYS: &str = "SELECT arm, (sent_at + $2) / 86400000000, COUNT(*) FROM delivery
+    WHERE campaign = $1 AND arm IS NOT NULL AND sent_at IS NOT NULL AND sent_at + $2 <= $3
+    GROUP BY 1, 2 ORDER BY 1, 2";
+
+const VARIANTS: &str = concat!(
+    "SELECT variant, arm, COUNT(*), SUM(reached), SUM(known), SUM(engaged) FROM ",
+    people!(),
+    " WHERE arm = 'explore' AND known = 1 AND variant IS NOT NULL GROUP BY variant, arm ORDER BY 1"
+);
+
+const COUNTRIES: &str = concat!(
+    "SELECT COALESCE(r.country, ''), arm, COUNT(*), SUM(reached), SUM(known), SUM(engaged) FROM ",
+    people!(),
+    " JOIN recipient r ON r.id = person.recipient WHERE arm IN ('personalized', 'control')
+    GROUP BY COALESCE(r.country, ''), arm ORDER BY 3 DESC, 1, 2 LIMIT $5"
+);
+
+#[derive(FromRow)]
+struct Row {
+    arm: String,
+    people: i64,
+    expected: i64,
+    reached: i64,
+    known: i64,
+    engaged: i64,
+    c_all: f64,
+    c_all_squares: f64,
+    c_reached: f64,
+    c_known: f64,
+    c_known_squares: f64,
+    c_engaged: f64,
+    b_all: f64,
+    b_all_squares: f64,
+    b_reached: f64,
+    b_known: f64,
+    b_known_squares: f64,
+    b_engaged: f64,
+}
+
+const TABLE: &str = "delivery";
+
+type PartRow = (String, String, i64, i64, i64, i64);
+
+fn part((of, arm, people, reached, known, engaged): PartRow) -> Result<ArmPart, StoreError> {
+    Ok(ArmPart {
+        of,
+        arm: parsed(TABLE, &arm)?,
+        people: people as u64,
+        reached: reached as u64,
+        known: known as u64,
+        engaged: engaged as u64,
+    })
+}
+
+impl Reader {
+    /// Sums up an experiment. An answer is known once its time is over; at most `parts` rows of
+    /// countries.
+    pub async fn experiment(
+        &mut self,
+        campaign: i64,
+        goal: Goal,
+        within: std::time::Duration,
+        now: Instant,
+        parts: usize,
+    ) -> Result<Experiment, StoreError> {
+        const DOING: &str = "sum up an experiment";
+        let (goal, within, now) = (goal.as_str(), within.as_micros() as i64, micros(now));
+        let rows: Vec<Row> = on!(self, |db| sqlx::query_as(ARMS)
+            .bind(campaign)
+            .bind(goal)
+            .bind(within)
+            .bind(now)
+            .fetch_all(db)
+            .await)
+        .doing(DOING)?;
+        let days: Vec<(String, i64, i64)> = on!(self, |db| sqlx::query_as(DAYS)
+            .bind(campaign)
+            .bind(within)
+            .bind(now)
+            .fetch_all(db)
+            .await)
+        .doing(DOING)?;
+        let variants: Vec<PartRow> = on!(self, |db| sqlx::query_as(VARIANTS)
+            .bind(campaign)
+            .bind(goal)
+            .bind(within)
+            .bind(now)
+            .fetch_all(db)
+            .await)
+        .doing(DOING)?;
+        let countries: Vec<PartRow> = on!(self, |db| sqlx::query_as(COUNTRIES)
+            .bind(campaign)
+            .bind(goal)
+            .bind(within)
+            .bind(now)
+            .bind(parts as i64)
+            .fetch_all(db)
+            .await)
+        .doing(DOING)?;
+        let arm = |row: Row| {
+            let known_on = days.iter().filter(|(arm, ..)| *arm == row.arm);
+            Ok(ArmKnowledge {
+                arm: parsed(TABLE, &row.arm)?,
+                people: row.people as u64,
+                expected: row.expected as u64,
+                reached: row.reached as u64,
+                known: row.known as u64,
+                engaged: row.engaged as u64,
+                at_control_time: ExpectedSums {
+                    all: row.c_all,
+                    all_squares: row.c_all_squares,
+                    reached: row.c_reached,
+                    known: row.c_known,
+                    known_squares: row.c_known_squares,
+                    engaged: row.c_engaged,
+                },
+                at_best: ExpectedSums {
+                    all: row.b_all,
+                    all_squares: row.b_all_squares,
+                    reached: row.b_reached,
+                    known: row.b_known,
+                    known_squares: row.b_known_squares,
+                    engaged: row.b_engaged,
+                },
+                known_on: known_on.map(|(_, day, people)| (*day, *people as u64)).collect(),
+            })
+        };
+        Ok(Experiment {
+            arms: rows.into_iter().map(arm).collect::<Result<_, StoreError>>()?,
+            variants: variants.into_iter().map(part).collect::<Result<_, _>>()?,
+            countries: countries.into_iter().map(part).collect::<Result<_, _>>()?,
+        })
+    }
+}

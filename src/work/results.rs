@@ -1,0 +1,108 @@
+//! What a campaign brought: engagement by arm, what the experiment shows, everybody by state.
+
+use serde::Serialize;
+
+use super::Ctx;
+use super::campaigns::{FailureCount, sums};
+use super::experiment::ExperimentResult;
+use super::interval::Interval;
+use crate::model::content::Goal;
+use crate::model::delivery::Arm;
+use crate::model::ids::Name;
+use crate::store::{ArmCount, CampaignRow, StateCount, StoreError};
+
+/// What a campaign brought.
+#[derive(Debug, Serialize)]
+pub struct Results {
+    /// Its name.
+    pub name: Name,
+    /// What counts as engagement.
+    pub goal: Goal,
+    /// Within how many hours after sending.
+    pub within_hours: f64,
+    /// By arm of the experiment.
+    pub arms: Vec<ArmResult>,
+    /// Engagement of the personalized arm minus the control's, of people assigned, once answers of
+    /// both are known. The 95 % interval holds over all days on which somebody looks.
+    pub lift: Option<Interval>,
+    /// The same, adjusted by what was forecast of each person before; narrower.
+    pub lift_adjusted: Option<Interval>,
+    /// Where the campaign has arms.
+    pub experiment: Option<ExperimentResult>,
+    /// People by state and reason.
+    pub states: Vec<StateCount>,
+    /// People who failed or were refused by the channel's codes, most first.
+    pub failures: Vec<FailureCount>,
+}
+
+/// What one arm brought.
+#[derive(Debug, Serialize)]
+pub struct ArmResult {
+    /// Which.
+    pub arm: Arm,
+    /// People in it, sent to or not.
+    pub people: u64,
+    /// Of them sent to.
+    pub sent: u64,
+    /// Of them reached.
+    pub delivered: u64,
+    /// Of them engaged in time.
+    pub engaged: u64,
+    /// Of them opted out.
+    pub opted_out: u64,
+    /// Engaged among all people assigned to the arm, sent to or not, with a 95 % interval: what the
+    /// arm brings. Arms are compared by it, since chance alone assigned people (intention to treat).
+    pub engagement: Interval,
+    /// Engaged among those sent to, with a 95 % interval: how well messages that went out did. Arms
+    /// are not compared by it, since they differ in whom they reach.
+    pub engagement_of_sent: Option<Interval>,
+    /// The mean chance that was forecast for those sent to.
+    pub forecast: Option<f64>,
+}
+
+/// Adds up what a campaign brought.
+pub async fn results(ctx: &Ctx, row: &CampaignRow) -> Result<Results, StoreError> {
+    let campaign = &row.campaign;
+    let sums = sums(&mut ctx.store.read().await?, row, ctx.clock.now()).await?;
+    let of_arm = |arm: &Arm| sums.arms.iter().find(|count| count.arm == *arm).map(arm_result);
+    let arms: Vec<ArmResult> = Arm::ALL.iter().filter_map(of_arm).collect();
+    let engagement = |wanted| {
+        arms.iter().find(|a: &&ArmResult| a.arm == wanted && a.sent > 0).map(|a| a.engagement)
+    };
+    let experiment = sums.experiment.as_ref();
+    let experiment = experiment.and_then(|sums| ExperimentResult::of(campaign, sums));
+    let comparison = experiment.as_ref().and_then(ExperimentResult::lift);
+    let lift = match (sums.experiment.is_some(), &comparison) {
+        (true, comparison) => comparison.map(|lift| lift.difference),
+        // an older version closed it: all was known then
+        (false, _) => engagement(Arm::Personalized)
+            .zip(engagement(Arm::Control))
+            .map(|(personalized, control)| personalized.minus(control)),
+    };
+    let lift_adjusted = comparison.and_then(|lift| lift.adjusted);
+    Ok(Results {
+        name: campaign.name.clone(),
+        goal: campaign.goal,
+        within_hours: campaign.within.as_secs_f64() / 3600.0,
+        arms,
+        lift,
+        lift_adjusted,
+        experiment,
+        states: sums.states,
+        failures: sums.failures,
+    })
+}
+
+fn arm_result(count: &ArmCount) -> ArmResult {
+    ArmResult {
+        arm: count.arm,
+        people: count.people,
+        sent: count.sent,
+        delivered: count.delivered,
+        engaged: count.engaged,
+        opted_out: count.opted_out,
+        engagement: Interval::of_share(count.engaged, count.people),
+        engagement_of_sent: (count.sent > 0).then(|| Interval::of_share(count.engaged, count.sent)),
+        forecast: (count.sent > 0).then(|| count.forecast / count.sent as f64),
+    }
+}
