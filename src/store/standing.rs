@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sqlx::FromRow;
 
 use super::bulk::{List, Sql, numbers, one_of};
-use super::{Doing, Reader, StoreError, instant, on, parsed};
+use super::{Doing, Reader, StoreError, instant, micros, on, parsed};
 use crate::model::content::Goal;
 use crate::model::delivery::{Arm, Reason, State};
 use crate::model::ids::RecipientId;
@@ -182,26 +182,30 @@ impl Reader {
         Ok(count as u64)
     }
 
-    /// How many people of a variant are in a claim or in one of the states.
+    /// How many people of a variant are in one of the states, or in a claim of `until` or before.
     pub async fn variant_count(
         &mut self,
         campaign: i64,
         variant_index: usize,
         states: &[State],
+        until: Instant,
     ) -> Result<u64, StoreError> {
         const SQL: Sql = one_of!(
             "SELECT COUNT(*) FROM delivery WHERE campaign = $1 AND variant_index = $2 AND state",
             "$3",
             ""
         );
-        const CLAIMED: Sql = one_of!(
+        const CLAIMED: Sql = [
             "SELECT COUNT(*) FROM delivery WHERE campaign = $1 AND variant_index = $2
-                AND state = 'planned' AND recipient",
-            "$3",
-            ""
-        );
+                AND state = 'planned' AND recipient IN (SELECT p.value
+                    FROM claim, json_each(claim.recipients) AS p
+                    WHERE claim.campaign = $1 AND claim.claimed_at <= $3)",
+            "SELECT COUNT(*) FROM delivery WHERE campaign = $1 AND variant_index = $2
+                AND state = 'planned' AND recipient IN (SELECT CAST(p.value AS BIGINT)
+                    FROM claim, json_array_elements_text(claim.recipients::json) AS p
+                    WHERE claim.campaign = $1 AND claim.claimed_at <= $3)",
+        ];
         const DOING: &str = "count a variant's people";
-        let claimed: Vec<_> = self.claimed(campaign).await?.into_iter().collect();
         let (sql, of_claims) = (self.text(SQL), self.text(CLAIMED));
         let states = List(states.iter().map(|s| s.as_str()).collect());
         let count: i64 = on!(self, |db| sqlx::query_scalar(sql)
@@ -214,7 +218,7 @@ impl Reader {
         let claimed: i64 = on!(self, |db| sqlx::query_scalar(of_claims)
             .bind(campaign)
             .bind(variant_index as i64)
-            .bind(numbers(&claimed))
+            .bind(micros(until))
             .fetch_one(db)
             .await)
         .doing(DOING)?;

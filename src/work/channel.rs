@@ -313,7 +313,7 @@ pub(super) async fn open_templates(ctx: &Ctx) -> Result<usize, StoreError> {
             let mut tx = ctx.store.begin().await?;
             tx.lock_account(&number_account(name)).await?;
             let key = TemplateKey { name: row.template.clone(), language: row.language.clone() };
-            let held = undecided_with(&mut tx, name, &key).await?;
+            let held = undecided_with(&mut tx, name, &key, row.changed_at).await?;
             if held > 0 && now < row.changed_at + HELD_MAX {
                 continue;
             }
@@ -329,16 +329,19 @@ pub(super) async fn open_templates(ctx: &Ctx) -> Result<usize, StoreError> {
     Ok(opened)
 }
 
-/// Messages of a template that are under way or held back.
+/// Messages of a template that are held back, or under way since `used_up` or before. Later claims hold
+/// none of the first messages: what they hold is put off, and there are always some where many people
+/// are due.
 async fn undecided_with(
     tx: &mut Tx,
     name: &Name,
     template: &TemplateKey,
+    used_up: Instant,
 ) -> Result<u64, StoreError> {
     let mut held = 0;
     for (row, variants) in with_template(tx, name, template).await? {
         for index in variants {
-            held += tx.variant_count(row.id, index, &[State::Held]).await?;
+            held += tx.variant_count(row.id, index, &[State::Held], used_up).await?;
         }
     }
     Ok(held)

@@ -96,3 +96,35 @@ async fn what_first_messages_write_late_turns_no_parked_template_back() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn claims_that_hold_no_first_message_keep_no_template_from_opening() {
+    on_both(async |store| {
+        let scene = Scene::new(store, 12, "canary = 2\ncanary_wait = \"30s\"\n").await;
+        let claim = async |lease: &str| {
+            let now = scene.ctx.clock.now();
+            let until = now + TimeDelta::minutes(5);
+            let claim = opportune::store::Claim { lease: lease.to_owned(), until };
+            let mut tx = scene.ctx.store.begin().await.unwrap();
+            let due = tx.claim(scene.campaign, &claim, (now, until), 2, LENGTH).await;
+            assert_eq!(due.unwrap().len(), 2);
+            tx.commit().await.unwrap();
+        };
+        // another daemon has two of them in hand while the first messages go
+        claim("early").await;
+        send(&scene.ctx).await;
+        assert_eq!(scene.graph.calls().len(), 2);
+        scene.advance(TimeDelta::seconds(31));
+        maintenance::run(&scene.ctx).await.unwrap();
+        assert_eq!(scene.template("promo").await.stage, Stage::Canary, "their fate is not known");
+        let mut tx = scene.ctx.store.begin().await.unwrap();
+        let long_after = scene.ctx.clock.now() + TimeDelta::hours(1);
+        assert_eq!(tx.expire_claims(long_after).await.unwrap(), 2);
+        tx.commit().await.unwrap();
+        // one that looked afterwards holds people who are put off, and nothing else
+        claim("late").await;
+        maintenance::run(&scene.ctx).await.unwrap();
+        assert_eq!(scene.template("promo").await.stage, Stage::Open);
+    })
+    .await;
+}

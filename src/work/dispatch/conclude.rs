@@ -358,8 +358,12 @@ impl Batches<'_> {
             *returned += u64::from(concluded.settled.attempt == Attempt::NotMade);
             *accepted += u64::from(concluded.is_taken());
         }
+        let (provider, now) = (&self.row.campaign.provider, self.ctx.clock.now());
+        if !first.is_empty() {
+            // who claims locks the account before the template
+            tx.lock_account(&channel::number_account(provider)).await?;
+        }
         for (key, (returned, accepted)) in first {
-            let (provider, now) = (&self.row.campaign.provider, self.ctx.clock.now());
             let counts = (returned, accepted);
             tx.settle_canary(provider, &key.name, &key.language, counts, now).await?;
         }
