@@ -13,9 +13,9 @@ use crate::model::delivery::message_key;
 use crate::model::ids::{Name, RecipientId};
 use crate::model::time::{Instant, format_instant};
 use crate::store::{CampaignRow, StateCount, TaskRow};
-use crate::work::Ctx;
 use crate::work::campaigns::{self, CampaignSummary, FailureCount, OperatorCommand, Status};
 use crate::work::plan::{self, Summary};
+use crate::work::{Ctx, results};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -217,7 +217,7 @@ pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
         Verb::Cancel { name } => change(&ctx, env, &name, OperatorCommand::Cancel).await,
         Verb::Results { name } => {
             let row = find_campaign(&ctx, &name).await?;
-            env.printer.show(&campaigns::results(&ctx, &row).await?)
+            env.printer.show(&results::results(&ctx, &row).await?)
         }
         Verb::Export { name, out } => export(&ctx, &name, &out).await,
     }

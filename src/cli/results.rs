@@ -2,9 +2,9 @@
 
 use super::campaign::{failures_text, states_table};
 use super::print::{Show, table};
-use crate::work::campaigns::Results;
 use crate::work::experiment::{ExperimentResult, PartResult};
 use crate::work::interval::Interval;
+use crate::work::results::Results;
 
 impl Show for Results {
     fn text(&self) -> String {
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
     use crate::model::content::Goal;
     use crate::model::delivery::Arm;
-    use crate::work::campaigns::ArmResult;
+    use crate::work::results::ArmResult;
 
     #[test]
     fn results_show_both_rates_and_say_which_answers_which_question() {

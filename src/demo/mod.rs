@@ -23,11 +23,12 @@ use crate::replay::faults::Faulty;
 use crate::replay::{ReplayError, check, drive, outcome, run};
 use crate::report;
 use crate::store::{Create, Store, StoreError};
-use crate::work::campaigns::{self, Results, SubmitError};
+use crate::work::campaigns::{self, SubmitError};
 use crate::work::import::{self, ImportError, Imported, Strictness};
 use crate::work::insights::{self, Insight};
 use crate::work::learn::{self, Depth, LearnError};
 use crate::work::plan::{self, Extent, PlanError, Summary};
+use crate::work::results::{self, Results};
 use crate::work::{Ctx, StepEnv, new_node};
 use crate::world::World;
 use crate::world::history::PersonHistory;
@@ -157,7 +158,7 @@ pub async fn run(
         drive(ctx, until, |now| progress(&format!("sending {name}: {}", now.date_naive()))).await?;
         let row =
             ctx.store.read().await?.campaign(&name).await?.expect("it was submitted a moment ago");
-        results.push(campaigns::results(ctx, &row).await?);
+        results.push(results::results(ctx, &row).await?);
     }
     progress("learning from the answers");
     let learned = learn::run(ctx, None, Depth::Fit, |_, _| {}).await?;

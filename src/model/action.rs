@@ -64,7 +64,9 @@ impl DrawnAction {
     pub fn new(action: Action, weights: impl IntoIterator<Item = (Action, f64)>) -> Option<Self> {
         let mut among: Vec<_> = weights.into_iter().filter(|(_, weight)| *weight > 0.0).collect();
         let total: f64 = among.iter().map(|(_, weight)| weight).sum();
-        among.iter_mut().for_each(|(_, weight)| *weight /= total);
+        for (_, weight) in &mut among {
+            *weight /= total;
+        }
         among.sort_by_key(|(action, _)| *action);
         among.iter().any(|(of, _)| *of == action).then_some(Self { action, among })
     }

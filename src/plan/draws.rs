@@ -407,7 +407,9 @@ impl<'d> Remaining<'d> {
             }
             let media = &self.capacity.media_of[subject.eligibility.variant_list as usize];
             for (row, slots) in actions.chunks_mut(self.capacity.media.len()).zip(by_part) {
-                media.iter().for_each(|m| row[usize::from(*m)] += *slots as f32 / count as f32);
+                for medium in media {
+                    row[usize::from(*medium)] += *slots as f32 / count as f32;
+                }
             }
             let at = rng.gen_range(0..count);
             return (Some((slots[at / variants], at % variants)), count);

@@ -16,7 +16,7 @@ use crate::model::recipient::Recipient;
 use crate::model::time::Instant;
 use crate::store::{CampaignRow, ExportRow, StateCount, StoreError};
 use crate::work::learn::{InUse, People};
-use crate::work::{Ctx, campaigns};
+use crate::work::{Ctx, results};
 use crate::world::person::Sent;
 use crate::world::{Crowd, Whom};
 
@@ -202,8 +202,8 @@ async fn counted(
     people: &[ExportRow],
     zones: &HashMap<i64, Tz>,
 ) -> Result<CampaignOutcome, ReplayError> {
-    let results = campaigns::results(ctx, row).await?;
-    let sum = |count: fn(&campaigns::ArmResult) -> u64| results.arms.iter().map(count).sum();
+    let results = results::results(ctx, row).await?;
+    let sum = |count: fn(&results::ArmResult) -> u64| results.arms.iter().map(count).sum();
     let plan: Option<serde_json::Value> =
         row.plan.as_deref().and_then(|plan| serde_json::from_str(plan).ok());
     let chance = |person: &ExportRow| person.sent_at.and(person.chance);

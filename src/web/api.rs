@@ -12,9 +12,9 @@ use serde_json::json;
 
 use crate::model::ids::Name;
 use crate::store::{CampaignRow, StoreError};
-use crate::work::Ctx;
 use crate::work::campaigns::{self, OperatorCommand, SubmitError};
 use crate::work::tokens::{self, Scope, Token};
+use crate::work::{Ctx, results};
 
 /// The routes below `/api/v1`.
 pub(super) fn routes(ctx: &Ctx) -> Router<Ctx> {
@@ -107,7 +107,7 @@ async fn show(State(ctx): State<Ctx>, Path(name): Path<String>) -> Result<Respon
 
 async fn results(State(ctx): State<Ctx>, Path(name): Path<String>) -> Result<Response, Problem> {
     let row = found(&ctx, &name).await?;
-    let results = campaigns::results(&ctx, &row).await?;
+    let results = results::results(&ctx, &row).await?;
     Ok(Json(results).into_response())
 }
 

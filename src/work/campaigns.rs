@@ -25,8 +25,6 @@ use crate::store::{
     StoreError, TaskRow,
 };
 
-pub use super::results::{ArmResult, Results, results};
-
 /// What waits longer is shown as late.
 const LATE_AFTER: TimeDelta = TimeDelta::minutes(1);
 /// Recipients whose zones are read at once.

@@ -29,7 +29,7 @@ pub mod plan;
 pub mod prune;
 pub mod receive;
 mod refusals;
-mod results;
+pub mod results;
 pub mod tasks;
 pub mod tokens;
 

@@ -157,7 +157,7 @@ fn the_standing_holdout_gets_no_marketing_and_shows_what_messages_bring() {
     // whoever may be written to buys, and nobody else
     let sale = std::fs::read_to_string(workspace.path("sale.csv")).unwrap();
     std::thread::sleep(std::time::Duration::from_millis(20));
-    let now = chrono::Utc::now().to_rfc3339();
+    let now = opportune::clock::Clock::system().now().to_rfc3339();
     let bought = sale.lines().filter(|line| line.contains(",planned,"));
     let activity: String = bought
         .map(|line| format!("{},{now},purchase\n", line.split(',').nth(1).unwrap()))

@@ -8,15 +8,15 @@
 //! matches. The chance of an action is the person's own, summed over the slots and contents that
 //! make it up.
 //!
+//! - `findings`: what is asked, and what comes of it
 //! - `trials`: the messages, what each person could have got, and with what chance
 //! - `policies`: what each policy would have done, and its value
 
+mod findings;
 mod policies;
 mod trials;
 
-use std::time::Duration;
-
-use serde::Serialize;
+pub use self::findings::{Findings, PolicyValue, Question};
 
 use self::policies::Judges;
 use self::trials::{Log, Trial};
@@ -24,54 +24,8 @@ use super::Ctx;
 use super::habits::SEED;
 use super::habits::{Taught, contents};
 use super::learn::{self, LearnError, People};
-use crate::learn::off_policy::{LoggedMessage, OffPolicyValue, logged_value};
-use crate::learn::{Estimate, Settings, fit};
-use crate::model::content::Goal;
-
-/// What is asked.
-#[derive(Debug, Clone, Copy)]
-pub struct Question {
-    /// What counts.
-    pub goal: Goal,
-    /// Within this time after sending.
-    pub within: Duration,
-    /// The share of the randomized messages that judges, above 0 and below 1.
-    pub holdout: f64,
-}
-
-/// What the log says of each policy.
-#[derive(Debug, Serialize)]
-pub struct Findings {
-    /// What counts.
-    pub goal: Goal,
-    /// Within how many hours after sending.
-    pub within_hours: f64,
-    /// Randomized messages that judge.
-    pub messages: usize,
-    /// What they brought.
-    pub logged: Option<Estimate>,
-    /// By policy.
-    pub policies: Vec<PolicyValue>,
-    /// What could not be used, and why.
-    pub notes: Vec<String>,
-}
-
-/// One policy's value, or why there is none.
-#[derive(Debug, Serialize)]
-pub struct PolicyValue {
-    /// Which.
-    pub policy: &'static str,
-    /// Its estimates.
-    pub value: Option<OffPolicyValue>,
-    /// Why not.
-    pub refused: Option<String>,
-}
-
-impl PolicyValue {
-    fn refused(policy: &'static str, why: String) -> Self {
-        Self { policy, value: None, refused: Some(why) }
-    }
-}
+use crate::learn::off_policy::{LoggedMessage, logged_value};
+use crate::learn::{Settings, fit};
 
 /// Asks the workspace's history.
 pub async fn run(

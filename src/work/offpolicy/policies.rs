@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::findings::{PolicyValue, Question};
 use super::trials::{CLASS_MIN, Logged, Options, Trial};
-use super::{PolicyValue, Question};
+
 use crate::learn::off_policy::{LoggedMessage, value};
 use crate::learn::{BaselinePolicy, Contents, Method, Model, Subject};
 use crate::model::action::Action;

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use chrono::TimeDelta;
 
-use super::Question;
+use super::findings::Question;
 use crate::calendar::zone::week_hour;
 use crate::model::action::{Action, DrawnAction};
 use crate::model::content::{Content, Goal};
