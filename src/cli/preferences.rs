@@ -223,10 +223,13 @@ fn best_reached(preference: &Preference, evidence: &Evidence) -> Vec<String> {
     /// So many times as present on weekends is a habit.
     const KEEPS: f64 = 1.2;
     if evidence.is_empty() {
-        return vec!["When this person is best reached is not known: nothing was seen yet".to_owned()];
+        return vec![
+            "When this person is best reached is not known: nothing was seen yet".to_owned(),
+        ];
     }
     let chances = best_chances(preference, &mut ChaCha8Rng::seed_from_u64(1));
-    let best = (1..chances.len()).fold(0, |best, p| if chances[p] > chances[best] { p } else { best });
+    let best =
+        (1..chances.len()).fold(0, |best, p| if chances[p] > chances[best] { p } else { best });
     let (_, when, hours) = PARTS[best];
     let chance = 100.0 * chances[best];
     let first = if chances[best] >= SURE {

@@ -53,7 +53,8 @@ mod tests {
 
     #[test]
     fn every_hour_is_in_a_part_and_the_fullest_part_is_best() {
-        let hours: Vec<usize> = (0..COUNT).map(|p| (0..24).filter(|h| part_of(*h) == p).count()).collect();
+        let hours: Vec<usize> =
+            (0..COUNT).map(|p| (0..24).filter(|h| part_of(*h) == p).count()).collect();
         assert_eq!(hours, [6, 3, 4, 4, 7]);
         let evening = std::array::from_fn(|h| if part_of(h) == 3 { 2.0 } else { 1.0 });
         assert_eq!(best_part(&evening), 3);

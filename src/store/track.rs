@@ -42,7 +42,8 @@ const TRACK: &str = "SELECT CASE WHEN arm = 'personalized' THEN 1 ELSE 0 END, SU
     FROM delivery WHERE campaign = $1 AND chance IS NOT NULL AND sent_at <= $4
     GROUP BY 1";
 
-const CLOSED: &str = "SELECT r.campaign, r.goal, c.category, c.provider, r.chosen, r.forecast, r.engaged
+const CLOSED: &str =
+    "SELECT r.campaign, r.goal, c.category, c.provider, r.chosen, r.forecast, r.engaged
     FROM forecast_record r JOIN campaign c ON c.id = r.campaign
     ORDER BY r.campaign DESC, r.chosen LIMIT $1";
 

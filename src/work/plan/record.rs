@@ -287,7 +287,8 @@ mod tests {
         let one = Effect::of(&next, &[outcome(1, Goal::Read, 10_000.0, 9_000)]).on(FORECAST);
         assert!(one.mean > 950.0 && one.mean < 995.0 && one.high - one.low > 300.0, "{one:?}");
         // and in twenty, each of which had its luck
-        let lucky = |c: i64| outcome(c, Goal::Read, 10_000.0, if c % 2 == 0 { 8_500 } else { 9_500 });
+        let lucky =
+            |c: i64| outcome(c, Goal::Read, 10_000.0, if c % 2 == 0 { 8_500 } else { 9_500 });
         let many: Vec<Outcome> = (1..=20).map(lucky).collect();
         let many = Effect::of(&next, &many).on(FORECAST);
         assert!((many.mean - 900.0).abs() < 20.0, "{many:?}");

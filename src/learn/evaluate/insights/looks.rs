@@ -39,7 +39,12 @@ impl<K: Ord + Copy> Sums<K> {
     }
 
     fn piece(&mut self, key: K, day: i32) -> &mut Piece {
-        self.0.entry((key, day)).or_insert(Piece { day, inside: 0.0, outside: 0.0, events: [0.0; 2] })
+        self.0.entry((key, day)).or_insert(Piece {
+            day,
+            inside: 0.0,
+            outside: 0.0,
+            events: [0.0; 2],
+        })
     }
 
     /// An event, in a stratum in which shares of the exposure were each key's.
@@ -144,7 +149,15 @@ mod tests {
 
     fn message(begin: i32, hours: u8, seen: bool, content: u16) -> AtRiskInterval {
         let start = begin.rem_euclid(168) as u8;
-        AtRiskInterval { begin, start, hours, seen, acted: false, content: Some(content), days: 0.0 }
+        AtRiskInterval {
+            begin,
+            start,
+            hours,
+            seen,
+            acted: false,
+            content: Some(content),
+            days: 0.0,
+        }
     }
 
     fn observations(intervals: Vec<AtRiskInterval>) -> ObservationSet {

@@ -154,7 +154,10 @@ impl Family {
         Self {
             found: found.filter(|found| (found.figure.value - 1.0).abs() > WORTH).collect(),
             looked_at,
-            detectable: detectable.into_iter().map(|(kind, values)| (kind, middle(values))).collect(),
+            detectable: detectable
+                .into_iter()
+                .map(|(kind, values)| (kind, middle(values)))
+                .collect(),
         }
     }
 
@@ -250,7 +253,8 @@ fn add<K: Ord>(to: &mut Pieces<K>, key: K, pieces: &[Piece]) {
 /// The part of the day in which a person seems to be most present, and whether that seems to be so
 /// on weekends, or on working days.
 fn pick(model: &Model, half: &ObservationSet, share: &[f64]) -> (usize, Option<bool>) {
-    let week = model.population.posterior(half, model.hyper.observation_weights(), share).rates.week;
+    let week =
+        model.population.posterior(half, model.hyper.observation_weights(), share).rates.week;
     let weekend = week[120..].iter().sum::<f32>() / 48.0;
     let working = week[..120].iter().sum::<f32>() / 120.0;
     let kept = match weekend / working.max(f32::MIN_POSITIVE) {

@@ -141,8 +141,8 @@ impl LogRatio {
         let (mine, others) = (self.error.powi(2), other.error.powi(2));
         let error = (mine + others).sqrt();
         // Welch and Satterthwaite
-        let freedom =
-            (mine + others).powi(2) / (mine.powi(2) / self.freedom + others.powi(2) / other.freedom);
+        let freedom = (mine + others).powi(2)
+            / (mine.powi(2) / self.freedom + others.powi(2) / other.freedom);
         Self { log: self.log - other.log, error, freedom, people: self.people }
     }
 

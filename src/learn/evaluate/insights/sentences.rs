@@ -189,7 +189,8 @@ fn keepers(
         }
     };
     let sizes = kinds(&kind_of, 3);
-    let told = [(true, "the weekend", "Saturday and Sunday"), (false, "working days", "Monday to Friday")];
+    let told =
+        [(true, "the weekend", "Saturday and Sunday"), (false, "working days", "Monday to Friday")];
     let mut insights = Vec::new();
     for ((weekend, name, days), figure) in told.into_iter().zip(sizes) {
         let size = (figure.value * likelihoods.len() as f64).round() as usize;
@@ -225,10 +226,15 @@ pub(super) fn days(all: &Family) -> Vec<Insight> {
         let more = figure.figure.value > 1.0;
         let (about, when, group, others) = match time {
             Time::Part(_) => return None,
-            Time::Weekend => (About::Weekend, "on weekends".to_owned(), "weekend", "on working days"),
-            Time::Day(day) => {
-                (About::Day, format!("on {}s", DAYS[day]), DAYS[day], "at the same time of other days")
+            Time::Weekend => {
+                (About::Weekend, "on weekends".to_owned(), "weekend", "on working days")
             }
+            Time::Day(day) => (
+                About::Day,
+                format!("on {}s", DAYS[day]),
+                DAYS[day],
+                "at the same time of other days",
+            ),
         };
         let text = format!(
             "People read what waits for them {} {when} than {others}.",
@@ -237,7 +243,9 @@ pub(super) fn days(all: &Family) -> Vec<Insight> {
         let advice = if more {
             format!("Let the windows of campaigns reach days {when}.")
         } else {
-            format!("A message {when} waits longer: where it must be read soon, send before or after.")
+            format!(
+                "A message {when} waits longer: where it must be read soon, send before or after."
+            )
         };
         Some(Insight {
             advice: Some(advice),
@@ -258,9 +266,13 @@ pub(super) fn tastes(model: &Model, all: &Family) -> Vec<Insight> {
             change(figure.figure)
         );
         let advice = if figure.figure.value > 1.0 {
-            format!("Give campaigns a variant with {content}; the plan gives it to those who like it.")
+            format!(
+                "Give campaigns a variant with {content}; the plan gives it to those who like it."
+            )
         } else {
-            format!("Give campaigns a variant beside {content}: most people leave it unread more often.")
+            format!(
+                "Give campaigns a variant beside {content}: most people leave it unread more often."
+            )
         };
         Some(Insight { advice: Some(advice), ..found(About::Taste, text, figure, WITHIN_PERSON) })
     };
@@ -354,9 +366,11 @@ pub(super) fn unsure(model: &Model, all: &Family, portraits: &[Portrait]) -> Vec
                  would have been found 8 times in 10.",
                 100.0 * WORTH
             ),
-            None => "What people like is not known: too few people were sent several contents at a \
+            None => {
+                "What people like is not known: too few people were sent several contents at a \
                      like time of day. Give campaigns several variants and an explore arm."
-                .to_owned(),
+                    .to_owned()
+            }
         };
         let detectable = all.detectable.get("content").copied();
         unsure(text, portraits.len(), nothing, Some(all.looked_at), detectable);

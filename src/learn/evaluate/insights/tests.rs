@@ -26,6 +26,8 @@ struct Truth {
     /// The rate of reading in the evening, of the share of people who are of the evening.
     evening: f64,
     of_the_evening: f64,
+    /// The rate of reading in the morning, of the others.
+    morning: f64,
     /// The rate of reading the first content.
     liked: f64,
     /// Standard deviation of the luck of a day's campaign, which all its messages share.
@@ -39,6 +41,7 @@ const NOTHING: Truth = Truth {
     messages: 24,
     evening: 1.0,
     of_the_evening: 1.0,
+    morning: 1.0,
     liked: 1.0,
     luck: 0.0,
     one_content_a_day: false,
@@ -73,14 +76,19 @@ fn world(truth: Truth, seed: u64) -> Vec<(Evidence, Vec<String>)> {
             } else {
                 random.gen_range(0..CONTENTS)
             };
-            let sent = until() - TimeDelta::days(DAYS) + TimeDelta::days(day)
+            let sent = until() - TimeDelta::days(DAYS)
+                + TimeDelta::days(day)
                 + TimeDelta::minutes(random.gen_range(0..1440));
             let liked = if content == 0 { truth.liked } else { 1.0 };
             let read = (0i64..72).find(|age| {
                 let hour = (sent + TimeDelta::hours(*age)).timestamp() / 3600 % 24;
-                let evening = (18..22).contains(&hour) && is_evening;
-                let time = if evening { truth.evening } else { 1.0 };
-                let rate = level * liked * time * luck[day as usize] * (-(*age as f64) / 12.0).exp();
+                let time = match hour {
+                    18..22 if is_evening => truth.evening,
+                    5..11 if !is_evening => truth.morning,
+                    _ => 1.0,
+                };
+                let rate =
+                    level * liked * time * luck[day as usize] * (-(*age as f64) / 12.0).exp();
                 random.gen_bool(1.0 - (-rate).exp())
             });
             let read = read.map(|age| sent + TimeDelta::minutes(60 * age + 7));
@@ -97,7 +105,8 @@ fn world(truth: Truth, seed: u64) -> Vec<(Evidence, Vec<String>)> {
                 },
             }
         };
-        let messages: Vec<Observed> = (0..truth.messages).map(|hash| message(hash, random)).collect();
+        let messages: Vec<Observed> =
+            (0..truth.messages).map(|hash| message(hash, random)).collect();
         let mut evidence = Evidence::default();
         evidence.fold(&messages, &[]);
         (evidence, vec![["red", "green", "blue"][index % 3].to_owned()])
@@ -178,8 +187,14 @@ fn planted_effects_are_found_as_often_as_their_size_allows() {
 
 #[test]
 fn who_is_of_the_evening_is_counted_and_told_with_what_follows() {
-    let truth =
-        Truth { evening: 6.0, of_the_evening: 0.4, people: 400, messages: 40, ..NOTHING };
+    let truth = Truth {
+        evening: 6.0,
+        of_the_evening: 0.4,
+        morning: 6.0,
+        people: 300,
+        messages: 40,
+        ..NOTHING
+    };
     let model = model_of(truth);
     let told = told(truth, 5, &model);
     let is_size = |i: &&Insight| {
