@@ -10,6 +10,10 @@ use crate::model::choice::{Chosen, PersonCorrection};
 use crate::model::delivery::Expectation;
 use crate::model::preference::{Preference, WEEK_HOURS};
 
+/// Values are lowered by up to this share, by a hash of person and value class, so that prices
+/// separate people who are alike.
+pub(super) const PERTURBATION: f32 = 5e-5;
+
 /// What one person's habits say of the variants of one eligible variants.
 pub(super) struct Objective {
     /// The chance of the goal by hour of the local week, one row a variant of the eligible
@@ -171,4 +175,11 @@ impl Objective {
             (0..self.variants()).any(|variant| self.value(variant, value_class) > 0.0)
         })
     }
+}
+
+/// What a stored value is a share of the true one.
+pub(super) fn perturbation(tie_break: u32, value_class: usize) -> f32 {
+    let mixed =
+        (tie_break ^ (value_class as u32).wrapping_mul(0x9e37_79b9)).wrapping_mul(0x85eb_ca6b);
+    1.0 - PERTURBATION * ((mixed ^ (mixed >> 15)) >> 8) as f32 / (1 << 24) as f32
 }

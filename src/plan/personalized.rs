@@ -9,7 +9,7 @@ use super::eligibility::{
     Candidates, CountedMessage, EarlierMessages, Eligibility, SlotClass, ValueClass,
 };
 use super::limits::{CampaignArm, CapacityLayout};
-use super::objective::{Objective, VariantUsual, expected};
+use super::objective::{Objective, PERTURBATION, VariantUsual, expected, perturbation};
 use super::parallel::{append, grow, parallel_map, parallel_rows};
 use super::request::Setting;
 use super::solve::{
@@ -19,10 +19,6 @@ use crate::model::choice::PersonCorrection;
 use crate::model::delivery::{Arm, Expectation, Reason};
 use crate::model::frequency::Cap;
 use crate::model::ids::RecipientId;
-
-/// Values are lowered by up to this share, by a hash of person and value class, so that prices
-/// separate people who are alike.
-const PERTURBATION: f32 = 5e-5;
 
 /// What the personalized arm comes to.
 pub(super) struct PersonalizedPlan {
@@ -502,11 +498,4 @@ impl ItemBatch {
             at_control_time,
         });
     }
-}
-
-/// What a stored value is a share of the true one.
-fn perturbation(tie_break: u32, value_class: usize) -> f32 {
-    let mixed =
-        (tie_break ^ (value_class as u32).wrapping_mul(0x9e37_79b9)).wrapping_mul(0x85eb_ca6b);
-    1.0 - PERTURBATION * ((mixed ^ (mixed >> 15)) >> 8) as f32 / (1 << 24) as f32
 }

@@ -74,6 +74,10 @@ pub(in crate::learn) fn calibrate_choice(model: &mut Model, sample: &[CensoredSu
     for (at, kept) in coefficients.iter_mut().enumerate() {
         let Some(sent) = regress(&people, &|person| &person.messages[at], in_time) else { return };
         *kept = sent.map(|x| x as f32);
+        if at > 0 {
+            // what is read in a day is calibrated as it is; what is read soon follows hardly from it
+            kept[0] = 0.0;
+        }
         for slope in [1, 2] {
             let other = LESS_LUCK * waited[slope] as f32;
             kept[slope] = (LESS_LUCK * kept[slope]).min(other).min(0.0);
