@@ -490,7 +490,7 @@ fn forecasts_lie_near_the_truth_in_every_world() {
 /// Wanted of what was chosen: within 3 % of the truth in all. Held today, for reading within 2 and
 /// within 24 hours: people who read in sessions are foretold for hours that were never tried.
 const CHOSEN: [(&str, [f64; 2]); 9] = [
-    ("friendly", [1.1, 1.06]),
+    ("friendly", [1.2, 1.1]),
     ("hostile", [1.16, 1.06]),
     ("sessions", [1.25, 1.08]),
     ("receipts", [1.2, 1.15]),

@@ -39,7 +39,9 @@ pub(super) fn text(insights: &[Insight]) -> String {
     if !unsure.is_empty() {
         text.push_str("Not known:\n");
     }
-    unsure.iter().for_each(|insight| text.push_str(&format!("- {}\n", insight.text)));
+    for insight in unsure {
+        text.push_str(&format!("- {}\n", insight.text));
+    }
     text
 }
 

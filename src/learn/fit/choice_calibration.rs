@@ -19,7 +19,7 @@ use crate::learn::parallel::{in_chunks, map};
 use crate::learn::population::backfitting::PersonPosterior;
 use crate::model::choice::ChoiceCorrection;
 use crate::model::content::Goal;
-use crate::model::preference::{Person, Preference, WEEK_HOURS};
+use crate::model::preference::{Answers, Person, Preference, WEEK_HOURS};
 
 /// Blocks of time, each left out once.
 const BLOCKS: usize = 3;
@@ -131,8 +131,8 @@ fn habits(model: &Model, known: &PersonPosterior) -> Preference {
         level: known.rates.level,
         level_certainty: known.rates.certainty,
         tastes,
-        answers: Default::default(),
-        answer_certainty: Default::default(),
+        answers: Answers::default(),
+        answer_certainty: Answers::default(),
         opt_out: 0.0,
         opt_out_certainty: 1.0,
         chronotype: 0,
@@ -279,8 +279,9 @@ fn solve<const N: usize>(mut a: [[f64; N]; N], mut b: [f64; N]) -> Option<[f64; 
         }
         for row in i + 1..N {
             let factor = a[row][i] / pivot;
-            for column in i..N {
-                a[row][column] -= factor * a[i][column];
+            let above = a[i];
+            for (entry, above) in a[row].iter_mut().zip(above).skip(i) {
+                *entry -= factor * above;
             }
             b[row] -= factor * b[i];
         }

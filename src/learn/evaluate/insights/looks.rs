@@ -82,7 +82,9 @@ pub(super) fn by_content(observations: &ObservationSet) -> Pieces<u16> {
             .filter_map(|message| Some((message.content?, message)))
             .collect();
         let mut counts: BTreeMap<u16, f64> = BTreeMap::new();
-        messages.iter().for_each(|(content, _)| *counts.entry(*content).or_default() += 1.0);
+        for (content, _) in &messages {
+            *counts.entry(*content).or_default() += 1.0;
+        }
         let total = messages.len() as f64;
         for (content, message) in &messages {
             if message.seen && message.hours < WITHIN {

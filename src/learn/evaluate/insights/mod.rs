@@ -10,261 +10,29 @@
 //!
 //! *Invariant:* nothing is said of fewer than [`SEGMENT_MIN`] people.
 
+mod figures;
 mod looks;
+mod portraits;
 mod ratio;
 mod sentences;
 mod shares;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
-
-use self::looks::{Pieces, Time, by_content, by_time};
-use self::ratio::{Contrast, LogRatio, Piece, select};
-use crate::learn::data::observations::{ObservationSet, TimeSpan};
-use crate::learn::data::subject::{CensoredSubject, Subject, seconds};
+pub use self::figures::Insight;
+use self::figures::{Compared, Family};
+use self::looks::Time;
+use self::portraits::{EVIDENCE_MIN, Portrait};
+use self::ratio::{Contrast, LogRatio};
+use crate::learn::data::subject::Subject;
 use crate::learn::evaluate::drift::{SEGMENT_MIN, drift};
 use crate::learn::infer::model::Model;
 use crate::learn::parallel::map;
-use crate::learn::statistics::estimate::Estimate;
-use crate::model::part_of_day::{COUNT, best_part};
+use crate::model::part_of_day::COUNT;
 use crate::model::time::Instant;
 
-/// With fewer observations a person's habits are mostly those of others.
-const EVIDENCE_MIN: f64 = 5.0;
-/// Of everybody, and of groups beside the others, so much is told falsely at most.
-const RATE: f64 = 0.025;
-/// Differences below this share are not worth a word.
-const WORTH: f64 = 0.05;
 /// The largest groups are looked at.
 const GROUPS_MAX: usize = 24;
-/// Somebody keeps the weekend, or the working days, if so many times as present then.
-const KEEPS: f32 = 1.2;
-
-/// What an insight is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum About {
-    /// In which part of the day people are best reached.
-    PartOfDay,
-    /// The size of a chronotype.
-    Chronotype,
-    /// People whose weekend, or whose working days, matter.
-    Weekend,
-    /// A day of the week.
-    Day,
-    /// What everybody, or a group, likes better or worse.
-    Taste,
-    /// Habits that moved lately.
-    Drift,
-    /// What the data does not tell.
-    Unsure,
-}
-
-/// One thing to know.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Insight {
-    /// What it is about.
-    pub about: About,
-    /// In plain words.
-    pub text: String,
-    /// People it rests on; messages where it is about those.
-    pub size: usize,
-    /// The figure in it. Its interval is of the population, and as wide as all that was looked at
-    /// asks for.
-    pub figure: Estimate,
-    /// Whether the data say it; else what they leave open.
-    pub sure: bool,
-    /// What follows from it.
-    pub advice: Option<String>,
-    /// The part of the day, the weekend, the day or the group that it is about.
-    pub group: Option<String>,
-    /// A day of 24 hours, drawn; of a chronotype.
-    pub drawn: Option<String>,
-    /// How it was found.
-    pub basis: Option<&'static str>,
-    /// Among how many figures it was chosen.
-    pub looked_at: Option<usize>,
-    /// A ratio that would have been found eight times in ten.
-    pub detectable: Option<f64>,
-}
-
-/// Something that is looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Question {
-    /// When waiting messages are read.
-    Time(Time),
-    /// What is engaged with.
-    Content(u16),
-    /// Whether those picked for a part of the day are read more then.
-    Picked(usize),
-    /// And more so than the others.
-    PickedBeside(usize),
-    /// The same for the weekend and the working days.
-    Keeps(bool),
-}
-
-/// A figure that is told.
-#[derive(Debug, Clone)]
-struct Found {
-    question: Question,
-    group: Option<String>,
-    figure: Estimate,
-    people: usize,
-    looked_at: usize,
-    detectable: f64,
-}
-
-/// Figures that were looked at together: those told, and the smallest ratio found 8 times in 10 of
-/// each question, in the middle.
-#[derive(Debug, Clone, Default)]
-struct Family {
-    found: Vec<Found>,
-    looked_at: usize,
-    detectable: BTreeMap<&'static str, f64>,
-}
-
-impl Family {
-    fn of(asked: Vec<(Question, Option<String>, LogRatio)>) -> Self {
-        let p_values: Vec<f64> = asked.iter().map(|(_, _, ratio)| ratio.p_value()).collect();
-        let selection = select(&p_values, RATE);
-        let mut detectable: BTreeMap<&'static str, Vec<f64>> = BTreeMap::new();
-        for (question, _, ratio) in &asked {
-            let kind = match question {
-                Question::Time(_) => "time",
-                Question::Content(_) => "content",
-                _ => "picked",
-            };
-            detectable.entry(kind).or_default().push(ratio.detectable(selection.missed_alone));
-        }
-        let middle = |mut values: Vec<f64>| {
-            values.sort_by(f64::total_cmp);
-            values[values.len() / 2]
-        };
-        let looked_at = asked.len();
-        let told = asked.into_iter().zip(&selection.told).filter(|(_, told)| **told);
-        let found = told.map(|((question, group, ratio), _)| Found {
-            question,
-            group,
-            figure: ratio.estimate(selection.missed),
-            people: ratio.people,
-            looked_at,
-            detectable: ratio.detectable(selection.missed_alone),
-        });
-        Self {
-            found: found.filter(|found| (found.figure.value - 1.0).abs() > WORTH).collect(),
-            looked_at,
-            detectable: detectable
-                .into_iter()
-                .map(|(kind, values)| (kind, middle(values)))
-                .collect(),
-        }
-    }
-
-    /// What was found of a question about everybody, if it is more than without.
-    fn more(&self, question: Question) -> Option<&Found> {
-        self.found.iter().find(|f| f.question == question && f.figure.value > 1.0)
-    }
-}
-
-/// What is kept of one person while insights are gathered.
-struct Portrait {
-    evidence: f64,
-    messages: usize,
-    groups: Vec<String>,
-    times: Pieces<Time>,
-    contents: Pieces<u16>,
-    /// Of the half of the history that had no part in it: the picked parts of the day, and what
-    /// the messages say of each part, picked and not.
-    picked: Pieces<(usize, bool)>,
-    keeps: Pieces<bool>,
-    /// How likely what is known is under each chronotype.
-    likelihoods: Vec<f64>,
-    /// Delivered messages by content, and by hour of the week in which they came.
-    sent: BTreeMap<u16, usize>,
-    came: BTreeMap<usize, usize>,
-}
-
-impl Portrait {
-    fn new(model: &Model, subject: &Subject<'_>, as_of: Instant) -> Self {
-        let until = seconds(as_of);
-        let whole = subject.observations(TimeSpan { from: 0, until }, &model.reporting);
-        let (mut sent, mut came) = (BTreeMap::new(), BTreeMap::new());
-        for message in &whole.intervals {
-            *came.entry(usize::from(message.start)).or_default() += 1;
-            if let Some(content) = message.content {
-                *sent.entry(content).or_default() += 1;
-            }
-        }
-        let share = model.population.chronotypes.share();
-        let known = model.population.posterior(&whole, model.hyper.observation_weights(), share);
-        let likelihood = |(posterior, prior): (&f32, &f64)| f64::from(*posterior) / prior.max(1e-9);
-        let (picked, keeps) = held_against_the_other_half(model, subject, until);
-        Self {
-            evidence: f64::from(known.summary.evidence),
-            messages: whole.intervals.len(),
-            groups: subject.segments().collect(),
-            times: by_time(&whole),
-            contents: by_content(&whole),
-            picked,
-            keeps,
-            likelihoods: known.rates.share.iter().zip(share).map(likelihood).collect(),
-            sent,
-            came,
-        }
-    }
-}
-
-/// Picks by each half of a person's history, with what the other half says of the parts of the day.
-fn held_against_the_other_half(
-    model: &Model,
-    subject: &Subject<'_>,
-    until: u32,
-) -> (Pieces<(usize, bool)>, Pieces<bool>) {
-    let (mut picked, mut keeps) = (Pieces::new(), Pieces::new());
-    let person = CensoredSubject { subject: *subject, until };
-    let share = model.population.chronotypes.share();
-    let [_, early, late] =
-        person.around(0, 2).map(|span| subject.observations(span, &model.reporting));
-    for (half, other) in [(&early, &late), (&late, &early)] {
-        if half.is_empty() || other.intervals.is_empty() {
-            continue;
-        }
-        let (pick, kept) = pick(model, half, share);
-        for (time, pieces) in by_time(other) {
-            match time {
-                Time::Part(part) => add(&mut picked, (part, part == pick), &pieces),
-                Time::Weekend => {
-                    if let Some(weekend) = kept {
-                        add(&mut keeps, weekend, &pieces);
-                    }
-                }
-                Time::Day(_) => {}
-            }
-        }
-    }
-    (picked, keeps)
-}
-
-fn add<K: Ord>(to: &mut Pieces<K>, key: K, pieces: &[Piece]) {
-    to.entry(key).or_default().extend_from_slice(pieces);
-}
-
-/// The part of the day in which a person seems to be most present, and whether that seems to be so
-/// on weekends, or on working days.
-fn pick(model: &Model, half: &ObservationSet, share: &[f64]) -> (usize, Option<bool>) {
-    let week =
-        model.population.posterior(half, model.hyper.observation_weights(), share).rates.week;
-    let weekend = week[120..].iter().sum::<f32>() / 48.0;
-    let working = week[..120].iter().sum::<f32>() / 120.0;
-    let kept = match weekend / working.max(f32::MIN_POSITIVE) {
-        ratio if ratio > KEEPS => Some(true),
-        ratio if ratio < 1.0 / KEEPS => Some(false),
-        _ => None,
-    };
-    (best_part(&week), kept)
-}
-
 /// Computes what is sure, and what is not.
 pub fn insights(model: &Model, people: &[Subject<'_>], as_of: Instant) -> Vec<Insight> {
     let known: Vec<&Subject<'_>> =
@@ -301,9 +69,9 @@ fn groups(portraits: &[Portrait]) -> Vec<String> {
 
 /// Contrasts of everybody, and of the members of each group.
 struct Asked<'g> {
-    everybody: BTreeMap<Question, Contrast>,
+    everybody: BTreeMap<Compared, Contrast>,
     others: [Contrast; COUNT],
-    members: Vec<BTreeMap<Question, Contrast>>,
+    members: Vec<BTreeMap<Compared, Contrast>>,
     groups: &'g [String],
 }
 
@@ -319,11 +87,11 @@ impl<'g> Asked<'g> {
             let own: BTreeSet<&String> = portrait.groups.iter().collect();
             let member: Vec<usize> =
                 (0..groups.len()).filter(|at| own.contains(&groups[*at])).collect();
-            let times = portrait.times.iter().map(|(time, p)| (Question::Time(*time), p));
-            let contents = portrait.contents.iter().map(|(c, p)| (Question::Content(*c), p));
+            let times = portrait.times.iter().map(|(time, p)| (Compared::Time(*time), p));
+            let contents = portrait.contents.iter().map(|(c, p)| (Compared::Content(*c), p));
             for (question, pieces) in times.chain(contents) {
                 asked.everybody.entry(question).or_default().add(pieces);
-                if matches!(question, Question::Time(Time::Day(_))) {
+                if matches!(question, Compared::Time(Time::Day(_))) {
                     continue;
                 }
                 for at in &member {
@@ -332,36 +100,36 @@ impl<'g> Asked<'g> {
             }
             for ((part, is_picked), pieces) in &portrait.picked {
                 if *is_picked {
-                    asked.everybody.entry(Question::Picked(*part)).or_default().add(pieces);
+                    asked.everybody.entry(Compared::Picked(*part)).or_default().add(pieces);
                 } else {
                     asked.others[*part].add(pieces);
                 }
             }
             for (weekend, pieces) in &portrait.keeps {
-                asked.everybody.entry(Question::Keeps(*weekend)).or_default().add(pieces);
+                asked.everybody.entry(Compared::Keeps(*weekend)).or_default().add(pieces);
             }
         }
         asked
     }
 
-    fn of_everybody(&self) -> Vec<(Question, Option<String>, LogRatio)> {
+    fn of_everybody(&self) -> Vec<(Compared, Option<String>, LogRatio)> {
         let mut asked = Vec::new();
         for (question, contrast) in &self.everybody {
             let Some(ratio) = contrast.ratio() else { continue };
             // who keeps the working days is read less on weekends
             let turned = LogRatio { log: -ratio.log, ..ratio };
-            let ratio = if *question == Question::Keeps(false) { turned } else { ratio };
+            let ratio = if *question == Compared::Keeps(false) { turned } else { ratio };
             asked.push((*question, None, ratio));
-            if let Question::Picked(part) = question
+            if let Compared::Picked(part) = question
                 && let Some(others) = self.others[*part].ratio()
             {
-                asked.push((Question::PickedBeside(*part), None, ratio.over(&others)));
+                asked.push((Compared::PickedBeside(*part), None, ratio.over(&others)));
             }
         }
         asked
     }
 
-    fn of_groups(&self) -> Vec<(Question, Option<String>, LogRatio)> {
+    fn of_groups(&self) -> Vec<(Compared, Option<String>, LogRatio)> {
         let mut asked = Vec::new();
         for (members, group) in self.members.iter().zip(self.groups) {
             for (question, inside) in members {

@@ -176,7 +176,7 @@ impl LogRatio {
 
 /// Which of several figures are told at once, and how wide their intervals must be.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Selection {
+pub(super) struct Discoveries {
     /// Whether each is told.
     pub(super) told: Vec<bool>,
     /// What the interval of each that is told misses.
@@ -188,7 +188,7 @@ pub(super) struct Selection {
 /// Benjamini and Yekutieli (2001): of those that are told, at most a share `rate` are false on
 /// average, however they hang together; where nothing is true, with a chance of `rate` at most any
 /// is told. Intervals are those of Benjamini and Yekutieli (2005): of those told, at most `rate` miss.
-pub(super) fn select(p_values: &[f64], rate: f64) -> Selection {
+pub(super) fn select(p_values: &[f64], rate: f64) -> Discoveries {
     let count = p_values.len().max(1) as f64;
     let harmonic: f64 = (1..=p_values.len().max(1)).map(|i| 1.0 / i as f64).sum();
     let alone = rate / (count * harmonic);
@@ -198,7 +198,7 @@ pub(super) fn select(p_values: &[f64], rate: f64) -> Selection {
     let rank = (1..=order.len()).rev().find(within).unwrap_or(0);
     let missed = alone * rank.max(1) as f64;
     let told = p_values.iter().map(|p| rank > 0 && *p <= missed).collect();
-    Selection { told, missed, missed_alone: alone }
+    Discoveries { told, missed, missed_alone: alone }
 }
 
 #[cfg(test)]

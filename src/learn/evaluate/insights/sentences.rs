@@ -1,8 +1,9 @@
 //! Figures in a marketer's words, and what follows from them.
 
+use super::figures::{About, Compared, Family, Found, Insight, WORTH};
 use super::looks::{DAYS, Time};
+use super::portraits::{EVIDENCE_MIN, KEEPS, Portrait};
 use super::shares::shares;
-use super::{About, Family, Found, Insight, Portrait, Question, WORTH};
 use crate::learn::evaluate::drift::{Drift, PartDrift, SEGMENT_MIN};
 use crate::learn::infer::model::Model;
 use crate::learn::statistics::estimate::{Estimate, Z};
@@ -67,7 +68,7 @@ fn change(figure: Estimate) -> String {
 pub(super) fn reached(model: &Model, all: &Family, likelihoods: &[&Vec<f64>]) -> Vec<Insight> {
     let mut insights = Vec::new();
     for (part, (name, when, hours)) in PARTS.iter().enumerate() {
-        let question = Question::Time(Time::Part(part));
+        let question = Compared::Time(Time::Part(part));
         let Some(figure) = all.found.iter().find(|f| f.question == question) else { continue };
         let text = format!(
             "People read what waits for them {} {when} ({hours}) than at other hours.",
@@ -112,7 +113,7 @@ fn best_reached(model: &Model, all: &Family, likelihoods: &[&Vec<f64>]) -> Vec<I
     let mut insights = Vec::new();
     for (at, (name, when, hours)) in PARTS.iter().enumerate() {
         let (figure, size) = (of_parts[at], people(of_parts[at]));
-        let Some(picked) = all.more(Question::Picked(at)).filter(|_| size >= SEGMENT_MIN) else {
+        let Some(picked) = all.more(Compared::Picked(at)).filter(|_| size >= SEGMENT_MIN) else {
             continue;
         };
         let text = format!(
@@ -122,7 +123,7 @@ fn best_reached(model: &Model, all: &Family, likelihoods: &[&Vec<f64>]) -> Vec<I
             likelihoods.len(),
             change(picked.figure)
         );
-        let apart = all.more(Question::PickedBeside(at)).is_some();
+        let apart = all.more(Compared::PickedBeside(at)).is_some();
         let advice = if apart {
             format!(
                 "Leave {hours} within the windows of campaigns and the hour to the plan: one fixed hour \
@@ -183,8 +184,8 @@ fn keepers(
         let weekend = weeks[class][120..].iter().sum::<f32>() / 48.0;
         let working = weeks[class][..120].iter().sum::<f32>() / 120.0;
         match weekend / working.max(f32::MIN_POSITIVE) {
-            ratio if ratio > super::KEEPS => 0,
-            ratio if ratio < 1.0 / super::KEEPS => 1,
+            ratio if ratio > KEEPS => 0,
+            ratio if ratio < 1.0 / KEEPS => 1,
             _ => 2,
         }
     };
@@ -194,7 +195,7 @@ fn keepers(
     let mut insights = Vec::new();
     for ((weekend, name, days), figure) in told.into_iter().zip(sizes) {
         let size = (figure.value * likelihoods.len() as f64).round() as usize;
-        let Some(keeps) = all.more(Question::Keeps(weekend)).filter(|_| size >= SEGMENT_MIN) else {
+        let Some(keeps) = all.more(Compared::Keeps(weekend)).filter(|_| size >= SEGMENT_MIN) else {
             continue;
         };
         let text = format!(
@@ -222,7 +223,7 @@ fn keepers(
 /// Weekend and days, for everybody.
 pub(super) fn days(all: &Family) -> Vec<Insight> {
     let told = |figure: &Found| {
-        let Question::Time(time) = figure.question else { return None };
+        let Compared::Time(time) = figure.question else { return None };
         let more = figure.figure.value > 1.0;
         let (about, when, group, others) = match time {
             Time::Part(_) => return None,
@@ -259,7 +260,7 @@ pub(super) fn days(all: &Family) -> Vec<Insight> {
 /// Contents that people surely like better or worse than what else they are sent.
 pub(super) fn tastes(model: &Model, all: &Family) -> Vec<Insight> {
     let told = |figure: &Found| {
-        let Question::Content(content) = figure.question else { return None };
+        let Compared::Content(content) = figure.question else { return None };
         let content = model.contents.list().get(usize::from(content))?;
         let text = format!(
             "People engage with {content} {} than with what else they are sent at that time of day.",
@@ -284,16 +285,16 @@ pub(super) fn of_groups(model: &Model, groups: &Family) -> Vec<Insight> {
     let told = |figure: &Found| {
         let group = figure.group.clone()?;
         let (about, what, advice) = match figure.question {
-            Question::Time(Time::Part(part)) => {
+            Compared::Time(Time::Part(part)) => {
                 let (_, when, hours) = PARTS[part];
                 let advice = format!("Where a campaign is for {group} alone, mind {hours} first.");
                 (About::PartOfDay, format!("what waits for them {when} ({hours})"), advice)
             }
-            Question::Time(_) => {
+            Compared::Time(_) => {
                 let advice = format!("Where a campaign is for {group} alone, mind the weekend.");
                 (About::Weekend, "what waits for them on weekends".to_owned(), advice)
             }
-            Question::Content(content) => {
+            Compared::Content(content) => {
                 let content = model.contents.list().get(usize::from(content))?;
                 let advice = if figure.figure.value > 1.0 {
                     format!("Campaigns for {group} want a variant with {content}.")
@@ -343,8 +344,8 @@ pub(super) fn unsure(model: &Model, all: &Family, portraits: &[Portrait]) -> Vec
     };
     let nothing = Estimate { value: 1.0, low: 1.0, high: 1.0 };
     let missing = |kind: &str| all.detectable.get(kind).map(|ratio| 100.0 * (ratio - 1.0));
-    let found = |is: &dyn Fn(&Question) -> bool| all.found.iter().any(|f| is(&f.question));
-    if !found(&|q| matches!(q, Question::Picked(_) | Question::Time(Time::Part(_)))) {
+    let found = |is: &dyn Fn(&Compared) -> bool| all.found.iter().any(|f| is(&f.question));
+    if !found(&|q| matches!(q, Compared::Picked(_) | Compared::Time(Time::Part(_)))) {
         let text = match missing("time") {
             Some(less) => format!(
                 "When people are best reached is not known: at no part of the day is surely more read \
@@ -358,7 +359,7 @@ pub(super) fn unsure(model: &Model, all: &Family, portraits: &[Portrait]) -> Vec
         let detectable = all.detectable.get("time").copied();
         unsure(text, portraits.len(), nothing, Some(all.looked_at), detectable);
     }
-    if !found(&|q| matches!(q, Question::Content(_))) && model.contents.list().len() > 1 {
+    if !found(&|q| matches!(q, Compared::Content(_))) && model.contents.list().len() > 1 {
         let text = match missing("content") {
             Some(less) => format!(
                 "What people like is not known: no content is surely engaged with more or less than \
@@ -375,14 +376,14 @@ pub(super) fn unsure(model: &Model, all: &Family, portraits: &[Portrait]) -> Vec
         let detectable = all.detectable.get("content").copied();
         unsure(text, portraits.len(), nothing, Some(all.looked_at), detectable);
     }
-    let thin = portraits.iter().filter(|person| person.evidence < super::EVIDENCE_MIN).count();
+    let thin = portraits.iter().filter(|person| person.evidence < EVIDENCE_MIN).count();
     if thin >= SEGMENT_MIN {
         let figure = Estimate::share(thin, portraits.len());
         let text = format!(
             "Of {} of people with history fewer than {:.0} observations are known: their habits are \
              mostly those of people like them. Messages to them teach most.",
             percent(figure),
-            super::EVIDENCE_MIN
+            EVIDENCE_MIN
         );
         unsure(text, thin, figure, None, None);
     }

@@ -7,6 +7,7 @@ use chrono_tz::Tz;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::figures::About;
 use super::*;
 use crate::learn::data::evidence::Evidence;
 use crate::learn::data::observed::{Channel, Contents, Observed};
