@@ -88,7 +88,6 @@ struct Origin {
     eligibility: Eligibility,
     /// Where its harms begin, one a variant of the eligible variants.
     harms: usize,
-    /// Where its usual chances begin, and end.
     usual: (usize, usize),
     correction: PersonCorrection,
     /// The chance at the control time; NaN where there is none.
