@@ -185,8 +185,16 @@ mod tests {
         let fixed: Vec<AtRiskInterval> =
             (0..20).map(|day| message(10 + 24 * day, 9, true, 0)).collect();
         assert!(!by_time(&observations(fixed)).contains_key(&Time::Part(3)));
-        let varied: Vec<AtRiskInterval> =
-            (0..20).map(|day| message(10 + 9 * (day % 2) + 24 * day, 2, day % 2 == 1, 0)).collect();
+        let varied = |day: i32| {
+            let is_late = day % 2 == 1;
+            message(
+                24 * day + if is_late { 19 } else { 10 },
+                if is_late { 2 } else { 5 },
+                is_late,
+                0,
+            )
+        };
+        let varied: Vec<AtRiskInterval> = (0..20).map(varied).collect();
         let pieces = by_time(&observations(varied));
         assert!(pieces[&Time::Part(3)].iter().map(|piece| piece.inside).sum::<f64>() > 4.0);
     }
