@@ -129,6 +129,13 @@ fn run(cell: &str, world: &World, logging: &Logging, seed: u64, table: &mut Tabl
         let truth: Vec<Vec<Vec<f64>>> =
             (0..world.size()).map(|index| chances(&world.person(index), &question)).collect();
         let (chosen, error) = ours(&known, &offer, within, &truth);
+        let promised = known.iter().zip(&chosen).zip(&truth).map(|((known, chosen), truth)| {
+            let Chosen { hour, content } = *chosen;
+            let chances = known.chances(&offer[content], Goal::Read, within);
+            (f64::from(chances[hour]), truth[hour][content])
+        });
+        let of_chosen = format!("{cell} chosen {hours}h");
+        table.forecasts.entry(of_chosen).or_default().extend(promised);
         table.add(&view("model"), world, &question, &chosen);
         table.calibration(&view("calibration"), error);
         for method in NAIVE {

@@ -457,6 +457,10 @@ fn everything_that_was_learned_can_be_looked_at() {
         newcomer["prior"]["from"].as_array().unwrap().iter().map(|f| f.as_str().unwrap()).collect();
     assert!(from.contains(&"country BR") && from.contains(&"tag newsletter"), "{from:?}");
     let shown = workspace.ok(&["preferences", "show", "p000001"]);
+    let first = shown.find("est reached").expect("words come first");
+    assert!(shown.find("Mon ").is_some_and(|map| first < map), "{shown}");
+    let words = newcomer["best_reached"][0].as_str().unwrap();
+    assert!(words.contains("not known"), "{words}");
     let days = ["Mon ", "Tue ", "Wed ", "Thu ", "Fri ", "Sat ", "Sun "];
     for day in days {
         let row = shown.lines().find(|line| line.starts_with(day)).unwrap();
@@ -472,6 +476,13 @@ fn everything_that_was_learned_can_be_looked_at() {
     for insight in insights.as_array().unwrap() {
         if insight["about"] != "unsure" {
             assert!(insight["size"].as_u64().unwrap() >= 20, "{insight}");
+        }
+        let [value, low, high] =
+            ["value", "low", "high"].map(|end| insight["figure"][end].as_f64().unwrap());
+        assert!(low <= value && value <= high, "{insight}");
+        assert_eq!(insight["sure"].as_bool().unwrap(), insight["about"] != "unsure");
+        for key in ["advice", "group", "drawn", "basis", "looked_at", "detectable"] {
+            assert!(insight.get(key).is_some(), "{key}: {insight}");
         }
         let text = insight["text"].as_str().unwrap();
         if let Some((_, rest)) = text.split_once("chronotype ") {

@@ -1,5 +1,5 @@
-//! Invented people as the learner sees them, and forecasts against the truth: ratios by fifths of the
-//! forecast, and the calibration error.
+//! Invented people as the learner sees them, and forecasts against the truth: ratios in all and by
+//! fifths of the forecast, and the calibration error.
 
 use opportune::learn::{Channel, Contents, Evidence, Observed, Subject};
 use opportune::model::content::Content;
@@ -13,6 +13,8 @@ pub type Pair = (f64, f64);
 /// How forecasts lie to the truth.
 #[derive(Debug, Clone, Copy)]
 pub struct Fit {
+    /// Sum of all forecasts over the sum of all true chances.
+    pub total: f64,
     /// Sum of forecasts over sum of true chances, by fifths of the forecast, the least likely first.
     pub ratios: [f64; 5],
     /// The mean true chance of each fifth.
@@ -33,15 +35,17 @@ impl Fit {
             (forecast / of.len() as f64, truth / of.len() as f64)
         };
         let fifths: [Pair; 5] = std::array::from_fn(|index| part(index, 5));
+        // a forecast of what never happens is right
+        let ratio = |(forecast, truth): Pair| {
+            if forecast <= f64::MIN_POSITIVE && truth <= f64::MIN_POSITIVE {
+                1.0
+            } else {
+                forecast / truth
+            }
+        };
         Self {
-            // a forecast of what never happens is right
-            ratios: fifths.map(|(forecast, truth)| {
-                if forecast <= f64::MIN_POSITIVE && truth <= f64::MIN_POSITIVE {
-                    1.0
-                } else {
-                    forecast / truth
-                }
-            }),
+            total: ratio(part(0, 1)),
+            ratios: fifths.map(ratio),
             truth: fifths.map(|(_, truth)| truth),
             error: (0..10)
                 .map(|index| part(index, 10))
@@ -58,7 +62,8 @@ impl std::fmt::Display for Fit {
         };
         write!(
             f,
-            "forecast/truth {}  of {}  error {:.4}",
+            "forecast/truth {:.3}, by fifths {}  of {}  error {:.4}",
+            self.total,
             words(self.ratios, 2),
             words(self.truth, 4),
             self.error

@@ -19,9 +19,30 @@ impl Show for Insights {
 /// A line an insight, or a word that there is none.
 pub(super) fn text(insights: &[Insight]) -> String {
     if insights.is_empty() {
-        return "Nothing is sure yet: the history is too short, or too much alike.".to_owned();
+        return "Nothing is known yet: nothing was learned, or there is no history.".to_owned();
     }
-    insights.iter().map(|insight| format!("- {}\n", insight.text)).collect()
+    let mut text = String::new();
+    let (sure, unsure): (Vec<&Insight>, Vec<&Insight>) =
+        insights.iter().partition(|insight| insight.sure);
+    if sure.is_empty() {
+        text.push_str("Nothing is sure yet.\n");
+    }
+    for insight in sure {
+        text.push_str(&format!("- {}\n", insight.text));
+        if let Some(day) = &insight.drawn {
+            text.push_str(&format!("    0h {day} 24h\n"));
+        }
+        if let Some(advice) = &insight.advice {
+            text.push_str(&format!("    What follows: {advice}\n"));
+        }
+    }
+    if !unsure.is_empty() {
+        text.push_str("Not known:\n");
+    }
+    for insight in unsure {
+        text.push_str(&format!("- {}\n", insight.text));
+    }
+    text
 }
 
 pub(super) async fn run(env: &Env) -> anyhow::Result<()> {

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
 use super::print::{Show, note, progress};
@@ -10,7 +12,8 @@ use super::{Env, find_recipient};
 use crate::files::{Output, number};
 use crate::learn::{ChronotypeMix, Evidence};
 use crate::model::ids::RecipientKey;
-use crate::model::preference::{Range, WEEK_HOURS};
+use crate::model::part_of_day::{PARTS, best_chances};
+use crate::model::preference::{Preference, Range, WEEK_HOURS};
 use crate::work::Ctx;
 use crate::work::learn::{InUse, People, subject};
 
@@ -48,6 +51,8 @@ struct Known {
     signs_of_presence: u32,
     /// What was expected before any of it.
     prior: ChronotypeMix,
+    /// When the person is best reached, in words; what is known of it, and how surely.
+    best_reached: Vec<String>,
     /// Lately lives so many hours later than before.
     moved_hours: Option<i32>,
     presence: Vec<Figure>,
@@ -98,6 +103,9 @@ impl Show for Known {
         if let Some(hours) = self.moved_hours {
             let way = if hours > 0 { "later" } else { "earlier" };
             text.push_str(&format!("Lately seen about {} hours {way} than before\n", hours.abs()));
+        }
+        for sentence in &self.best_reached {
+            text.push_str(&format!("{sentence}\n"));
         }
         text.push('\n');
         text.push_str(&self.week());
@@ -199,11 +207,44 @@ async fn show(ctx: &Ctx, key: RecipientKey, env: &Env) -> anyhow::Result<()> {
         messages: evidence.message_count(),
         signs_of_presence: evidence.presence_count(),
         prior: model.mix(&asked),
+        best_reached: best_reached(&preference, &evidence),
         moved_hours: model.moved(&asked),
         presence: ranges.into_iter().map(Figure::from).collect(),
         tastes: preference.contents().map(taste).collect(),
     };
     env.printer.show(&known)
+}
+
+/// When a person is best reached, by how often each answer comes out where habits are drawn from
+/// what is known of them.
+fn best_reached(preference: &Preference, evidence: &Evidence) -> Vec<String> {
+    /// What is so probable is told as known.
+    const SURE: f64 = 0.9;
+    /// So many times as present on weekends is a habit.
+    const KEEPS: f64 = 1.2;
+    if evidence.is_empty() {
+        return vec![
+            "When this person is best reached is not known: nothing was seen yet".to_owned(),
+        ];
+    }
+    let chances = best_chances(preference, &mut ChaCha8Rng::seed_from_u64(1));
+    let best =
+        (1..chances.len()).fold(0, |best, p| if chances[p] > chances[best] { p } else { best });
+    let (_, when, hours) = PARTS[best];
+    let chance = 100.0 * chances[best];
+    let first = if chances[best] >= SURE {
+        format!("Best reached {when} ({hours}): that is {chance:.0} % sure")
+    } else {
+        format!("Perhaps best reached {when} ({hours}): that is only {chance:.0} % sure")
+    };
+    let weekend = preference.presence()[120..].iter().sum::<f64>();
+    let days = match weekend / 48.0 / ((1.0 - weekend) / 120.0) {
+        _ if preference.evidence() < THIN => None,
+        more if more > KEEPS => Some("Seen more on weekends than on working days"),
+        less if less < 1.0 / KEEPS => Some("Seen more on working days than on weekends"),
+        _ => None,
+    };
+    std::iter::once(first).chain(days.map(str::to_owned)).collect()
 }
 
 async fn export(ctx: &Ctx, out: PathBuf) -> anyhow::Result<()> {

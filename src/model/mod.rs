@@ -5,6 +5,7 @@
 
 pub mod action;
 pub mod campaign;
+pub mod choice;
 pub mod consent;
 pub mod content;
 mod curve;
@@ -16,6 +17,7 @@ pub mod hash;
 pub mod holdout;
 pub mod ids;
 pub mod message;
+pub mod part_of_day;
 pub mod phone;
 pub mod preference;
 mod range;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use rand::Rng;
 
+use super::choice::{ChoiceCorrection, PersonCorrection};
 use super::content::{Category, Content, Goal};
 pub use super::curve::Curve;
 pub use super::delays::{Delays, ReplyDelays};
@@ -43,6 +44,8 @@ pub struct Population {
     pub utility: Answers<f32>,
     /// Added to the log-odds of an opt-out where a message is no marketing.
     pub utility_opt_out: f32,
+    /// What is taken from chances that were chosen for their height.
+    pub choice: ChoiceCorrection,
     /// Names of the chronotypes.
     pub chronotypes: Vec<String>,
 }
@@ -244,6 +247,12 @@ impl Preference {
         expected
     }
 
+    /// What is taken from chances of this person's that were chosen for their height.
+    pub fn choice_correction(&self, within: Duration) -> PersonCorrection {
+        let hours = within.as_secs_f32() / 3600.0;
+        self.population.choice.of(self.person.level, self.person.evidence, hours)
+    }
+
     /// The chance that a message with this content, once it is read, is ever answered so.
     pub fn answer_chance(&self, content: &Content, goal: Goal) -> f32 {
         self.answered(&self.known(content), goal)
@@ -335,6 +344,12 @@ impl Preference {
     pub fn draw(&self, random: &mut impl Rng) -> Self {
         let drawn = Drawn::new(self.person.tastes.len(), &self.person.certainty, random);
         Self { drawn: Some(Arc::new(drawn)), ..self.clone() }
+    }
+
+    /// Presence in each hour of the week, as it may be by what is known.
+    pub(super) fn draw_presence(&self, random: &mut impl Rng) -> [f32; WEEK_HOURS] {
+        let drawn = Drawn::new(0, &self.person.certainty, random);
+        std::array::from_fn(|hour| self.person.week[hour] * drawn.hour(hour))
     }
 
     fn answered(&self, known: &Known, goal: Goal) -> f32 {

@@ -97,7 +97,7 @@ impl Draw<'_> {
             slot,
             variant: variant_list[variant],
             value: f64::from(subject.objective.value(variant, value_class)),
-            chance: f64::from(subject.objective.chance(variant, value_class)),
+            chance: f64::from(subject.objective.expected_of_any(variant, value_class)),
             runner_up: None,
             propensity: None,
             reply: subject.objective.reply.get(variant).copied().map_or(0.0, f64::from),

@@ -39,6 +39,8 @@ pub struct Explanation {
     pub forbidden: Option<Forbidden>,
     /// The variants that fit, with the value of each at its best slot, best first.
     pub variants: Vec<(Name, f64)>,
+    /// The effective number of observations that is known of the person's habits.
+    pub observations: f64,
     /// The channel's code of a failure, with its words.
     pub failure: Option<(String, Option<String>)>,
 }
@@ -124,6 +126,7 @@ pub fn explain(
         best: Vec::new(),
         forbidden: None,
         variants: Vec::new(),
+        observations: (request.preference)(person).evidence(),
         failure: None,
     };
     if candidates.variant_lists.is_empty() {
@@ -201,6 +204,23 @@ fn forbidden(
     Some(Forbidden { slot, local: local(from, person.zone), value, by })
 }
 
+/// What to hold of a choice for somebody of whom nothing, or little, is known.
+fn known(observations: f64) -> Option<String> {
+    /// With fewer observations a person's habits are mostly those of others.
+    const FEW: f64 = 5.0;
+    match observations {
+        nothing if nothing < 0.5 => Some(
+            "Nothing is known of this person's habits: hour and variant are those of people like them"
+                .to_owned(),
+        ),
+        few if few < FEW => Some(format!(
+            "Little is known of this person's habits ({few:.1} observations): hour and variant are \
+             mostly those of people like them"
+        )),
+        _ => None,
+    }
+}
+
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let time = |at: &NaiveDateTime| at.format("%a %Y-%m-%d %H:%M").to_string();
@@ -227,6 +247,9 @@ impl fmt::Display for Explanation {
                     writeln!(f, "Next: {}, value {value:.4}, {by:.4} {word}", time(local))?;
                 }
             }
+        }
+        if let Some(sentence) = known(self.observations) {
+            writeln!(f, "{sentence}")?;
         }
         if let Some((code, text)) = &self.failure {
             let text = text.as_ref().map(|text| format!(": {text}")).unwrap_or_default();

@@ -6,8 +6,13 @@
 use super::eligibility::{Candidates, Eligibility, SlotClass, ValueClass};
 use super::request::{Request, Setting};
 use crate::model::campaign::Campaign;
+use crate::model::choice::{Chosen, PersonCorrection};
 use crate::model::delivery::Expectation;
 use crate::model::preference::{Preference, WEEK_HOURS};
+
+/// Values are lowered by up to this share, by a hash of person and value class, so that prices
+/// separate people who are alike.
+pub(super) const PERTURBATION: f32 = 5e-5;
 
 /// What one person's habits say of the variants of one eligible variants.
 pub(super) struct Objective {
@@ -18,6 +23,31 @@ pub(super) struct Objective {
     pub(super) harm: Vec<f32>,
     /// The chance of a reply to each variant.
     pub(super) reply: Vec<f32>,
+    /// What is taken from chances that were chosen for their height.
+    pub(super) correction: PersonCorrection,
+    /// What a chosen chance of each variant is held against; empty where nothing is corrected.
+    pub(super) usual: Vec<VariantUsual>,
+}
+
+/// What a person does with a variant on average.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct VariantUsual {
+    /// The mean chance over the hours of a week.
+    pub(super) mean: f32,
+    /// The chance that it is answered once it is read.
+    pub(super) answered: f32,
+}
+
+/// A chance as it is to be expected of a variant that was chosen, with its hour, among some.
+pub(super) fn expected(
+    chance: f32,
+    variant: usize,
+    correction: PersonCorrection,
+    usual: &[VariantUsual],
+) -> f32 {
+    let Some(VariantUsual { mean, answered }) = usual.get(variant).copied() else { return chance };
+    let of_all = usual.iter().map(|usual| usual.mean).sum::<f32>() / usual.len() as f32;
+    correction.expected(Chosen { chance, of_content: mean, of_all, answered })
 }
 
 impl Objective {
@@ -28,7 +58,13 @@ impl Objective {
         opt_out_cost: f64,
         replies: bool,
     ) -> Self {
-        let mut objective = Self { chances: Vec::new(), harm: Vec::new(), reply: Vec::new() };
+        let mut objective = Self {
+            chances: Vec::new(),
+            harm: Vec::new(),
+            reply: Vec::new(),
+            correction: preference.choice_correction(campaign.within),
+            usual: Vec::new(),
+        };
         for (at, variant) in variant_list.iter().enumerate() {
             let content = &campaign.variants[*variant as usize].content;
             let same = variant_list[..at]
@@ -38,9 +74,17 @@ impl Objective {
                 objective.chances.push(objective.chances[same]);
                 objective.harm.push(objective.harm[same]);
                 objective.reply.extend(objective.reply.get(same).copied());
+                objective.usual.extend(objective.usual.get(same).copied());
                 continue;
             }
-            objective.chances.push(preference.chances(content, campaign.goal, campaign.within));
+            let chances = preference.chances(content, campaign.goal, campaign.within);
+            if !objective.correction.is_none() {
+                objective.usual.push(VariantUsual {
+                    mean: chances.iter().sum::<f32>() / WEEK_HOURS as f32,
+                    answered: preference.answer_chance(content, campaign.goal),
+                });
+            }
+            objective.chances.push(chances);
             objective.harm.push((opt_out_cost * f64::from(preference.opt_out(content))) as f32);
             if replies {
                 objective.reply.push(preference.reply_chance(content));
@@ -96,6 +140,13 @@ impl Objective {
         }
     }
 
+    /// The chance as it is to be expected where it was not chosen for its height.
+    pub(super) fn expected_of_any(&self, variant: usize, value_class: &ValueClass) -> f32 {
+        let chance = self.chance(variant, value_class);
+        let usual = self.usual.get(variant);
+        usual.map_or(chance, |usual| self.correction.expected_of_any(chance, usual.answered))
+    }
+
     /// Chance less harm.
     pub(super) fn value(&self, variant: usize, value_class: &ValueClass) -> f32 {
         self.chance(variant, value_class) - self.harm[variant]
@@ -124,4 +175,11 @@ impl Objective {
             (0..self.variants()).any(|variant| self.value(variant, value_class) > 0.0)
         })
     }
+}
+
+/// What a stored value is a share of the true one.
+pub(super) fn perturbation(tie_break: u32, value_class: usize) -> f32 {
+    let mixed =
+        (tie_break ^ (value_class as u32).wrapping_mul(0x9e37_79b9)).wrapping_mul(0x85eb_ca6b);
+    1.0 - PERTURBATION * ((mixed ^ (mixed >> 15)) >> 8) as f32 / (1 << 24) as f32
 }

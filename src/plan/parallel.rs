@@ -58,3 +58,12 @@ pub(super) fn grow<T: Copy + Default>(vector: &mut Vec<T>, length: usize) {
         vector.resize(length, T::default());
     }
 }
+
+/// Moves a vector's content to the end of another, without copying where that is empty.
+pub(super) fn append<T>(to: &mut Vec<T>, from: &mut Vec<T>) {
+    if to.is_empty() {
+        std::mem::swap(to, from);
+    } else {
+        to.append(from);
+    }
+}

@@ -9,19 +9,16 @@ use super::eligibility::{
     Candidates, CountedMessage, EarlierMessages, Eligibility, SlotClass, ValueClass,
 };
 use super::limits::{CampaignArm, CapacityLayout};
-use super::objective::Objective;
-use super::parallel::{grow, parallel_map, parallel_rows};
+use super::objective::{Objective, PERTURBATION, VariantUsual, expected, perturbation};
+use super::parallel::{append, grow, parallel_map, parallel_rows};
 use super::request::Setting;
 use super::solve::{
     ConflictGroup, Conflicts, Group, Item, NO_SLOT, Problem, Solution, SpanLimit, solve,
 };
+use crate::model::choice::PersonCorrection;
 use crate::model::delivery::{Arm, Expectation, Reason};
 use crate::model::frequency::Cap;
 use crate::model::ids::RecipientId;
-
-/// Values are lowered by up to this share, by a hash of person and value class, so that prices
-/// separate people who are alike.
-const PERTURBATION: f32 = 5e-5;
 
 /// What the personalized arm comes to.
 pub(super) struct PersonalizedPlan {
@@ -91,6 +88,8 @@ struct Origin {
     eligibility: Eligibility,
     /// Where its harms begin, one a variant of the eligible variants.
     harms: usize,
+    usual: (usize, usize),
+    correction: PersonCorrection,
     /// The chance at the control time; NaN where there is none.
     at_control_time: f32,
 }
@@ -100,6 +99,7 @@ struct ArmProblem {
     problem: Problem,
     origins: Vec<Origin>,
     harms: Vec<f32>,
+    usual: Vec<VariantUsual>,
     /// The eligible variant behind each value, where rows are not one variant each.
     variants: Vec<u8>,
     /// The first group of each campaign.
@@ -115,6 +115,7 @@ struct ItemBatch {
     weights: Vec<f32>,
     origins: Vec<Origin>,
     harms: Vec<f32>,
+    usual: Vec<VariantUsual>,
     without_value: Vec<u32>,
     expectations: Vec<(u32, Expectation)>,
 }
@@ -221,6 +222,7 @@ impl ArmProblem {
             item.group += first_group;
             origin.campaign = campaign;
             origin.harms += self.harms.len();
+            origin.usual = (origin.usual.0 + self.usual.len(), origin.usual.1 + self.usual.len());
             if item.bans.0 != item.bans.1 {
                 let from = problem.bans.len() as u32;
                 let bans = &candidates.bans[item.bans.0 as usize..item.bans.1 as usize];
@@ -234,6 +236,7 @@ impl ArmProblem {
         append(&mut problem.items, &mut batch.items);
         append(&mut self.origins, &mut batch.origins);
         append(&mut self.harms, &mut batch.harms);
+        append(&mut self.usual, &mut batch.usual);
     }
 
     /// People who are in more than one campaign, where caps bind them.
@@ -359,6 +362,13 @@ impl ArmProblem {
         let replan = part.request.people[origin.person as usize].replan.map(|replan| replan.reason);
         let by_itself = if moved { Reason::MovedByCapacity } else { Reason::BestSlot };
         let share = share_of(&part.request.campaign.arms, part.arm);
+        let harm = f64::from(self.harms[origin.harms + variant]);
+        let usual = &self.usual[origin.usual.0..origin.usual.1];
+        let chance = if usual.is_empty() {
+            value + harm
+        } else {
+            f64::from(expected((value + harm) as f32, variant, origin.correction, usual))
+        };
         Ok(Selection {
             arm: part.arm,
             reason: replan.unwrap_or(by_itself),
@@ -366,7 +376,7 @@ impl ArmProblem {
             variant: part.candidates.variant_lists[origin.eligibility.variant_list as usize]
                 [variant],
             value,
-            chance: value + f64::from(self.harms[origin.harms + variant]),
+            chance,
             runner_up,
             // with a price on it the slot hangs on who else is in the arm; a message that was moved
             // later hangs on what happened to it
@@ -461,7 +471,7 @@ impl ItemBatch {
         }
         let control = part.candidates.control_slot(&eligibility);
         let at_control_time = control.map_or(f32::NAN, |slot| {
-            objective.chance(0, &slot_class.value_classes[slot_class.value_class(slot)])
+            objective.expected_of_any(0, &slot_class.value_classes[slot_class.value_class(slot)])
         });
         self.items.push(Item {
             group: eligibility.slot_class,
@@ -475,23 +485,16 @@ impl ItemBatch {
         self.weights.extend(&objective.reply);
         let harms = self.harms.len();
         self.harms.extend(&objective.harm);
-        let person = index;
-        self.origins.push(Origin { campaign: 0, person, eligibility, harms, at_control_time });
-    }
-}
-
-/// What a stored value is a share of the true one.
-fn perturbation(tie_break: u32, value_class: usize) -> f32 {
-    let mixed =
-        (tie_break ^ (value_class as u32).wrapping_mul(0x9e37_79b9)).wrapping_mul(0x85eb_ca6b);
-    1.0 - PERTURBATION * ((mixed ^ (mixed >> 15)) >> 8) as f32 / (1 << 24) as f32
-}
-
-/// Moves a vector's content to the end of another, without copying where that is empty.
-fn append<T>(to: &mut Vec<T>, from: &mut Vec<T>) {
-    if to.is_empty() {
-        std::mem::swap(to, from);
-    } else {
-        to.append(from);
+        let usual = (self.usual.len(), self.usual.len() + objective.usual.len());
+        self.usual.extend(&objective.usual);
+        self.origins.push(Origin {
+            campaign: 0,
+            person: index,
+            eligibility,
+            harms,
+            usual,
+            correction: objective.correction,
+            at_control_time,
+        });
     }
 }

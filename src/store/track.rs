@@ -1,7 +1,7 @@
 //! The track record: what was forecast of people in slots that were chosen for them, and what came.
 
 use super::{Doing, Reader, StoreError, Tx, micros, on, run};
-use crate::model::content::Goal;
+use crate::model::content::{Category, Goal};
 use crate::model::time::Instant;
 
 /// Forecast and outcome of messages whose time to engage is over.
@@ -11,6 +11,23 @@ pub struct Track {
     pub forecast: f64,
     /// Those who engaged in time.
     pub engaged: u64,
+}
+
+/// The record of a closed campaign.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClosedTrack {
+    /// Its number.
+    pub campaign: i64,
+    /// Its goal.
+    pub goal: Goal,
+    /// Its category, where that is known.
+    pub category: Option<Category>,
+    /// Its channel.
+    pub provider: String,
+    /// Whether its slots were chosen, or drawn or fixed.
+    pub is_chosen: bool,
+    /// Forecast and outcome.
+    pub track: Track,
 }
 
 /// Whether a slot was chosen, or drawn or fixed; chances; engagements in time. Who clicks or answers
@@ -25,8 +42,10 @@ const TRACK: &str = "SELECT CASE WHEN arm = 'personalized' THEN 1 ELSE 0 END, SU
     FROM delivery WHERE campaign = $1 AND chance IS NOT NULL AND sent_at <= $4
     GROUP BY 1";
 
-const CLOSED: &str = "SELECT chosen, SUM(forecast), CAST(SUM(engaged) AS BIGINT)
-    FROM forecast_record WHERE goal = $1 GROUP BY chosen";
+const CLOSED: &str =
+    "SELECT r.campaign, r.goal, c.category, c.provider, r.chosen, r.forecast, r.engaged
+    FROM forecast_record r JOIN campaign c ON c.id = r.campaign
+    ORDER BY r.campaign DESC, r.chosen LIMIT $1";
 
 const PUT: &str = "INSERT INTO forecast_record (campaign, goal, chosen, forecast, engaged)
     VALUES ($1, $2, $3, $4, $5) ON CONFLICT (campaign, chosen) DO UPDATE
@@ -57,16 +76,25 @@ impl Reader {
         Ok(tracks)
     }
 
-    /// What closed campaigns with a goal forecast and what came: of chosen slots, and of the others.
-    pub async fn closed_track(&mut self, goal: Goal) -> Result<[Track; 2], StoreError> {
-        let rows: Vec<(bool, f64, i64)> =
-            on!(self, |db| sqlx::query_as(CLOSED).bind(goal.as_str()).fetch_all(db).await)
+    /// What the newest closed campaigns forecast and what came, up to `limit` rows: two a campaign, of
+    /// chosen slots and of the others.
+    pub async fn closed_tracks(&mut self, limit: usize) -> Result<Vec<ClosedTrack>, StoreError> {
+        type Row = (i64, String, Option<String>, String, bool, f64, i64);
+        let rows: Vec<Row> =
+            on!(self, |db| sqlx::query_as(CLOSED).bind(limit as i64).fetch_all(db).await)
                 .doing("read what closed campaigns forecast")?;
-        let mut tracks = [Track::default(); 2];
-        for (is_chosen, forecast, engaged) in rows {
-            tracks[usize::from(!is_chosen)] = Track { forecast, engaged: engaged as u64 };
-        }
-        Ok(tracks)
+        let closed = |(campaign, goal, category, provider, is_chosen, forecast, engaged): Row| {
+            Some(ClosedTrack {
+                campaign,
+                // a goal of a newer release says nothing of ours
+                goal: goal.parse().ok()?,
+                category: category.and_then(|category| category.parse().ok()),
+                provider,
+                is_chosen,
+                track: Track { forecast, engaged: engaged as u64 },
+            })
+        };
+        Ok(rows.into_iter().filter_map(closed).collect())
     }
 }
 

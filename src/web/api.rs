@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::model::ids::Name;
 use crate::store::{CampaignRow, StoreError};
 use crate::work::campaigns::{self, OperatorCommand, SubmitError};
+use crate::work::insights;
 use crate::work::tokens::{self, Scope, Token};
 use crate::work::{Ctx, results};
 
@@ -23,6 +24,7 @@ pub(super) fn routes(ctx: &Ctx) -> Router<Ctx> {
         .route("/campaigns/{name}", get(show))
         .route("/campaigns/{name}/results", get(results))
         .route("/status", get(status))
+        .route("/insights", get(insights))
         .route_layer(middleware::from_fn_with_state((ctx.clone(), Scope::Read), allow));
     let submit = Router::new()
         .route("/campaigns", post(submit))
@@ -114,6 +116,17 @@ async fn results(State(ctx): State<Ctx>, Path(name): Path<String>) -> Result<Res
 async fn status(State(ctx): State<Ctx>) -> Result<Response, Problem> {
     let status = campaigns::status(&ctx).await?;
     Ok(Json(status).into_response())
+}
+
+async fn insights(State(ctx): State<Ctx>) -> Result<Response, Problem> {
+    match insights::run(&ctx).await {
+        Ok(found) => Ok(Json(found).into_response()),
+        Err(error) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, "insights could not be computed");
+            Err(problem(StatusCode::SERVICE_UNAVAILABLE, "insights could not be computed").into())
+        }
+    }
 }
 
 async fn submit(

@@ -172,6 +172,7 @@ async fn the_api_does_what_a_tokens_scopes_allow_and_no_more() {
     assert_eq!(listener.call("POST", &format!("{one}/pause"), &all, "").await.0, 409);
     assert_eq!(listener.call("POST", &format!("{one}/explode"), &all, "").await.0, 404);
     assert_eq!(listener.call("GET", "/api/v1/campaigns/none", &read, "").await.0, 404);
+    assert_eq!(listener.call("GET", "/api/v1/insights", &read, "").await.0, 200);
     assert_eq!(listener.call("POST", &format!("{one}/cancel"), &all, "").await.0, 200);
     // who did it is known, and a token that is taken back opens nothing
     let deeds = audit::last(&listener.ctx, 10).await.unwrap();

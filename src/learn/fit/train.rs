@@ -9,6 +9,7 @@ use crate::learn::data::receipts::ReceiptModel;
 use crate::learn::data::sample::{DataSummary, DataTally, Sample};
 use crate::learn::data::subject::{CensoredSubject, Subject, seconds};
 use crate::learn::error::FitError;
+use crate::learn::fit::choice_calibration::calibrate_choice;
 use crate::learn::fit::read_calibration::calibrate_reads;
 use crate::learn::infer::model::{Model, Tuned};
 use crate::learn::parallel::{in_chunks, map};
@@ -127,6 +128,7 @@ impl FitTask<'_> {
         model.segments = Segments::learn(&model.population.chronotypes, subjects.zip(&rates));
         progress("calibrating", 0.9);
         calibrate_reads(&mut model, sample, settings, seed)?;
+        calibrate_choice(&mut model, sample);
         progress("done", 1.0);
         if model.population.is_finite() && model.responses.is_finite() {
             Ok(model)

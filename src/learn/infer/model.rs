@@ -17,6 +17,7 @@ use crate::learn::population::segments::Segments;
 use crate::learn::population::shrinkage::UNBOUNDED;
 use crate::learn::response::model::ResponseModel;
 use crate::learn::select::score::HeldOut;
+use crate::model::choice::ChoiceCorrection;
 use crate::model::preference::{ContentFigures, Curve, Population, WEEK_HOURS};
 use crate::model::time::Instant;
 
@@ -40,6 +41,9 @@ pub struct Model {
     pub(in crate::learn) read: Curve,
     /// Expected calibration error of reads on messages and people that played no part in the curve.
     pub(in crate::learn) read_error: Option<f64>,
+    /// What is taken from chances that were chosen for their height.
+    #[serde(default)]
+    pub(in crate::learn) choice: ChoiceCorrection,
     pub(in crate::learn) held_out: HeldOut,
     pub(in crate::learn) tuned: Tuned,
     /// What the fit said of responses, where they have been kept fresh since.
@@ -109,6 +113,7 @@ impl Model {
             responses: ResponseModel::default(),
             read: Curve::default(),
             read_error: None,
+            choice: ChoiceCorrection::default(),
             held_out: HeldOut::default(),
             tuned: Tuned { as_of, observations: 0, held_out: HeldOut::default() },
             fitted_responses: None,
@@ -131,6 +136,12 @@ impl Model {
     /// The same with another population and reads not yet calibrated.
     pub(in crate::learn) fn with_population(&self, population: PopulationModel) -> Self {
         Self { population, read: Curve::default(), ready: Ready::default(), ..self.clone() }
+    }
+
+    /// Takes a correction of chances that were chosen for their height.
+    pub(in crate::learn) fn correct_choices(&mut self, choice: ChoiceCorrection) {
+        self.choice = choice;
+        self.ready.population = OnceLock::new();
     }
 
     /// The same with responses that were kept fresh since the fit.
@@ -181,6 +192,7 @@ impl Model {
             "taste_spread": self.population.affinities.spread,
             "silent_people_with_receipts_off": hazard.silent_off,
             "calibration_error_of_read": self.read_error,
+            "chosen_chances_corrected_by": self.choice.coefficients(),
             "calibration_error_of_click_reply_conversion_opt_out": self.responses.errors(),
         });
         described.to_string()
@@ -231,6 +243,7 @@ impl Model {
                 utility: self.responses.utility(),
                 utility_opt_out: self.responses.utility_opt_out(),
                 read: self.read.clone(),
+                choice: self.choice,
                 answers,
                 opt_out,
                 chronotypes: self.segments.names.clone(),

@@ -94,7 +94,7 @@ impl Desk {
         }
         for (row, extent, found) in known {
             let waits = taken::waits(ctx, &row.campaign).await?;
-            let record = Record::read(ctx, &row.campaign).await?;
+            let record = Record::read(ctx, row.id, &row.campaign).await?;
             let job = desk.job(row, &found, extent, waits);
             desk.jobs.push(Job { record, ..job });
         }
