@@ -6,10 +6,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use sqlx::{FromRow, QueryBuilder};
+use sqlx::QueryBuilder;
 
 use super::bulk::{Column, Rows, Sql, numbers, one_of};
 use super::campaigns::CampaignStatus;
+use super::row::from_row;
 use super::{Conn, Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, instant, micros, on, parsed};
 use crate::model::ids::{Name, RecipientId};
 use crate::model::time::Instant;
@@ -76,12 +77,13 @@ pub struct Claimable {
     pub rate_next_at: Option<Instant>,
 }
 
-#[derive(FromRow)]
-struct ClaimableRow {
-    due_at: Option<i64>,
-    status: String,
-    paused: bool,
-    next_at: Option<i64>,
+from_row! {
+    struct ClaimableRow {
+        due_at: Option<i64>,
+        status: String,
+        paused: bool,
+        next_at: Option<i64>,
+    }
 }
 
 impl Reader {

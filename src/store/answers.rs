@@ -1,9 +1,8 @@
 //! Deliveries as a channel's word finds them, and what the word makes of them.
 
-use sqlx::FromRow;
-
 use super::bulk::{Column, List, Rows, Sql, numbers, one_of};
 use super::responses::{self, ResponseRow, response_columns};
+use super::row::from_row;
 use super::{Doing, ROWS_PER_STATEMENT, StoreError, Tx, instant, micros, on, parsed};
 use crate::model::content::{Content, Media, Style};
 use crate::model::delivery::{Reason, State};
@@ -42,23 +41,23 @@ pub struct Answered {
     pub failure_text: Option<String>,
 }
 
-#[derive(FromRow)]
-struct Row {
-    campaign: i64,
-    recipient: i64,
-    state: String,
-    reason: String,
-    attempts: i64,
-    variant_index: Option<i64>,
-    send_at: Option<i64>,
-    not_before: Option<i64>,
-    sent_at: Option<i64>,
-    media: Option<String>,
-    style: Option<String>,
-    provider_message: Option<String>,
-    #[sqlx(flatten)]
-    response: ResponseRow,
-    failure_text: Option<String>,
+from_row! {
+    struct Row {
+        campaign: i64,
+        recipient: i64,
+        state: String,
+        reason: String,
+        attempts: i64,
+        variant_index: Option<i64>,
+        send_at: Option<i64>,
+        not_before: Option<i64>,
+        sent_at: Option<i64>,
+        media: Option<String>,
+        style: Option<String>,
+        provider_message: Option<String>,
+        failure_text: Option<String>,
+        ; response: ResponseRow
+    }
 }
 
 const TABLE: &str = "delivery";

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use sqlx::{FromRow, QueryBuilder};
+use sqlx::QueryBuilder;
 
 use super::bulk::{List, Sql, one_of};
+use super::row::from_row;
 use super::{Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, instant, micros, on, parsed, run};
 use crate::model::campaign::Campaign;
 use crate::model::content::word_type;
@@ -104,18 +105,19 @@ const STATUS: Sql = [
     "SELECT status FROM campaign WHERE id = $1 FOR SHARE",
 ];
 
-#[derive(FromRow)]
-struct Row {
-    id: i64,
-    name: String,
-    status: String,
-    submitted_at: i64,
-    ends_at: i64,
-    planned_at: Option<i64>,
-    model: Option<i64>,
-    plan: Option<String>,
-    closed_at: Option<i64>,
-    summary: Option<String>,
+from_row! {
+    struct Row {
+        id: i64,
+        name: String,
+        status: String,
+        submitted_at: i64,
+        ends_at: i64,
+        planned_at: Option<i64>,
+        model: Option<i64>,
+        plan: Option<String>,
+        closed_at: Option<i64>,
+        summary: Option<String>,
+    }
 }
 
 const TABLE: &str = "campaign";

@@ -1,8 +1,9 @@
 //! What is known of a provider's side: media that were handed over, templates, alerts, and what
 //! people wrote until an endpoint of the user's own was told.
 
-use sqlx::{FromRow, QueryBuilder};
+use sqlx::QueryBuilder;
 
+use super::row::from_row;
 use super::{Doing, Reader, StoreError, Tx, instant, micros, on, parsed, run};
 use crate::model::content::{Category, word_type};
 use crate::model::ids::{Name, RecipientId};
@@ -67,16 +68,17 @@ pub struct InboundRow {
     pub added_at: Instant,
 }
 
-#[derive(FromRow)]
-struct TemplateSql {
-    template: String,
-    language: String,
-    stage: String,
-    room: i64,
-    accepted: i64,
-    reason: String,
-    category: Option<String>,
-    changed_at: i64,
+from_row! {
+    struct TemplateSql {
+        template: String,
+        language: String,
+        stage: String,
+        room: i64,
+        accepted: i64,
+        reason: String,
+        category: Option<String>,
+        changed_at: i64,
+    }
 }
 
 const TEMPLATES: &str = "SELECT template, language, stage, room, accepted, reason, category,

@@ -7,9 +7,10 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use sqlx::{FromRow, QueryBuilder};
+use sqlx::QueryBuilder;
 
 use super::bulk::{List, Sql, numbers, one_of};
+use super::row::from_row;
 use super::{
     Conn, Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, instant, micros, on, parsed, run,
 };
@@ -17,20 +18,21 @@ use crate::model::consent::ConsentEntry;
 use crate::model::ids::RecipientId;
 use crate::model::time::Instant;
 
-#[derive(FromRow)]
-struct ConsentRow {
-    change: String,
-    at: i64,
-    source: String,
-    evidence: String,
-    recorded_at: i64,
+from_row! {
+    struct ConsentRow {
+        change: String,
+        at: i64,
+        source: String,
+        evidence: String,
+        recorded_at: i64,
+    }
 }
 
-#[derive(FromRow)]
-struct LastRow {
-    recipient: i64,
-    #[sqlx(flatten)]
-    entry: ConsentRow,
+from_row! {
+    struct LastRow {
+        recipient: i64,
+        ; entry: ConsentRow
+    }
 }
 
 impl TryFrom<ConsentRow> for ConsentEntry {

@@ -4,11 +4,10 @@
 
 use std::collections::HashSet;
 
-use sqlx::FromRow;
-
 use super::bulk::{Column, Rows, Sql, numbers, one_of};
 use super::campaigns::CampaignStatus;
 use super::history::drawn;
+use super::row::from_row;
 use super::{Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, instant, micros, on, parsed, run};
 use crate::model::action::DrawnAction;
 use crate::model::delivery::{Arm, Choice, Delivery, Expectation, Reason, State};
@@ -45,28 +44,29 @@ impl DeliveryRow {
     }
 }
 
-#[derive(FromRow)]
-struct Row {
-    recipient: i64,
-    state: String,
-    reason: String,
-    arm: Option<String>,
-    variant: Option<String>,
-    variant_index: Option<i64>,
-    slot_start: Option<i64>,
-    send_at: Option<i64>,
-    value: Option<f64>,
-    chance: Option<f64>,
-    runner_up_slot: Option<i64>,
-    runner_up_value: Option<f64>,
-    propensity: Option<f64>,
-    drawn: Option<String>,
-    drawn_among: Option<String>,
-    expected_control: Option<f64>,
-    expected_best: Option<f64>,
-    not_before: Option<i64>,
-    attempts: i64,
-    changed_at: i64,
+from_row! {
+    struct Row {
+        recipient: i64,
+        state: String,
+        reason: String,
+        arm: Option<String>,
+        variant: Option<String>,
+        variant_index: Option<i64>,
+        slot_start: Option<i64>,
+        send_at: Option<i64>,
+        value: Option<f64>,
+        chance: Option<f64>,
+        runner_up_slot: Option<i64>,
+        runner_up_value: Option<f64>,
+        propensity: Option<f64>,
+        drawn: Option<String>,
+        drawn_among: Option<String>,
+        expected_control: Option<f64>,
+        expected_best: Option<f64>,
+        not_before: Option<i64>,
+        attempts: i64,
+        changed_at: i64,
+    }
 }
 
 const TABLE: &str = "delivery";

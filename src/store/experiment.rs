@@ -1,8 +1,7 @@
 //! What experiments are compared by: sums over the people of each arm, of a variant and of a
 //! country, as far as answers are known.
 
-use sqlx::FromRow;
-
+use super::row::from_row;
 use super::{Doing, Reader, StoreError, micros, on, parsed};
 use crate::model::content::Goal;
 use crate::model::delivery::Arm;
@@ -127,26 +126,27 @@ const COUNTRIES: &str = concat!(
     GROUP BY COALESCE(r.country, ''), arm ORDER BY 3 DESC, 1, 2 LIMIT $5"
 );
 
-#[derive(FromRow)]
-struct Row {
-    arm: String,
-    people: i64,
-    expected: i64,
-    reached: i64,
-    known: i64,
-    engaged: i64,
-    c_all: f64,
-    c_all_squares: f64,
-    c_reached: f64,
-    c_known: f64,
-    c_known_squares: f64,
-    c_engaged: f64,
-    b_all: f64,
-    b_all_squares: f64,
-    b_reached: f64,
-    b_known: f64,
-    b_known_squares: f64,
-    b_engaged: f64,
+from_row! {
+    struct Row {
+        arm: String,
+        people: i64,
+        expected: i64,
+        reached: i64,
+        known: i64,
+        engaged: i64,
+        c_all: f64,
+        c_all_squares: f64,
+        c_reached: f64,
+        c_known: f64,
+        c_known_squares: f64,
+        c_engaged: f64,
+        b_all: f64,
+        b_all_squares: f64,
+        b_reached: f64,
+        b_known: f64,
+        b_known_squares: f64,
+        b_engaged: f64,
+    }
 }
 
 const TABLE: &str = "delivery";

@@ -4,10 +4,11 @@
 use std::collections::HashMap;
 
 use futures_util::{TryStreamExt, future};
-use sqlx::{FromRow, QueryBuilder};
+use sqlx::QueryBuilder;
 
 use super::bulk::{List, Sql, one_of};
 use super::responses::{ResponseRow, response_columns};
+use super::row::from_row;
 use super::{Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, instant, micros, on, parsed};
 use crate::model::action::DrawnAction;
 use crate::model::content::{Category, Media, Style};
@@ -58,28 +59,28 @@ pub(super) fn drawn(
         .map_err(|cause| StoreError::Corrupt { table: "delivery", cause })
 }
 
-#[derive(FromRow)]
-struct RandomizedRow {
-    #[sqlx(flatten)]
-    message: Row,
-    arm: Option<String>,
-    drawn: Option<String>,
-    drawn_among: Option<String>,
+from_row! {
+    struct RandomizedRow {
+        arm: Option<String>,
+        drawn: Option<String>,
+        drawn_among: Option<String>,
+        ; message: Row
+    }
 }
 
-#[derive(FromRow)]
-struct Row {
-    key: String,
-    recipient: i64,
-    campaign: Option<String>,
-    channel: Option<String>,
-    category: Option<String>,
-    media: Option<String>,
-    style: Option<String>,
-    sent_at: i64,
-    #[sqlx(flatten)]
-    response: ResponseRow,
-    propensity: Option<f64>,
+from_row! {
+    struct Row {
+        key: String,
+        recipient: i64,
+        campaign: Option<String>,
+        channel: Option<String>,
+        category: Option<String>,
+        media: Option<String>,
+        style: Option<String>,
+        sent_at: i64,
+        propensity: Option<f64>,
+        ; response: ResponseRow
+    }
 }
 
 const TABLE: &str = "message";

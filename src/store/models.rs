@@ -1,7 +1,6 @@
 //! The versions of the model, one of which is in use: a single value says which.
 
-use sqlx::FromRow;
-
+use super::row::from_row;
 use super::{Doing, Reader, StoreError, Tx, instant, micros, on, run};
 use crate::model::time::Instant;
 
@@ -20,13 +19,14 @@ pub struct ModelRow {
     pub summary: String,
 }
 
-#[derive(FromRow)]
-struct Row {
-    version: i64,
-    created_at: i64,
-    as_of: i64,
-    active: bool,
-    summary: String,
+from_row! {
+    struct Row {
+        version: i64,
+        created_at: i64,
+        as_of: i64,
+        active: bool,
+        summary: String,
+    }
 }
 
 impl Reader {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::str::FromStr;
 
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode};
 use sqlx::sqlite::{SqlitePoolOptions, SqliteSynchronous};
@@ -14,9 +14,8 @@ use sqlx::{Connection, Executor};
 use url::Url;
 
 use super::cache::CampaignCache;
+use super::migrations::MIGRATIONS;
 use super::{BUSY_TIMEOUT, Doing, Pool, Store, StoreError};
-
-static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// Enough for a daemon's steps, its listener and a command beside it.
 const CONNECTIONS_MAX: u32 = 16;

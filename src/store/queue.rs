@@ -10,10 +10,9 @@
 
 use std::collections::HashSet;
 
-use sqlx::FromRow;
-
 use super::bulk::{Column, List, Rows, Sql, numbers, one_of};
 use super::campaigns::CampaignStatus;
+use super::row::from_row;
 use super::{
     Conn, Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, instant, json, micros, on, run,
     to_json,
@@ -231,13 +230,14 @@ const NEXT_DUE: &str = "SELECT MIN(due_at) FROM queue WHERE campaign = $1";
 
 const DUE_COUNT: &str = "SELECT COUNT(*) FROM queue WHERE campaign = $1 AND due_at <= $2";
 
-#[derive(FromRow)]
-struct DueRow {
-    recipient: i64,
-    variant_index: i64,
-    slot_start: i64,
-    send_at: i64,
-    attempts: i64,
+from_row! {
+    struct DueRow {
+        recipient: i64,
+        variant_index: i64,
+        slot_start: i64,
+        send_at: i64,
+        attempts: i64,
+    }
 }
 
 impl DueRow {

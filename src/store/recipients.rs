@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use sqlx::{FromRow, QueryBuilder};
+use sqlx::QueryBuilder;
 
 use super::bulk::{List, Sql, numbers, one_of};
+use super::row::from_row;
 use super::{Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, json, on, parsed, to_json};
 use crate::model::ids::{RecipientId, RecipientKey};
 use crate::model::recipient::{Address, Country, Profile, Recipient, Zone, parse_zone};
@@ -20,18 +21,19 @@ pub enum AddedRecipient {
     Same,
 }
 
-#[derive(FromRow)]
-struct RecipientRow {
-    id: i64,
-    key: String,
-    address: Option<String>,
-    time_zone: Option<String>,
-    zone_inferred: bool,
-    locale: Option<String>,
-    country: Option<String>,
-    tags: String,
-    attributes: String,
-    consented: bool,
+from_row! {
+    struct RecipientRow {
+        id: i64,
+        key: String,
+        address: Option<String>,
+        time_zone: Option<String>,
+        zone_inferred: bool,
+        locale: Option<String>,
+        country: Option<String>,
+        tags: String,
+        attributes: String,
+        consented: bool,
+    }
 }
 
 impl TryFrom<RecipientRow> for Recipient {

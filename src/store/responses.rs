@@ -1,8 +1,7 @@
 //! What came back of a message, as history and deliveries both store it.
 
-use sqlx::FromRow;
-
 use super::bulk::Column;
+use super::row::from_row;
 use super::{StoreError, instant, micros};
 use crate::model::message::Response;
 use crate::model::time::Instant;
@@ -30,19 +29,20 @@ pub(super) const COLUMNS: [&str; 10] = [
     "failure_code",
 ];
 
-/// A row's part.
-#[derive(FromRow)]
-pub(super) struct ResponseRow {
-    delivered_at: Option<i64>,
-    read_at: Option<i64>,
-    clicked_at: Option<i64>,
-    replied_at: Option<i64>,
-    converted_at: Option<i64>,
-    amount: Option<f64>,
-    currency: Option<String>,
-    opted_out_at: Option<i64>,
-    failed_at: Option<i64>,
-    failure_code: Option<String>,
+from_row! {
+    /// A row's part.
+    pub(super) struct ResponseRow {
+        delivered_at: Option<i64>,
+        read_at: Option<i64>,
+        clicked_at: Option<i64>,
+        replied_at: Option<i64>,
+        converted_at: Option<i64>,
+        amount: Option<f64>,
+        currency: Option<String>,
+        opted_out_at: Option<i64>,
+        failed_at: Option<i64>,
+        failure_code: Option<String>,
+    }
 }
 
 impl ResponseRow {

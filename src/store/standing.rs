@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::FromRow;
-
 use super::bulk::{List, Sql, numbers, one_of};
+use super::row::from_row;
 use super::{Doing, Reader, StoreError, instant, micros, on, parsed};
 use crate::model::content::Goal;
 use crate::model::delivery::{Arm, Reason, State};
@@ -22,53 +21,55 @@ pub struct StateCount {
     pub people: u64,
 }
 
-/// A row of `campaign export`.
-#[derive(Debug, Clone, PartialEq, FromRow)]
-pub struct ExportRow {
-    /// Our number of the person.
-    pub recipient: i64,
-    /// The caller's.
-    pub key: String,
-    /// Where it went.
-    pub address: Option<String>,
-    /// The delivery's state.
-    pub state: String,
-    /// Why.
-    pub reason: String,
-    /// The variant's name.
-    pub variant: Option<String>,
-    /// The experiment's arm.
-    pub arm: Option<String>,
-    /// The planned instant, in microseconds.
-    pub send_at: Option<i64>,
-    /// How often it was tried.
-    pub attempts: i64,
-    /// The chance that was expected.
-    pub chance: Option<f64>,
-    /// When it was sent, in microseconds; and so on.
-    pub sent_at: Option<i64>,
-    /// It reached the phone.
-    pub delivered_at: Option<i64>,
-    /// It was opened.
-    pub read_at: Option<i64>,
-    /// It was clicked.
-    pub clicked_at: Option<i64>,
-    /// It was answered.
-    pub replied_at: Option<i64>,
-    /// It brought what was asked.
-    pub converted_at: Option<i64>,
-    /// The person wanted no more.
-    pub opted_out_at: Option<i64>,
-    /// The channel gave up.
-    pub failed_at: Option<i64>,
-    /// The channel's code for it.
-    pub failure_code: Option<String>,
-    /// Its words for it.
-    pub failure_text: Option<String>,
-    /// What it charged.
-    pub price: Option<f64>,
-    /// How the provider calls it.
-    pub provider_message: Option<String>,
+from_row! {
+    /// A row of `campaign export`.
+    #[derive(Debug, Clone, PartialEq)]
+    pub struct ExportRow {
+        /// Our number of the person.
+        pub recipient: i64,
+        /// The caller's.
+        pub key: String,
+        /// Where it went.
+        pub address: Option<String>,
+        /// The delivery's state.
+        pub state: String,
+        /// Why.
+        pub reason: String,
+        /// The variant's name.
+        pub variant: Option<String>,
+        /// The experiment's arm.
+        pub arm: Option<String>,
+        /// The planned instant, in microseconds.
+        pub send_at: Option<i64>,
+        /// How often it was tried.
+        pub attempts: i64,
+        /// The chance that was expected.
+        pub chance: Option<f64>,
+        /// When it was sent, in microseconds; and so on.
+        pub sent_at: Option<i64>,
+        /// It reached the phone.
+        pub delivered_at: Option<i64>,
+        /// It was opened.
+        pub read_at: Option<i64>,
+        /// It was clicked.
+        pub clicked_at: Option<i64>,
+        /// It was answered.
+        pub replied_at: Option<i64>,
+        /// It brought what was asked.
+        pub converted_at: Option<i64>,
+        /// The person wanted no more.
+        pub opted_out_at: Option<i64>,
+        /// The channel gave up.
+        pub failed_at: Option<i64>,
+        /// The channel's code for it.
+        pub failure_code: Option<String>,
+        /// Its words for it.
+        pub failure_text: Option<String>,
+        /// What it charged.
+        pub price: Option<f64>,
+        /// How the provider calls it.
+        pub provider_message: Option<String>,
+    }
 }
 
 /// What an arm of a campaign brought.

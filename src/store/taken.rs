@@ -1,8 +1,7 @@
 //! What is taken already: of slots, of people's patience, of a provider's.
 
-use sqlx::FromRow;
-
 use super::bulk::{Sql, numbers, one_of};
+use super::row::from_row;
 use super::{Doing, Reader, StoreError, instant, micros, on, parsed};
 use crate::model::delivery::Arm;
 use crate::model::frequency::Taken;
@@ -77,11 +76,12 @@ const WAITS: &str = "SELECT recipient, not_before FROM delivery
 const PAUSED_UNTIL: &str = "SELECT MAX(paused_until) FROM provider_pause
     WHERE provider = $1 AND template = '' AND paused_until > $2";
 
-#[derive(FromRow)]
-struct SentRow {
-    recipient: i64,
-    sent_at: i64,
-    category: Option<String>,
+from_row! {
+    struct SentRow {
+        recipient: i64,
+        sent_at: i64,
+        category: Option<String>,
+    }
 }
 
 impl SentRow {

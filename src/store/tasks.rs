@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::row::from_row;
 use super::{Doing, Reader, StoreError, Tx, instant, micros, on, run};
 use crate::model::ids::NodeId;
 use crate::model::time::Instant;
@@ -45,19 +46,20 @@ pub struct TaskRow {
     pub seen_at: Instant,
 }
 
-#[derive(sqlx::FromRow)]
-struct Row {
-    name: String,
-    node: String,
-    last_started_at: Option<i64>,
-    last_succeeded_at: Option<i64>,
-    last_duration_ms: Option<i64>,
-    last_result: Option<String>,
-    last_error: Option<String>,
-    runs: i64,
-    failures: i64,
-    panics: i64,
-    seen_at: i64,
+from_row! {
+    struct Row {
+        name: String,
+        node: String,
+        last_started_at: Option<i64>,
+        last_succeeded_at: Option<i64>,
+        last_duration_ms: Option<i64>,
+        last_result: Option<String>,
+        last_error: Option<String>,
+        runs: i64,
+        failures: i64,
+        panics: i64,
+        seen_at: i64,
+    }
 }
 
 impl Reader {

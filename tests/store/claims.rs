@@ -201,7 +201,8 @@ async fn what_an_older_version_had_claimed_is_still_held_and_then_in_doubt() {
     let dir = tempfile::TempDir::new().unwrap();
     let file = format!("sqlite://{}", dir.path().join("old.db").display());
     let postgres = support::Postgres::shared().database();
-    let mut older = sqlx::migrate!();
+    let folder = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations"));
+    let mut older = sqlx::migrate::Migrator::new(folder).await.unwrap();
     older.migrations.to_mut().retain(|migration| migration.version < 8);
     let db = SqlitePool::connect(&format!("{file}?mode=rwc")).await.unwrap();
     older.run(&db).await.unwrap();
