@@ -38,11 +38,6 @@ pub fn arm_of(campaign: &Campaign, person: &RecipientKey) -> Arm {
     }
 }
 
-/// The share of a campaign's audience that an arm has.
-pub(super) fn share_of(arms: &Arms, arm: Arm) -> f64 {
-    arms.share(arm)
-}
-
 /// A part of every limit: the stretch between two numbers of the stretch from 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct CapacityShare {
@@ -176,7 +171,7 @@ mod tests {
             *counts.entry(arm_of(&campaign, &key)).or_insert(0.0) += 1.0 / 40_000.0;
         }
         for (arm, count) in counts {
-            assert!((count - share_of(&campaign.arms, arm)).abs() < 0.01, "{arm}: {count}");
+            assert!((count - campaign.arms.share(arm)).abs() < 0.01, "{arm}: {count}");
         }
         assert_eq!(arm_of(&campaign, &"r7".parse().unwrap()), Arm::Personalized);
     }

@@ -7,7 +7,7 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
-use super::arms::{generator, hash, mix, share_of};
+use super::arms::{generator, hash, mix};
 use super::decision::{Decision, Selection};
 use super::eligibility::{Candidates, Eligibility, SlotClass};
 use super::limits::CapacityLayout;
@@ -124,7 +124,7 @@ impl Draw<'_> {
         if draw.any_full {
             self.redraw(&subjects, &capacity, &mut draw);
         }
-        let share = share_of(&self.request.campaign.arms, Arm::Explore);
+        let share = self.request.campaign.arms.share(Arm::Explore);
         let mut actions = HashMap::new();
         for (at, (subject, turn)) in subjects.iter().zip(&draw.turns).enumerate() {
             let Some((slot, variant)) = turn.drawn else { continue };
@@ -217,7 +217,7 @@ impl Draw<'_> {
         expectations: &mut [Option<Expectation>],
     ) {
         let subjects = self.subjects(Arm::Control, decisions, expectations);
-        let share = share_of(&self.request.campaign.arms, Arm::Control);
+        let share = self.request.campaign.arms.share(Arm::Control);
         let capacity = Capacity::new(self);
         let mut remaining = Remaining::new(self, &capacity);
         for at in self.order(&subjects, "control", 0) {

@@ -49,17 +49,16 @@ pub(super) fn plan(
         let shared = shared_capacities(&shares, requests, &candidates);
         let layout = lay_out(setting, carrier, &shared, mine);
         let (request, of) = (requests[at], &candidates[at]);
-        if arm == Arm::Thompson {
-            let part = &shared[mine].parts[0];
-            thompson::plan_arm(setting, part, &layout, &mut decisions[at], &earlier);
-            thompson::expect(setting, part, &mut expectations[at]);
-        } else {
-            let draw = Draw { setting, request, candidates: of, layout };
-            let (decisions, expectations) = (&mut decisions[at], &mut expectations[at]);
-            match arm {
-                Arm::Explore => actions[at] = draw.explore(decisions, expectations),
-                _ => draw.control(decisions, expectations),
+        let (decided, expected) = (&mut decisions[at], &mut expectations[at]);
+        let draw = |layout| Draw { setting, request, candidates: of, layout };
+        match arm {
+            Arm::Explore => actions[at] = draw(layout).explore(decided, expected),
+            Arm::Thompson => {
+                let part = &shared[mine].parts[0];
+                thompson::plan_arm(setting, part, &layout, decided, &earlier);
+                thompson::expect(setting, part, expected);
             }
+            _ => draw(layout).control(decided, expected),
         }
         if is_capped {
             let sent = drawn(setting, request, of, (arm, &decisions[at]));

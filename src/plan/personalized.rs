@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::arms::{arm_of, mix, share_of};
+use super::arms::{arm_of, mix};
 use super::decision::{Decision, Selection};
 use super::eligibility::{
     Candidates, CountedMessage, EarlierMessages, Eligibility, SlotClass, ValueClass,
@@ -361,7 +361,7 @@ impl ArmProblem {
         self.problem.uses(item, placement, |limit, _| price += solution.prices[limit as usize]);
         let replan = part.request.people[origin.person as usize].replan.map(|replan| replan.reason);
         let by_itself = if moved { Reason::MovedByCapacity } else { Reason::BestSlot };
-        let share = share_of(&part.request.campaign.arms, part.arm);
+        let share = part.request.campaign.arms.share(part.arm);
         let harm = f64::from(self.harms[origin.harms + variant]);
         let usual = &self.usual[origin.usual.0..origin.usual.1];
         let chance = if usual.is_empty() {

@@ -6,7 +6,7 @@
 //! What a decision is worth is told by the mean of what is known, not by the draw. Its propensity
 //! is estimated by redrawing and assigning the whole arm again, so that it holds under every limit.
 
-use super::arms::{arm_of, generator, mix, share_of};
+use super::arms::{arm_of, generator, mix};
 use super::decision::{Decision, Selection};
 use super::eligibility::EarlierMessages;
 use super::limits::{CampaignArm, CapacityLayout};
@@ -47,7 +47,7 @@ pub(super) fn plan_arm(
             *same += u32::from((again.slot, again.variant) == (first.slot, first.variant));
         }
     }
-    let share = share_of(&part.request.campaign.arms, Arm::Thompson);
+    let share = part.request.campaign.arms.share(Arm::Thompson);
     let told = parallel_map(drawn.len(), setting.threads, |range| {
         let tell = |at: usize| {
             let (person, selection) = drawn[at];

@@ -1,6 +1,7 @@
 //! What experiments are compared by: sums over the people of each arm, of a variant and of a
 //! country, as far as answers are known.
 
+use super::responses::engaged_in_time;
 use super::row::from_row;
 use super::{Doing, Reader, StoreError, micros, on, parsed};
 use crate::model::content::Goal;
@@ -79,19 +80,18 @@ pub struct Experiment {
 /// may have been sent, and counts as still to come.
 macro_rules! people {
     () => {
-        "(SELECT campaign, recipient, arm, variant,
+        concat!(
+            "(SELECT campaign, recipient, arm, variant,
             COALESCE(expected_control, 0.0) AS c, COALESCE(expected_best, 0.0) AS b,
             CASE WHEN expected_best IS NULL OR expected_control IS NULL THEN 0 ELSE 1 END AS told,
             CASE WHEN sent_at IS NOT NULL OR state IN ('planned', 'held', 'in_doubt')
                 THEN 1 ELSE 0 END AS reached,
             CASE WHEN sent_at IS NOT NULL AND sent_at + $3 <= $4 THEN 1 ELSE 0 END AS known,
-            CASE WHEN sent_at IS NOT NULL AND sent_at + $3 <= $4 AND CASE $2
-                WHEN 'read' THEN read_at - sent_at <= $3 OR clicked_at - sent_at <= $3
-                    OR replied_at - sent_at <= $3
-                WHEN 'click' THEN clicked_at - sent_at <= $3
-                WHEN 'reply' THEN replied_at - sent_at <= $3
-                ELSE converted_at - sent_at <= $3 END THEN 1 ELSE 0 END AS engaged
+            CASE WHEN sent_at IS NOT NULL AND sent_at + $3 <= $4 AND ",
+            engaged_in_time!(),
+            " THEN 1 ELSE 0 END AS engaged
         FROM delivery WHERE campaign = $1 AND arm IS NOT NULL) AS person"
+        )
     };
 }
 
@@ -116,7 +116,7 @@ const DAYS: &str = "SELECT arm, (sent_at + $2) / 86400000000, COUNT(*) FROM deli
 const VARIANTS: &str = concat!(
     "SELECT variant, arm, COUNT(*), SUM(reached), SUM(known), SUM(engaged) FROM ",
     people!(),
-    " WHERE arm = 'explore' AND known = 1 AND variant IS NOT NULL GROUP BY variant, arm ORDER BY 1"
+    " WHERE arm = 'explore' AND known = 1 AND variant IS NOT NULL GROUP BY variant, arm ORDER BY 1 LIMIT $5"
 );
 
 const COUNTRIES: &str = concat!(
@@ -165,7 +165,7 @@ fn part((of, arm, people, reached, known, engaged): PartRow) -> Result<ArmPart, 
 }
 
 impl Reader {
-    /// Sums up an experiment. An answer is known once its time is over; at most `parts` rows of
+    /// Sums up an experiment. An answer is known once its time is over; at most `most` rows of
     /// countries.
     pub async fn experiment(
         &mut self,
@@ -173,7 +173,7 @@ impl Reader {
         goal: Goal,
         within: std::time::Duration,
         now: Instant,
-        parts: usize,
+        most: usize,
     ) -> Result<Experiment, StoreError> {
         const DOING: &str = "sum up an experiment";
         let (goal, within, now) = (goal.as_str(), within.as_micros() as i64, micros(now));
@@ -192,23 +192,21 @@ impl Reader {
             .fetch_all(db)
             .await)
         .doing(DOING)?;
-        let variants: Vec<PartRow> = on!(self, |db| sqlx::query_as(VARIANTS)
-            .bind(campaign)
-            .bind(goal)
-            .bind(within)
-            .bind(now)
-            .fetch_all(db)
-            .await)
-        .doing(DOING)?;
-        let countries: Vec<PartRow> = on!(self, |db| sqlx::query_as(COUNTRIES)
-            .bind(campaign)
-            .bind(goal)
-            .bind(within)
-            .bind(now)
-            .bind(parts as i64)
-            .fetch_all(db)
-            .await)
-        .doing(DOING)?;
+        let parts = async |reader: &mut Self, sql: &'static str, most: i64| {
+            let rows: Vec<PartRow> = on!(reader, |db| sqlx::query_as(sql)
+                .bind(campaign)
+                .bind(goal)
+                .bind(within)
+                .bind(now)
+                .bind(most)
+                .fetch_all(db)
+                .await)
+            .doing(DOING)?;
+            rows.into_iter().map(part).collect::<Result<Vec<ArmPart>, StoreError>>()
+        };
+        // a campaign's file bounds its variants
+        let variants = parts(self, VARIANTS, i64::MAX).await?;
+        let countries = parts(self, COUNTRIES, most as i64).await?;
         let arm = |row: Row| {
             let known_on = days.iter().filter(|(arm, ..)| *arm == row.arm);
             Ok(ArmKnowledge {
@@ -239,8 +237,8 @@ impl Reader {
         };
         Ok(Experiment {
             arms: rows.into_iter().map(arm).collect::<Result<_, StoreError>>()?,
-            variants: variants.into_iter().map(part).collect::<Result<_, _>>()?,
-            countries: countries.into_iter().map(part).collect::<Result<_, _>>()?,
+            variants,
+            countries,
         })
     }
 }

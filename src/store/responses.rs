@@ -15,6 +15,20 @@ macro_rules! response_columns {
 }
 pub(super) use response_columns;
 
+/// Whether a sent message of a row brought the goal `$2` within `$3` microseconds. Who clicks or
+/// answers has read, whether receipts are on or off.
+macro_rules! engaged_in_time {
+    () => {
+        "CASE $2
+            WHEN 'read' THEN read_at - sent_at <= $3 OR clicked_at - sent_at <= $3
+                OR replied_at - sent_at <= $3
+            WHEN 'click' THEN clicked_at - sent_at <= $3
+            WHEN 'reply' THEN replied_at - sent_at <= $3
+            ELSE converted_at - sent_at <= $3 END"
+    };
+}
+pub(super) use engaged_in_time;
+
 /// Their names.
 pub(super) const COLUMNS: [&str; 10] = [
     "delivered_at",

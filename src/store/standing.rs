@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::bulk::{List, Sql, numbers, one_of};
+use super::responses::engaged_in_time;
 use super::row::from_row;
 use super::{Doing, Reader, StoreError, instant, micros, on, parsed};
 use crate::model::content::Goal;
@@ -111,19 +112,17 @@ const FAILURES: &str = "SELECT failure_code, COUNT(*), MAX(failure_text) FROM de
     WHERE campaign = $1 AND failure_code IS NOT NULL AND state IN ('failed', 'refused')
     GROUP BY failure_code ORDER BY 2 DESC, 1 LIMIT $2";
 
-/// Who clicks or answers has read, whether receipts are on or off.
-const ARMS: &str = "SELECT arm, COUNT(*), COUNT(sent_at),
+const ARMS: &str = concat!(
+    "SELECT arm, COUNT(*), COUNT(sent_at),
         SUM(CASE WHEN sent_at IS NOT NULL AND COALESCE(delivered_at, read_at) IS NOT NULL
             THEN 1 ELSE 0 END),
-        SUM(CASE WHEN CASE $2
-            WHEN 'read' THEN read_at - sent_at <= $3 OR clicked_at - sent_at <= $3
-                OR replied_at - sent_at <= $3
-            WHEN 'click' THEN clicked_at - sent_at <= $3
-            WHEN 'reply' THEN replied_at - sent_at <= $3
-            ELSE converted_at - sent_at <= $3 END THEN 1 ELSE 0 END),
+        SUM(CASE WHEN ",
+    engaged_in_time!(),
+    " THEN 1 ELSE 0 END),
         SUM(CASE WHEN sent_at IS NOT NULL AND opted_out_at IS NOT NULL THEN 1 ELSE 0 END),
         CAST(COALESCE(SUM(CASE WHEN sent_at IS NOT NULL THEN chance END), 0) AS DOUBLE PRECISION)
-    FROM delivery WHERE campaign = $1 AND arm IS NOT NULL GROUP BY arm";
+    FROM delivery WHERE campaign = $1 AND arm IS NOT NULL GROUP BY arm"
+);
 
 const EXPORT: &str = "SELECT d.recipient, r.key, r.address, d.state, d.reason, d.variant, d.arm,
         d.send_at, d.attempts, d.chance, d.sent_at, d.delivered_at, d.read_at, d.clicked_at,

@@ -1,5 +1,6 @@
 //! The track record: what was forecast of people in slots that were chosen for them, and what came.
 
+use super::responses::engaged_in_time;
 use super::{Doing, Reader, StoreError, Tx, micros, on, run};
 use crate::model::content::{Category, Goal};
 use crate::model::time::Instant;
@@ -30,17 +31,15 @@ pub struct ClosedTrack {
     pub track: Track,
 }
 
-/// Whether a slot was chosen, or drawn or fixed; chances; engagements in time. Who clicks or answers
-/// has read, whether receipts are on or off.
-const TRACK: &str = "SELECT CASE WHEN arm = 'personalized' THEN 1 ELSE 0 END, SUM(chance),
-        SUM(CASE WHEN CASE $2
-            WHEN 'read' THEN read_at - sent_at <= $3 OR clicked_at - sent_at <= $3
-                OR replied_at - sent_at <= $3
-            WHEN 'click' THEN clicked_at - sent_at <= $3
-            WHEN 'reply' THEN replied_at - sent_at <= $3
-            ELSE converted_at - sent_at <= $3 END THEN 1 ELSE 0 END)
+/// Whether a slot was chosen, or drawn or fixed; chances; engagements in time.
+const TRACK: &str = concat!(
+    "SELECT CASE WHEN arm = 'personalized' THEN 1 ELSE 0 END, SUM(chance),
+        SUM(CASE WHEN ",
+    engaged_in_time!(),
+    " THEN 1 ELSE 0 END)
     FROM delivery WHERE campaign = $1 AND chance IS NOT NULL AND sent_at <= $4
-    GROUP BY 1";
+    GROUP BY 1"
+);
 
 const CLOSED: &str =
     "SELECT r.campaign, r.goal, c.category, c.provider, r.chosen, r.forecast, r.engaged
