@@ -94,7 +94,11 @@ impl Desk {
         }
         for (row, extent, found) in known {
             let waits = taken::waits(ctx, &row.campaign).await?;
-            let record = Record::read(ctx, row.id, &row.campaign).await?;
+            // a decision about a few leaves the campaign's forecast as it was told
+            let record = match extent {
+                Extent::Everybody => Record::read(ctx, row.id, &row.campaign).await?,
+                Extent::Undecided => Record::default(),
+            };
             let job = desk.job(row, &found, extent, waits);
             desk.jobs.push(Job { record, ..job });
         }
