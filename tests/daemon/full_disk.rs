@@ -66,7 +66,7 @@ fn known_answers_outlast_a_full_disk() {
     let lease = chrono::TimeDelta::seconds(18);
     eventually("the end of the lease", || Clock::system().now() - begun > lease);
     limit(&daemon, "unlimited");
-    eventually("everybody being known as sent", || sent(&workspace) == PEOPLE as u64);
+    wait_until_sent(&workspace, PEOPLE as u64);
     endpoint.assert_each_once(PEOPLE);
     assert_eq!(states(&workspace), [("sent".to_owned(), PEOPLE as u64)].into());
     assert!(!logged("+5511"), "an address is in the log");

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::scene::*;
-use crate::support::eventually;
 
 #[test]
 fn logs_are_what_the_settings_ask_for_and_never_name_an_address_or_a_text() {
@@ -17,7 +16,7 @@ fn logs_are_what_the_settings_ask_for_and_never_name_an_address_or_a_text() {
         .stderr(std::fs::File::create(&log).unwrap())
         .spawn()
         .unwrap();
-    eventually("everybody being sent to", || sent(&workspace) == 10);
+    wait_until_sent(&workspace, 10);
     assert_eq!(post(port, "/webhooks/shop", &sign(b"another"), r#"{"to":"+551100000001"}"#), 401);
     signal(&daemon, "-TERM");
     assert!(daemon.wait().unwrap().success());

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -22,7 +21,9 @@ pub(crate) struct Endpoint {
     pub(crate) port: u16,
     /// Bodies by message, and how often each came.
     pub(crate) got: Arc<Mutex<BTreeMap<String, u32>>>,
-    pub(crate) bad_signatures: Arc<AtomicU64>,
+    /// The first bodies and their signatures. Looked at in the end: a program started for each of
+    /// them would keep a busy machine from answering in time.
+    signed: Arc<Mutex<Vec<(Vec<u8>, String)>>>,
 }
 
 pub(crate) const SECRET: &str = "a shared secret";
@@ -32,12 +33,12 @@ impl Endpoint {
     pub(crate) fn start(delay: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let endpoint = Self { port, got: Arc::default(), bad_signatures: Arc::default() };
-        let (got, bad) = (Arc::clone(&endpoint.got), Arc::clone(&endpoint.bad_signatures));
+        let endpoint = Self { port, got: Arc::default(), signed: Arc::default() };
+        let (got, signed) = (Arc::clone(&endpoint.got), Arc::clone(&endpoint.signed));
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                let (got, bad) = (Arc::clone(&got), Arc::clone(&bad));
-                std::thread::spawn(move || serve(&stream.unwrap(), delay, &got, &bad));
+                let (got, signed) = (Arc::clone(&got), Arc::clone(&signed));
+                std::thread::spawn(move || serve(&stream.unwrap(), delay, &got, &signed));
             }
         });
         endpoint
@@ -51,11 +52,18 @@ impl Endpoint {
         let got = self.got.lock().unwrap();
         assert_eq!(got.len(), people);
         assert!(got.values().all(|times| *times == 1), "{got:?}");
-        assert_eq!(self.bad_signatures.load(Ordering::Relaxed), 0);
+        for (body, signature) in self.signed.lock().unwrap().iter() {
+            assert_eq!(*signature, sign(body));
+        }
     }
 }
 
-fn serve(stream: &TcpStream, delay: Duration, got: &Mutex<BTreeMap<String, u32>>, bad: &AtomicU64) {
+fn serve(
+    stream: &TcpStream,
+    delay: Duration,
+    got: &Mutex<BTreeMap<String, u32>>,
+    signed: &Mutex<Vec<(Vec<u8>, String)>>,
+) {
     let mut reader = BufReader::new(stream);
     loop {
         let (mut length, mut signature, mut line) = (0, String::new(), String::new());
@@ -77,10 +85,12 @@ fn serve(stream: &TcpStream, delay: Duration, got: &Mutex<BTreeMap<String, u32>>
         }
         let mut body = vec![0; length];
         reader.read_exact(&mut body).unwrap();
-        if signature != sign(&body) {
-            bad.fetch_add(1, Ordering::Relaxed);
-        }
         let message: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        let mut signed = signed.lock().unwrap();
+        if signed.len() < 20 {
+            signed.push((body, signature));
+        }
+        drop(signed);
         let key = message["message"].as_str().unwrap().to_owned();
         *got.lock().unwrap().entry(key.clone()).or_default() += 1;
         std::thread::sleep(delay);
@@ -210,6 +220,15 @@ pub(crate) fn sent(workspace: &Workspace) -> u64 {
     let states = standing["states"].as_array().unwrap();
     let sum = states.iter().filter(|s| s["state"] == "sent").map(|s| s["people"].as_u64().unwrap());
     sum.sum()
+}
+
+/// Waits until so many are sent to; where that does not come true, says what became of them.
+pub(crate) fn wait_until_sent(workspace: &Workspace, people: u64) {
+    let deadline = Instant::now() + support::PATIENCE;
+    while sent(workspace) != people {
+        assert!(Instant::now() < deadline, "{people} are to be sent to: {:?}", states(workspace));
+        std::thread::sleep(Duration::from_millis(200));
+    }
 }
 
 /// Posts to the daemon; the status of the answer.

@@ -16,7 +16,7 @@ fn messages_go_out_and_answers_come_back() {
     let mut daemon = daemon(&workspace);
     eventually("readiness", || is_ready(port));
     // the command line looks at the same file while the daemon works on it
-    eventually("everybody being sent to", || sent(&workspace) == 40);
+    wait_until_sent(&workspace, 40);
     endpoint.assert_each_once(40);
 
     let read = (Clock::system().now() - TimeDelta::seconds(1)).to_rfc3339();
@@ -61,7 +61,7 @@ fn a_stopped_daemon_finishes_what_is_in_flight_and_the_next_sends_the_rest() {
     // nothing is left claimed, and what was called is known as sent
     assert_eq!(sent(&workspace), called as u64);
     let mut second = daemon(&workspace);
-    eventually("the rest", || sent(&workspace) == PEOPLE as u64);
+    wait_until_sent(&workspace, PEOPLE as u64);
     endpoint.assert_each_once(PEOPLE);
     signal(&second, "-INT");
     assert!(second.wait().unwrap().success());
@@ -111,7 +111,7 @@ fn nobody_is_sent_to_whose_consent_ended_after_planning() {
     submit_due(&workspace, &sqlite(&workspace));
     command(&workspace, &["consent", "withdraw", "r1"]).output().unwrap();
     let mut daemon = daemon(&workspace);
-    eventually("the others being sent to", || sent(&workspace) == 2);
+    wait_until_sent(&workspace, 2);
     let states = json(&workspace, &["campaign", "show", "spring"])["states"].clone();
     let refused =
         serde_json::json!({"state": "refused", "reason": "consent_withdrawn", "people": 1});

@@ -100,7 +100,7 @@ fn neither_silent_clients_nor_an_endpoint_that_hangs_keep_a_daemon() {
     hanging.accept().unwrap();
     // messages go out and campaigns are tended while the endpoint hangs
     submit_due(&workspace, &sqlite(&workspace));
-    eventually("everybody being sent to", || sent(&workspace) == 30);
+    wait_until_sent(&workspace, 30);
     // how tasks stand is written every few seconds
     let well = |name: &str| {
         let tasks = json(&workspace, &["status"])["tasks"].clone();

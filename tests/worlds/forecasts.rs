@@ -1,0 +1,159 @@
+//! The learner's forecasts, of random messages and of chosen ones, beside the truth.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use opportune::learn::{Contents, Settings, fit};
+use opportune::model::choice::Chosen as ChosenChance;
+use opportune::model::content::{Content, Goal};
+use opportune::model::preference::Preference;
+use opportune::world::frozen::frozen;
+use opportune::world::history::PersonHistory;
+use opportune::world::logging::{Count, Policy};
+use opportune::world::person::Person;
+use opportune::world::truth::Outcome;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::forecast::{Fit, Pair, evidence_of, subjects};
+use crate::{Letter, logging, until, world};
+
+/// What is forecast of the hour and content with the highest chance to be read within some hours, as
+/// it is and corrected, and the true chance.
+fn chosen(
+    person: &Person<'_>,
+    known: &Preference,
+    offer: &[Content],
+    within: Duration,
+) -> [Pair; 2] {
+    let tables: Vec<[f32; 168]> =
+        offer.iter().map(|content| known.chances(content, Goal::Read, within)).collect();
+    let chance = |at: usize| tables[at / 168][at % 168];
+    let best = (1..168 * tables.len())
+        .fold(0, |best, at| if chance(at) > chance(best) { at } else { best });
+    let mean = |table: &[f32; 168]| table.iter().sum::<f32>() / 168.0;
+    let corrected = known.choice_correction(within).expected(ChosenChance {
+        chance: chance(best),
+        of_content: mean(&tables[best / 168]),
+        of_all: tables.iter().map(mean).sum::<f32>() / tables.len() as f32,
+        answered: 1.0,
+    });
+    let week = until() + TimeDelta::days(2);
+    let truth = person.chance_in_week(week, best % 168, &offer[best / 168], within);
+    [(f64::from(chance(best)), truth), (f64::from(corrected), truth)]
+}
+
+/// How forecasts of some world lie to the truth.
+struct Forecasts {
+    /// Of messages at random times of the week after the history.
+    random: BTreeMap<Outcome, Fit>,
+    /// Of what was chosen to be read within 2 and within 24 hours, as it is and corrected.
+    chosen: [[Fit; 2]; 2],
+}
+
+fn forecasts(name: &str, people: u32) -> Forecasts {
+    let world = world(name, people);
+    let own = frozen(name, until()).unwrap().messages;
+    let logging = logging(own.unwrap_or(Count::Exact(24)), Policy::Business);
+    let mut contents = Contents::default();
+    let histories: Vec<PersonHistory> = world.history(&logging).collect();
+    let known = evidence_of(&histories, &mut contents);
+    let subjects = subjects(&world, &known);
+    // no hyper-parameters are chosen: that takes ten times as long
+    let settings = Settings { tune_min: usize::MAX, ..Settings::default() };
+    let model = fit(&subjects, &contents, &settings, until(), 1, &mut |_, _| {}).unwrap();
+    let mut random = ChaCha8Rng::seed_from_u64(1);
+    let mut pairs = BTreeMap::<Outcome, Vec<Pair>>::new();
+    let mut of_chosen: [[Vec<Pair>; 2]; 2] = Default::default();
+    for (index, subject) in subjects.iter().enumerate() {
+        if histories[index].messages.iter().any(|m| m.response.opted_out_at.is_some()) {
+            continue;
+        }
+        let (person, known) = (world.person(index), model.preference(subject, until()));
+        for (hours, pairs) in [2, 24].into_iter().zip(&mut of_chosen) {
+            let within = Duration::from_hours(hours);
+            let found = chosen(&person, &known, contents.list(), within);
+            pairs.iter_mut().zip(found).for_each(|(pairs, pair)| pairs.push(pair));
+        }
+        for _ in 0..4 {
+            let letter = Letter {
+                at: until()
+                    + TimeDelta::days(2)
+                    + TimeDelta::minutes(random.gen_range(0..7 * 1440)),
+                ..Letter::number(random.gen_range(0..1_000))
+            };
+            let sent = letter.sent(false);
+            for (outcome, goal) in [
+                (Outcome::Read, Some(Goal::Read)),
+                (Outcome::Click, Some(Goal::Click)),
+                (Outcome::Reply, Some(Goal::Reply)),
+                (Outcome::OptOut, None),
+            ] {
+                let hours = if goal.is_some() { 24 } else { 336 };
+                let within = Duration::from_hours(hours);
+                let forecast = match goal {
+                    None => known.opt_out(sent.content),
+                    Some(goal) => {
+                        known.chances(sent.content, goal, within)[person.week_hour(sent.at)]
+                    }
+                };
+                let truth = person.truth(&sent, outcome, within);
+                pairs.entry(outcome).or_default().push((f64::from(forecast), truth));
+            }
+        }
+    }
+    Forecasts {
+        random: pairs.into_iter().map(|(outcome, pairs)| (outcome, Fit::of(pairs))).collect(),
+        chosen: of_chosen.map(|pairs| pairs.map(Fit::of)),
+    }
+}
+
+/// Wanted in every world: forecasts within 10 % of the truth by fifths, and a calibration error of
+/// reads under 0.02. Held today: the bounds below, of the two likeliest fifths and of the error.
+#[test]
+fn forecasts_lie_near_the_truth_in_every_world() {
+    for (name, error, far) in HELD {
+        let Forecasts { random: fits, chosen } = forecasts(name, 300);
+        let (_, within) = CHOSEN.into_iter().find(|(of, _)| *of == name).unwrap();
+        for ([raw, corrected], most) in chosen.into_iter().zip(within) {
+            let off = corrected.total.ln().abs();
+            assert!(off < f64::ln(most), "{name}: {raw} before, {corrected} corrected");
+        }
+        let read = fits[&Outcome::Read];
+        assert!(read.error < error, "{name}: {read}");
+        for outcome in [Outcome::Read, Outcome::Click, Outcome::Reply] {
+            let fit = fits[&outcome];
+            for ratio in &fit.ratios[3..] {
+                assert!(ratio.ln().abs() < f64::ln(far), "{name} {outcome:?}: {fit}");
+            }
+        }
+    }
+}
+
+/// Wanted of what was chosen: within 3 % of the truth in all. Held today, for reading within 2 and
+/// within 24 hours: people who read in sessions are foretold for hours that were never tried.
+const CHOSEN: [(&str, [f64; 2]); 9] = [
+    ("friendly", [1.2, 1.1]),
+    ("hostile", [1.12, 1.05]),
+    ("sessions", [1.25, 1.08]),
+    ("receipts", [1.2, 1.1]),
+    ("seconds", [1.8, 1.15]),
+    ("shops", [1.4, 1.2]),
+    ("luck", [1.2, 1.1]),
+    ("wear", [1.3, 1.15]),
+    ("drift", [1.4, 1.15]),
+];
+
+/// World, most calibration error of reads, and how far from the truth a forecast may be.
+const HELD: [(&str, f64, f64); 9] = [
+    ("friendly", 0.027, 1.25),
+    ("hostile", 0.041, 1.15),
+    ("sessions", 0.031, 1.2),
+    ("receipts", 0.036, 1.25),
+    ("seconds", 0.031, 1.2),
+    ("shops", 0.053, 1.3),
+    ("luck", 0.034, 1.25),
+    ("wear", 0.034, 1.25),
+    ("drift", 0.034, 1.2),
+];
