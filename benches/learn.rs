@@ -20,7 +20,7 @@ use opportune::model::ids::RecipientId;
 use opportune::model::message::Message;
 use opportune::provider;
 use opportune::store::{Create, Store};
-use opportune::work::learn::{self, Depth, InUse, Learned, People};
+use opportune::work::learn::{self, ActiveModel, Depth, Learned, People};
 use opportune::work::{Ctx, StepEnv, new_node};
 use opportune::world::World;
 use opportune::world::logging::{Count, Logging, Policy};
@@ -58,7 +58,7 @@ async fn main() {
 
     let began = Instant::now();
     let all = People::load(&ctx).await.unwrap();
-    let model = InUse::load(&ctx).await.unwrap();
+    let model = ActiveModel::load(&ctx).await.unwrap();
     let seen = preferences(&ctx, &all, &model);
     let read = began.elapsed().as_secs_f64();
     report(&format!("{seen} preferences from the database in {read:.1} s"));
@@ -117,7 +117,7 @@ fn ctx(store: Store) -> Ctx {
             config: Arc::new(config),
             rules: Arc::new(Rules::built_in()),
             node: new_node(),
-            judge: None,
+            preference_override: None,
         },
     }
 }
@@ -194,7 +194,7 @@ async fn timed_learning(ctx: &Ctx, what: &str) -> f64 {
 }
 
 /// Everybody's preference, on two threads; how many.
-fn preferences(ctx: &Ctx, people: &People, model: &InUse) -> usize {
+fn preferences(ctx: &Ctx, people: &People, model: &ActiveModel) -> usize {
     let count = people.recipients.len();
     let of = |range: std::ops::Range<usize>| {
         let zone = ctx.config.time_zone;

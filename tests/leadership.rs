@@ -16,9 +16,9 @@ use opportune::model::campaign::Campaign;
 use opportune::model::preference::Preference;
 use opportune::model::recipient::Recipient;
 use opportune::store::{Create, Store, StoreError, Term};
-use opportune::work::learn::{Depth, InUse, LearnError};
-use opportune::work::plan::{Extent, PlanError};
-use opportune::work::{Ctx, Judge, StepEnv, campaigns, learn, new_node, plan};
+use opportune::work::learn::{ActiveModel, Depth, LearnError};
+use opportune::work::plan::{PlanError, PlanScope};
+use opportune::work::{Ctx, PreferenceOverride, StepEnv, campaigns, learn, new_node, plan};
 use opportune::world::World;
 use opportune::world::logging::{Count, Logging};
 use opportune::world::spec::Spec;
@@ -39,7 +39,7 @@ fn ctx(store: Store) -> Ctx {
             config: Arc::new(Config::parse(EXAMPLE, Path::new("opportune.toml")).unwrap()),
             rules: Arc::new(Rules::built_in()),
             node: new_node(),
-            judge: None,
+            preference_override: None,
         },
     }
 }
@@ -127,11 +127,11 @@ async fn a_frozen_learner_whose_lease_was_taken_over_stores_nothing() {
 /// Has another node take over while it is asked for somebody's habits.
 struct Freezing {
     url: String,
-    model: InUse,
+    model: ActiveModel,
     taken: AtomicBool,
 }
 
-impl Judge for Freezing {
+impl PreferenceOverride for Freezing {
     fn preference(&self, _: &Campaign, _: &Recipient, subject: &Subject<'_>) -> Preference {
         if !self.taken.swap(true, Ordering::SeqCst) {
             assert!(take_over(&self.url, "plan").is_some(), "the lease could not be taken");
@@ -155,11 +155,11 @@ async fn a_frozen_planner_whose_lease_was_taken_over_stores_nothing() {
             let name = "spring".parse().unwrap();
             ctx.store.read().await.unwrap().campaign(&name).await.unwrap().unwrap()
         };
-        let model = InUse::load(&ctx).await.unwrap();
+        let model = ActiveModel::load(&ctx).await.unwrap();
         let judge = Freezing { url: url.clone(), model, taken: AtomicBool::new(false) };
         let mut frozen = ctx.clone();
-        frozen.judge = Some(Arc::new(judge));
-        let planned = plan::decide(&frozen, vec![(row().await, Extent::Everybody)]).await;
+        frozen.preference_override = Some(Arc::new(judge));
+        let planned = plan::decide(&frozen, vec![(row().await, PlanScope::Everybody)]).await;
         let is_lost = matches!(&planned, Err(PlanError::Store(StoreError::LostTerm { .. })));
         assert!(is_lost, "{:?}", planned.err());
         let mut read = ctx.store.read().await.unwrap();
@@ -169,12 +169,12 @@ async fn a_frozen_planner_whose_lease_was_taken_over_stores_nothing() {
         drop(read);
         // while the other holds the lease nobody else plans; once it lapsed, anybody does
         ctx.clock.advance_to(present() + TimeDelta::minutes(2));
-        let busy = plan::decide(&ctx, vec![(row().await, Extent::Everybody)]).await;
+        let busy = plan::decide(&ctx, vec![(row().await, PlanScope::Everybody)]).await;
         assert!(matches!(busy, Err(PlanError::Busy)));
         ctx.clock.advance_to(present() + TimeDelta::minutes(4));
-        plan::decide(&ctx, vec![(row().await, Extent::Everybody)]).await.unwrap();
+        plan::decide(&ctx, vec![(row().await, PlanScope::Everybody)]).await.unwrap();
         assert!(row().await.planned_at.is_some());
-        ctx.judge = None;
+        ctx.preference_override = None;
         ctx.store.close().await;
     }
 }

@@ -14,7 +14,7 @@ use opportune::model::content::{Content, Goal};
 use opportune::model::ids::RecipientId;
 use opportune::model::message::Message;
 use opportune::store::{Create, Store};
-use opportune::work::learn::{self, Depth, FitOutcome, InUse, LearnError, People};
+use opportune::work::learn::{self, ActiveModel, Depth, FitOutcome, LearnError, People};
 use opportune::work::{Ctx, new_node};
 use opportune::world::World;
 use opportune::world::logging::{Count, Logging};
@@ -80,7 +80,7 @@ async fn learn(ctx: &Ctx, depth: Depth) -> learn::Learned {
 /// Everything that is known of everybody, number by number.
 async fn knowledge(ctx: &Ctx) -> BTreeMap<RecipientId, Vec<f64>> {
     let people = People::load(ctx).await.unwrap();
-    let model = InUse::load(ctx).await.unwrap();
+    let model = ActiveModel::load(ctx).await.unwrap();
     let of = |index: usize| {
         let preference = model.preference(&people.subject(index, ctx.config.time_zone));
         let contents: Vec<Content> = preference.contents().cloned().collect();
@@ -233,7 +233,7 @@ async fn between_nights_answers_are_followed_and_one_refreshed_version_is_kept()
     assert_eq!(versions.len(), 2, "a fit, and the newest that was made of it");
     assert!(versions[1].active && versions[1].version == idle.version);
     // chances to click have gone up
-    let model = InUse::load(&ctx).await.unwrap();
+    let model = ActiveModel::load(&ctx).await.unwrap();
     let people = People::load(&ctx).await.unwrap();
     let sum = |of: &BTreeMap<RecipientId, Vec<f64>>| -> f64 {
         let contents = ctx_contents(&model, &people, &ctx);
@@ -244,7 +244,7 @@ async fn between_nights_answers_are_followed_and_one_refreshed_version_is_kept()
     ctx.store.close().await;
 }
 
-fn ctx_contents(model: &InUse, people: &People, ctx: &Ctx) -> usize {
+fn ctx_contents(model: &ActiveModel, people: &People, ctx: &Ctx) -> usize {
     model.preference(&people.subject(0, ctx.config.time_zone)).contents().count()
 }
 
@@ -341,7 +341,7 @@ async fn people_who_live_by_other_hours_are_noticed_and_those_who_do_not_are_not
         let learned = learn(&ctx, Depth::Fit).await;
         let drift = &learned.summary.drift;
         let people = People::load(&ctx).await.unwrap();
-        let in_use = InUse::load(&ctx).await.unwrap();
+        let in_use = ActiveModel::load(&ctx).await.unwrap();
         let moved = in_use.moved(&people.subject(7, ctx.config.time_zone));
         if later == 0 {
             assert!(drift.parts.is_empty() && drift.moved.is_empty(), "{drift:?}");

@@ -63,7 +63,7 @@ pub fn ctx(store: Store, config: Config, providers: BTreeMap<Name, Arc<dyn Provi
             rules: Arc::new(Rules::built_in()),
             providers: Arc::new(providers),
             node: new_node(),
-            judge: None,
+            preference_override: None,
         },
     }
 }

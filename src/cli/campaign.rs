@@ -191,7 +191,7 @@ pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
             let campaign = campaign.with_context(|| file.display().to_string())?;
             let name = campaign.name.clone();
             let warnings = campaigns::left_out(&ctx, &campaign).await?.into_iter().collect();
-            let plan = Some(plan::foresee(&ctx, campaign).await?);
+            let plan = Some(plan::forecast(&ctx, campaign).await?);
             env.printer.show(&Checked { name, stored: false, plan, warnings })
         }
         Verb::Submit { file } => {

@@ -9,7 +9,7 @@ use super::print::{Show, table};
 use crate::model::delivery::Reason;
 use crate::plan::reason_sentence;
 use crate::work::plan::Summary;
-use crate::work::plan::draft::HourLoad;
+use crate::work::plan::campaign_plan::HourLoad;
 use crate::work::plan::record::Expected;
 
 /// The longest list of days.

@@ -253,7 +253,7 @@ impl Env {
                 rules: Arc::new(rules),
                 providers: Arc::default(),
                 node: crate::work::new_node(),
-                judge: None,
+                preference_override: None,
             },
         })
     }

@@ -14,7 +14,7 @@ use crate::model::slot::SlotLength;
 use crate::model::time::format_instant;
 use crate::plan::SlotLoad;
 use crate::store::CampaignStatus;
-use crate::work::plan::{self, Desk, Draft, Extent, local_time};
+use crate::work::plan::{self, CampaignPlan, PlanInputs, PlanScope, local_time};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -46,21 +46,21 @@ pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
             provider: row.campaign.provider.clone()
         });
     }
-    let rows = vec![(row, Extent::Everybody)];
+    let rows = vec![(row, PlanScope::Everybody)];
     let planned =
-        if args.dry_run { plan::dry(&ctx, rows).await } else { plan::decide(&ctx, rows).await };
-    let (desk, drafts) = planned?;
+        if args.dry_run { plan::dry_run(&ctx, rows).await } else { plan::decide(&ctx, rows).await };
+    let (inputs, plans) = planned?;
     if let Some(path) = &args.values {
-        write_values(path, &desk, ctx.config.slot_length)?;
+        write_values(path, &inputs, ctx.config.slot_length)?;
     }
-    for draft in &drafts {
+    for campaign_plan in &plans {
         if let Some(path) = &args.export {
-            write_plan(path, &desk, draft, ctx.config.slot_length)?;
+            write_plan(path, &inputs, campaign_plan, ctx.config.slot_length)?;
         }
         if let Some(path) = &args.capacity {
-            write_capacity(path, &draft.plan.slots, ctx.config.slot_length)?;
+            write_capacity(path, &campaign_plan.plan.slots, ctx.config.slot_length)?;
         }
-        env.printer.show(&draft.summary())?;
+        env.printer.show(&campaign_plan.summary())?;
     }
     if args.dry_run {
         note("Nothing is stored.");
@@ -68,10 +68,10 @@ pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn write_values(path: &Path, desk: &Desk, length: SlotLength) -> anyhow::Result<()> {
+fn write_values(path: &Path, inputs: &PlanInputs, length: SlotLength) -> anyhow::Result<()> {
     let mut output = Output::create(path, &["recipient", "slot_start", "value"])?;
     let mut failed = None;
-    desk.each_value(|key, slot, value| {
+    inputs.each_value(|key, slot, value| {
         if failed.is_none() {
             let cells = [key.to_string(), format_instant(slot.start(length)), number(value)];
             failed = output.row(cells).err();
@@ -98,7 +98,12 @@ fn write_capacity(path: &Path, slots: &[SlotLoad], length: SlotLength) -> anyhow
     Ok(output.finish()?)
 }
 
-fn write_plan(path: &Path, desk: &Desk, draft: &Draft, length: SlotLength) -> anyhow::Result<()> {
+fn write_plan(
+    path: &Path,
+    inputs: &PlanInputs,
+    campaign_plan: &CampaignPlan,
+    length: SlotLength,
+) -> anyhow::Result<()> {
     const HEADER: [&str; 18] = [
         "message",
         "recipient",
@@ -119,9 +124,10 @@ fn write_plan(path: &Path, desk: &Desk, draft: &Draft, length: SlotLength) -> an
         "runner_up_value",
         "propensity",
     ];
-    let campaign = &draft.row.campaign;
+    let campaign = &campaign_plan.row.campaign;
     let mut output = Output::create(path, &HEADER)?;
-    let rows = draft.plan.deliveries.iter().zip(&draft.chosen).zip(&draft.zones);
+    let rows =
+        campaign_plan.plan.deliveries.iter().zip(&campaign_plan.chosen).zip(&campaign_plan.zones);
     for ((delivery, index), zone) in rows {
         let choice = delivery.choice.as_ref();
         let text = |text: Option<String>| text.unwrap_or_default();
@@ -129,7 +135,7 @@ fn write_plan(path: &Path, desk: &Desk, draft: &Draft, length: SlotLength) -> an
         let runner_up = choice.and_then(|c| c.runner_up);
         output.row([
             message_key(&campaign.name, delivery.recipient).to_string(),
-            desk.people.recipients[*index].key.to_string(),
+            inputs.people.recipients[*index].key.to_string(),
             campaign.name.to_string(),
             delivery.state.to_string(),
             delivery.reason.to_string(),

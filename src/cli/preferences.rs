@@ -15,7 +15,7 @@ use crate::model::ids::RecipientKey;
 use crate::model::part_of_day::{PARTS, best_chances};
 use crate::model::preference::{Preference, Range, WEEK_HOURS};
 use crate::work::Ctx;
-use crate::work::learn::{InUse, People, subject};
+use crate::work::learn::{ActiveModel, People, subject};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -188,7 +188,7 @@ async fn show(ctx: &Ctx, key: RecipientKey, env: &Env) -> anyhow::Result<()> {
         Some(packed) => Evidence::from_bytes(packed)?,
         None => Evidence::default(),
     };
-    let model = InUse::load(ctx).await?;
+    let model = ActiveModel::load(ctx).await?;
     let asked = subject(&recipient, &evidence, ctx.config.time_zone);
     let preference = model.preference(&asked);
     let ranges = preference.presence_ranges();
@@ -249,7 +249,7 @@ fn best_reached(preference: &Preference, evidence: &Evidence) -> Vec<String> {
 
 async fn export(ctx: &Ctx, out: PathBuf) -> anyhow::Result<()> {
     let people = People::load(ctx).await?;
-    let model = InUse::load(ctx).await?;
+    let model = ActiveModel::load(ctx).await?;
     let contents: Vec<_> = ctx.store.read().await?.contents().await?;
     let mut header: Vec<String> =
         ["recipient", "time_zone", "chronotype", "evidence"].map(String::from).to_vec();

@@ -14,12 +14,12 @@ pub(super) struct Args {
 }
 
 #[derive(Serialize)]
-struct Told {
+struct PruneSummary {
     dry_run: bool,
     pruned: Vec<Pruned>,
 }
 
-impl Show for Told {
+impl Show for PruneSummary {
     fn text(&self) -> String {
         if self.pruned.is_empty() {
             return "The settings keep everything; see [retention].".to_owned();
@@ -34,5 +34,5 @@ pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
     let ctx = env.ctx().await?;
     let mode = if args.dry_run { Mode::DryRun } else { Mode::Delete };
     let pruned = prune::run(&ctx, mode).await?;
-    env.printer.show(&Told { dry_run: args.dry_run, pruned })
+    env.printer.show(&PruneSummary { dry_run: args.dry_run, pruned })
 }

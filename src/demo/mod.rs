@@ -1,4 +1,4 @@
-//! The main job, end to end, in a small world with hidden habits: history in, learned from,
+//! The main task, end to end, in a small world with hidden habits: history in, learned from,
 //! planned, sent, answered, and learned from again.
 
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ use crate::work::campaigns::{self, SubmitError};
 use crate::work::import::{self, ImportError, Imported, Strictness};
 use crate::work::insights::{self, Insight};
 use crate::work::learn::{self, Depth, LearnError};
-use crate::work::plan::{self, Extent, PlanError, Summary};
+use crate::work::plan::{self, PlanError, PlanScope, Summary};
 use crate::work::results::{self, Results};
 use crate::work::{Ctx, StepEnv, new_node};
 use crate::world::World;
@@ -151,8 +151,8 @@ pub async fn run(
         let name = campaign.name.clone();
         let row =
             ctx.store.read().await?.campaign(&name).await?.expect("it was submitted a moment ago");
-        let (_, drafts) = plan::dry(ctx, vec![(row, Extent::Everybody)]).await?;
-        plans.extend(drafts.iter().map(crate::work::plan::Draft::summary));
+        let (_, made) = plan::dry_run(ctx, vec![(row, PlanScope::Everybody)]).await?;
+        plans.extend(made.iter().map(plan::CampaignPlan::summary));
         // a day longer than the window, for the answers that come late
         let until = window::ends_at(&campaign.window) + TimeDelta::days(1);
         drive(ctx, until, |now| progress(&format!("sending {name}: {}", now.date_naive()))).await?;
@@ -260,7 +260,7 @@ impl Stage {
                 rules: Arc::new(Rules::built_in()),
                 providers: Arc::new(providers),
                 node: new_node(),
-                judge: None,
+                preference_override: None,
             },
         };
         Ok(Self { ctx, people })

@@ -28,7 +28,7 @@ pub struct Cap {
 
 /// A message to a person that counts against caps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Taken {
+pub struct RecentSend {
     /// When it went or will go.
     pub at: Instant,
     /// Its category; one that is not known counts against every cap.

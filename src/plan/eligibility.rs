@@ -18,7 +18,7 @@ use crate::calendar::zone::{instant, local, week_hours};
 use crate::model::campaign::{Campaign, MissingParameter};
 use crate::model::content::Category;
 use crate::model::delivery::Reason;
-use crate::model::frequency::{Cap, Taken};
+use crate::model::frequency::{Cap, RecentSend};
 use crate::model::ids::RecipientId;
 use crate::model::recipient::Locale;
 use crate::model::slot::{Slot, SlotLength};
@@ -91,8 +91,8 @@ pub(super) struct CountedMessage {
     pub(super) category: Option<Category>,
 }
 
-impl From<&Taken> for CountedMessage {
-    fn from(taken: &Taken) -> Self {
+impl From<&RecentSend> for CountedMessage {
+    fn from(taken: &RecentSend) -> Self {
         Self { from: taken.at, to: taken.at, category: taken.category }
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::calendar::rules::Rules;
 use crate::model::campaign::{Campaign, QuietHours};
 use crate::model::delivery::{Arm, Reason};
-use crate::model::frequency::{Cap, Taken};
+use crate::model::frequency::{Cap, RecentSend};
 use crate::model::ids::{RecipientId, RecipientKey};
 use crate::model::preference::{Preference, ReplyDelays};
 use crate::model::recipient::{Country, Locale};
@@ -125,7 +125,7 @@ pub struct AudienceMember<'a> {
     /// Price of a message to this person, in the budget's currency.
     pub price: f64,
     /// Messages sent or planned to this person by other campaigns, or before.
-    pub taken: &'a [Taken],
+    pub taken: &'a [RecentSend],
     /// Why this is not the first plan for the person, and from when on it may be planned again.
     pub replan: Option<Replan>,
 }

@@ -22,8 +22,8 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
 use super::{
-    Code, Event, Incoming as Told, OutboundMessage, Provider, RefusalScope, Rejected, Scope,
-    SendOutcome, Update, UpdateOf, Wording, answer,
+    Code, Event, Incoming, OutboundMessage, Provider, RefusalScope, Rejected, Scope, SendOutcome,
+    Update, UpdateOf, Wording, answer,
 };
 use crate::config::SecretValue;
 use crate::model::ids::{MessageKey, ProviderMessage};
@@ -93,7 +93,7 @@ enum Whom {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Incoming {
+struct StatusBatch {
     updates: Vec<Value>,
 }
 
@@ -273,11 +273,11 @@ impl Provider for Http {
         Box::pin(self.post(message))
     }
 
-    fn receive(&self, given: Option<&str>, body: &[u8]) -> Result<Vec<Told>, Rejected> {
+    fn receive(&self, given: Option<&str>, body: &[u8]) -> Result<Vec<Incoming>, Rejected> {
         if !is_signed(&self.secret, given, body) {
             return Err(Rejected::Signature);
         }
-        let incoming: Incoming =
+        let incoming: StatusBatch =
             serde_json::from_slice(body).map_err(|error| Rejected::Body(error.to_string()))?;
         if incoming.updates.len() > UPDATES_MAX {
             let count = incoming.updates.len();
@@ -289,7 +289,7 @@ impl Provider for Http {
         for (index, update) in incoming.updates.into_iter().enumerate() {
             let read = serde_json::from_value::<IncomingUpdate>(update);
             match read.map_err(|error| error.to_string()).and_then(IncomingUpdate::check) {
-                Ok(update) => told.push(Told::Update(update)),
+                Ok(update) => told.push(Incoming::Update(update)),
                 Err(problem) => {
                     problems.push(Wording::clean(&format!("updates[{index}]: {problem}")));
                 }
@@ -300,7 +300,7 @@ impl Provider for Http {
         match problems.first() {
             Some(problem) if told.is_empty() => Err(Rejected::Body(problem.to_string())),
             _ => {
-                told.extend(problems.into_iter().map(|what| Told::Unreadable { what }));
+                told.extend(problems.into_iter().map(|what| Incoming::Unreadable { what }));
                 Ok(told)
             }
         }
@@ -373,7 +373,7 @@ mod tests {
         }
     }
 
-    fn post(updates: Value) -> Result<Vec<Told>, Rejected> {
+    fn post(updates: Value) -> Result<Vec<Incoming>, Rejected> {
         let secret = SecretValue::new("s");
         let http = Http::new("http://127.0.0.1/".to_owned(), secret, Duration::from_secs(1));
         let body = serde_json::json!({ "updates": updates }).to_string();
@@ -396,13 +396,13 @@ mod tests {
         let codes: Vec<_> = told
             .iter()
             .filter_map(|told| match told {
-                Told::Update(Update { event: Event::Failed { code }, .. }) => code.clone(),
+                Incoming::Update(Update { event: Event::Failed { code }, .. }) => code.clone(),
                 _ => None,
             })
             .collect();
         assert_eq!(codes.len(), 2);
         assert!(codes[0].as_str().len() <= Code::MAX && codes[1].as_str() == "17");
-        let odd = told.iter().filter(|told| matches!(told, Told::Unreadable { .. })).count();
+        let odd = told.iter().filter(|told| matches!(told, Incoming::Unreadable { .. })).count();
         assert_eq!((told.len(), odd), (7, 4));
         // nothing but mistakes is for the sender to mend
         let refused = post(serde_json::json!([{ "message": "c:1", "event": "red", "at": at }]));

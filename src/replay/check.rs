@@ -21,7 +21,7 @@ use crate::model::ids::{MessageKey, Name, RecipientKey};
 use crate::model::tariff::Tariff;
 use crate::model::time::Instant;
 use crate::store::{CampaignRow, ExportRow};
-use crate::work::learn::{InUse, People};
+use crate::work::learn::{ActiveModel, People};
 use crate::work::{Ctx, holdout};
 
 /// Broken rules that are told; more of them say nothing new.
@@ -75,7 +75,7 @@ async fn planned_limits(
     let of: HashMap<&Name, &Campaign> =
         campaigns.iter().map(|row| (&row.campaign.name, &*row.campaign)).collect();
     let people = People::load(ctx).await?;
-    let model = InUse::load(ctx).await?;
+    let model = ActiveModel::load(ctx).await?;
     let index: HashMap<&RecipientKey, usize> =
         people.recipients.iter().enumerate().map(|(at, person)| (&person.key, at)).collect();
     let places: Vec<Option<Inferred>> = (people.recipients.iter())
@@ -86,8 +86,8 @@ async fn planned_limits(
             return 0.0;
         }
         let subject = people.subject(person, ctx.config.time_zone);
-        let preference = match &ctx.judge {
-            Some(judge) => judge.preference(campaign, &people.recipients[person], &subject),
+        let preference = match &ctx.preference_override {
+            Some(instead) => instead.preference(campaign, &people.recipients[person], &subject),
             None => model.preference(&subject),
         };
         f64::from(preference.reply_chance(&call.content))

@@ -15,7 +15,7 @@ use crate::model::ids::{RecipientId, RecipientKey};
 use crate::model::recipient::Recipient;
 use crate::model::time::Instant;
 use crate::store::{CampaignRow, ExportRow, StateCount, StoreError};
-use crate::work::learn::{InUse, People};
+use crate::work::learn::{ActiveModel, People};
 use crate::work::{Ctx, results};
 use crate::world::person::Sent;
 use crate::world::{Crowd, Whom};
@@ -257,7 +257,7 @@ fn calibration(mut pairs: Vec<(f64, f64)>) -> Vec<Calibration> {
 /// The mean week of each chronotype, the largest first, and the week of the person who is known
 /// best.
 async fn weeks(ctx: &Ctx) -> Result<Vec<Week>, ReplayError> {
-    let model = InUse::load(ctx).await?;
+    let model = ActiveModel::load(ctx).await?;
     if model.version.is_none() {
         return Ok(Vec::new());
     }

@@ -14,7 +14,7 @@ use crate::model::content::{Content, Goal};
 use crate::model::preference::{Answers, ContentFigures, Person, Population, Preference};
 use crate::model::recipient::Recipient;
 use crate::work::learn::People;
-use crate::work::{Ctx, Judge};
+use crate::work::{Ctx, PreferenceOverride};
 use crate::world::{Crowd, World};
 
 /// When the fixed policy sends, unless the campaign names a control time.
@@ -117,12 +117,12 @@ impl Policy {
     }
 
     /// Whose word this policy plans by, as of now; absent: the model's.
-    pub(super) async fn judge(
+    pub(super) async fn preference_override(
         self,
         ctx: &Ctx,
         script: &Script,
         cast: &Cast,
-    ) -> Result<Option<Arc<dyn Judge>>, crate::work::learn::LearnError> {
+    ) -> Result<Option<Arc<dyn PreferenceOverride>>, crate::work::learn::LearnError> {
         let rule = match self {
             Self::Population => Rule::Named(Method::Population),
             Self::Histogram => Rule::Named(Method::Histogram),
@@ -179,7 +179,7 @@ impl Cast {
         }
     }
 
-    fn oracle(&self) -> Arc<dyn Judge> {
+    fn oracle(&self) -> Arc<dyn PreferenceOverride> {
         match self {
             Self::Invented(world) => Arc::new(Oracle { world: Arc::clone(world) }),
             Self::Recalled(people) => Arc::clone(people) as _,
@@ -189,7 +189,7 @@ impl Cast {
 
 struct ByRule(BaselinePolicy);
 
-impl Judge for ByRule {
+impl PreferenceOverride for ByRule {
     fn preference(&self, _: &Campaign, _: &Recipient, subject: &Subject<'_>) -> Preference {
         self.0.preference(subject)
     }
@@ -197,7 +197,7 @@ impl Judge for ByRule {
 
 struct ByDraw(DrawnPolicy);
 
-impl Judge for ByDraw {
+impl PreferenceOverride for ByDraw {
     /// The same for a person and a campaign, however often it is asked, and another in the next.
     fn preference(
         &self,
@@ -215,7 +215,7 @@ struct Oracle {
     world: Arc<World>,
 }
 
-impl Judge for Oracle {
+impl PreferenceOverride for Oracle {
     /// A preference holds a rate an hour times a taste a content. In the worlds chances are made of
     /// the two in the same way, or nearly so, and the best content's week is taken over exactly.
     fn preference(

@@ -21,8 +21,8 @@ use crate::model::ids::RecipientKey;
 use crate::model::message::Response;
 use crate::model::preference::Preference;
 use crate::model::recipient::Recipient;
-use crate::work::learn::{InUse, People};
-use crate::work::{Ctx, Judge};
+use crate::work::learn::{ActiveModel, People};
+use crate::work::{Ctx, PreferenceOverride};
 use crate::world::dice::Dice;
 use crate::world::person::Sent;
 use crate::world::{Crowd, Whom};
@@ -49,13 +49,13 @@ enum Draw {
 /// Everybody of a workspace, and the model that they are recalled by.
 pub(super) struct Memory {
     people: People,
-    model: InUse,
+    model: ActiveModel,
     zone: Tz,
 }
 
 impl Memory {
     pub(super) async fn load(ctx: &Ctx) -> Result<Self, ReplayError> {
-        let model = InUse::load(ctx).await?;
+        let model = ActiveModel::load(ctx).await?;
         if model.version.is_none() {
             return Err(ReplayError::NothingLearned);
         }
@@ -123,7 +123,7 @@ impl Crowd for Recalled {
     }
 }
 
-impl Judge for Recalled {
+impl PreferenceOverride for Recalled {
     /// The truth itself.
     fn preference(&self, _: &Campaign, recipient: &Recipient, _: &Subject<'_>) -> Preference {
         self.people[&recipient.key].clone()

@@ -190,13 +190,14 @@ async fn play(
     mut tick: impl FnMut(Instant),
 ) -> Result<Outcome, ReplayError> {
     let mut stage = Stage::new(script, policy, cast, seed, store);
-    stage.ctx.judge = policy.judge(&stage.ctx, script, cast).await?;
+    stage.ctx.preference_override = policy.preference_override(&stage.ctx, script, cast).await?;
     for (at, turn) in schedule(script) {
         stage.drive_until(at, &mut tick).await?;
         match turn {
             Turn::Learn => {
                 stage.learn().await?;
-                stage.ctx.judge = policy.judge(&stage.ctx, script, cast).await?;
+                stage.ctx.preference_override =
+                    policy.preference_override(&stage.ctx, script, cast).await?;
             }
             Turn::Submit(index) => {
                 let table = policy.campaign(&script.campaigns[index].1);
@@ -261,7 +262,7 @@ impl<'s> Stage<'s> {
                 rules: Arc::clone(&script.rules),
                 providers: Arc::new(providers.collect()),
                 node: new_node(),
-                judge: None,
+                preference_override: None,
             },
         };
         Self { script, policy, seed, crowd, ctx, channels, crash, chance }

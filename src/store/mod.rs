@@ -82,7 +82,7 @@ pub use standing::{ArmCount, ExportRow, StateCount};
 pub use suppressions::Suppression;
 pub use taken::SlotCount;
 pub use tasks::TaskRow;
-pub use track::{ClosedTrack, Track};
+pub use track::{ClosedTrackRecord, TrackRecord};
 pub use workspace::Forgotten;
 
 /// Rows in one statement: PostgreSQL takes 65,535 parameters and SQLite 32,766.

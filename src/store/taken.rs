@@ -4,7 +4,7 @@ use super::bulk::{Sql, numbers, one_of};
 use super::row::from_row;
 use super::{Doing, Reader, StoreError, instant, micros, on, parsed};
 use crate::model::delivery::Arm;
-use crate::model::frequency::Taken;
+use crate::model::frequency::RecentSend;
 use crate::model::ids::{Name, RecipientId};
 use crate::model::slot::{Slot, SlotLength};
 use crate::model::time::Instant;
@@ -85,10 +85,10 @@ from_row! {
 }
 
 impl SentRow {
-    fn into_model(self) -> Result<(RecipientId, Taken), StoreError> {
+    fn into_model(self) -> Result<(RecipientId, RecentSend), StoreError> {
         let category = self.category.map(|category| parsed("message", &category)).transpose()?;
         let at = instant("message", self.sent_at)?;
-        Ok((RecipientId(self.recipient), Taken { at, category }))
+        Ok((RecipientId(self.recipient), RecentSend { at, category }))
     }
 }
 
@@ -120,7 +120,7 @@ impl Reader {
         &mut self,
         people: Option<&[RecipientId]>,
         since: Instant,
-    ) -> Result<Vec<(RecipientId, Taken)>, StoreError> {
+    ) -> Result<Vec<(RecipientId, RecentSend)>, StoreError> {
         let to = self.text(SENT_TO);
         let rows: Vec<SentRow> = on!(self, |db| match people {
             Some(people) =>
@@ -191,7 +191,7 @@ impl Reader {
         campaign: i64,
         recipients: &[RecipientId],
         since: Instant,
-    ) -> Result<Vec<(RecipientId, Taken)>, StoreError> {
+    ) -> Result<Vec<(RecipientId, RecentSend)>, StoreError> {
         let (sent, in_doubt, claimed) =
             (self.text(SENT_TO), self.text(IN_DOUBT), self.text(CLAIMED));
         let sent: Vec<SentRow> = on!(self, |db| sqlx::query_as(sent)
@@ -220,7 +220,7 @@ impl Reader {
         }
         for (id, at) in under_way {
             let at = instant("delivery", at)?;
-            taken.push((RecipientId(id), Taken { at, category: None }));
+            taken.push((RecipientId(id), RecentSend { at, category: None }));
         }
         Ok(taken)
     }

@@ -7,7 +7,7 @@ use crate::model::time::Instant;
 
 /// Forecast and outcome of messages whose time to engage is over.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Track {
+pub struct TrackRecord {
     /// The sum of their chances.
     pub forecast: f64,
     /// Those who engaged in time.
@@ -16,7 +16,7 @@ pub struct Track {
 
 /// The record of a closed campaign.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ClosedTrack {
+pub struct ClosedTrackRecord {
     /// Its number.
     pub campaign: i64,
     /// Its goal.
@@ -28,7 +28,7 @@ pub struct ClosedTrack {
     /// Whether its slots were chosen, or drawn or fixed.
     pub is_chosen: bool,
     /// Forecast and outcome.
-    pub track: Track,
+    pub track: TrackRecord,
 }
 
 /// Whether a slot was chosen, or drawn or fixed; chances; engagements in time.
@@ -58,7 +58,7 @@ impl Reader {
         goal: Goal,
         within: std::time::Duration,
         until: Instant,
-    ) -> Result<[Track; 2], StoreError> {
+    ) -> Result<[TrackRecord; 2], StoreError> {
         let within = within.as_micros() as i64;
         let rows: Vec<(i32, f64, i64)> = on!(self, |db| sqlx::query_as(TRACK)
             .bind(campaign)
@@ -68,29 +68,32 @@ impl Reader {
             .fetch_all(db)
             .await)
         .doing("compare forecasts with what came")?;
-        let mut tracks = [Track::default(); 2];
+        let mut tracks = [TrackRecord::default(); 2];
         for (is_chosen, forecast, engaged) in rows {
-            tracks[usize::from(is_chosen == 0)] = Track { forecast, engaged: engaged as u64 };
+            tracks[usize::from(is_chosen == 0)] = TrackRecord { forecast, engaged: engaged as u64 };
         }
         Ok(tracks)
     }
 
     /// What the newest closed campaigns forecast and what came, up to `limit` rows: two a campaign, of
     /// chosen slots and of the others.
-    pub async fn closed_tracks(&mut self, limit: usize) -> Result<Vec<ClosedTrack>, StoreError> {
+    pub async fn closed_tracks(
+        &mut self,
+        limit: usize,
+    ) -> Result<Vec<ClosedTrackRecord>, StoreError> {
         type Row = (i64, String, Option<String>, String, bool, f64, i64);
         let rows: Vec<Row> =
             on!(self, |db| sqlx::query_as(CLOSED).bind(limit as i64).fetch_all(db).await)
                 .doing("read what closed campaigns forecast")?;
         let closed = |(campaign, goal, category, provider, is_chosen, forecast, engaged): Row| {
-            Some(ClosedTrack {
+            Some(ClosedTrackRecord {
                 campaign,
                 // a goal of a newer release says nothing of ours
                 goal: goal.parse().ok()?,
                 category: category.and_then(|category| category.parse().ok()),
                 provider,
                 is_chosen,
-                track: Track { forecast, engaged: engaged as u64 },
+                track: TrackRecord { forecast, engaged: engaged as u64 },
             })
         };
         Ok(rows.into_iter().filter_map(closed).collect())
@@ -103,7 +106,7 @@ impl Tx {
         &mut self,
         campaign: i64,
         goal: Goal,
-        tracks: [Track; 2],
+        tracks: [TrackRecord; 2],
     ) -> Result<(), StoreError> {
         for (is_chosen, track) in [true, false].into_iter().zip(tracks) {
             let (goal, engaged) = (goal.as_str(), track.engaged as i64);

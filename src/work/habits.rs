@@ -145,14 +145,14 @@ impl Taught {
 }
 
 /// The model in use, and as of when people are read in its light.
-pub struct InUse {
+pub struct ActiveModel {
     /// Its version; `None` before the first learning.
     pub version: Option<i64>,
     pub(super) model: Arc<Model>,
     pub(super) as_of: Instant,
 }
 
-impl InUse {
+impl ActiveModel {
     /// Reads the version in use. Before the first learning everybody is alike.
     pub async fn load(ctx: &Ctx) -> Result<Self, StoreError> {
         if let Some(found) = Self::find(ctx).await? {

@@ -1,7 +1,7 @@
 //! What a marketer should know of the population, in plain words, computed, with sizes and ranges.
 
 use super::Ctx;
-use super::habits::{InUse, Taught};
+use super::habits::{ActiveModel, Taught};
 use super::learn::LearnError;
 pub use crate::learn::Insight;
 use crate::learn::insights;
@@ -11,7 +11,7 @@ const PEOPLE_MAX: usize = 100_000;
 
 /// Computes what is sure, and what is not, in the light of the model in use.
 pub async fn run(ctx: &Ctx) -> Result<Vec<Insight>, LearnError> {
-    let Some(in_use) = InUse::find(ctx).await? else { return Ok(Vec::new()) };
+    let Some(in_use) = ActiveModel::find(ctx).await? else { return Ok(Vec::new()) };
     let taught = Taught::load(ctx, PEOPLE_MAX, in_use.as_of).await?;
     let zone = ctx.config.time_zone;
     let compute = move || {

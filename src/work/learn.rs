@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub(super) use super::fold::Folded;
 use super::fold::fold;
-pub use super::habits::{InUse, People, subject};
+pub use super::habits::{ActiveModel, People, subject};
 use super::habits::{Taught, contents};
 use super::leadership::lead;
 use super::{Ctx, audit};
@@ -175,7 +175,7 @@ async fn teach(
     let settings = Settings::default();
     let contents = contents(&ctx.store.read().await?.contents().await?);
     let taught = Taught::load(ctx, settings.sample_max, as_of).await?;
-    let last = InUse::find(ctx).await?;
+    let last = ActiveModel::find(ctx).await?;
     let earlier = earlier(ctx, last.as_ref()).await?;
     let new = earlier.as_ref().map_or(0, |earlier| earlier.new_since_tuned)
         + folded.messages
@@ -230,7 +230,7 @@ async fn teach(
 }
 
 /// What the version in use built on.
-async fn earlier(ctx: &Ctx, last: Option<&InUse>) -> Result<Option<Earlier>, LearnError> {
+async fn earlier(ctx: &Ctx, last: Option<&ActiveModel>) -> Result<Option<Earlier>, LearnError> {
     let Some(version) = last.and_then(|last| last.version) else { return Ok(None) };
     let row =
         ctx.store.read().await?.models().await?.into_iter().find(|row| row.version == version);

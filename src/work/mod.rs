@@ -73,7 +73,7 @@ pub struct StepEnv {
     /// Who works.
     pub node: NodeId,
     /// Whose preferences plans go by; absent, as in every daemon: those of the model in use.
-    pub judge: Option<Arc<dyn Judge>>,
+    pub preference_override: Option<Arc<dyn PreferenceOverride>>,
 }
 
 impl Deref for Ctx {
@@ -91,7 +91,7 @@ impl DerefMut for Ctx {
 }
 
 /// What a comparison of policies puts in the place of the model.
-pub trait Judge: Send + Sync {
+pub trait PreferenceOverride: Send + Sync {
     /// The habits that a campaign's plan assumes of a person.
     fn preference(
         &self,

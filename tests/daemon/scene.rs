@@ -16,6 +16,9 @@ use opportune::store::{Create, Store};
 
 use crate::support::{self, Workspace, free_port};
 
+/// A body and its signature.
+type Signed = (Vec<u8>, String);
+
 /// An endpoint of the user's own, as the `http` provider posts to it.
 pub(crate) struct Endpoint {
     pub(crate) port: u16,
@@ -23,7 +26,7 @@ pub(crate) struct Endpoint {
     pub(crate) got: Arc<Mutex<BTreeMap<String, u32>>>,
     /// The first bodies and their signatures. Looked at in the end: a program started for each of
     /// them would keep a busy machine from answering in time.
-    signed: Arc<Mutex<Vec<(Vec<u8>, String)>>>,
+    signed: Arc<Mutex<Vec<Signed>>>,
 }
 
 pub(crate) const SECRET: &str = "a shared secret";
@@ -62,7 +65,7 @@ fn serve(
     stream: &TcpStream,
     delay: Duration,
     got: &Mutex<BTreeMap<String, u32>>,
-    signed: &Mutex<Vec<(Vec<u8>, String)>>,
+    signed: &Mutex<Vec<Signed>>,
 ) {
     let mut reader = BufReader::new(stream);
     loop {

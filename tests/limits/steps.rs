@@ -17,9 +17,9 @@ use opportune::model::recipient::{Profile, Recipient, Zone};
 use opportune::replay::drive;
 use opportune::store::{CampaignRow, Create, Store};
 use opportune::work::campaigns::OperatorCommand;
-use opportune::work::learn::InUse;
-use opportune::work::plan::Extent;
-use opportune::work::{Ctx, Judge, StepEnv, campaigns, dispatch, plan};
+use opportune::work::learn::ActiveModel;
+use opportune::work::plan::PlanScope;
+use opportune::work::{Ctx, PreferenceOverride, StepEnv, campaigns, dispatch, plan};
 use tokio::sync::watch;
 
 use crate::support::{self, Postgres, on_both};
@@ -165,7 +165,7 @@ async fn a_night_s_absence_leads_to_a_new_plan_and_no_burst() {
 struct Meanwhile<F> {
     url: String,
     env: StepEnv,
-    model: InUse,
+    model: ActiveModel,
     happened: AtomicBool,
     what: F,
 }
@@ -174,13 +174,13 @@ impl<F: AsyncFn(Ctx) + Copy + Send + Sync + 'static> Meanwhile<F> {
     async fn ctx(ctx: &Ctx, url: &str, what: F) -> Ctx {
         let mut planner = ctx.clone();
         let (url, env, happened) = (url.to_owned(), ctx.env.clone(), AtomicBool::new(false));
-        let model = InUse::load(ctx).await.unwrap();
-        planner.env.judge = Some(Arc::new(Self { url, env, model, happened, what }));
+        let model = ActiveModel::load(ctx).await.unwrap();
+        planner.env.preference_override = Some(Arc::new(Self { url, env, model, happened, what }));
         planner
     }
 }
 
-impl<F: AsyncFn(Ctx) + Copy + Send + Sync + 'static> Judge for Meanwhile<F> {
+impl<F: AsyncFn(Ctx) + Copy + Send + Sync + 'static> PreferenceOverride for Meanwhile<F> {
     fn preference(&self, _: &Campaign, _: &Recipient, subject: &Subject<'_>) -> Preference {
         if !self.happened.swap(true, Ordering::SeqCst) {
             let (url, env, what) = (self.url.clone(), self.env.clone(), self.what);
@@ -218,7 +218,7 @@ async fn nobody_stays_planned_in_a_campaign_that_is_cancelled_while_it_is_planne
         let ctx = ctx(Store::open(&url, Create::IfMissing).await.unwrap(), "").await;
         let row = submit(&ctx, "sale", (2, 4), "").await;
         let planner = Meanwhile::ctx(&ctx, &url, cancel).await;
-        plan::decide(&planner, vec![(row.clone(), Extent::Everybody)]).await.unwrap();
+        plan::decide(&planner, vec![(row.clone(), PlanScope::Everybody)]).await.unwrap();
         drive(&ctx, "2026-03-05T00:00:00Z".parse().unwrap(), |_| {}).await.unwrap();
         let mut reader = ctx.store.read().await.unwrap();
         let states = reader.state_counts(row.id).await.unwrap();
@@ -250,7 +250,7 @@ async fn a_plan_made_across_the_turn_of_an_hour_lets_no_hour_have_more_than_its_
             let slow = Meanwhile::ctx(&ctx, &url, send_for_a_while).await;
             let row = ctx.store.read().await.unwrap().campaign(&"sale".parse().unwrap()).await;
             let row = row.unwrap().unwrap();
-            plan::decide(&slow, vec![(row, Extent::Everybody)]).await.unwrap();
+            plan::decide(&slow, vec![(row, PlanScope::Everybody)]).await.unwrap();
         }
         drive(&ctx, "2026-03-03T12:00:00Z".parse().unwrap(), |_| {}).await.unwrap();
         let mut hours: BTreeMap<i64, u32> = BTreeMap::new();

@@ -7,7 +7,7 @@ use opportune::calendar::quiet::Quiet;
 use opportune::calendar::window;
 use opportune::model::campaign::Campaign;
 use opportune::model::delivery::{Arm, State};
-use opportune::model::frequency::Taken;
+use opportune::model::frequency::RecentSend;
 use opportune::model::preference::ReplyDelays;
 use opportune::model::slot::Slot;
 use opportune::plan::{Booking, Carrier, Plan, Request, Setting, arm_of, plan};
@@ -105,7 +105,7 @@ pub(crate) fn check(setting: &Setting<'_>, request: &Request<'_>, plan: &Plan) {
         let quiet = Quiet::new(setting.rules, case, campaign.quiet_hours, setting.quiet);
         assert!(quiet.forbids_span(from, to, person.zone).is_none(), "in quiet hours");
         for cap in setting.caps.iter().chain(&campaign.frequency) {
-            let counts = |t: &&Taken| cap.counts(t.category);
+            let counts = |t: &&RecentSend| cap.counts(t.category);
             let mut times: Vec<_> = person.taken.iter().filter(counts).map(|t| t.at).collect();
             if cap.category.is_some_and(|category| category != campaign.category) {
                 continue;

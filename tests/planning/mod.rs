@@ -11,7 +11,7 @@ use chrono_tz::Tz;
 use opportune::calendar::rules::Rules;
 use opportune::model::campaign::Campaign;
 use opportune::model::content::{Category, Content, Media};
-use opportune::model::frequency::Taken;
+use opportune::model::frequency::RecentSend;
 use opportune::model::ids::{RecipientId, RecipientKey};
 use opportune::model::preference::{
     Answers, ContentFigures, Delays, Population, Preference, WEEK_HOURS,
@@ -50,7 +50,7 @@ struct Member {
     has_address: bool,
     forbidden: bool,
     price: f64,
-    taken: Vec<Taken>,
+    taken: Vec<RecentSend>,
     habits: opportune::model::preference::Person,
 }
 
@@ -84,7 +84,7 @@ impl Crowd {
         });
         let members = (0..count).map(|index| {
             let (zone, country) = zones[rng.gen_range(0..zones.len())];
-            let taken = (0..rng.gen_range(0..3)).map(|_| Taken {
+            let taken = (0..rng.gen_range(0..3)).map(|_| RecentSend {
                 at: at("2026-12-01T00:00:00Z") + TimeDelta::minutes(rng.gen_range(-4000..9000)),
                 category: Some([Category::Marketing, Category::Utility][rng.gen_range(0..2)]),
             });

@@ -139,7 +139,7 @@ pub fn ctx(store: Store, config: Config, clock: Clock) -> Ctx {
             providers: Arc::new(providers),
             config: Arc::new(config),
             node: new_node(),
-            judge: None,
+            preference_override: None,
         },
     }
 }

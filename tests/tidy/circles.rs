@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A module's path, such as `work::plan::desk`.
+/// A module's path, such as `work::plan::inputs`.
 type Module = Vec<String>;
 
 /// Where circles are looked for.

@@ -45,10 +45,10 @@ pub(super) struct WhatsApp {
 }
 
 #[derive(Deserialize)]
-struct Taken {
+struct Accepted {
     #[serde(default)]
     contacts: Vec<Contact>,
-    messages: Vec<TakenMessage>,
+    messages: Vec<AcceptedMessage>,
 }
 
 #[derive(Deserialize)]
@@ -58,7 +58,7 @@ struct Contact {
 }
 
 #[derive(Deserialize)]
-struct TakenMessage {
+struct AcceptedMessage {
     id: String,
     message_status: Option<String>,
 }
@@ -144,7 +144,7 @@ async fn read(answer: Response, message: &OutboundMessage) -> SendOutcome {
     let status = answer.status();
     let Some(body) = answer::body(answer).await else { return SendOutcome::InDoubt };
     if status.is_success() {
-        return match serde_json::from_slice::<Taken>(&body) {
+        return match serde_json::from_slice::<Accepted>(&body) {
             Ok(taken) => taken.outcome(message),
             // it was taken, and nobody knows as what
             Err(_) => SendOutcome::InDoubt,
@@ -180,7 +180,7 @@ fn by_status(status: StatusCode, now: Instant) -> SendOutcome {
     }
 }
 
-impl Taken {
+impl Accepted {
     fn outcome(self, message: &OutboundMessage) -> SendOutcome {
         let Some(taken) = self.messages.into_iter().next() else { return SendOutcome::InDoubt };
         let id = taken.id.parse().ok();

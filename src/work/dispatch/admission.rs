@@ -85,7 +85,7 @@ struct Left {
 
 /// What was taken of them.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Taken {
+struct Admitted {
     verdicts: Vec<Verdict>,
     calls: u64,
     /// Changes of the people's buckets.
@@ -230,13 +230,13 @@ fn schedule(rate: u32, next_at: Instant, now: Instant, count: usize) -> (Vec<Ins
 
 /// Decides about messages to `people` in their order. A person who must wait uses nothing, so that
 /// nobody else is slower for it.
-fn take(limits: Limits, left: Left, people: &[RecipientId], now: Instant) -> Taken {
+fn take(limits: Limits, left: Left, people: &[RecipientId], now: Instant) -> Admitted {
     let Left { mut calls, people: mut people_left, mut contacts, windows } = left;
     let bucket = truncated(now, PEOPLE_BUCKET);
     let still_counted = now - DAY - PEOPLE_BUCKET;
     // a call comes at its send time, which is not known yet
     let last = if limits.per_second.is_some() { now + HORIZON } else { now };
-    let mut taken = Taken::default();
+    let mut taken = Admitted::default();
     let mut changed = Vec::new();
     for person in people {
         if let Some((0, more_at)) = calls {

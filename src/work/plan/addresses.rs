@@ -3,24 +3,24 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::Extent;
-use super::desk::{Desk, Known, is_open};
+use super::PlanScope;
+use super::inputs::{PlanInputs, StoredPeople, is_open};
 use crate::model::campaign::Campaign;
 use crate::model::delivery::State;
-use crate::model::frequency::Taken;
+use crate::model::frequency::RecentSend;
 use crate::model::ids::RecipientId;
 use crate::model::phone::same_number_key;
 use crate::model::recipient::Recipient;
 use crate::store::DeliveryRow;
 
-impl Desk {
+impl PlanInputs {
     /// Who of the chosen has an address, in any of its forms, to which somebody else is written: who
     /// was written to or keeps a place, else the first who may be written to.
     pub(super) fn doubles(
         &self,
         campaign: &Campaign,
-        found: &Known,
-        extent: Extent,
+        found: &StoredPeople,
+        scope: PlanScope,
         chosen: &[usize],
     ) -> HashSet<RecipientId> {
         let channel = self.provider(campaign).map_or("", |provider| provider.kind.channel());
@@ -31,7 +31,7 @@ impl Desk {
         let mut written: HashMap<String, RecipientId> = HashMap::new();
         let stays = |row: &&DeliveryRow| {
             let gets = !matches!(row.delivery.state, State::Refused | State::Cancelled);
-            gets && !is_open(row, extent)
+            gets && !is_open(row, scope)
         };
         for row in found.rows.iter().filter(stays) {
             let id = row.delivery.recipient;
@@ -64,7 +64,7 @@ impl Desk {
             }
         }
         for people in alike.into_values().filter(|people| people.len() > 1) {
-            let all: Vec<Taken> =
+            let all: Vec<RecentSend> =
                 people.iter().filter_map(|id| self.taken.get(id)).flatten().copied().collect();
             if !all.is_empty() {
                 self.taken.extend(people.into_iter().map(|id| (id, all.clone())));

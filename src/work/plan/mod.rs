@@ -1,18 +1,18 @@
 //! Preferences become plans: new campaigns are planned whole, and whoever lost a slot gets a new
 //! decision.
 //!
-//! - [`desk`]: reads what plans are made of, and asks the planner
+//! - [`inputs`]: reads what plans are made of, and asks the planner
 //! - [`taken`]: what is taken already of slots, of people's patience and of a provider's
-//! - [`draft`]: a plan as it is stored, and in figures
+//! - [`campaign_plan`]: a plan as it is stored, and in figures
 //! - [`record`]: how right forecasts were, for the next one
 //!
 //! One node plans at a time, by a lease. What is claimed, sent or ended is kept and counts against
-//! the limits. A plan is drafted from what is read and stored afterwards; a row that was claimed
+//! the limits. A plan is made from what is read and stored afterwards; a row that was claimed
 //! in between stays as it is.
 
 mod addresses;
-pub mod desk;
-pub mod draft;
+pub mod campaign_plan;
+pub mod inputs;
 pub mod record;
 pub mod taken;
 
@@ -33,8 +33,8 @@ use crate::model::slot::Slot;
 use crate::plan::{Explanation, SlotLoad};
 use crate::store::{CampaignRow, CampaignStatus, StoreError, Term, Tx};
 
-pub use desk::Desk;
-pub use draft::{Draft, Summary, local_time};
+pub use campaign_plan::{CampaignPlan, Summary, local_time};
+pub use inputs::PlanInputs;
 
 const LEASE_NAME: &str = "plan";
 /// Messages are sent within seconds of their moment. When one is later than this, the daemon was
@@ -81,7 +81,7 @@ impl PlanError {
 
 /// Whom a plan decides about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Extent {
+pub enum PlanScope {
     /// The whole audience, without those who are claimed, sent or ended.
     Everybody,
     /// Those who wait for a new decision.
@@ -91,21 +91,21 @@ pub enum Extent {
 /// Plans every active campaign that needs it. What fails for one provider keeps no other back; the
 /// last failure is told once all had their turn.
 pub async fn run(ctx: &Ctx) -> Result<Report, PlanError> {
-    let mut needy: BTreeMap<Name, Vec<(CampaignRow, Extent)>> = BTreeMap::new();
+    let mut needy: BTreeMap<Name, Vec<(CampaignRow, PlanScope)>> = BTreeMap::new();
     let mut reader = ctx.store.read().await?;
     let version = reader.active_version().await?;
     for row in reader.open_campaigns().await?.rows {
         if row.status != CampaignStatus::Active {
             continue;
         }
-        let extent = if row.planned_at.is_none() || row.model != version {
-            Extent::Everybody
+        let scope = if row.planned_at.is_none() || row.model != version {
+            PlanScope::Everybody
         } else if reader.undecided_count(row.id).await? > 0 {
-            Extent::Undecided
+            PlanScope::Undecided
         } else {
             continue;
         };
-        needy.entry(row.campaign.provider.clone()).or_default().push((row, extent));
+        needy.entry(row.campaign.provider.clone()).or_default().push((row, scope));
     }
     drop(reader);
     let (mut done, mut failure) = (0, None);
@@ -115,8 +115,11 @@ pub async fn run(ctx: &Ctx) -> Result<Report, PlanError> {
             continue;
         }
         match decide(ctx, rows).await {
-            Ok((_, drafts)) => {
-                done += drafts.iter().map(|draft| draft.plan.deliveries.len()).sum::<usize>();
+            Ok((_, plans)) => {
+                done += plans
+                    .iter()
+                    .map(|campaign_plan| campaign_plan.plan.deliveries.len())
+                    .sum::<usize>();
             }
             Err(PlanError::Busy) => {}
             Err(error) => {
@@ -135,32 +138,32 @@ pub async fn run(ctx: &Ctx) -> Result<Report, PlanError> {
 /// Plans campaigns of one provider and stores the plans, under the lease.
 pub async fn decide(
     ctx: &Ctx,
-    rows: Vec<(CampaignRow, Extent)>,
-) -> Result<(Desk, Vec<Draft>), PlanError> {
-    let drafted = lead(ctx, LEASE_NAME, async |term: Term| {
-        let (desk, drafts) = dry(ctx, rows).await?;
+    rows: Vec<(CampaignRow, PlanScope)>,
+) -> Result<(PlanInputs, Vec<CampaignPlan>), PlanError> {
+    let stored = lead(ctx, LEASE_NAME, async |term: Term| {
+        let (inputs, plans) = dry_run(ctx, rows).await?;
         let mut tx = ctx.store.begin().await?;
         tx.hold_term(&term).await?;
         holdout::note_begin(ctx, &mut tx).await?;
         tx.commit().await?;
-        for draft in &drafts {
-            draft.store(ctx, &term, desk.model_version()).await?;
+        for campaign_plan in &plans {
+            campaign_plan.store(ctx, &term, inputs.model_version()).await?;
         }
-        Ok::<_, PlanError>((desk, drafts))
+        Ok::<_, PlanError>((inputs, plans))
     });
-    drafted.await?.ok_or(PlanError::Busy)
+    stored.await?.ok_or(PlanError::Busy)
 }
 
 /// The same plans, stored nowhere.
-pub async fn dry(
+pub async fn dry_run(
     ctx: &Ctx,
-    rows: Vec<(CampaignRow, Extent)>,
-) -> Result<(Desk, Vec<Draft>), PlanError> {
-    Desk::open(ctx, rows).await?.draft().await
+    rows: Vec<(CampaignRow, PlanScope)>,
+) -> Result<(PlanInputs, Vec<CampaignPlan>), PlanError> {
+    PlanInputs::open(ctx, rows).await?.plan().await
 }
 
 /// What the plan of a campaign would be that is not stored.
-pub async fn foresee(ctx: &Ctx, campaign: Campaign) -> Result<Summary, PlanError> {
+pub async fn forecast(ctx: &Ctx, campaign: Campaign) -> Result<Summary, PlanError> {
     let now = ctx.clock.now();
     let row = CampaignRow {
         // no stored campaign has it
@@ -175,8 +178,8 @@ pub async fn foresee(ctx: &Ctx, campaign: Campaign) -> Result<Summary, PlanError
         closed_at: None,
         summary: None,
     };
-    let (_, drafts) = dry(ctx, vec![(row, Extent::Everybody)]).await?;
-    Ok(drafts.first().expect("one campaign makes one draft").summary())
+    let (_, plans) = dry_run(ctx, vec![(row, PlanScope::Everybody)]).await?;
+    Ok(plans.first().expect("one campaign makes one plan").summary())
 }
 
 /// Why a campaign gives a person what it gives: what is stored of it, else what a plan would decide
@@ -189,13 +192,14 @@ pub async fn explain(
     let length = ctx.config.slot_length;
     let stored = ctx.store.read().await?.delivery(row.id, recipient.id, length).await?;
     let Some(stored) = stored.filter(|stored| !stored.is_undecided()) else {
-        let extent = if row.planned_at.is_some() { Extent::Undecided } else { Extent::Everybody };
-        let (desk, drafts) = dry(ctx, vec![(row, extent)]).await?;
-        return Ok(drafts.first().and_then(|draft| {
-            let slots = draft.plan.slots.as_slice();
+        let scope =
+            if row.planned_at.is_some() { PlanScope::Undecided } else { PlanScope::Everybody };
+        let (inputs, plans) = dry_run(ctx, vec![(row, scope)]).await?;
+        return Ok(plans.first().and_then(|campaign_plan| {
+            let slots = campaign_plan.plan.slots.as_slice();
             let of = |delivery: &&Delivery| delivery.recipient == recipient.id;
-            let decided = draft.plan.deliveries.iter().find(of)?;
-            desk.explain(&recipient.key, decided, slots)
+            let decided = campaign_plan.plan.deliveries.iter().find(of)?;
+            inputs.explain(&recipient.key, decided, slots)
         }));
     };
     let then = row.planned_at.unwrap_or(ctx.clock.now()).min(stored.changed_at);
@@ -209,8 +213,8 @@ pub async fn explain(
     });
     let slots: Vec<SlotLoad> = slots.collect();
     let told = ctx.store.read().await?.failure(row.id, recipient.id).await?;
-    let desk = Desk::of_one(ctx, row, recipient.id, then).await?;
-    let explained = desk.explain(&recipient.key, &stored.delivery, &slots);
+    let inputs = PlanInputs::of_one(ctx, row, recipient.id, then).await?;
+    let explained = inputs.explain(&recipient.key, &stored.delivery, &slots);
     Ok(explained.map(|explanation| Explanation { failure: told, ..explanation }))
 }
 

@@ -14,7 +14,7 @@ use statrs::distribution::{ContinuousCDF, Normal};
 use crate::model::campaign::Campaign;
 use crate::model::content::{Category, Goal};
 use crate::plan::ForecastRange;
-use crate::store::{StoreError, Track};
+use crate::store::{StoreError, TrackRecord};
 use crate::work::Ctx;
 
 /// The newest campaigns that count.
@@ -50,7 +50,7 @@ pub struct Expected {
 #[derive(Debug, Clone, PartialEq)]
 struct Outcome {
     of: Kind,
-    track: Track,
+    track: TrackRecord,
 }
 
 /// What a forecast is about.
@@ -272,7 +272,7 @@ mod tests {
     }
 
     fn outcome(campaign: i64, goal: Goal, forecast: f64, engaged: u64) -> Outcome {
-        Outcome { of: of(campaign, goal), track: Track { forecast, engaged } }
+        Outcome { of: of(campaign, goal), track: TrackRecord { forecast, engaged } }
     }
 
     const FORECAST: ForecastRange = ForecastRange { mean: 1000.0, low: 950.0, high: 1050.0 };

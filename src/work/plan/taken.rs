@@ -10,7 +10,7 @@ use crate::config::ProviderConfig;
 use crate::model::campaign::Campaign;
 use crate::model::content::Category;
 use crate::model::delivery::{Arm, State};
-use crate::model::frequency::{Cap, Taken, reach};
+use crate::model::frequency::{Cap, RecentSend, reach};
 use crate::model::ids::RecipientId;
 use crate::model::recipient::Profile;
 use crate::model::slot::{Slot, SlotLength};
@@ -38,8 +38,8 @@ pub(super) async fn messages(
     caps: &[Cap],
     decided: &BTreeMap<i64, HashSet<RecipientId>>,
     people: Option<&[RecipientId]>,
-) -> Result<HashMap<RecipientId, Vec<Taken>>, StoreError> {
-    let mut taken: HashMap<RecipientId, Vec<Taken>> = HashMap::new();
+) -> Result<HashMap<RecipientId, Vec<RecentSend>>, StoreError> {
+    let mut taken: HashMap<RecipientId, Vec<RecentSend>> = HashMap::new();
     if caps.is_empty() {
         return Ok(taken);
     }
@@ -53,7 +53,7 @@ pub(super) async fn messages(
         for (recipient, at) in reader.to_come(row.id, people, since).await? {
             if here.is_none_or(|here| !here.contains(&recipient)) {
                 let category = Some(row.campaign.category);
-                taken.entry(recipient).or_default().push(Taken { at, category });
+                taken.entry(recipient).or_default().push(RecentSend { at, category });
             }
         }
     }
@@ -133,7 +133,7 @@ pub async fn over_cap(
     let sharing = reader.sharing_addresses(people).await?;
     let others: Vec<RecipientId> = sharing.iter().map(|(_, other)| *other).collect();
     let everybody = [people, &others].concat();
-    let mut taken: HashMap<RecipientId, Vec<Taken>> = HashMap::new();
+    let mut taken: HashMap<RecipientId, Vec<RecentSend>> = HashMap::new();
     for (recipient, message) in reader.taken_of(id, &everybody, now - reach(&caps)).await? {
         let same =
             sharing.iter().filter(|(_, other)| *other == recipient).map(|(person, _)| *person);
@@ -150,7 +150,7 @@ pub async fn over_cap(
 }
 
 /// When one more message keeps to a cap, if it does not now.
-fn again_at(cap: &Cap, messages: &[Taken], now: Instant) -> Option<Instant> {
+fn again_at(cap: &Cap, messages: &[RecentSend], now: Instant) -> Option<Instant> {
     let since = now - cap.span;
     let counted = messages.iter().filter(|m| cap.counts(m.category) && m.at > since);
     let mut times: Vec<Instant> = counted.map(|message| message.at).collect();
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_cap_frees_a_person_when_enough_messages_are_a_span_ago() {
-        let at = |hour: i64| Taken {
+        let at = |hour: i64| RecentSend {
             at: chrono::DateTime::from_timestamp(hour * 3600, 0).unwrap(),
             category: Some(Category::Marketing),
         };

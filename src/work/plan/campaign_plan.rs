@@ -1,4 +1,4 @@
-//! A draft: one campaign's plan as it is stored, and in figures that people can read.
+//! One campaign's plan as it is stored, and in figures that people can read.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use chrono::{TimeDelta, Timelike};
 use chrono_tz::Tz;
 use serde::Serialize;
 
-use super::Extent;
+use super::PlanScope;
 use super::record::{Expected, Record};
 use crate::calendar::zone;
 use crate::learn::experiment;
@@ -22,17 +22,17 @@ use crate::work::Ctx;
 const WRITE_ROWS: usize = 20_000;
 
 /// One campaign's new plan.
-pub struct Draft {
+pub struct CampaignPlan {
     /// The campaign.
     pub row: CampaignRow,
-    /// Whom it decides about, by index in [`Desk::people`](super::Desk::people).
+    /// Whom it decides about, by index in [`PlanInputs::people`](super::PlanInputs::people).
     pub chosen: Vec<usize>,
     /// The plan, with a delivery for each of them.
     pub plan: Plan,
     /// The zones of the chosen.
     pub zones: Vec<Tz>,
     /// Whether it decides about everybody.
-    pub extent: Extent,
+    pub scope: PlanScope,
     /// When what it is made of was read.
     pub read_at: Instant,
     /// How right forecasts were.
@@ -43,7 +43,7 @@ pub struct Draft {
     pub currency: Option<String>,
 }
 
-impl Draft {
+impl CampaignPlan {
     pub(super) async fn store(
         &self,
         ctx: &Ctx,
@@ -58,7 +58,7 @@ impl Draft {
             tx.commit().await?;
         }
         self.keep_to_the_hour(ctx, term).await?;
-        if self.extent == Extent::Undecided {
+        if self.scope == PlanScope::Undecided {
             // what the campaign's plan was worth stays as it was told
             return Ok(());
         }

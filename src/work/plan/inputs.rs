@@ -1,4 +1,4 @@
-//! The desk: everything that plans of one provider are made of, read once, and the questions that
+//! The inputs: everything that plans of one provider are made of, read once, and the questions that
 //! the planner is asked with it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -7,16 +7,16 @@ use std::sync::Arc;
 use chrono_tz::Tz;
 
 use super::PlanError;
-use super::draft::Draft;
+use super::campaign_plan::CampaignPlan;
 use super::record::Record;
 use super::taken::{self, ExpectedCost, bookings, is_forbidden};
-use super::{Ctx, Extent};
+use super::{Ctx, PlanScope};
 use crate::calendar::infer::{Inferred, dialling_country, infer, place_of};
 use crate::calendar::rules::Rules;
 use crate::config::{Config, ProviderConfig};
 use crate::model::campaign::Campaign;
 use crate::model::delivery::{Delivery, Reason, State};
-use crate::model::frequency::{Cap, Taken};
+use crate::model::frequency::{Cap, RecentSend};
 use crate::model::ids::{Name, RecipientId, RecipientKey};
 use crate::model::preference::{Preference, ReplyDelays};
 use crate::model::slot::Slot;
@@ -28,14 +28,14 @@ use crate::store::{CampaignRow, DeliveryRow, StoreError};
 use crate::work::audience::AudienceFilter;
 use crate::work::habits::evidence_of;
 use crate::work::holdout;
-use crate::work::learn::{InUse, LearnError, People};
-use crate::work::{Judge, channel};
+use crate::work::learn::{ActiveModel, LearnError, People};
+use crate::work::{PreferenceOverride, channel};
 
 /// Of every plan: the same inputs give the same plan.
 const SEED: u64 = 1;
 
 /// Everything that plans of one provider are made of.
-pub struct Desk {
+pub struct PlanInputs {
     now: Instant,
     config: Arc<Config>,
     rules: Arc<Rules>,
@@ -44,22 +44,22 @@ pub struct Desk {
     /// Whether they are few among many.
     is_brief: bool,
     places: Vec<Option<Inferred>>,
-    model: InUse,
-    judge: Option<Arc<dyn Judge>>,
-    jobs: Vec<Job>,
+    model: ActiveModel,
+    preference_override: Option<Arc<dyn PreferenceOverride>>,
+    tasks: Vec<PlanningTask>,
     /// What other campaigns of the provider have taken.
     booked: Vec<(Slot, u32)>,
     /// Other messages to each person, where there are caps.
-    pub(super) taken: HashMap<RecipientId, Vec<Taken>>,
+    pub(super) taken: HashMap<RecipientId, Vec<RecentSend>>,
     /// Whom the channel does not reach.
     pub(super) suppressed: HashMap<RecipientId, String>,
     /// Until when the provider as a whole asked to wait.
     paused: Option<Instant>,
 }
 
-struct Job {
+struct PlanningTask {
     row: CampaignRow,
-    extent: Extent,
+    scope: PlanScope,
     /// How right forecasts were of campaigns with its goal.
     record: Record,
     /// Whom to decide about, by index in `people`.
@@ -72,14 +72,14 @@ struct Job {
     doubles: HashSet<RecipientId>,
 }
 
-impl Desk {
+impl PlanInputs {
     /// Reads what plans of the campaigns are made of; all must have the same provider.
-    pub async fn open(ctx: &Ctx, rows: Vec<(CampaignRow, Extent)>) -> Result<Self, PlanError> {
+    pub async fn open(ctx: &Ctx, rows: Vec<(CampaignRow, PlanScope)>) -> Result<Self, PlanError> {
         let mut known = Vec::with_capacity(rows.len());
-        for (row, extent) in rows {
+        for (row, scope) in rows {
             let row = channel::with_parked(&mut ctx.store.read().await?, row).await?;
-            let found = Known::read(ctx, &row, extent).await?;
-            known.push((row, extent, found));
+            let found = StoredPeople::read(ctx, &row, scope).await?;
+            known.push((row, scope, found));
         }
         let is_brief = known.iter().all(|(_, _, found)| found.is_brief);
         let people = if is_brief {
@@ -88,22 +88,22 @@ impl Desk {
         } else {
             People::load(ctx).await?
         };
-        let mut desk = Self::empty(ctx, people, is_brief).await?;
+        let mut inputs = Self::empty(ctx, people, is_brief).await?;
         if let Some((row, ..)) = known.first() {
-            desk.read_suppressed(ctx, &row.campaign.provider).await?;
+            inputs.read_suppressed(ctx, &row.campaign.provider).await?;
         }
-        for (row, extent, found) in known {
+        for (row, scope, found) in known {
             let waits = taken::waits(ctx, &row.campaign).await?;
             // a decision about a few leaves the campaign's forecast as it was told
-            let record = match extent {
-                Extent::Everybody => Record::read(ctx, row.id, &row.campaign).await?,
-                Extent::Undecided => Record::default(),
+            let record = match scope {
+                PlanScope::Everybody => Record::read(ctx, row.id, &row.campaign).await?,
+                PlanScope::Undecided => Record::default(),
             };
-            let job = desk.job(row, &found, extent, waits);
-            desk.jobs.push(Job { record, ..job });
+            let task = inputs.task(row, &found, scope, waits);
+            inputs.tasks.push(PlanningTask { record, ..task });
         }
-        desk.read_taken(ctx).await?;
-        Ok(desk)
+        inputs.read_taken(ctx).await?;
+        Ok(inputs)
     }
 
     /// Reads what one person's part of a campaign's plan was made of at `then`.
@@ -116,21 +116,21 @@ impl Desk {
         let row = channel::with_parked(&mut ctx.store.read().await?, row).await?;
         let people = some_people(ctx, vec![recipient]).await?;
         let waits = taken::waits(ctx, &row.campaign).await?;
-        let mut desk = Self::empty(ctx, people, true).await?;
-        desk.now = then;
-        desk.read_suppressed(ctx, &row.campaign.provider).await?;
-        desk.jobs.push(Job {
+        let mut inputs = Self::empty(ctx, people, true).await?;
+        inputs.now = then;
+        inputs.read_suppressed(ctx, &row.campaign.provider).await?;
+        inputs.tasks.push(PlanningTask {
             row,
-            extent: Extent::Everybody,
+            scope: PlanScope::Everybody,
             record: Record::default(),
-            chosen: (0..desk.people.recipients.len()).collect(),
-            replans: vec![None; desk.people.recipients.len()],
+            chosen: (0..inputs.people.recipients.len()).collect(),
+            replans: vec![None; inputs.people.recipients.len()],
             booked: Vec::new(),
             waits,
             doubles: HashSet::new(),
         });
-        desk.read_taken(ctx).await?;
-        Ok(desk)
+        inputs.read_taken(ctx).await?;
+        Ok(inputs)
     }
 
     async fn empty(ctx: &Ctx, people: People, is_brief: bool) -> Result<Self, PlanError> {
@@ -145,9 +145,9 @@ impl Desk {
             people,
             is_brief,
             places,
-            model: InUse::load(ctx).await?,
-            judge: ctx.judge.clone(),
-            jobs: Vec::new(),
+            model: ActiveModel::load(ctx).await?,
+            preference_override: ctx.preference_override.clone(),
+            tasks: Vec::new(),
             booked: Vec::new(),
             taken: HashMap::new(),
             suppressed: HashMap::new(),
@@ -166,16 +166,16 @@ impl Desk {
     /// What others have taken of the provider and of people's patience. What was sent to an address
     /// counts for everybody who has it.
     async fn read_taken(&mut self, ctx: &Ctx) -> Result<(), StoreError> {
-        let Some(first) = self.jobs.first() else { return Ok(()) };
+        let Some(first) = self.tasks.first() else { return Ok(()) };
         let provider = first.row.campaign.provider.clone();
         self.paused = ctx.store.read().await?.paused_until(&provider, self.now).await?;
-        let decided: BTreeMap<i64, HashSet<RecipientId>> = (self.jobs.iter())
-            .map(|job| {
-                let ids = job.chosen.iter().map(|index| self.people.recipients[*index].id);
-                (job.row.id, ids.collect())
+        let decided: BTreeMap<i64, HashSet<RecipientId>> = (self.tasks.iter())
+            .map(|task| {
+                let ids = task.chosen.iter().map(|index| self.people.recipients[*index].id);
+                (task.row.id, ids.collect())
             })
             .collect();
-        let own = self.jobs.iter().flat_map(|job| &job.row.campaign.frequency);
+        let own = self.tasks.iter().flat_map(|task| &task.row.campaign.frequency);
         let caps: Vec<Cap> = self.config.frequency.iter().chain(own).copied().collect();
         let people: Vec<RecipientId> = self.people.recipients.iter().map(|r| r.id).collect();
         let people = self.is_brief.then_some(people.as_slice());
@@ -193,35 +193,37 @@ impl Desk {
         Ok(())
     }
 
-    fn job(
+    fn task(
         &self,
         row: CampaignRow,
-        found: &Known,
-        extent: Extent,
+        found: &StoredPeople,
+        scope: PlanScope,
         waits: HashMap<RecipientId, Instant>,
-    ) -> Job {
+    ) -> PlanningTask {
         let audience = AudienceFilter::of(&row.campaign);
         let (mut chosen, mut replans) = (Vec::new(), Vec::new());
         for (index, recipient) in self.people.recipients.iter().enumerate() {
             let known = found.of(recipient.id);
-            let wanted = match (known, extent) {
-                (Some(known), _) => is_open(known, extent),
-                (None, Extent::Everybody) => audience.holds(recipient, self.places[index].as_ref()),
-                (None, Extent::Undecided) => false,
+            let wanted = match (known, scope) {
+                (Some(known), _) => is_open(known, scope),
+                (None, PlanScope::Everybody) => {
+                    audience.holds(recipient, self.places[index].as_ref())
+                }
+                (None, PlanScope::Undecided) => false,
             };
             if wanted {
                 chosen.push(index);
                 replans.push(known.and_then(|found| self.replan(found)));
             }
         }
-        let stay = found.rows.iter().filter(|found| !is_open(found, extent));
+        let stay = found.rows.iter().filter(|found| !is_open(found, scope));
         let load = |found: &DeliveryRow| self.load(&row.campaign, found);
         let mut booked = bookings(stay, self.config.slot_length, load);
         booked.extend_from_slice(&found.booked);
         drop(audience);
         let record = Record::default();
-        let doubles = self.doubles(&row.campaign, found, extent, &chosen);
-        Job { row, extent, record, chosen, replans, booked, waits, doubles }
+        let doubles = self.doubles(&row.campaign, found, scope, &chosen);
+        PlanningTask { row, scope, record, chosen, replans, booked, waits, doubles }
     }
 
     /// What a message that stays is expected to bring and cost.
@@ -268,12 +270,12 @@ impl Desk {
     }
 
     /// The habits that a campaign's plan goes by.
-    fn judged(&self, campaign: &Campaign, index: usize) -> Preference {
-        let Some(judge) = &self.judge else {
+    fn planned_preference(&self, campaign: &Campaign, index: usize) -> Preference {
+        let Some(preference_override) = &self.preference_override else {
             return self.preference(index).in_category(campaign.category);
         };
         let subject = self.people.subject(index, self.config.time_zone);
-        judge.preference(campaign, &self.people.recipients[index], &subject)
+        preference_override.preference(campaign, &self.people.recipients[index], &subject)
     }
 
     fn preference(&self, index: usize) -> Preference {
@@ -284,11 +286,16 @@ impl Desk {
         self.people.recipients[index].profile.zone.map_or(self.config.time_zone, |zone| zone.tz)
     }
 
-    fn person(&self, job: &Job, index: usize, replan: Option<Replan>) -> AudienceMember<'_> {
+    fn person(
+        &self,
+        task: &PlanningTask,
+        index: usize,
+        replan: Option<Replan>,
+    ) -> AudienceMember<'_> {
         let recipient = &self.people.recipients[index];
         let profile = &recipient.profile;
         let place = self.places[index].as_ref();
-        let campaign = &job.row.campaign;
+        let campaign = &task.row.campaign;
         let provider = self.provider(campaign);
         AudienceMember {
             id: recipient.id,
@@ -305,13 +312,13 @@ impl Desk {
             has_address: profile.address.is_some(),
             suppressed: self.suppressed.contains_key(&recipient.id),
             held_out: holdout::holds(&self.config, campaign, &recipient.key, self.now),
-            shares_address: job.doubles.contains(&recipient.id),
+            shares_address: task.doubles.contains(&recipient.id),
             bad_address: provider.is_some_and(|provider| {
                 let channel = provider.kind.channel();
                 profile.address.as_ref().is_some_and(|address| !address.is_good_for(channel))
             }),
             forbidden: provider.is_some_and(|p| is_forbidden(p, campaign, profile)),
-            not_before: job.waits.get(&recipient.id).copied().max(self.paused),
+            not_before: task.waits.get(&recipient.id).copied().max(self.paused),
             price: self.price(campaign, index),
             taken: self.taken.get(&recipient.id).map_or(&[], Vec::as_slice),
             replan,
@@ -331,33 +338,35 @@ impl Desk {
             caps: &self.config.frequency,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
         };
-        let provider = self.jobs.first().and_then(|job| self.provider(&job.row.campaign));
+        let provider = self.tasks.first().and_then(|task| self.provider(&task.row.campaign));
         let carrier = Carrier {
             channel: provider.map_or("", |provider| provider.kind.channel()),
             per_second: provider.and_then(|p| p.limits.per_second).map(f64::from),
             unique_per_day: provider.and_then(|p| p.limits.unique_per_day),
             booked: &self.booked,
         };
-        let people = |job: &Job| -> Vec<AudienceMember<'_>> {
-            let chosen = job.chosen.iter().zip(&job.replans);
-            chosen.map(|(index, replan)| self.person(job, *index, *replan)).collect()
+        let people = |task: &PlanningTask| -> Vec<AudienceMember<'_>> {
+            let chosen = task.chosen.iter().zip(&task.replans);
+            chosen.map(|(index, replan)| self.person(task, *index, *replan)).collect()
         };
-        let people: Vec<Vec<AudienceMember<'_>>> = self.jobs.iter().map(people).collect();
-        let habits: Vec<_> = (self.jobs.iter())
-            .map(|job| |index: usize| self.judged(&job.row.campaign, job.chosen[index]))
+        let people: Vec<Vec<AudienceMember<'_>>> = self.tasks.iter().map(people).collect();
+        let habits: Vec<_> = (self.tasks.iter())
+            .map(|task| {
+                |index: usize| self.planned_preference(&task.row.campaign, task.chosen[index])
+            })
             .collect();
-        let answers = |job: &Job| job.row.campaign.capacity.chats.is_some();
-        let reply_delays = if self.jobs.iter().any(answers) {
+        let answers = |task: &PlanningTask| task.row.campaign.capacity.chats.is_some();
+        let reply_delays = if self.tasks.iter().any(answers) {
             self.model.reply_delays()
         } else {
             ReplyDelays::default()
         };
-        let requests: Vec<Request<'_>> = (self.jobs.iter().zip(&people).zip(&habits))
-            .map(|((job, people), preference)| Request {
-                campaign: &job.row.campaign,
+        let requests: Vec<Request<'_>> = (self.tasks.iter().zip(&people).zip(&habits))
+            .map(|((task, people), preference)| Request {
+                campaign: &task.row.campaign,
                 people,
                 preference,
-                booked: &job.booked,
+                booked: &task.booked,
                 reply_delays: &reply_delays,
             })
             .collect();
@@ -365,18 +374,18 @@ impl Desk {
     }
 
     /// Plans; touches no store.
-    pub async fn draft(self) -> Result<(Self, Vec<Draft>), PlanError> {
+    pub async fn plan(self) -> Result<(Self, Vec<CampaignPlan>), PlanError> {
         let work = move || {
             let plans = self.ask(plan::plan);
-            let drafts = self.jobs.iter().zip(plans).map(|(job, plan)| {
-                let provider = self.provider(&job.row.campaign);
-                Draft {
-                    row: job.row.clone(),
-                    chosen: job.chosen.clone(),
-                    extent: job.extent,
+            let plans = self.tasks.iter().zip(plans).map(|(task, plan)| {
+                let provider = self.provider(&task.row.campaign);
+                CampaignPlan {
+                    row: task.row.clone(),
+                    chosen: task.chosen.clone(),
+                    scope: task.scope,
                     read_at: self.now,
-                    record: job.record,
-                    zones: job.chosen.iter().map(|index| self.zone(*index)).collect(),
+                    record: task.record,
+                    zones: task.chosen.iter().map(|index| self.zone(*index)).collect(),
                     plan,
                     length: self.config.slot_length,
                     currency: provider
@@ -384,8 +393,8 @@ impl Desk {
                         .map(|tariff| tariff.currency.clone()),
                 }
             });
-            let drafts = drafts.collect();
-            (self, drafts)
+            let plans = plans.collect();
+            (self, plans)
         };
         tokio::task::spawn_blocking(work).await.map_err(|_| PlanError::Panicked)
     }
@@ -394,21 +403,21 @@ impl Desk {
     pub fn each_value(&self, mut each: impl FnMut(&RecipientKey, Slot, f64)) {
         self.ask(|setting, carrier, requests| {
             plan::values(setting, carrier, requests, &mut |request, person, slot, value| {
-                let index = self.jobs[request].chosen[person];
+                let index = self.tasks[request].chosen[person];
                 each(&self.people.recipients[index].key, slot, value);
             });
         });
     }
 
     /// Why the first campaign gives a person what is decided, beside the prices of its slots;
-    /// `None` for whom the desk was not opened.
+    /// `None` for whom nothing was read.
     pub fn explain(
         &self,
         key: &RecipientKey,
         decided: &Delivery,
         slots: &[SlotLoad],
     ) -> Option<Explanation> {
-        let chosen = &self.jobs.first()?.chosen;
+        let chosen = &self.tasks.first()?.chosen;
         let person = chosen.iter().position(|index| self.people.recipients[*index].key == *key)?;
         Some(self.ask(|setting, carrier, requests| {
             plan::explain(setting, carrier, &requests[0], person, (decided, slots))
@@ -417,7 +426,7 @@ impl Desk {
 }
 
 /// What is stored of a campaign's people.
-pub(super) struct Known {
+pub(super) struct StoredPeople {
     /// In the order of their numbers.
     pub(super) rows: Vec<DeliveryRow>,
     /// Whether those alone are among them who are to be decided about.
@@ -426,11 +435,11 @@ pub(super) struct Known {
     booked: Vec<Booking>,
 }
 
-impl Known {
-    async fn read(ctx: &Ctx, row: &CampaignRow, extent: Extent) -> Result<Self, StoreError> {
+impl StoredPeople {
+    async fn read(ctx: &Ctx, row: &CampaignRow, scope: PlanScope) -> Result<Self, StoreError> {
         let length = ctx.config.slot_length;
         let limited = row.campaign.capacity.chats.is_some() || row.campaign.budget.is_some();
-        if extent == Extent::Everybody || limited {
+        if scope == PlanScope::Everybody || limited {
             let rows = ctx.store.read().await?.deliveries(row.id, length).await?;
             return Ok(Self { rows, is_brief: false, booked: Vec::new() });
         }
@@ -454,10 +463,10 @@ impl Known {
 }
 
 /// Whether a stored row is to be decided about anew.
-pub(super) fn is_open(found: &DeliveryRow, extent: Extent) -> bool {
+pub(super) fn is_open(found: &DeliveryRow, scope: PlanScope) -> bool {
     let delivery = &found.delivery;
     let untried = matches!(delivery.state, State::Planned | State::Refused) && found.attempts == 0;
-    found.is_undecided() || extent == Extent::Everybody && untried
+    found.is_undecided() || scope == PlanScope::Everybody && untried
 }
 
 /// The people with the numbers, and their evidence.
