@@ -1,4 +1,4 @@
-//! The main task, end to end, in a small world with hidden habits: history in, learned from,
+//! The main job, end to end, in a small world with hidden habits: history in, learned from,
 //! planned, sent, answered, and learned from again.
 
 use std::path::{Path, PathBuf};

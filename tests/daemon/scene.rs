@@ -24,8 +24,8 @@ pub(crate) struct Endpoint {
     pub(crate) port: u16,
     /// Bodies by message, and how often each came.
     pub(crate) got: Arc<Mutex<BTreeMap<String, u32>>>,
-    /// The first bodies and their signatures. Looked at in the end: a program started for each of
-    /// them would keep a busy machine from answering in time.
+    /// Bodies and their signatures. Looked at in the end: a program started for each of them would
+    /// keep a busy machine from answering in time.
     signed: Arc<Mutex<Vec<Signed>>>,
 }
 
@@ -55,9 +55,9 @@ impl Endpoint {
         let got = self.got.lock().unwrap();
         assert_eq!(got.len(), people);
         assert!(got.values().all(|times| *times == 1), "{got:?}");
-        for (body, signature) in self.signed.lock().unwrap().iter() {
-            assert_eq!(*signature, sign(body));
-        }
+        let signed = self.signed.lock().unwrap();
+        let (bodies, given): (Vec<_>, Vec<_>) = signed.iter().cloned().unzip();
+        assert_eq!(given, signatures(&bodies));
     }
 }
 
@@ -89,11 +89,7 @@ fn serve(
         let mut body = vec![0; length];
         reader.read_exact(&mut body).unwrap();
         let message: serde_json::Value = serde_json::from_slice(&body).unwrap();
-        let mut signed = signed.lock().unwrap();
-        if signed.len() < 20 {
-            signed.push((body, signature));
-        }
-        drop(signed);
+        signed.lock().unwrap().push((body, signature));
         let key = message["message"].as_str().unwrap().to_owned();
         *got.lock().unwrap().entry(key.clone()).or_default() += 1;
         std::thread::sleep(delay);
@@ -108,16 +104,25 @@ fn serve(
 
 /// The signature by an implementation that is not ours.
 pub(crate) fn sign(body: &[u8]) -> String {
-    let mut openssl = Command::new("openssl")
+    signatures(&[body]).remove(0)
+}
+
+/// Signatures of some bodies, in their order, by one run of it.
+fn signatures(bodies: &[impl AsRef<[u8]>]) -> Vec<String> {
+    let dir = tempfile::TempDir::new().unwrap();
+    let names: Vec<String> = (0..bodies.len()).map(|at| at.to_string()).collect();
+    for (name, body) in names.iter().zip(bodies) {
+        std::fs::write(dir.path().join(name), body).unwrap();
+    }
+    let output = Command::new("openssl")
         .args(["dgst", "-sha256", "-hmac", SECRET])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
+        .args(&names)
+        .current_dir(dir.path())
+        .output()
         .expect("openssl runs");
-    openssl.stdin.take().unwrap().write_all(body).unwrap();
-    let output = openssl.wait_with_output().unwrap().stdout;
-    let text = String::from_utf8(output).unwrap();
-    format!("sha256={}", text.trim().rsplit(' ').next().unwrap())
+    let text = String::from_utf8(output.stdout).unwrap();
+    let hash = |line: &str| format!("sha256={}", line.rsplit(' ').next().unwrap());
+    text.lines().map(hash).collect()
 }
 
 /// A workspace with people who agreed, and settings that point to the endpoint.
@@ -227,11 +232,8 @@ pub(crate) fn sent(workspace: &Workspace) -> u64 {
 
 /// Waits until so many are sent to; where that does not come true, says what became of them.
 pub(crate) fn wait_until_sent(workspace: &Workspace, people: u64) {
-    let deadline = Instant::now() + support::PATIENCE;
-    while sent(workspace) != people {
-        assert!(Instant::now() < deadline, "{people} are to be sent to: {:?}", states(workspace));
-        std::thread::sleep(Duration::from_millis(200));
-    }
+    let failure = || format!("{people} are to be sent to: {:?}", states(workspace));
+    support::eventually_or(failure, || sent(workspace) == people);
 }
 
 /// Posts to the daemon; the status of the answer.

@@ -243,14 +243,16 @@ impl Workspace {
     }
 }
 
-/// How long a test waits for what must come true: a busy machine is slow, and a fault is for ever.
-pub const PATIENCE: Duration = Duration::from_secs(180);
-
 /// Waits for something that must come true.
-pub fn eventually(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+pub fn eventually(what: &str, done: impl FnMut() -> bool) {
+    eventually_or(|| format!("{what} did not come true within a minute"), done);
+}
+
+/// The same; where it does not come true, `failure` says how things stand.
+pub fn eventually_or(failure: impl Fn() -> String, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
     while !done() {
-        assert!(Instant::now() < deadline, "{what} did not come true within {PATIENCE:?}");
+        assert!(Instant::now() < deadline, "{}", failure());
         std::thread::sleep(Duration::from_millis(50));
     }
 }

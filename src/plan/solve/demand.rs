@@ -66,18 +66,15 @@ impl Demand {
             for ((rounded, sum), width) in self.rounded.iter_mut().zip(sums).zip(widths) {
                 *rounded += ((f64::from(best) + f64::from(width) * sum.ln()) * FINE) as i64;
             }
-            let share = |offer: &Offer| weight(offer, widths[1]) / sums[1];
-            let mut counted = 0;
-            for offer in near {
-                let share = share(offer);
-                self.take(problem, item, offer.placement, share);
-                counted += usize::from(share > SHARE_LEAST);
+            let mut shares: Vec<(Placement, f64)> =
+                near.iter().map(|o| (o.placement, weight(o, widths[1]) / sums[1])).collect();
+            for (placement, share) in &shares {
+                self.take(problem, item, *placement, *share);
             }
-            if counted > 1 {
+            shares.retain(|(_, share)| *share > SHARE_LEAST);
+            if shares.len() > 1 {
                 // most offers do not count: room for all of them would be most of a plan's memory
-                let mut shares = Vec::with_capacity(counted);
-                let all = near.iter().map(|offer| (offer.placement, share(offer)));
-                shares.extend(all.filter(|(_, share)| *share > SHARE_LEAST));
+                shares.shrink_to_fit();
                 self.splits.push(SplitItem { item: index, shares });
             }
         }
