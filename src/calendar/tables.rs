@@ -74,7 +74,7 @@ impl Serialize for Release {
 }
 
 /// Where tables come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub enum Source {
     /// The system's zone files, or those of `TZDIR`.
     #[serde(rename = "system")]
@@ -85,9 +85,10 @@ pub enum Source {
 }
 
 /// The tables in use.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Tables {
     /// Their release.
+    #[schema(value_type = String)]
     pub release: Release,
     /// Where they come from.
     pub source: Source,

@@ -14,7 +14,7 @@ use crate::model::ids::{Name, RecipientId};
 use crate::model::time::{Instant, format_instant};
 use crate::store::{CampaignRow, StateCount, TaskRow};
 use crate::work::campaigns::{self, CampaignSummary, FailureCount, OperatorCommand, Status};
-use crate::work::plan::{self, Summary};
+use crate::work::check::{self, Checked};
 use crate::work::{Ctx, results};
 
 #[derive(clap::Args)]
@@ -70,16 +70,6 @@ enum Verb {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
-}
-
-#[derive(Serialize)]
-struct Checked {
-    name: Name,
-    stored: bool,
-    /// What would be planned now.
-    plan: Option<Summary>,
-    /// What is allowed and probably not meant.
-    warnings: Vec<String>,
 }
 
 impl Show for Checked {
@@ -187,22 +177,12 @@ pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
     let ctx = env.ctx().await?;
     match args.verb {
         Verb::Check { file } => {
-            let campaign = campaigns::check(&ctx, &read(&file)?).await;
-            let campaign = campaign.with_context(|| file.display().to_string())?;
-            let name = campaign.name.clone();
-            let warnings = campaigns::left_out(&ctx, &campaign).await?.into_iter().collect();
-            let plan = Some(plan::forecast(&ctx, campaign).await?);
-            env.printer.show(&Checked { name, stored: false, plan, warnings })
+            let checked = check::check(&ctx, &read(&file)?).await;
+            env.printer.show(&checked.with_context(|| file.display().to_string())?)
         }
         Verb::Submit { file } => {
-            let campaign = campaigns::submit(&ctx, &read(&file)?, &actor()).await;
-            let campaign = campaign.with_context(|| file.display().to_string())?;
-            env.printer.show(&Checked {
-                name: campaign.name,
-                stored: true,
-                plan: None,
-                warnings: Vec::new(),
-            })
+            let submitted = check::submit(&ctx, &read(&file)?, &actor()).await;
+            env.printer.show(&submitted.with_context(|| file.display().to_string())?)
         }
         Verb::List => {
             let found = campaigns::status(&ctx).await?;

@@ -1,14 +1,13 @@
 //! `consent`: what the ledger says of a person, and new entries.
 
 use clap::Subcommand;
-use serde::Serialize;
 
 use super::print::{Show, table};
 use super::{Env, find_recipient};
 use crate::model::consent::{ConsentChange, ConsentEntry};
 use crate::model::ids::RecipientKey;
 use crate::model::time::{format_instant, parse_instant};
-use crate::work::people;
+use crate::work::people::{self, Ledger};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -44,13 +43,6 @@ struct Change {
     evidence: String,
 }
 
-#[derive(Serialize)]
-struct Ledger {
-    recipient: RecipientKey,
-    consented: bool,
-    entries: Vec<ConsentEntry>,
-}
-
 impl Show for Ledger {
     fn text(&self) -> String {
         let now = if self.consented { "has consent" } else { "has no consent" };
@@ -76,8 +68,7 @@ pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
         Verb::Withdraw(change) => apply(&ctx, ConsentChange::Withdrawn, change).await?,
     };
     let recipient = find_recipient(&ctx, &key).await?;
-    let entries = ctx.store.read().await?.ledger(recipient.id).await?;
-    env.printer.show(&Ledger { recipient: key, consented: recipient.consented, entries })
+    env.printer.show(&people::ledger(&ctx, recipient).await?)
 }
 
 async fn apply(

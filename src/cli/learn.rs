@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::print::{Show, progress, table};
 use super::{BadInput, Env};
 use crate::model::time::{format_instant, parse_instant};
-use crate::store::ModelRow;
 use crate::work::learn::{self, Depth, FitOutcome, Learned};
+use crate::work::models::{self, ModelVersion};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -125,53 +125,34 @@ enum ModelVerb {
 }
 
 #[derive(Serialize)]
-struct Versions(Vec<Version>);
+#[serde(transparent)]
+struct Versions(Vec<ModelVersion>);
 
-#[derive(Serialize)]
-struct Version {
-    version: i64,
-    active: bool,
-    created_at: String,
-    as_of: String,
-    summary: Value,
+/// A figure of a version's summary.
+fn figure(version: &ModelVersion, path: &str) -> String {
+    match version.summary.pointer(path) {
+        Some(Value::Number(number)) if number.is_f64() => {
+            format!("{:.4}", number.as_f64().unwrap_or_default())
+        }
+        Some(Value::Number(number)) => number.to_string(),
+        Some(Value::String(text)) => text.clone(),
+        _ => String::new(),
+    }
 }
 
-impl Version {
-    fn new(row: &ModelRow) -> Self {
-        Self {
-            version: row.version,
-            active: row.active,
-            created_at: format_instant(row.created_at),
-            as_of: format_instant(row.as_of),
-            summary: serde_json::from_str(&row.summary).unwrap_or_default(),
-        }
-    }
+/// The date of an instant in the summary.
+fn date(version: &ModelVersion, path: &str) -> String {
+    figure(version, path).chars().take(10).collect()
+}
 
-    fn figure(&self, path: &str) -> String {
-        match self.summary.pointer(path) {
-            Some(Value::Number(number)) if number.is_f64() => {
-                format!("{:.4}", number.as_f64().unwrap_or_default())
-            }
-            Some(Value::Number(number)) => number.to_string(),
-            Some(Value::String(text)) => text.clone(),
-            _ => String::new(),
-        }
-    }
-
-    /// The date of an instant in the summary.
-    fn date(&self, path: &str) -> String {
-        self.figure(path).chars().take(10).collect()
-    }
-
-    fn settings(&self) -> String {
-        let number = |path: &str| self.summary.pointer(path).and_then(Value::as_f64);
-        let Some(classes) = number("/settings/settings/classes") else { return String::new() };
-        let half_life = match number("/settings/settings/half_life") {
-            Some(days) if days < 1e6 => format!("half-life {days} days"),
-            _ => "no fading".to_owned(),
-        };
-        format!("up to {classes} chronotypes, {half_life}, of {}", self.date("/tuned/as_of"))
-    }
+fn settings(version: &ModelVersion) -> String {
+    let number = |path: &str| version.summary.pointer(path).and_then(Value::as_f64);
+    let Some(classes) = number("/settings/settings/classes") else { return String::new() };
+    let half_life = match number("/settings/settings/half_life") {
+        Some(days) if days < 1e6 => format!("half-life {days} days"),
+        _ => "no fading".to_owned(),
+    };
+    format!("up to {classes} chronotypes, {half_life}, of {}", date(version, "/tuned/as_of"))
 }
 
 impl Show for Versions {
@@ -195,17 +176,17 @@ impl Show for Versions {
             shown.add_row([
                 version.version.to_string(),
                 if version.active { "yes" } else { "" }.to_owned(),
-                version.as_of.clone(),
-                version.figure("/outcome"),
-                version.date("/data/first"),
-                version.date("/data/last"),
-                version.figure("/data/people"),
-                version.figure("/data/messages"),
-                version.figure("/data/signs"),
-                version.figure("/held_out/hour_loss"),
-                version.figure("/held_out/cell_loss"),
-                version.figure("/held_out/message"),
-                version.settings(),
+                format_instant(version.as_of),
+                figure(version, "/outcome"),
+                date(version, "/data/first"),
+                date(version, "/data/last"),
+                figure(version, "/data/people"),
+                figure(version, "/data/messages"),
+                figure(version, "/data/signs"),
+                figure(version, "/held_out/hour_loss"),
+                figure(version, "/held_out/cell_loss"),
+                figure(version, "/held_out/message"),
+                settings(version),
             ]);
         }
         shown.to_string()
@@ -215,10 +196,9 @@ impl Show for Versions {
 pub(super) async fn model(args: ModelArgs, env: &Env) -> anyhow::Result<()> {
     let ctx = env.ctx().await?;
     if let ModelVerb::Rollback { version } = args.verb
-        && !learn::roll_back(&ctx, version, &super::actor()).await?
+        && !models::roll_back(&ctx, version, &super::actor()).await?
     {
         anyhow::bail!(BadInput(format!("there is no model version {version}")));
     }
-    env.printer
-        .show(&Versions(ctx.store.read().await?.models().await?.iter().map(Version::new).collect()))
+    env.printer.show(&Versions(models::list(&ctx).await?))
 }

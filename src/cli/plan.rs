@@ -2,8 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
-
 use super::campaign::find_campaign;
 use super::print::{Show, note};
 use super::{BadInput, Env, find_recipient};
@@ -14,7 +12,7 @@ use crate::model::slot::SlotLength;
 use crate::model::time::format_instant;
 use crate::plan::SlotLoad;
 use crate::store::CampaignStatus;
-use crate::work::plan::{self, CampaignPlan, PlanInputs, PlanScope, local_time};
+use crate::work::plan::{self, CampaignPlan, Explained, PlanInputs, PlanScope, local_time};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -165,13 +163,6 @@ pub(super) struct ExplainArgs {
     recipient: RecipientKey,
 }
 
-#[derive(Serialize)]
-struct Explained {
-    campaign: Name,
-    recipient: RecipientKey,
-    explanation: String,
-}
-
 impl Show for Explained {
     fn text(&self) -> String {
         self.explanation.clone()
@@ -182,13 +173,9 @@ pub(super) async fn explain(args: ExplainArgs, env: &Env) -> anyhow::Result<()> 
     let ctx = env.ctx().await?;
     let row = find_campaign(&ctx, &args.name).await?;
     let recipient = find_recipient(&ctx, &args.recipient).await?;
-    let Some(explanation) = plan::explain(&ctx, row, &recipient).await? else {
+    let Some(explained) = plan::explain_in_words(&ctx, row, &recipient).await? else {
         let key = args.recipient.as_str();
         anyhow::bail!(BadInput(format!("{key:?} is not of the audience of {}", args.name)));
     };
-    env.printer.show(&Explained {
-        campaign: args.name,
-        recipient: args.recipient,
-        explanation: explanation.to_string(),
-    })
+    env.printer.show(&explained)
 }

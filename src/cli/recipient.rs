@@ -1,13 +1,11 @@
 //! `recipient`: everything that is stored of a person, given out or erased.
 
 use clap::Subcommand;
-use serde::Serialize;
 
 use super::print::Show;
 use super::{BadInput, Env, find_recipient};
 use crate::model::ids::RecipientKey;
-use crate::store::ForgottenCounts;
-use crate::work::people::{self, Stored};
+use crate::work::people::{self, Erased, Stored};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -33,13 +31,6 @@ impl Show for Stored {
     fn text(&self) -> String {
         serde_json::to_string_pretty(self).unwrap_or_default()
     }
-}
-
-#[derive(Serialize)]
-struct Erased {
-    recipient: RecipientKey,
-    erased: ForgottenCounts,
-    log_emptied: bool,
 }
 
 impl Show for Erased {
@@ -68,11 +59,11 @@ pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
             env.printer.show(&people::stored(&ctx, recipient).await?)
         }
         Verb::Forget { recipient } => {
-            let Some((erased, log_emptied)) = people::forget(&ctx, &recipient).await? else {
+            let Some(erased) = people::forget(&ctx, &recipient).await? else {
                 let key = recipient.as_str();
                 anyhow::bail!(BadInput(format!("recipient {key:?} is not known")));
             };
-            env.printer.show(&Erased { recipient, erased, log_emptied })
+            env.printer.show(&erased)
         }
     }
 }

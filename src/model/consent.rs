@@ -16,16 +16,18 @@ word_type! {
 }
 
 /// One entry of the append-only ledger.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct ConsentEntry {
     /// Granted or withdrawn.
     pub change: ConsentChange,
     /// When the person said so.
+    #[schema(value_type = String, format = DateTime)]
     pub at: Instant,
     /// Through what: a form, a file, a webhook, an operator.
     pub source: String,
     /// What proves it: a document's id, a message's id; empty when there is none.
     pub evidence: String,
     /// When we wrote it down.
+    #[schema(value_type = String, format = DateTime)]
     pub recorded_at: Instant,
 }

@@ -51,6 +51,15 @@ macro_rules! text_type {
                 f.pad(&self.0)
             }
         }
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+                utoipa::openapi::ObjectBuilder::new()
+                    .schema_type(utoipa::openapi::Type::String)
+                    .description(Some($wanted))
+                    .into()
+            }
+        }
+        impl utoipa::ToSchema for $name {}
     };
 }
 pub(super) use text_type;

@@ -9,32 +9,39 @@ use super::ids::MessageKey;
 use super::time::{Instant, format_instant};
 
 /// What came back, as times. Absent means that it did not happen or is not known.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Response {
     /// It reached the phone.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub delivered_at: Option<Instant>,
     /// It was opened.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub read_at: Option<Instant>,
     /// A link or button was used.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub clicked_at: Option<Instant>,
     /// The person wrote back.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub replied_at: Option<Instant>,
     /// The person bought or did what was asked.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub converted_at: Option<Instant>,
     /// The worth of the conversion, in `currency`.
     pub amount: Option<f64>,
     /// ISO 4217 code of `amount`.
     pub currency: Option<String>,
     /// The person asked not to be written to again.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub opted_out_at: Option<Instant>,
     /// The channel gave up.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub failed_at: Option<Instant>,
     /// The channel's code for it.
     pub failure_code: Option<String>,
 }
 
 /// A message of the past, whoever sent it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Message {
     /// Its id.
     pub key: MessageKey,
@@ -49,6 +56,7 @@ pub struct Message {
     /// The kind of picture.
     pub style: Option<Style>,
     /// When it was sent.
+    #[schema(value_type = String, format = DateTime)]
     pub sent_at: Instant,
     /// What came back.
     pub response: Response,

@@ -5,9 +5,10 @@ use crate::model::ids::Name;
 use crate::model::time::Instant;
 
 /// One thing that somebody did.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct AuditEntry {
     /// When.
+    #[schema(value_type = String, format = DateTime)]
     pub at: Instant,
     /// Who: a person at the command line, a token, a provider.
     pub actor: String,
@@ -20,15 +21,17 @@ pub struct AuditEntry {
 }
 
 /// A token for the API, without itself.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct TokenRow {
     /// Its name.
     pub name: String,
     /// What it may do.
     pub scopes: Vec<String>,
     /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
     pub created_at: Instant,
     /// When it was taken back.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub revoked_at: Option<Instant>,
 }
 

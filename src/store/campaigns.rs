@@ -59,7 +59,7 @@ pub struct CampaignRow {
 }
 
 /// A stored campaign that this version cannot read.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct BrokenCampaign {
     /// Its name.
     pub name: String,

@@ -43,7 +43,7 @@ pub struct TemplateRow {
 }
 
 /// What people should know of a provider's account.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct Alert {
     /// Which provider.
     pub provider: String,
@@ -52,6 +52,7 @@ pub struct Alert {
     /// What to do.
     pub what: String,
     /// Since when.
+    #[schema(value_type = String, format = DateTime)]
     pub at: Instant,
 }
 

@@ -84,7 +84,7 @@ const LOCKED: Sql = held!("FOR NO KEY UPDATE");
 const KEPT: Sql = held!("FOR KEY SHARE");
 
 /// What was erased of a person, in rows.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct ForgottenCounts {
     /// The person's own row.
     pub recipients: u64,

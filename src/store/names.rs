@@ -34,7 +34,7 @@ const LEAVE: &str = "INSERT INTO former_address (recipient, address, left_at) VA
 const COME_BACK: &str = "DELETE FROM former_address WHERE recipient = $1 AND address = $2";
 
 /// What else is known of a person's names.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct Names {
     /// Other names with channels.
     pub aliases: Vec<String>,

@@ -12,7 +12,7 @@ use crate::model::ids::RecipientId;
 use crate::model::time::Instant;
 
 /// How many people of a campaign are in a state for a reason.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 pub struct StateCount {
     /// The state.
     pub state: State,

@@ -8,7 +8,7 @@ use crate::model::ids::{Name, RecipientId, RecipientKey};
 use crate::model::time::Instant;
 
 /// A person whom a channel cannot reach.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct Suppression {
     /// By which provider.
     pub provider: String,
@@ -17,6 +17,7 @@ pub struct Suppression {
     /// The channel's code for it.
     pub code: String,
     /// Since when.
+    #[schema(value_type = String, format = DateTime)]
     pub since: Instant,
 }
 

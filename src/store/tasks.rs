@@ -20,15 +20,17 @@ const PUT: &str = "INSERT INTO background_task (name, node, last_started_at, las
 const ROWS_MAX: i64 = 1000;
 
 /// A background task as it stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct TaskRow {
     /// What it does, and for which provider: `send:shop:1`.
     pub name: String,
     /// The daemon that it runs in.
     pub node: String,
     /// When its last step began.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub last_started_at: Option<Instant>,
     /// When a step last ended well.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub last_succeeded_at: Option<Instant>,
     /// How long the last step took that ended.
     pub last_duration_ms: Option<u64>,
@@ -43,6 +45,7 @@ pub struct TaskRow {
     /// Of them ended by a panic.
     pub panics: u64,
     /// When the daemon last wrote this.
+    #[schema(value_type = String, format = DateTime)]
     pub seen_at: Instant,
 }
 

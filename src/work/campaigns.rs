@@ -263,7 +263,7 @@ pub async fn change(
 }
 
 /// How a campaign stands.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct CampaignSummary {
     /// Its name.
     pub name: Name,
@@ -282,15 +282,17 @@ pub struct CampaignSummary {
     /// People who wait for a new decision.
     pub undecided: u64,
     /// When the next message is due.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub next_due: Option<Instant>,
     /// When it was planned.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub planned_at: Option<Instant>,
     /// Certificate and forecast of the plan.
     pub plan: Option<serde_json::Value>,
 }
 
 /// How many people failed or were refused with a code.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct FailureCount {
     /// The channel's code.
     pub code: String,
@@ -302,7 +304,7 @@ pub struct FailureCount {
 }
 
 /// How everything stands.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Status {
     /// Every campaign that is open, and the newest of the closed ones.
     pub campaigns: Vec<CampaignSummary>,

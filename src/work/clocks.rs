@@ -6,7 +6,7 @@ use crate::calendar::zone;
 use crate::model::time::Instant;
 
 /// The tables of the tz database in use.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct ZoneTables {
     /// Release and source.
     #[serde(flatten)]

@@ -23,7 +23,7 @@ const PART_MIN: u64 = 30;
 const FOUND: f64 = 0.05;
 
 /// What an experiment shows.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct ExperimentResult {
     /// Arms beside each other.
     pub comparisons: Vec<Comparison>,
@@ -38,7 +38,7 @@ pub struct ExperimentResult {
 }
 
 /// One arm beside another.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Comparison {
     /// The arm.
     pub arm: Arm,
@@ -61,7 +61,7 @@ pub struct Comparison {
 }
 
 /// A variant or a country.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct PartResult {
     /// Its name.
     pub name: String,

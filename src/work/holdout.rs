@@ -47,7 +47,7 @@ fn mark_name(config: &Config) -> Option<String> {
 }
 
 /// The standing holdout, and what all messages together bring.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct HoldoutResult {
     /// The share that is held out; 0 where the settings have no holdout.
     pub share: f64,
@@ -56,6 +56,7 @@ pub struct HoldoutResult {
     /// Whether that day is not over.
     pub active: bool,
     /// When it was first planned with; what came before says nothing of it.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub since: Option<Instant>,
     /// People who are held out.
     pub size: u64,
@@ -70,7 +71,7 @@ pub struct HoldoutResult {
 }
 
 /// What all messages together bring, by one sign.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Brought {
     /// The share of those held out.
     pub held_out: Interval,

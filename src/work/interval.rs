@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 /// A figure and its 95 % interval.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Interval {
     /// The estimate.
     pub mean: f64,

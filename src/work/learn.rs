@@ -10,12 +10,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::Ctx;
 pub(super) use super::fold::Folded;
 use super::fold::fold;
 pub use super::habits::{ActiveModel, People, subject};
 use super::habits::{Taught, contents};
 use super::leadership::lead;
-use super::{Ctx, audit};
 use crate::learn::{self, Drift, FitError, Model, Settings, Tuning, drift};
 use crate::model::time::Instant;
 use crate::store::{StoreError, Term};
@@ -142,17 +142,6 @@ pub async fn run(
         teach(ctx, &term, now, as_of.unwrap_or(now), depth, folded, progress).await
     };
     lead(ctx, LEASE_NAME, learn).await?.ok_or(LearnError::Busy)
-}
-
-/// Puts an earlier version in use, and notes who did; false when there is no such version.
-pub async fn roll_back(ctx: &Ctx, version: i64, actor: &str) -> Result<bool, StoreError> {
-    let mut tx = ctx.store.begin().await?;
-    if !tx.use_model(version).await? {
-        return Ok(false);
-    }
-    audit::note(ctx, &mut tx, actor, "roll back", &format!("model {version}"), "").await?;
-    tx.commit().await?;
-    Ok(true)
 }
 
 /// Folds what is new, and no more.

@@ -45,6 +45,34 @@ pub async fn change_consent(
     Ok(true)
 }
 
+/// What the ledger says of a person.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Ledger {
+    /// The caller's id.
+    pub recipient: RecipientKey,
+    /// Whether the person may be written to.
+    pub consented: bool,
+    /// Every word on it, oldest first.
+    pub entries: Vec<ConsentEntry>,
+}
+
+/// Reads a person's ledger.
+pub async fn ledger(ctx: &Ctx, recipient: Recipient) -> Result<Ledger, StoreError> {
+    let entries = ctx.store.read().await?.ledger(recipient.id).await?;
+    Ok(Ledger { recipient: recipient.key, consented: recipient.consented, entries })
+}
+
+/// What was erased of a person.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Erased {
+    /// The caller's id.
+    pub recipient: RecipientKey,
+    /// Rows by what they told.
+    pub erased: ForgottenCounts,
+    /// Whether nothing of it is left in the write-ahead log.
+    pub log_emptied: bool,
+}
+
 /// Lets a person be tried again by every channel; returns how many suppressions were removed.
 pub async fn remove_suppressions(
     ctx: &Ctx,
@@ -62,7 +90,7 @@ pub async fn remove_suppressions(
 }
 
 /// Everything that is stored of a person.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Stored {
     /// The caller's id.
     recipient: RecipientKey,
@@ -77,6 +105,7 @@ pub struct Stored {
     /// Every message.
     messages: Vec<Message>,
     /// Every other sign of presence.
+    #[schema(value_type = Vec<(String, String)>)]
     activity: Vec<(Instant, String)>,
     /// The learner's packed copy of messages and activity, in bytes; it says nothing more.
     evidence_bytes: usize,
@@ -98,12 +127,13 @@ const SHOWN_APART: [&str; 8] = [
     "delivery",
 ];
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 struct StoredDelivery {
     campaign: String,
     state: State,
     reason: Reason,
     variant: Option<String>,
+    #[schema(value_type = Option<String>, format = DateTime)]
     planned_at: Option<Instant>,
     attempts: u32,
 }
@@ -150,12 +180,8 @@ pub async fn stored(ctx: &Ctx, recipient: Recipient) -> Result<Stored, StoreErro
     })
 }
 
-/// Erases a person everywhere; `None` when nobody is known by the key. Says what was erased, and
-/// whether nothing of it is left in the write-ahead log.
-pub async fn forget(
-    ctx: &Ctx,
-    key: &RecipientKey,
-) -> Result<Option<(ForgottenCounts, bool)>, StoreError> {
+/// Erases a person everywhere; `None` when nobody is known by the key.
+pub async fn forget(ctx: &Ctx, key: &RecipientKey) -> Result<Option<Erased>, StoreError> {
     let Some(recipient) = ctx.store.read().await?.recipient(key).await? else { return Ok(None) };
     let hasher = ctx.store.forgotten_key().await?;
     let mut hashes = vec![hasher.hash("recipient", key.as_str())];
@@ -166,14 +192,15 @@ pub async fn forget(
     let others = names.aliases.iter().chain(&names.former_addresses);
     hashes.extend(others.map(|address| hasher.hash("address", address)));
     let mut tries = 1;
-    let counts = loop {
+    let erased = loop {
         match forget_once(ctx, recipient.id, &hashes).await {
             // a transaction that another one crossed is run again
             Err(error) if error.is_conflict() && tries < FORGET_TRIES_MAX => tries += 1,
             done => break done?,
         }
     };
-    Ok(Some((counts, ctx.store.flush_deleted().await?)))
+    let log_emptied = ctx.store.flush_deleted().await?;
+    Ok(Some(Erased { recipient: recipient.key, erased, log_emptied }))
 }
 
 async fn forget_once(

@@ -12,7 +12,7 @@ use crate::model::ids::Name;
 use crate::store::{ArmCount, CampaignRow, StateCount, StoreError};
 
 /// What a campaign brought.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Results {
     /// Its name.
     pub name: Name,
@@ -36,7 +36,7 @@ pub struct Results {
 }
 
 /// What one arm brought.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct ArmResult {
     /// Which.
     pub arm: Arm,

@@ -12,7 +12,7 @@ use crate::model::preference::{Person, Preference};
 use crate::model::time::Instant;
 
 /// What is expected of a person before any evidence.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct ChronotypeMix {
     /// The groups of the person's that it was learned from; none: everybody.
     pub from: Vec<String>,

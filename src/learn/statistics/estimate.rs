@@ -10,7 +10,7 @@ const RESAMPLES: usize = 400;
 pub(in crate::learn) const Z: f64 = 1.959_963_985;
 
 /// A figure with the ends of its 95 % interval.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Estimate {
     /// The figure.
     pub value: f64,

@@ -17,9 +17,10 @@ pub use country::Country;
 pub use locale::{Distance, Locale};
 
 /// A time zone and how we know it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Zone {
     /// The IANA zone.
+    #[schema(value_type = String)]
     pub tz: Tz,
     /// True when it was inferred from country or dialling code, not given.
     pub inferred: bool,
@@ -46,15 +47,18 @@ pub struct Recipient {
 }
 
 /// What the caller's file says of a recipient.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Profile {
     /// Where to write to; without it nothing can be sent.
+    #[schema(value_type = Option<String>)]
     pub address: Option<Address>,
     /// `None` only when nothing allowed an inference; the workspace's zone then stands in.
     pub zone: Option<Zone>,
     /// The language to write in.
+    #[schema(value_type = Option<String>)]
     pub locale: Option<Locale>,
     /// The country whose law applies.
+    #[schema(value_type = Option<String>)]
     pub country: Option<Country>,
     /// Free labels, sorted.
     pub tags: Vec<String>,

@@ -186,7 +186,7 @@ impl CampaignPlan {
 }
 
 /// A plan in figures.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct Summary {
     /// The campaign.
     pub campaign: Name,
@@ -223,7 +223,7 @@ pub struct Summary {
 }
 
 /// What an experiment with so many people can show.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct SmallestEffect {
     /// People of the personalized arm.
     pub personalized: u64,
@@ -240,7 +240,7 @@ pub struct SmallestEffect {
 }
 
 /// What a plan's value, bound and gap are of.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct CertificateScope {
     /// `personalized_arm` or `all_messages`.
     pub covers: String,
@@ -256,7 +256,7 @@ pub struct CertificateScope {
 }
 
 /// What a plan is expected to cost.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Spend {
     /// In `currency`.
     pub amount: f64,
@@ -267,9 +267,10 @@ pub struct Spend {
 }
 
 /// One UTC hour of a plan.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct HourLoad {
     /// Its first moment.
+    #[schema(value_type = String, format = DateTime)]
     pub start: Instant,
     /// Messages that it can take; `None` without bound.
     pub capacity: Option<u64>,

@@ -27,7 +27,7 @@ use super::{Ctx, Report, StepEnv, holdout};
 use crate::calendar::window;
 use crate::model::campaign::Campaign;
 use crate::model::delivery::Delivery;
-use crate::model::ids::Name;
+use crate::model::ids::{Name, RecipientKey};
 use crate::model::recipient::Recipient;
 use crate::model::slot::Slot;
 use crate::plan::{Explanation, SlotLoad};
@@ -216,6 +216,32 @@ pub async fn explain(
     let inputs = PlanInputs::of_one(ctx, row, recipient.id, then).await?;
     let explained = inputs.explain(&recipient.key, &stored.delivery, &slots);
     Ok(explained.map(|explanation| Explanation { failure: told, ..explanation }))
+}
+
+/// Why a campaign gives a person what it gives, in sentences.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub struct Explained {
+    /// The campaign.
+    pub campaign: Name,
+    /// The caller's id of the person.
+    pub recipient: RecipientKey,
+    /// A sentence a line.
+    pub explanation: String,
+}
+
+/// As [`explain`], in sentences.
+pub async fn explain_in_words(
+    ctx: &Ctx,
+    row: CampaignRow,
+    recipient: &Recipient,
+) -> Result<Option<Explained>, PlanError> {
+    let campaign = row.campaign.name.clone();
+    let explanation = explain(ctx, row, recipient).await?;
+    Ok(explanation.map(|explanation| Explained {
+        campaign,
+        recipient: recipient.key.clone(),
+        explanation: explanation.to_string(),
+    }))
 }
 
 /// Has everything of a campaign that is late decided about anew, where something is so late that

@@ -32,7 +32,7 @@ const LUCK: [(f64, f64); 7] =
     [(0.02, 0.02), (0.06, 0.1), (0.1, 0.22), (0.15, 0.28), (0.2, 0.22), (0.3, 0.12), (0.45, 0.04)];
 
 /// A mean that lies within its bounds nine times in ten, and 19 times in 20.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, utoipa::ToSchema)]
 pub struct Expected {
     /// The mean.
     pub mean: f64,

@@ -26,7 +26,7 @@ fn normal() -> Normal {
 }
 
 /// Whether people were assigned as the shares of the arms say.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Mismatch {
     /// The probability of counts as far from the shares as these, by Pearson's chi-square.
     pub p_value: f64,

@@ -14,7 +14,7 @@ const RATE: f64 = 0.025;
 pub(super) const WORTH: f64 = 0.05;
 
 /// What an insight is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum About {
     /// In which part of the day people are best reached.
@@ -34,7 +34,7 @@ pub enum About {
 }
 
 /// One thing to know.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Insight {
     /// What it is about.
     pub about: About,
