@@ -9,12 +9,12 @@ use serde::Serialize;
 use super::print::{Show, note, table};
 use super::{BadInput, Env, actor};
 use crate::files::Output;
-use crate::model::delivery::message_key;
 use crate::model::ids::{Name, RecipientId};
 use crate::model::time::{Instant, format_instant};
 use crate::store::{CampaignRow, StateCount, TaskRow};
 use crate::work::campaigns::{self, CampaignSummary, FailureCount, OperatorCommand, Status};
 use crate::work::check::{self, Checked};
+use crate::work::export::{self, PeopleFilter};
 use crate::work::{Ctx, results};
 
 #[derive(clap::Args)]
@@ -199,7 +199,7 @@ pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
             let row = find_campaign(&ctx, &name).await?;
             env.printer.show(&results::results(&ctx, &row).await?)
         }
-        Verb::Export { name, out } => export(&ctx, &name, &out).await,
+        Verb::Export { name, out } => write_people(&ctx, &name, &out).await,
     }
 }
 
@@ -295,7 +295,7 @@ async fn change(ctx: &Ctx, env: &Env, name: &Name, command: OperatorCommand) -> 
     env.printer.show(&campaigns::summary(ctx, &row).await?)
 }
 
-async fn export(ctx: &Ctx, name: &Name, out: &std::path::Path) -> anyhow::Result<()> {
+async fn write_people(ctx: &Ctx, name: &Name, out: &std::path::Path) -> anyhow::Result<()> {
     const HEADER: [&str; 20] = [
         "message",
         "recipient",
@@ -321,26 +321,22 @@ async fn export(ctx: &Ctx, name: &Name, out: &std::path::Path) -> anyhow::Result
     const PAGE: usize = 10_000;
     let row = find_campaign(ctx, name).await?;
     let mut output = Output::create(out, &HEADER)?;
-    let time = |micros: Option<i64>| {
-        let at = micros.and_then(chrono::DateTime::from_timestamp_micros);
-        at.map(format_instant).unwrap_or_default()
-    };
-    let (mut count, mut after) = (0, RecipientId(0));
-    loop {
-        let people = ctx.store.read().await?.export_rows(row.id, after, PAGE).await?;
-        let Some(last) = people.last() else { break };
-        after = RecipientId(last.recipient);
+    let time = |at: Option<Instant>| at.map(format_instant).unwrap_or_default();
+    let (mut count, mut after) = (0, Some(RecipientId(0)));
+    while let Some(from) = after {
+        let (people, next) = export::people(ctx, &row, PeopleFilter::default(), from, PAGE).await?;
+        after = next;
         count += people.len();
         for person in people {
             output.row([
-                message_key(name, RecipientId(person.recipient)).to_string(),
-                person.key,
+                person.message,
+                person.recipient,
                 person.address.unwrap_or_default(),
-                person.state,
-                person.reason,
+                person.state.to_string(),
+                person.reason.to_string(),
                 person.variant.unwrap_or_default(),
-                person.arm.unwrap_or_default(),
-                time(person.send_at),
+                person.arm.map(|arm| arm.to_string()).unwrap_or_default(),
+                time(person.planned_at),
                 time(person.sent_at),
                 time(person.delivered_at),
                 time(person.read_at),

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 
 use super::print::Show;
-use super::{BadInput, Env, find_recipient};
+use super::{BadInput, Env, actor, find_recipient};
 use crate::model::ids::RecipientKey;
 use crate::work::people::{self, Erased, Stored};
 
@@ -59,7 +59,7 @@ pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
             env.printer.show(&people::stored(&ctx, recipient).await?)
         }
         Verb::Forget { recipient } => {
-            let Some(erased) = people::forget(&ctx, &recipient).await? else {
+            let Some(erased) = people::forget(&ctx, &recipient, &actor()).await? else {
                 let key = recipient.as_str();
                 anyhow::bail!(BadInput(format!("recipient {key:?} is not known")));
             };

@@ -1,5 +1,7 @@
 //! `token`: who may use the HTTP API.
 
+use std::time::Duration;
+
 use clap::Subcommand;
 use serde::Serialize;
 
@@ -22,9 +24,12 @@ enum Verb {
     Create {
         /// Its name.
         name: Name,
-        /// What it allows: read, submit, operate. May be given several times.
+        /// What it allows: read, people, submit, operate, write. May be given several times.
         #[arg(long = "scope", value_name = "SCOPE", default_value = "read")]
         scopes: Vec<String>,
+        /// For how long, such as 90d; until it is taken back, if it is left out.
+        #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+        expires_in: Option<Duration>,
     },
     /// All tokens, without their secrets.
     List,
@@ -53,12 +58,14 @@ struct Tokens(Vec<TokenRow>);
 
 impl Show for Tokens {
     fn text(&self) -> String {
-        let mut shown = table(&["token", "scopes", "created", "revoked"]);
+        let mut shown = table(&["token", "scopes", "created", "expires", "last used", "revoked"]);
         for token in &self.0 {
             shown.add_row([
                 token.name.clone(),
                 token.scopes.join(" "),
                 format_instant(token.created_at),
+                token.expires_at.map(format_instant).unwrap_or_default(),
+                token.last_used_at.map(format_instant).unwrap_or_default(),
                 token.revoked_at.map(format_instant).unwrap_or_default(),
             ]);
         }
@@ -69,10 +76,12 @@ impl Show for Tokens {
 pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
     let ctx = env.ctx().await?;
     match args.verb {
-        Verb::Create { name, scopes } => {
+        Verb::Create { name, scopes, expires_in } => {
             let scopes = scopes.iter().map(|scope| scope.parse());
             let scopes: Vec<Scope> = scopes.collect::<Result<_, _>>()?;
-            let Some(token) = tokens::create(&ctx, &name, &scopes, &actor()).await? else {
+            let expires_at = expires_in.map(|time| ctx.clock.now() + time);
+            let created = tokens::create(&ctx, &name, &scopes, expires_at, &actor()).await?;
+            let Some(token) = created else {
                 anyhow::bail!(BadInput(format!(
                     "token {name} is there already; take another name"
                 )));

@@ -136,7 +136,8 @@ pub(crate) async fn played(ctx: &Ctx, since: Instant) -> Result<Vec<Played>, Rep
     for row in all_campaigns(ctx).await? {
         if row.submitted_at >= since {
             let mut reader = ctx.store.read().await?;
-            let people = reader.export_rows(row.id, RecipientId(0), usize::MAX >> 1).await?;
+            let people =
+                reader.export_rows(row.id, (None, None), RecipientId(0), usize::MAX >> 1).await?;
             played.push((row, people));
         }
     }

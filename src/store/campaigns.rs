@@ -98,6 +98,7 @@ const BY_NAME: &str = select!("WHERE name = $1");
 const BY_ID: &str = select!("WHERE id = $1");
 const OPEN: &str = select!("WHERE closed_at IS NULL ORDER BY id");
 const CLOSED: &str = select!("WHERE closed_at IS NOT NULL AND id < $1 ORDER BY id DESC LIMIT $2");
+const PAGE: &str = select!("WHERE id < $1 ORDER BY id DESC LIMIT $2");
 const FILE: &str = "SELECT source FROM campaign WHERE id = $1";
 
 const STATUS: Sql = [
@@ -178,6 +179,23 @@ impl Reader {
             .await)
         .doing("list closed campaigns")?;
         self.readable(found).await
+    }
+
+    /// Up to `limit` campaigns, open or closed, the newest first, older than the one with the number
+    /// `before`; and the number of the last one looked at, where there may be more.
+    pub async fn campaigns_before(
+        &mut self,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<(Campaigns, Option<i64>), StoreError> {
+        let found: Vec<Row> = on!(self, |db| sqlx::query_as(PAGE)
+            .bind(before.unwrap_or(i64::MAX))
+            .bind(limit as i64)
+            .fetch_all(db)
+            .await)
+        .doing("list campaigns")?;
+        let next = found.last().filter(|_| found.len() == limit).map(|row| row.id);
+        Ok((self.readable(found).await?, next))
     }
 
     async fn readable(&mut self, found: Vec<Row>) -> Result<Campaigns, StoreError> {

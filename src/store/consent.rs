@@ -181,6 +181,26 @@ impl Tx {
         Ok(new)
     }
 
+    /// The people of whom an entry is not in the ledger yet.
+    pub async fn unknown_consents(
+        &mut self,
+        entries: &[(RecipientId, ConsentEntry)],
+    ) -> Result<HashSet<RecipientId>, StoreError> {
+        let people: Vec<RecipientId> = entries.iter().map(|(recipient, _)| *recipient).collect();
+        let sql = self.text(LEDGERS);
+        let rows: Vec<LastRow> =
+            on!(self, |db| sqlx::query_as(sql).bind(numbers(&people)).fetch_all(db).await)
+                .doing("read consent ledgers")?;
+        let word = |row: LastRow| {
+            let entry = ConsentEntry::try_from(row.entry)?;
+            Ok((RecipientId(row.recipient), entry.at, entry.change, entry.source))
+        };
+        let known: HashSet<_> = rows.into_iter().map(word).collect::<Result<_, StoreError>>()?;
+        let word = |(id, e): &(RecipientId, ConsentEntry)| (*id, e.at, e.change, e.source.clone());
+        let new = entries.iter().filter(|entry| !known.contains(&word(entry)));
+        Ok(new.map(|(id, _)| *id).collect())
+    }
+
     /// Which of the people are known; none of them is forgotten before this transaction ends.
     pub async fn keep_people(
         &mut self,

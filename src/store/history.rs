@@ -1,12 +1,12 @@
 //! What happened: messages that others sent, which files brought, and signs of presence. Reads of
 //! people's messages see those that campaigns sent as well.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use futures_util::{TryStreamExt, future};
 use sqlx::QueryBuilder;
 
-use super::bulk::{List, Sql, one_of};
+use super::bulk::{List, Sql, numbers, one_of};
 use super::responses::{ResponseRow, response_columns};
 use super::row::from_row;
 use super::{Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, instant, micros, on, parsed};
@@ -378,6 +378,33 @@ impl Tx {
             }
         });
         Ok(written)
+    }
+
+    /// Which of the signs of presence are stored.
+    pub async fn stored_activity(
+        &mut self,
+        given: &[(RecipientId, Instant, String)],
+    ) -> Result<HashSet<(RecipientId, Instant, String)>, StoreError> {
+        const SQL: Sql = one_of!(
+            "SELECT recipient, at, kind FROM activity WHERE at >= $2 AND at <= $3 AND recipient",
+            "$1",
+            ""
+        );
+        let times = || given.iter().map(|(_, at, _)| micros(*at));
+        let (Some(first), Some(last)) = (times().min(), times().max()) else {
+            return Ok(HashSet::new());
+        };
+        let people: Vec<RecipientId> = given.iter().map(|(id, ..)| *id).collect();
+        let sql = self.text(SQL);
+        let rows: Vec<(i64, i64, String)> = on!(self, |db| sqlx::query_as(sql)
+            .bind(numbers(&people))
+            .bind(first)
+            .bind(last)
+            .fetch_all(db)
+            .await)
+        .doing("look up signs of presence")?;
+        let sign = |(id, at, kind)| Ok((RecipientId(id), instant("activity", at)?, kind));
+        rows.into_iter().map(sign).collect()
     }
 
     /// Adds signs of presence; returns how many were new.

@@ -12,7 +12,7 @@ macro_rules! files {
     };
 }
 
-const FILES: [(&str, &str); 11] = files![
+const FILES: [(&str, &str); 12] = files![
     "0001_workspace",
     "0003_plan",
     "0004_dispatch",
@@ -24,6 +24,7 @@ const FILES: [(&str, &str); 11] = files![
     "0030_leadership",
     "0040_alert_end",
     "0050_randomized",
+    "0060_api",
 ];
 
 /// All of them.

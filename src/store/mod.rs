@@ -40,6 +40,7 @@ mod suppressions;
 mod tables;
 mod taken;
 mod tasks;
+mod tokens;
 mod track;
 mod workspace;
 
@@ -60,7 +61,7 @@ use crate::model::time::Instant;
 
 pub use admission::{Claimable, Contact};
 pub use answers::Answered;
-pub use audit::{AuditEntry, TokenRow};
+pub use audit::AuditEntry;
 pub use backup::{BackupForm, RestoreError};
 pub use campaigns::{BrokenCampaign, CampaignRow, CampaignStatus, Campaigns, PlanSlotRow};
 pub use channel::{Alert, InboundRow, Stage, TemplateRow};
@@ -82,6 +83,7 @@ pub use standing::{ArmCount, ExportRow, StateCount};
 pub use suppressions::Suppression;
 pub use taken::SlotCount;
 pub use tasks::TaskRow;
+pub use tokens::{KeyedRequest, TokenRow};
 pub use track::{ClosedTrackRecord, TrackRecord};
 pub use workspace::Forgotten;
 

@@ -124,12 +124,38 @@ const ARMS: &str = concat!(
     FROM delivery WHERE campaign = $1 AND arm IS NOT NULL GROUP BY arm"
 );
 
-const EXPORT: &str = "SELECT d.recipient, r.key, r.address, d.state, d.reason, d.variant, d.arm,
-        d.send_at, d.attempts, d.chance, d.sent_at, d.delivered_at, d.read_at, d.clicked_at,
-        d.replied_at, d.converted_at, d.opted_out_at, d.failed_at, d.failure_code, d.failure_text,
-        d.price, d.provider_message
-    FROM delivery d JOIN recipient r ON r.id = d.recipient
-    WHERE d.campaign = $1 AND d.recipient > $2 ORDER BY d.recipient LIMIT $3";
+macro_rules! export {
+    ($and:literal) => {
+        concat!(
+            "SELECT d.recipient, r.key, r.address, d.state, d.reason, d.variant, d.arm, d.send_at,
+                d.attempts, d.chance, d.sent_at, d.delivered_at, d.read_at, d.clicked_at,
+                d.replied_at, d.converted_at, d.opted_out_at, d.failed_at, d.failure_code,
+                d.failure_text, d.price, d.provider_message
+            FROM delivery d JOIN recipient r ON r.id = d.recipient
+            WHERE d.campaign = $1 AND d.recipient > $2 ",
+            $and,
+            " ORDER BY d.recipient LIMIT $3"
+        )
+    };
+}
+
+const EXPORT: &str = export!("");
+/// Words that are empty bind nothing. Those who are claimed are stored as planned.
+const EXPORT_OF: &str = export!("AND $4 IN ('', d.state) AND $5 IN ('', d.reason)");
+const EXPORT_PLANNED: Sql = [
+    export!(
+        "AND d.state = 'planned' AND $4 IN ('', d.reason)
+            AND d.recipient NOT IN (SELECT value FROM json_each($5))"
+    ),
+    export!("AND d.state = 'planned' AND $4 IN ('', d.reason) AND d.recipient <> ALL($5)"),
+];
+const EXPORT_CLAIMED: Sql = [
+    export!(
+        "AND d.state = 'planned' AND $4 IN ('', d.reason)
+            AND d.recipient IN (SELECT value FROM json_each($5))"
+    ),
+    export!("AND d.state = 'planned' AND $4 IN ('', d.reason) AND d.recipient = ANY($5)"),
+];
 
 impl Reader {
     /// How many people are in each state for each reason.
@@ -284,21 +310,50 @@ impl Reader {
     }
 
     /// Up to `limit` people of a campaign after `after` with what came back, in the order of their
-    /// numbers.
+    /// numbers; only those in a state or for a reason, where one is given.
     pub async fn export_rows(
         &mut self,
         campaign: i64,
+        (state, reason): (Option<State>, Option<Reason>),
         after: RecipientId,
         limit: usize,
     ) -> Result<Vec<ExportRow>, StoreError> {
-        let mut rows: Vec<ExportRow> = on!(self, |db| sqlx::query_as(EXPORT)
-            .bind(campaign)
-            .bind(after.0)
-            .bind(limit as i64)
-            .fetch_all(db)
-            .await)
-        .doing("read a campaign's people")?;
+        const DOING: &str = "read a campaign's people";
+        let (after, limit) = (after.0, limit as i64);
         let claimed = self.claimed(campaign).await?;
+        let reason = reason.map_or("", Reason::as_str);
+        let mut rows: Vec<ExportRow> = match state {
+            None if reason.is_empty() => on!(self, |db| sqlx::query_as(EXPORT)
+                .bind(campaign)
+                .bind(after)
+                .bind(limit)
+                .fetch_all(db)
+                .await)
+            .doing(DOING)?,
+            Some(state @ (State::Planned | State::Claimed)) => {
+                let sql = if state == State::Planned { EXPORT_PLANNED } else { EXPORT_CLAIMED };
+                let sql = self.text(sql);
+                let claimed: Vec<RecipientId> = claimed.iter().copied().collect();
+                on!(self, |db| sqlx::query_as(sql)
+                    .bind(campaign)
+                    .bind(after)
+                    .bind(limit)
+                    .bind(reason)
+                    .bind(numbers(&claimed))
+                    .fetch_all(db)
+                    .await)
+                .doing(DOING)?
+            }
+            state => on!(self, |db| sqlx::query_as(EXPORT_OF)
+                .bind(campaign)
+                .bind(after)
+                .bind(limit)
+                .bind(state.map_or("", State::as_str))
+                .bind(reason)
+                .fetch_all(db)
+                .await)
+            .doing(DOING)?,
+        };
         for row in &mut rows {
             if row.state == State::Planned.as_str() && claimed.contains(&RecipientId(row.recipient))
             {

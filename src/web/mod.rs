@@ -3,6 +3,7 @@
 //! Bodies are bounded, signatures are checked over the raw bytes before anything is parsed, and an
 //! update is answered only when it is durable. Never logs an address or a body.
 
+mod access;
 mod api;
 mod metrics;
 mod serve;
@@ -27,8 +28,9 @@ use tokio::sync::{Semaphore, watch};
 use crate::model::ids::Name;
 use crate::provider::{Meter, Rejected};
 use crate::work::tasks::Tasks;
-use crate::work::{Ctx, receive};
+use crate::work::{Ctx, insights, receive};
 
+use self::access::Access;
 use self::metrics::{Metrics, Webhook};
 
 /// The largest webhook body: what the largest known channel posts.
@@ -66,6 +68,8 @@ struct App {
     ctx: Ctx,
     tasks: Tasks,
     metrics: Arc<Metrics>,
+    access: Arc<Access>,
+    insights: Arc<insights::Cached>,
 }
 
 impl FromRef<App> for Ctx {
@@ -82,13 +86,19 @@ pub async fn serve(
     listener: TcpListener,
     stop: watch::Receiver<bool>,
 ) {
-    let app = App { metrics: Arc::new(Metrics::new(&meter)), ctx: ctx.clone(), tasks };
+    let app = App {
+        metrics: Arc::new(Metrics::new(&meter)),
+        ctx,
+        tasks,
+        access: Arc::default(),
+        insights: Arc::default(),
+    };
     let routes = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(tell_metrics))
         .route("/webhooks/{provider}", get(verify).post(webhook))
-        .nest("/api/v1", api::routes(&ctx).with_state::<App>(ctx))
+        .merge(api::routes(&app))
         .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn_with_state(Arc::new(Semaphore::new(BODIES_MAX)), hold))
         .layer(middleware::from_fn(in_time))

@@ -24,5 +24,6 @@ pub(super) async fn note(
 
 /// The last `limit` deeds, newest first.
 pub async fn last(ctx: &Ctx, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
-    ctx.store.read().await?.audit(limit).await
+    let deeds = ctx.store.read().await?.audit(None, limit).await?;
+    Ok(deeds.into_iter().map(|(_, deed)| deed).collect())
 }

@@ -345,6 +345,26 @@ pub async fn status(ctx: &Ctx) -> Result<Status, StoreError> {
     Ok(Status { campaigns, broken, alerts, pending_consents, zone_tables, tasks })
 }
 
+/// Up to `limit` campaigns that can be read, the newest first, older than the one with the number
+/// `before`; and the number to go on from, where there may be more.
+pub async fn page(
+    ctx: &Ctx,
+    before: Option<i64>,
+    limit: usize,
+) -> Result<(Vec<CampaignSummary>, Option<i64>), StoreError> {
+    let mut reader = ctx.store.read().await?;
+    let (found, next) = reader.campaigns_before(before, limit).await?;
+    let mut campaigns = Vec::with_capacity(found.rows.len());
+    for row in &found.rows {
+        match summary_in(&mut reader, ctx.clock.now(), row).await {
+            Ok(summary) => campaigns.push(summary),
+            Err(StoreError::Corrupt { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((campaigns, next))
+}
+
 /// Looks at a campaign.
 pub async fn summary(ctx: &Ctx, row: &CampaignRow) -> Result<CampaignSummary, StoreError> {
     summary_in(&mut ctx.store.read().await?, ctx.clock.now(), row).await

@@ -1,5 +1,9 @@
 //! What a marketer should know of the population, in plain words, computed, with sizes and ranges.
 
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+
 use super::Ctx;
 use super::habits::{ActiveModel, Taught};
 use super::learn::LearnError;
@@ -8,6 +12,26 @@ use crate::learn::insights;
 
 /// The most people that insights are computed from: beyond, intervals hardly narrow.
 const PEOPLE_MAX: usize = 100_000;
+
+/// The insights of the model in use, computed once for each version of it.
+#[derive(Default)]
+pub struct Cached(Mutex<Option<(Option<i64>, Arc<[Insight]>)>>);
+
+impl Cached {
+    /// Computes them, where that was not done before.
+    pub async fn of_model_in_use(&self, ctx: &Ctx) -> Result<Arc<[Insight]>, LearnError> {
+        let mut cached = self.0.lock().await;
+        let version = ctx.store.read().await?.active_version().await?;
+        if let Some((of, insights)) = &*cached
+            && *of == version
+        {
+            return Ok(Arc::clone(insights));
+        }
+        let insights: Arc<[Insight]> = run(ctx).await?.into();
+        *cached = Some((version, Arc::clone(&insights)));
+        Ok(insights)
+    }
+}
 
 /// Computes what is sure, and what is not, in the light of the model in use.
 pub async fn run(ctx: &Ctx) -> Result<Vec<Insight>, LearnError> {

@@ -13,6 +13,7 @@ pub mod clocks;
 pub mod dispatch;
 pub mod evaluate;
 pub mod experiment;
+pub mod export;
 mod fold;
 pub mod forward;
 mod habits;

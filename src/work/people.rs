@@ -181,7 +181,11 @@ pub async fn stored(ctx: &Ctx, recipient: Recipient) -> Result<Stored, StoreErro
 }
 
 /// Erases a person everywhere; `None` when nobody is known by the key.
-pub async fn forget(ctx: &Ctx, key: &RecipientKey) -> Result<Option<Erased>, StoreError> {
+pub async fn forget(
+    ctx: &Ctx,
+    key: &RecipientKey,
+    actor: &str,
+) -> Result<Option<Erased>, StoreError> {
     let Some(recipient) = ctx.store.read().await?.recipient(key).await? else { return Ok(None) };
     let hasher = ctx.store.forgotten_key().await?;
     let mut hashes = vec![hasher.hash("recipient", key.as_str())];
@@ -193,7 +197,7 @@ pub async fn forget(ctx: &Ctx, key: &RecipientKey) -> Result<Option<Erased>, Sto
     hashes.extend(others.map(|address| hasher.hash("address", address)));
     let mut tries = 1;
     let erased = loop {
-        match forget_once(ctx, recipient.id, &hashes).await {
+        match forget_once(ctx, recipient.id, &hashes, actor).await {
             // a transaction that another one crossed is run again
             Err(error) if error.is_conflict() && tries < FORGET_TRIES_MAX => tries += 1,
             done => break done?,
@@ -207,9 +211,11 @@ async fn forget_once(
     ctx: &Ctx,
     person: RecipientId,
     hashes: &[String],
+    actor: &str,
 ) -> Result<ForgottenCounts, StoreError> {
     let mut tx = ctx.store.begin().await?;
     let counts = tx.forget(person, hashes, ctx.clock.now()).await?;
+    audit::note(ctx, &mut tx, actor, "forget", &format!("recipient #{person}"), "").await?;
     tx.commit().await?;
     Ok(counts)
 }

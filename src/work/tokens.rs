@@ -1,22 +1,28 @@
 //! Tokens for the API: made by chance, shown once, kept as hashes, taken back at any time.
 
+use chrono::TimeDelta;
 use rand::RngCore;
 use sha2::{Digest, Sha256};
 
 use super::{Ctx, audit};
 use crate::model::content::word_type;
 use crate::model::ids::Name;
+use crate::model::time::Instant;
 use crate::store::{StoreError, TokenRow};
 
 word_type! {
     /// What a token allows.
-    Scope, "scope", "one of read, submit, operate" {
+    Scope, "scope", "one of read, people, submit, operate, write" {
         /// To look.
         Read = "read",
+        /// To see and ask after single persons.
+        People = "people",
         /// To submit campaigns.
         Submit = "submit",
         /// To pause, resume and cancel campaigns.
         Operate = "operate",
+        /// To bring history, recipients, consent and events, and to have people forgotten.
+        Write = "write",
     }
 }
 
@@ -36,6 +42,9 @@ impl Token {
     }
 }
 
+/// How exactly it is told when a token was last used.
+const USE_NOTED_EVERY: TimeDelta = TimeDelta::minutes(1);
+
 /// What every token begins with, so that it is known where it leaks.
 const PREFIX: &str = "opportune_";
 
@@ -54,6 +63,7 @@ pub async fn create(
     ctx: &Ctx,
     name: &Name,
     scopes: &[Scope],
+    expires_at: Option<Instant>,
     actor: &str,
 ) -> Result<Option<String>, StoreError> {
     use std::fmt::Write;
@@ -66,7 +76,7 @@ pub async fn create(
     let words: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
     let mut tx = ctx.store.begin().await?;
     let now = ctx.clock.now();
-    if !tx.add_token(name, &hash(&secret), &words.join(" "), now).await? {
+    if !tx.add_token(name, &hash(&secret), &words.join(" "), expires_at, now).await? {
         return Ok(None);
     }
     audit::note(ctx, &mut tx, actor, "create token", name.as_str(), &words.join(" ")).await?;
@@ -74,16 +84,21 @@ pub async fn create(
     Ok(Some(secret))
 }
 
-/// The token with a secret.
+/// The token with a secret, which is noted as used now.
 pub async fn find(ctx: &Ctx, secret: &str) -> Result<Option<Token>, StoreError> {
     if !secret.starts_with(PREFIX) {
         return Ok(None);
     }
-    let found = ctx.store.read().await?.token_by_hash(&hash(secret)).await?;
-    Ok(found.map(|row| Token {
-        name: row.name,
-        scopes: row.scopes.iter().filter_map(|scope| scope.parse().ok()).collect(),
-    }))
+    let now = ctx.clock.now();
+    let found = ctx.store.read().await?.token_by_hash(&hash(secret), now).await?;
+    let Some(row) = found else { return Ok(None) };
+    if row.last_used_at.is_none_or(|at| at + USE_NOTED_EVERY <= now) {
+        let mut tx = ctx.store.begin().await?;
+        tx.use_token(&row.name, now).await?;
+        tx.commit().await?;
+    }
+    let scopes = row.scopes.iter().filter_map(|scope| scope.parse().ok()).collect();
+    Ok(Some(Token { name: row.name, scopes }))
 }
 
 /// All tokens, without their secrets.

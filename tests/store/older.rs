@@ -43,7 +43,7 @@ async fn export(store: &Store, name: &str) -> Vec<ExportRow> {
     let mut reader = store.read().await.unwrap();
     let name = name.parse().unwrap();
     let id = reader.campaign(&name).await.unwrap().unwrap().id;
-    reader.export_rows(id, RecipientId(0), 100).await.unwrap()
+    reader.export_rows(id, (None, None), RecipientId(0), 100).await.unwrap()
 }
 
 #[tokio::test]
@@ -234,7 +234,7 @@ async fn models_evidence_tokens_audit_and_channels_are_kept() {
         let tokens: Vec<_> =
             tokens.iter().map(|token| (token.name.as_str(), token.revoked_at.is_some())).collect();
         assert_eq!(tokens, [("gone", true), ("reader", false)]);
-        let audit = reader.audit(10).await.unwrap();
+        let audit = reader.audit(None, 10).await.unwrap();
         assert_eq!((audit.len(), audit[0].action.as_str()), (4, "revoke token"));
         assert_eq!(reader.mark("mark").await.unwrap().as_deref(), Some("kept"));
 

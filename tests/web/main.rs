@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod api;
 mod clients;
 mod metrics;
 
@@ -50,6 +51,16 @@ async fn shopkeeper(Json(body): Json<Value>) -> axum::response::Response {
 impl Listener {
     async fn start() -> Self {
         let dir = tempfile::TempDir::new().unwrap();
+        let url = format!("sqlite://{}", dir.path().join("web.db").display());
+        Self::on(dir, &url).await
+    }
+
+    async fn on_postgres() -> Self {
+        let url = support::Postgres::shared().database();
+        Self::on(tempfile::TempDir::new().unwrap(), &url).await
+    }
+
+    async fn on(dir: tempfile::TempDir, url: &str) -> Self {
         let secret = dir.path().join("secret");
         std::fs::write(&secret, "s").unwrap();
         let shop = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -62,8 +73,7 @@ impl Listener {
         );
         let config = Config::parse(&text, Path::new("x")).unwrap();
         let meter = Meter::default();
-        let url = format!("sqlite://{}", dir.path().join("web.db").display());
-        let store = Store::open(&url, Create::IfMissing).await.unwrap();
+        let store = Store::open(url, Create::IfMissing).await.unwrap();
         let mut ctx = support::ctx(store, config, Clock::system());
         ctx.env.providers = Arc::new(meter.over(&ctx.env.providers));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -110,7 +120,7 @@ impl Listener {
 
     async fn token(&self, name: &str, scopes: &[Scope]) -> String {
         let name = name.parse().unwrap();
-        tokens::create(&self.ctx, &name, scopes, "test").await.unwrap().unwrap()
+        tokens::create(&self.ctx, &name, scopes, None, "test").await.unwrap().unwrap()
     }
 }
 
@@ -160,7 +170,10 @@ async fn the_api_does_what_a_tokens_scopes_allow_and_no_more() {
     let campaigns = "/api/v1/campaigns";
     assert_eq!(listener.call("GET", campaigns, "", "").await.0, 401);
     assert_eq!(listener.call("GET", campaigns, "opportune_00", "").await.0, 401);
-    assert_eq!(listener.call("GET", campaigns, &read, "").await, (200, "[]".to_owned()));
+    assert_eq!(
+        listener.call("GET", campaigns, &read, "").await,
+        (200, "{\"items\":[],\"next\":null}".to_owned())
+    );
     assert_eq!(listener.call("POST", campaigns, &read, CAMPAIGN).await.0, 403);
     assert_eq!(listener.call("POST", campaigns, &all, CAMPAIGN).await.0, 201);
     let (status, body) = listener.call("POST", campaigns, &all, CAMPAIGN).await;

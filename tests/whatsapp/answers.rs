@@ -159,7 +159,7 @@ async fn a_stopped_account_pauses_its_campaigns_and_calls_for_a_human() {
         let alerts = scene.ctx.store.read().await.unwrap().alerts(noon()).await.unwrap();
         assert_eq!(alerts[0].code, code.to_string());
         assert!(alerts[0].what.contains(word), "{alerts:?}");
-        let audit = scene.ctx.store.read().await.unwrap().audit(10).await.unwrap();
+        let audit = scene.ctx.store.read().await.unwrap().audit(None, 10).await.unwrap();
         assert_eq!((audit[0].actor.as_str(), audit[0].action.as_str()), ("provider wa", "pause"));
         // nobody lost their place
         assert_eq!(

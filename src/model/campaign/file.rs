@@ -19,16 +19,20 @@ use crate::model::frequency::RawFrequency;
 use crate::model::ids::{Name, RecipientKey};
 use crate::model::recipient::{Country, Locale, parse_zone};
 
-#[derive(Deserialize)]
+/// A campaign file as it is written, before it is checked.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[schema(as = Campaign)]
 #[serde(deny_unknown_fields)]
-struct RawCampaign {
+pub struct RawCampaign {
     name: Name,
     provider: Name,
     category: Option<Category>,
     goal: Option<Goal>,
     #[serde(default, with = "humantime_serde")]
+    #[schema(value_type = Option<String>)]
     within: Option<Duration>,
     priority: Option<u32>,
+    #[schema(value_type = Option<String>)]
     fallback_language: Option<Locale>,
     #[serde(default)]
     free_form: bool,
@@ -43,35 +47,43 @@ struct RawCampaign {
     arms: Option<RawArms>,
     quiet_hours: Option<RawQuiet>,
     #[serde(default)]
+    #[schema(value_type = Object)]
     frequency: RawFrequency,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
+#[schema(as = Window)]
 #[serde(deny_unknown_fields)]
 struct RawWindow {
+    #[schema(value_type = String)]
     start: Datetime,
+    #[schema(value_type = String)]
     end: Datetime,
     time_zone: Option<String>,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, utoipa::ToSchema)]
+#[schema(as = Audience)]
 #[serde(deny_unknown_fields)]
 struct RawAudience {
     #[serde(default)]
     tags: Vec<String>,
     #[serde(default)]
+    #[schema(value_type = Vec<String>)]
     countries: Vec<Country>,
     #[serde(default)]
     recipients: Vec<RecipientKey>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
+#[schema(as = Variant)]
 #[serde(deny_unknown_fields)]
 struct RawVariant {
     name: Name,
     media: Media,
     style: Option<Style>,
     template: Option<String>,
+    #[schema(value_type = Option<String>)]
     language: Option<Locale>,
     text: Option<String>,
     header: Option<String>,
@@ -82,7 +94,8 @@ struct RawVariant {
     media_url: Option<String>,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, utoipa::ToSchema)]
+#[schema(as = Capacity)]
 #[serde(deny_unknown_fields)]
 struct RawCapacity {
     per_hour: Option<u32>,
@@ -92,14 +105,16 @@ struct RawCapacity {
     agent_hours: Option<Vec<String>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
+#[schema(as = Budget)]
 #[serde(deny_unknown_fields)]
 struct RawBudget {
     amount: f64,
     currency: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
+#[schema(as = Arms)]
 #[serde(deny_unknown_fields)]
 struct RawArms {
     personalized: Option<f64>,
@@ -110,7 +125,8 @@ struct RawArms {
     control_time: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
+#[schema(as = Quiet)]
 #[serde(deny_unknown_fields)]
 struct RawQuiet {
     start: Option<String>,
@@ -118,6 +134,59 @@ struct RawQuiet {
     #[serde(default)]
     none: bool,
 }
+
+/// A campaign in JSON as the text of a campaign file, with the same keys. What is null is left out;
+/// the window's ends are strings.
+pub fn json_to_toml(json: &serde_json::Value) -> Result<String, CampaignError> {
+    let value = toml_value(json, "")?.unwrap_or(toml::Value::Table(toml::Table::new()));
+    let toml::Value::Table(table) = value else {
+        return Err(CampaignError::Syntax("the campaign is no JSON object".to_owned()));
+    };
+    let text = toml::to_string(&table).map_err(|e| CampaignError::Syntax(e.to_string()))?;
+    // what is wrong is told by its key, since the caller never saw the lines of this text
+    let read: Result<RawCampaign, _> = serde_path_to_error::deserialize(toml::Value::Table(table));
+    match read {
+        Ok(_) => Ok(text),
+        Err(error) => {
+            let (path, problem) = (error.path().to_string(), error.into_inner().to_string());
+            Err(CampaignError::Values(vec![format!("{path}: {}", problem.trim_end())]))
+        }
+    }
+}
+
+fn toml_value(json: &serde_json::Value, at: &str) -> Result<Option<toml::Value>, CampaignError> {
+    use serde_json::Value as Json;
+    let wrong = |problem: &str| CampaignError::Values(vec![format!("{at}: {problem}")]);
+    let inner = |key: &str| if at.is_empty() { key.to_owned() } else { format!("{at}.{key}") };
+    Ok(Some(match json {
+        Json::Null => return Ok(None),
+        Json::Bool(truth) => toml::Value::Boolean(*truth),
+        Json::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(whole), _) => toml::Value::Integer(whole),
+            (None, Some(real)) => toml::Value::Float(real),
+            (None, None) => return Err(wrong("the number is too large")),
+        },
+        Json::String(text) if matches!(at, "window.start" | "window.end") => {
+            let wanted = format!("{text:?} is no date and time such as 2026-12-01T09:00:00");
+            toml::Value::Datetime(text.parse().map_err(|_| wrong(&wanted))?)
+        }
+        Json::String(text) => toml::Value::String(text.clone()),
+        Json::Array(members) => {
+            let members = members.iter().map(|member| toml_value(member, at));
+            toml::Value::Array(members.filter_map(Result::transpose).collect::<Result<_, _>>()?)
+        }
+        Json::Object(members) => {
+            let mut table = toml::Table::new();
+            for (key, member) in members {
+                if let Some(member) = toml_value(member, &inner(key))? {
+                    table.insert(key.clone(), member);
+                }
+            }
+            toml::Value::Table(table)
+        }
+    }))
+}
+
 impl Campaign {
     /// Parses and checks a campaign file.
     pub fn from_toml(text: &str) -> Result<Self, CampaignError> {

@@ -15,6 +15,7 @@ use super::frequency::Cap;
 use super::ids::{Name, RecipientKey};
 use super::recipient::{Country, Distance, Locale};
 
+pub use file::{RawCampaign, json_to_toml};
 pub use hours::{CampaignQuiet, QuietHours, WeekSpan};
 pub use variant::{MissingParameter, Pattern, Rendered, Variant};
 

@@ -1,23 +1,36 @@
 //! One chunk of a file, put into the store in one transaction: who the rows are about, who of them was
 //! forgotten, and what was new.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::files::{
     Activity, ActivityRow, HistoryFile, MessageLine, Messages, Numbered, RecipientLine, Recipients,
     RowError,
 };
 use crate::model::consent::{ConsentChange, ConsentEntry};
-use crate::model::ids::{RecipientId, RecipientKey};
-use crate::model::message::Message;
+use crate::model::ids::{MessageKey, RecipientId, RecipientKey};
+use crate::model::message::{Merged, Message};
 use crate::model::phone::alternatives;
 use crate::model::recipient::{Address, Profile};
 use crate::model::time::Instant;
-use crate::store::{AddedRecipient, Forgotten, Store, StoreError, Tx};
+use crate::store::{AddedRecipient, AuditEntry, Forgotten, MessageRow, Store, StoreError, Tx};
 use crate::work::refusals;
 
 /// Refused rows that are listed; the others are only counted.
 pub const REFUSED_LISTED_MAX: usize = 1000;
+
+/// What became of one row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RowOutcome {
+    /// It was not known before.
+    Created,
+    /// It was known, and something was filled in or changed.
+    Updated,
+    /// It was known, and nothing changed.
+    Unchanged,
+    /// It was not taken; why.
+    Refused(String),
+}
 
 /// What became of a file's rows.
 #[derive(Debug, Clone, Default, serde::Serialize)]
@@ -45,6 +58,9 @@ pub struct Imported {
     /// The first refused rows.
     #[serde(serialize_with = "shown")]
     pub refusals: Vec<RowError>,
+    /// What became of each line, where somebody wants to know.
+    #[serde(skip)]
+    pub(super) each: Option<BTreeMap<u64, RowOutcome>>,
 }
 
 fn shown<S: serde::Serializer>(refusals: &[RowError], out: S) -> Result<S::Ok, S::Error> {
@@ -52,8 +68,20 @@ fn shown<S: serde::Serializer>(refusals: &[RowError], out: S) -> Result<S::Ok, S
 }
 
 impl Imported {
+    fn tell(&mut self, line: u64, outcome: RowOutcome) {
+        if let Some(each) = &mut self.each {
+            each.insert(line, outcome);
+        }
+    }
+
+    fn is_unchanged(&self, line: u64) -> bool {
+        let each = self.each.as_ref();
+        each.and_then(|each| each.get(&line)) == Some(&RowOutcome::Unchanged)
+    }
+
     fn refuse(&mut self, error: RowError) {
         self.refused += 1;
+        self.tell(error.line, RowOutcome::Refused(error.problem.clone()));
         if self.refusals.len() < REFUSED_LISTED_MAX {
             self.refusals.push(error);
         }
@@ -64,8 +92,10 @@ pub(super) type Parsed<R> = Vec<Numbered<R>>;
 
 /// What becomes of a chunk that was loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum LoadMode {
+pub(super) enum LoadMode<'d> {
     Keep,
+    /// And who brought it is noted.
+    KeepAndNote(&'d AuditEntry),
     /// It was only tried.
     TakeBack,
 }
@@ -101,6 +131,8 @@ pub(in crate::work) struct Loader<'k> {
     /// a long import must not stamp its last rows with its beginning.
     pub(in crate::work) now: Instant,
     pub(super) key: &'k Forgotten,
+    /// What proves consent that rows tell of.
+    pub(super) evidence: &'static str,
 }
 
 impl Loader<'_> {
@@ -108,7 +140,7 @@ impl Loader<'_> {
         &self,
         store: &Store,
         chunk: &Parsed<F::Row>,
-        load: LoadMode,
+        load: LoadMode<'_>,
         imported: &mut Imported,
     ) -> Result<(), StoreError> {
         imported.rows += chunk.len() as u64;
@@ -127,6 +159,10 @@ impl Loader<'_> {
         F::put(self, &mut tx, known, rows, imported).await?;
         match load {
             LoadMode::Keep => tx.commit().await,
+            LoadMode::KeepAndNote(deed) => {
+                tx.note_audit(deed).await?;
+                tx.commit().await
+            }
             LoadMode::TakeBack => Ok(()),
         }
     }
@@ -223,12 +259,12 @@ impl HistoryRows for Recipients {
         drop(known);
         // a key that comes again starts a new batch, so that its later row finds the earlier stored
         let (mut batch, mut keys) = (Vec::new(), HashSet::new());
-        for (_, row) in rows {
+        for (line, row) in rows {
             if !keys.insert(row.key.clone()) {
                 put_batch(loader, tx, std::mem::take(&mut batch), imported).await?;
                 keys = HashSet::from([row.key.clone()]);
             }
-            batch.push(row);
+            batch.push((line, row));
         }
         put_batch(loader, tx, batch, imported).await
     }
@@ -237,11 +273,11 @@ impl HistoryRows for Recipients {
 async fn put_batch(
     loader: &Loader<'_>,
     tx: &mut Tx,
-    rows: Vec<&RecipientLine>,
+    rows: Vec<(u64, &RecipientLine)>,
     imported: &mut Imported,
 ) -> Result<(), StoreError> {
     let (mut people, mut opted_in) = (Vec::with_capacity(rows.len()), Vec::new());
-    for row in rows {
+    for (_, row) in &rows {
         imported.zones_inferred += u64::from(row.profile.zone.is_some_and(|zone| zone.inferred));
         people.push((row.key.clone(), row.profile.clone()));
         opted_in.push((row.opted_in.clone(), row.opted_out));
@@ -249,21 +285,33 @@ async fn put_batch(
     let added = tx.put_recipients(&people).await?;
     let ids: Vec<RecipientId> = added.iter().map(|(id, _)| *id).collect();
     let (mut entries, mut changed) = (Vec::new(), Vec::new());
-    for ((id, became), (opted_in, opted_out)) in added.into_iter().zip(opted_in) {
-        match became {
-            AddedRecipient::New => imported.new += 1,
-            AddedRecipient::Updated => imported.updated += 1,
-            AddedRecipient::Same => imported.same += 1,
-        }
+    for (((id, became), (opted_in, opted_out)), (line, _)) in
+        added.into_iter().zip(opted_in).zip(&rows)
+    {
+        let (count, outcome) = match became {
+            AddedRecipient::New => (&mut imported.new, RowOutcome::Created),
+            AddedRecipient::Updated => (&mut imported.updated, RowOutcome::Updated),
+            AddedRecipient::Same => (&mut imported.same, RowOutcome::Unchanged),
+        };
+        *count += 1;
+        imported.tell(*line, outcome);
         if became != AddedRecipient::Same || opted_in.is_some() || opted_out.is_some() {
             changed.push(id);
         }
         let granted = opted_in.map(|(at, source)| (ConsentChange::Granted, at, source));
         let withdrawn = opted_out.map(|at| (ConsentChange::Withdrawn, at, "import".to_owned()));
         entries.extend(granted.into_iter().chain(withdrawn).map(|(change, at, source)| {
-            let evidence = "recipients.csv".to_owned();
+            let evidence = loader.evidence.to_owned();
             (id, ConsentEntry { change, at, source, evidence, recorded_at: loader.now })
         }));
+    }
+    if imported.each.is_some() {
+        let told = tx.unknown_consents(&entries).await?;
+        for ((line, _), id) in rows.iter().zip(&ids) {
+            if told.contains(id) && imported.is_unchanged(*line) {
+                imported.tell(*line, RowOutcome::Updated);
+            }
+        }
     }
     imported.consents += tx.append_consent(&entries).await?;
     // words that were said before anybody knew the address
@@ -300,6 +348,13 @@ impl HistoryRows for Messages {
             lines.push(line);
             messages.push((known[&row.recipient], row.message.clone()));
         }
+        if imported.each.is_some() {
+            let keys: Vec<&str> = messages.iter().map(|(_, m)| m.key.as_str()).collect();
+            let stored = tx.messages(&keys).await?;
+            for (line, outcome) in lines.iter().zip(foretold(stored, &messages)) {
+                imported.tell(*line, outcome);
+            }
+        }
         let added = tx.add_messages(&messages, loader.now).await?;
         withdraw_consent(loader, tx, &messages, imported).await?;
         imported.new += added.new;
@@ -316,6 +371,28 @@ impl HistoryRows for Messages {
         }
         Ok(())
     }
+}
+
+/// What becomes of each message beside those that are stored; contradictions are refused later.
+fn foretold(
+    mut stored: HashMap<MessageKey, MessageRow>,
+    given: &[(RecipientId, Message)],
+) -> Vec<RowOutcome> {
+    let mut outcome = |(recipient, message): &(RecipientId, Message)| {
+        let Some(row) = stored.get_mut(&message.key) else {
+            let row = MessageRow { recipient: *recipient, message: message.clone() };
+            stored.insert(message.key.clone(), row);
+            return RowOutcome::Created;
+        };
+        match row.message.merge(message) {
+            Merged::Filled(merged) => {
+                row.message = *merged;
+                RowOutcome::Updated
+            }
+            Merged::Same | Merged::Conflict { .. } => RowOutcome::Unchanged,
+        }
+    };
+    given.iter().map(&mut outcome).collect()
 }
 
 /// A person who opted out in answer to a message of the past has no consent since then.
@@ -360,10 +437,16 @@ impl HistoryRows for Activity {
     ) -> Result<(), StoreError> {
         let keys = rows.iter().map(|(_, row)| &row.recipient);
         let known = create_owners(tx, known, keys, imported).await?;
-        let owned: Vec<_> = rows
-            .into_iter()
-            .map(|(_, row)| (known[&row.recipient], row.at, row.kind.clone()))
-            .collect();
+        let owned: Vec<_> =
+            rows.iter().map(|(_, row)| (known[&row.recipient], row.at, row.kind.clone())).collect();
+        if imported.each.is_some() {
+            let mut stored = tx.stored_activity(&owned).await?;
+            for ((line, _), sign) in rows.iter().zip(&owned) {
+                let new = stored.insert(sign.clone());
+                let outcome = if new { RowOutcome::Created } else { RowOutcome::Unchanged };
+                imported.tell(*line, outcome);
+            }
+        }
         let new = tx.add_activity(&owned, loader.now).await?;
         imported.new += new;
         imported.same += owned.len() as u64 - new;

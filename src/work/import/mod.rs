@@ -11,6 +11,7 @@
 //! the middle leaves the chunks before it; running the import again completes it. What another process
 //! makes bad between check and load (a person is forgotten) is refused and listed.
 
+mod bulk;
 mod chunk;
 
 use tokio::sync::mpsc;
@@ -26,7 +27,10 @@ use self::chunk::{LoadMode, Parsed};
 
 pub(super) use self::chunk::{HistoryRows, Loader, Owners, create_owners, known_owners};
 
-pub use self::chunk::{Imported, REFUSED_LISTED_MAX};
+pub use crate::files::Item;
+
+pub use self::bulk::{BulkKind, ITEMS_MAX, items};
+pub use self::chunk::{Imported, REFUSED_LISTED_MAX, RowOutcome};
 
 /// Rows that the parser hands over at once, and in one transaction: enough that pages of the indexes
 /// are not written over and over, few enough that a daemon beside waits for less than a second.
@@ -154,7 +158,7 @@ async fn check_alone<F: HistoryRows>(
 async fn load<F: HistoryRows>(
     ctx: &Ctx,
     (input, layout): (Input, Option<Layout>),
-    load: LoadMode,
+    load: LoadMode<'_>,
     progress: &mut impl FnMut(u64),
 ) -> Result<Imported, ImportError> {
     let now = ctx.clock.now();
@@ -165,7 +169,7 @@ async fn load<F: HistoryRows>(
     while let Some(chunk) = chunks.recv().await {
         let mut tries = 1;
         let imported = loop {
-            let loader = Loader { now: ctx.clock.now(), key: &key };
+            let loader = Loader { now: ctx.clock.now(), key: &key, evidence: "recipients.csv" };
             let mut imported = kept.imported.clone();
             match loader.load::<F>(&ctx.store, &chunk, load, &mut imported).await {
                 Ok(()) => break imported,

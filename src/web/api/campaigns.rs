@@ -1,0 +1,217 @@
+//! Campaigns: looked at, checked, submitted, paused, resumed and cancelled.
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use serde::Deserialize;
+use serde_json::Value;
+use utoipa::IntoParams;
+
+use super::problem::{Problem, Problems};
+use super::request::{
+    Asked, Caller, Campaign, Operate, Page, PageOf, People, Person, Read, Submit, content_type,
+    parse,
+};
+use crate::model::campaign::{RawCampaign, json_to_toml};
+use crate::model::delivery::{Reason, State as Stands};
+use crate::model::ids::RecipientId;
+use crate::store::CampaignRow;
+use crate::work::campaigns::{CampaignSummary, OperatorCommand};
+use crate::work::check::Checked;
+use crate::work::export::{self, CampaignPerson, PeopleFilter};
+use crate::work::plan::{self, Explained, Summary};
+use crate::work::results::{self, Results};
+use crate::work::{Ctx, campaigns, check};
+
+/// All campaigns, the newest first.
+#[utoipa::path(get, path = "/campaigns", params(PageOf), security(("token" = ["read"])),
+    responses((status = 200, body = Page<CampaignSummary>), Problems))]
+pub(super) async fn list(
+    _caller: Caller<Read>,
+    Asked(page): Asked<PageOf>,
+    State(ctx): State<Ctx>,
+) -> Result<Json<Page<CampaignSummary>>, Problem> {
+    let (found, next) = campaigns::page(&ctx, page.after()?, page.limit()?).await?;
+    Ok(Json(Page::new(found, next)))
+}
+
+/// How a campaign stands.
+#[utoipa::path(get, path = "/campaigns/{name}", params(("name" = String, Path)),
+    security(("token" = ["read"])),
+    responses((status = 200, body = CampaignSummary), Problems))]
+pub(super) async fn show(
+    _caller: Caller<Read>,
+    Campaign(row): Campaign,
+    State(ctx): State<Ctx>,
+) -> Result<Json<CampaignSummary>, Problem> {
+    Ok(Json(campaigns::summary(&ctx, &row).await?))
+}
+
+/// The plan in figures, as it was stored.
+#[utoipa::path(get, path = "/campaigns/{name}/plan", params(("name" = String, Path)),
+    security(("token" = ["read"])), responses((status = 200, body = Summary), Problems))]
+pub(super) async fn stored_plan(
+    _caller: Caller<Read>,
+    Campaign(row): Campaign,
+) -> Result<Json<Value>, Problem> {
+    let plan = row.plan.as_deref().and_then(|plan| serde_json::from_str(plan).ok());
+    let name = &row.campaign.name;
+    let absent = || Problem::absent(format_args!("plan of campaign {name} yet"));
+    plan.map(Json).ok_or_else(absent)
+}
+
+/// What it brought, by arm.
+#[utoipa::path(get, path = "/campaigns/{name}/results", params(("name" = String, Path)),
+    security(("token" = ["read"])), responses((status = 200, body = Results), Problems))]
+pub(super) async fn show_results(
+    _caller: Caller<Read>,
+    Campaign(row): Campaign,
+    State(ctx): State<Ctx>,
+) -> Result<Json<Results>, Problem> {
+    Ok(Json(results::results(&ctx, &row).await?))
+}
+
+/// Which people of a campaign.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct PeopleAsked {
+    /// Only those in this state.
+    state: Option<Stands>,
+    /// Only those for this reason.
+    reason: Option<Reason>,
+}
+
+/// The people of a campaign, with what became of them.
+#[utoipa::path(get, path = "/campaigns/{name}/people",
+    params(("name" = String, Path), PeopleAsked, PageOf), security(("token" = ["people"])),
+    responses((status = 200, body = Page<CampaignPerson>), Problems))]
+pub(super) async fn people(
+    _caller: Caller<People>,
+    Campaign(row): Campaign,
+    Asked(asked): Asked<PeopleAsked>,
+    Asked(page): Asked<PageOf>,
+    State(ctx): State<Ctx>,
+) -> Result<Json<Page<CampaignPerson>>, Problem> {
+    let PeopleAsked { state, reason } = asked;
+    let after = page.after()?.unwrap_or(RecipientId(0));
+    let filter = PeopleFilter { state, reason };
+    let (found, next) = export::people(&ctx, &row, filter, after, page.limit()?).await?;
+    Ok(Json(Page::new(found, next)))
+}
+
+/// Why a person gets what a campaign's plan gives them.
+#[utoipa::path(get, path = "/campaigns/{name}/people/{recipient}",
+    params(("name" = String, Path), ("recipient" = String, Path)),
+    security(("token" = ["people"])), responses((status = 200, body = Explained), Problems))]
+pub(super) async fn explain(
+    _caller: Caller<People>,
+    Campaign(row): Campaign,
+    Person(key): Person,
+    State(ctx): State<Ctx>,
+) -> Result<Json<Explained>, Problem> {
+    let recipient = super::people::find(&ctx, &key).await?;
+    let explained = plan::explain_in_words(&ctx, row, &recipient).await?;
+    explained.map(Json).ok_or_else(|| Problem::absent("such person in the audience"))
+}
+
+/// The text of a campaign file, from TOML or JSON.
+pub(super) async fn campaign_text(request: Request) -> Result<String, Problem> {
+    let told = content_type(&request);
+    let bytes = axum::body::to_bytes(request.into_body(), usize::MAX).await;
+    let bytes = bytes.map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "the body broke off"))?;
+    match told.as_str() {
+        "application/json" => Ok(json_to_toml(&parse(&bytes)?)?),
+        "" | "application/toml" | "text/plain" => String::from_utf8(bytes.to_vec())
+            .map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "the body is no UTF-8 text")),
+        other => {
+            let wanted =
+                format_args!("the body is {other}; application/toml or application/json is wanted");
+            Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, wanted))
+        }
+    }
+}
+
+/// What a campaign would do now; nothing is stored.
+#[utoipa::path(post, path = "/campaigns/check", security(("token" = ["submit"])),
+    request_body(description = "A campaign file", content(
+        (RawCampaign = "application/json"), (String = "application/toml"))),
+    responses((status = 200, body = Checked), Problems))]
+pub(super) async fn check(
+    _caller: Caller<Submit>,
+    State(ctx): State<Ctx>,
+    request: Request,
+) -> Result<Json<Checked>, Problem> {
+    let text = campaign_text(request).await?;
+    Ok(Json(check::check(&ctx, &text).await?))
+}
+
+/// Stores a campaign; the daemon plans and sends it.
+#[utoipa::path(post, path = "/campaigns", security(("token" = ["submit"])),
+    params(("Idempotency-Key" = Option<String>, Header)),
+    request_body(description = "A campaign file", content(
+        (RawCampaign = "application/json"), (String = "application/toml"))),
+    responses((status = 201, body = Checked), Problems))]
+pub(super) async fn submit(
+    caller: Caller<Submit>,
+    State(ctx): State<Ctx>,
+    request: Request,
+) -> Result<(StatusCode, Json<Checked>), Problem> {
+    let text = campaign_text(request).await?;
+    let stored = check::submit(&ctx, &text, &caller.actor()).await?;
+    Ok((StatusCode::CREATED, Json(stored)))
+}
+
+async fn change(
+    ctx: &Ctx,
+    row: &CampaignRow,
+    command: OperatorCommand,
+    actor: &str,
+) -> Result<Json<CampaignSummary>, Problem> {
+    let name = &row.campaign.name;
+    if !campaigns::change(ctx, row, command, actor).await? {
+        let told = format_args!("campaign {name} is {}", row.status);
+        return Err(Problem::new(StatusCode::CONFLICT, told));
+    }
+    let row = ctx.store.read().await?.campaign(name).await?;
+    let row = row.ok_or_else(|| Problem::absent(format_args!("campaign {name}")))?;
+    Ok(Json(campaigns::summary(ctx, &row).await?))
+}
+
+/// Sends nothing more of it for now.
+#[utoipa::path(post, path = "/campaigns/{name}/pause",
+    params(("name" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    security(("token" = ["operate"])),
+    responses((status = 200, body = CampaignSummary), Problems))]
+pub(super) async fn pause(
+    caller: Caller<Operate>,
+    Campaign(row): Campaign,
+    State(ctx): State<Ctx>,
+) -> Result<Json<CampaignSummary>, Problem> {
+    change(&ctx, &row, OperatorCommand::Pause, &caller.actor()).await
+}
+
+/// Goes on with it.
+#[utoipa::path(post, path = "/campaigns/{name}/resume",
+    params(("name" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    security(("token" = ["operate"])),
+    responses((status = 200, body = CampaignSummary), Problems))]
+pub(super) async fn resume(
+    caller: Caller<Operate>,
+    Campaign(row): Campaign,
+    State(ctx): State<Ctx>,
+) -> Result<Json<CampaignSummary>, Problem> {
+    change(&ctx, &row, OperatorCommand::Resume, &caller.actor()).await
+}
+
+/// Ends it: whoever is only planned gets nothing.
+#[utoipa::path(post, path = "/campaigns/{name}/cancel",
+    params(("name" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    security(("token" = ["operate"])),
+    responses((status = 200, body = CampaignSummary), Problems))]
+pub(super) async fn cancel(
+    caller: Caller<Operate>,
+    Campaign(row): Campaign,
+    State(ctx): State<Ctx>,
+) -> Result<Json<CampaignSummary>, Problem> {
+    change(&ctx, &row, OperatorCommand::Cancel, &caller.actor()).await
+}

@@ -1,0 +1,105 @@
+//! `/api/v1`: what commands do, over HTTP, with a bearer token whose scopes allow it.
+//!
+//! Each handler describes itself; a route that is not in the document cannot be registered. What a route
+//! answers is what the command of the same name prints with `--json`.
+
+mod bulk;
+mod campaigns;
+mod keyed;
+pub(super) mod people;
+pub(super) mod problem;
+pub(super) mod request;
+mod workspace;
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::http::header::AUTHORIZATION;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use utoipa::OpenApi;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use self::problem::{Problem, Wrong};
+use super::App;
+use super::access::Peer;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "opportune",
+        description = "Learns when and with what each person likes to be written to, plans campaigns \
+            and sends them. Scopes of tokens: read, people, submit, operate, write."
+    ),
+    components(schemas(Problem, Wrong))
+)]
+struct Document;
+
+/// Every route of the API, with its description.
+fn described() -> OpenApiRouter<App> {
+    let routes = OpenApiRouter::new()
+        .routes(routes!(campaigns::list, campaigns::submit))
+        .routes(routes!(campaigns::check))
+        .routes(routes!(campaigns::show))
+        .routes(routes!(campaigns::stored_plan))
+        .routes(routes!(campaigns::show_results))
+        .routes(routes!(campaigns::people))
+        .routes(routes!(campaigns::explain))
+        .routes(routes!(campaigns::pause))
+        .routes(routes!(campaigns::resume))
+        .routes(routes!(campaigns::cancel))
+        .routes(routes!(people::stored, people::forget))
+        .routes(routes!(people::show_preferences))
+        .routes(routes!(people::ledger, people::say))
+        .routes(routes!(people::suppressions))
+        .routes(routes!(people::remove_suppressions))
+        .routes(routes!(bulk::recipients))
+        .routes(routes!(bulk::messages))
+        .routes(routes!(bulk::activity))
+        .routes(routes!(workspace::status))
+        .routes(routes!(workspace::list_insights))
+        .routes(routes!(workspace::list_models))
+        .routes(routes!(workspace::roll_back))
+        .routes(routes!(workspace::audit))
+        .routes(routes!(workspace::show_holdout));
+    OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", routes)
+}
+
+/// The routes, and the document that describes them.
+pub(super) fn routes(app: &App) -> Router<App> {
+    let (routes, mut document) = described().split_for_parts();
+    let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+    document.components.get_or_insert_default().add_security_scheme("token", scheme);
+    let document = Json(document);
+    routes
+        .layer(middleware::from_fn_with_state(app.ctx.clone(), keyed::once))
+        .layer(middleware::from_fn_with_state(app.clone(), known))
+        .route("/api/v1/openapi.json", get(move || std::future::ready(document.clone())))
+        .method_not_allowed_fallback(async || {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "the route has no such method")
+        })
+        .route("/api/v1/{*other}", axum::routing::any(async || Problem::absent("such route")))
+}
+
+/// Finds out whose token it is; which scope it needs is said by each handler.
+async fn known(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let given = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let scheme = |given: &str| Some(given.split_once(' ')?.0.eq_ignore_ascii_case("bearer"));
+    let given = given.filter(|given| scheme(given) == Some(true));
+    let secret = given.and_then(|given| given.split_once(' ')).map_or("", |(_, it)| it.trim());
+    let peer = request.extensions().get::<Peer>().copied();
+    let Some(Peer(peer)) = peer else {
+        return Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the caller has no address")
+            .into_response();
+    };
+    match app.access.token(&app.ctx, peer, secret).await {
+        Ok(token) => {
+            request.extensions_mut().insert(token);
+            next.run(request).await
+        }
+        Err(denied) => Problem::from(denied).into_response(),
+    }
+}
