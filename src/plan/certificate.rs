@@ -1,4 +1,8 @@
-//! Certificates: how good the optimized part of a plan is, and what exactly that is a proof of.
+//! Certificates: how good the optimized part of a plan is, what exactly that is a proof of, and which
+//! limits hold it back.
+
+use crate::model::content::word_type;
+use crate::model::time::Instant;
 
 /// Value reached, and proof that no plan of the same messages under the same limits is worth more
 /// than `bound`.
@@ -24,6 +28,35 @@ pub struct Certificate {
     /// Slots that were closed beforehand by rule, since their replies would come outside agents'
     /// hours.
     pub slots_closed: u32,
+}
+
+word_type! {
+    /// A limit of a plan.
+    LimitKind, "limit", "one of per_hour, agents, budget, per_second, unique_per_day" {
+        /// The campaign's messages in an hour.
+        PerHour = "per_hour",
+        /// Replies that agents can take in an hour.
+        Agents = "agents",
+        /// The campaign's money.
+        Budget = "budget",
+        /// The provider's rate, in a slot.
+        PerSecond = "per_second",
+        /// The provider's people in a moving day.
+        UniquePerDay = "unique_per_day",
+    }
+}
+
+/// A limit that holds a plan back.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, utoipa::ToSchema)]
+pub struct BindingLimit {
+    /// Which.
+    pub kind: LimitKind,
+    /// From when on it counts; of the budget nothing.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub from: Option<Instant>,
+    /// What one more message, reply or unit of money within it would be worth (its shadow price), in
+    /// engagements.
+    pub price: f64,
 }
 
 impl Certificate {

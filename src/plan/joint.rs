@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::arms::{CapacityShare, arm_of};
-use super::certificate::Certificate;
+use super::certificate::{BindingLimit, Certificate};
 use super::decision::{CampaignDecisions, Decision};
 use super::draws::Draw;
 use super::eligibility::{Candidates, CountedMessage, EarlierMessages, Eligibility};
@@ -18,6 +18,7 @@ use crate::model::ids::RecipientId;
 pub(super) struct JointPlan {
     pub(super) campaigns: Vec<CampaignDecisions>,
     pub(super) certificate: Certificate,
+    pub(super) binding: Vec<BindingLimit>,
 }
 
 /// Plans some campaigns together: the arms that do not choose draw first, one after another; what
@@ -103,7 +104,7 @@ pub(super) fn plan(
         ignores_joint_caps: chosen_arm.ignores_joint_caps,
         slots_closed: layout.outside_agent_hours,
     };
-    JointPlan { campaigns, certificate }
+    JointPlan { campaigns, certificate, binding: chosen_arm.binding }
 }
 
 /// What an arm has drawn, by person.

@@ -7,6 +7,7 @@ use chrono::TimeDelta;
 use chrono_tz::Tz;
 
 use super::arms::{CapacityShare, hash, left_to, mix, share_left_to, unit};
+use super::certificate::{BindingLimit, LimitKind};
 use super::eligibility::Candidates;
 use super::request::{Booking, Carrier, Request, Setting};
 use super::solve::{SlotUse, UNIT};
@@ -23,6 +24,9 @@ const DAY: TimeDelta = TimeDelta::hours(24);
 /// A slot is not used when this share more of its replies would come outside agents' hours than of
 /// the best slot's.
 const REPLIES_OUTSIDE_MAX: f32 = 0.2;
+
+/// Limits that are told, the dearest.
+const BINDING_MAX: usize = 10;
 
 /// One campaign's arm in a layout.
 #[derive(Clone, Copy)]
@@ -45,6 +49,8 @@ const SENDING: [Arm; 4] = [Arm::Explore, Arm::Control, Arm::Thompson, Arm::Perso
 #[derive(Default)]
 pub(super) struct CapacityLayout {
     pub(super) limits: Vec<i64>,
+    /// What each limit is, and from when on it counts.
+    kinds: Vec<(LimitKind, Option<Instant>)>,
     pub(super) slots: Vec<SlotUse>,
     /// Where each campaign's places begin; they follow its slots.
     pub(super) first: Vec<u32>,
@@ -89,7 +95,30 @@ pub(super) fn lay_out(
 }
 
 impl CapacityLayout {
-    fn limit(&mut self, capacity: f64) -> u32 {
+    /// What a message costs in each slot of each campaign.
+    pub(super) fn slot_prices(&self, parts: &[CampaignArm<'_>], prices: &[f64]) -> Vec<Vec<f64>> {
+        let price = |place: usize| -> f64 {
+            self.slots[place].counted.iter().map(|limit| prices[*limit as usize]).sum()
+        };
+        let of_part = |(part, first): (&CampaignArm<'_>, &u32)| {
+            (0..part.candidates.slots.len()).map(|slot| price(*first as usize + slot)).collect()
+        };
+        parts.iter().zip(&self.first).map(of_part).collect()
+    }
+
+    /// The limits that have a price, the dearest first.
+    pub(super) fn binding(&self, prices: &[f64]) -> Vec<BindingLimit> {
+        let limit = |(&(kind, from), &price): (&(LimitKind, Option<Instant>), &f64)| {
+            (price > 0.0).then_some(BindingLimit { kind, from, price })
+        };
+        let mut binding: Vec<_> = self.kinds.iter().zip(prices).filter_map(limit).collect();
+        binding.sort_by(|a, b| b.price.total_cmp(&a.price));
+        binding.truncate(BINDING_MAX);
+        binding
+    }
+
+    fn limit(&mut self, kind: LimitKind, from: Option<Instant>, capacity: f64) -> u32 {
+        self.kinds.push((kind, from));
         // whole messages are cut exactly; replies and money are rounded down
         self.limits.push((capacity.max(0.0) * UNIT as f64).floor() as i64);
         self.limits.len() as u32 - 1
@@ -110,7 +139,8 @@ impl CapacityLayout {
                 let dither = dither(setting, part.request.campaign.name.as_str(), hour);
                 let shares =
                     part.shares(|arm| arm.booked(setting, hour, hour + TimeDelta::hours(1)));
-                self.limit(left_to(part.mine(), u64::from(most), &shares, dither) as f64)
+                let left = left_to(part.mine(), u64::from(most), &shares, dither);
+                self.limit(LimitKind::PerHour, Some(hour), left as f64)
             });
             self.slot(at).counted.push(limit);
         }
@@ -136,7 +166,8 @@ impl CapacityLayout {
                 let limit = *hours.entry(hour).or_insert_with(|| {
                     let most = replies_in(chats, setting, hour);
                     let shares = part.shares(|arm| replies(setting, &booked[arm.mine()], hour));
-                    (most > 0.0).then(|| self.limit(share_left_to(part.mine(), most, &shares)))
+                    let left = share_left_to(part.mine(), most, &shares);
+                    (most > 0.0).then(|| self.limit(LimitKind::Agents, Some(hour), left))
                 });
                 match limit {
                     Some(limit) => self.slot(at).weighted.push((limit, *share)),
@@ -159,7 +190,8 @@ impl CapacityLayout {
     fn spend(&mut self, part: &CampaignArm<'_>) {
         let paid = part.request.campaign.budget.as_ref().map(|budget| {
             let shares = part.shares(|arm| arm.bookings().map(|booking| booking.spend).sum());
-            self.limit(share_left_to(part.mine(), budget.amount, &shares))
+            let left = share_left_to(part.mine(), budget.amount, &shares);
+            self.limit(LimitKind::Budget, None, left)
         });
         self.paid.push(paid);
     }
@@ -188,7 +220,7 @@ impl CapacityLayout {
             if let Some(rate) = carrier.per_second {
                 let limit = *shared.slots.entry(*slot).or_insert_with(|| {
                     let most = (rate * f64::from(length.minutes()) * 60.0).floor() as u64;
-                    self.limit(left(most, start, end, "rate"))
+                    self.limit(LimitKind::PerSecond, Some(start), left(most, start, end, "rate"))
                 });
                 self.slot(at).counted.push(limit);
             }
@@ -196,7 +228,8 @@ impl CapacityLayout {
                 let mut from = hour_of(start) - TimeDelta::hours(23);
                 while from <= start {
                     let limit = *shared.days.entry(from).or_insert_with(|| {
-                        self.limit(left(u64::from(most), from, from + DAY, "day"))
+                        let left = left(u64::from(most), from, from + DAY, "day");
+                        self.limit(LimitKind::UniquePerDay, Some(from), left)
                     });
                     self.slot(at).counted.push(limit);
                     from += TimeDelta::hours(1);

@@ -38,7 +38,7 @@ mod solve;
 mod thompson;
 
 pub use arms::arm_of;
-pub use certificate::Certificate;
+pub use certificate::{BindingLimit, Certificate, LimitKind};
 pub use explain::{Explanation, explain, reason_sentence};
 pub use outcome::{Forecast, ForecastRange, Plan, SlotLoad};
 pub use request::{AudienceMember, Booking, Carrier, Replan, Request, Setting};
@@ -70,7 +70,9 @@ pub fn plan(setting: &Setting<'_>, carrier: &Carrier<'_>, requests: &[Request<'_
         let joint = joint::plan(setting, &carrier, &together, &earlier);
         for (at, decided) in class.iter().zip(&joint.campaigns) {
             let certificate = joint.certificate;
-            let plan = outcome::conclude(setting, &carrier, &requests[*at], decided, certificate);
+            let request = &requests[*at];
+            let plan =
+                outcome::conclude(setting, &carrier, request, decided, certificate, &joint.binding);
             if is_capped {
                 take_note(&requests[*at], &plan, &mut earlier);
             }

@@ -1,6 +1,6 @@
 //! What a plan is: a delivery for each person, the load of each slot, and how good it is.
 
-use super::certificate::Certificate;
+use super::certificate::{BindingLimit, Certificate};
 use super::decision::{CampaignDecisions, Decision, Selection};
 use super::limits::others;
 use super::pacing::send_times;
@@ -19,6 +19,9 @@ pub struct Plan {
     pub certificate: Certificate,
     /// What to expect.
     pub forecast: Forecast,
+    /// Limits that hold the personalized part back, the dearest first; of all campaigns that were
+    /// planned together.
+    pub binding: Vec<BindingLimit>,
 }
 
 /// One slot of a campaign.
@@ -83,6 +86,7 @@ pub(super) fn conclude(
     request: &Request<'_>,
     decided: &CampaignDecisions,
     certificate: Certificate,
+    binding: &[BindingLimit],
 ) -> Plan {
     let times = send_times(setting, request, decided);
     let slots = &decided.candidates.slots;
@@ -118,7 +122,8 @@ pub(super) fn conclude(
         })
         .collect();
     let loads = loads(setting, carrier, request, decided);
-    Plan { deliveries, slots: loads, certificate, forecast: forecast(request, &decided.decisions) }
+    let forecast = forecast(request, &decided.decisions);
+    Plan { deliveries, slots: loads, certificate, forecast, binding: binding.to_vec() }
 }
 
 fn loads(

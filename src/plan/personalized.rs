@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::arms::{arm_of, mix};
+use super::certificate::BindingLimit;
 use super::decision::{Decision, Selection};
 use super::eligibility::{
     Candidates, CountedMessage, EarlierMessages, Eligibility, SlotClass, ValueClass,
@@ -24,6 +25,8 @@ use crate::model::ids::RecipientId;
 pub(super) struct PersonalizedPlan {
     /// The price of a message in each slot of each campaign.
     pub(super) prices: Vec<Vec<f64>>,
+    /// Limits that hold it back, the dearest first.
+    pub(super) binding: Vec<BindingLimit>,
     pub(super) value: f64,
     pub(super) bound: f64,
     /// What is expected of people, by campaign, where it has other arms.
@@ -62,17 +65,9 @@ pub(super) fn plan_arm(
             Err(reason) => Decision::Refused { reason, arm: Some(parts[campaign].arm) },
         };
     }
-    let price = |place: usize| -> f64 {
-        let counted = &layout.slots[place].counted;
-        counted.iter().map(|limit| solution.prices[*limit as usize]).sum()
-    };
-    let prices = (parts.iter().zip(&layout.first))
-        .map(|(part, first)| {
-            (0..part.candidates.slots.len()).map(|slot| price(*first as usize + slot)).collect()
-        })
-        .collect();
     PersonalizedPlan {
-        prices,
+        prices: layout.slot_prices(parts, &solution.prices),
+        binding: layout.binding(&solution.prices),
         value,
         bound: (solution.bound / f64::from(1.0 - PERTURBATION)).max(value),
         expectations: std::mem::take(&mut arm_problem.expectations),

@@ -13,9 +13,12 @@ use crate::learn::insights;
 /// The most people that insights are computed from: beyond, intervals hardly narrow.
 const PEOPLE_MAX: usize = 100_000;
 
+/// The version of the model, and its insights.
+type Computed = (Option<i64>, Arc<[Insight]>);
+
 /// The insights of the model in use, computed once for each version of it.
 #[derive(Default)]
-pub struct Cached(Mutex<Option<(Option<i64>, Arc<[Insight]>)>>);
+pub struct Cached(Mutex<Option<Computed>>);
 
 impl Cached {
     /// Computes them, where that was not done before.

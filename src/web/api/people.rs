@@ -105,15 +105,12 @@ pub(super) async fn say(
     }
     let text = |text: Option<String>, pointer, otherwise: &str| {
         let text = text.unwrap_or_else(|| otherwise.to_owned());
-        match text.len() <= TEXT_MAX && !text.contains(char::is_control) {
-            true => Ok(text),
-            false => Err(Problem::wrong(
-                pointer,
-                format_args!(
-                    "it is no text of at most {TEXT_MAX} bytes without control characters"
-                ),
-            )),
+        if text.len() <= TEXT_MAX && !text.contains(char::is_control) {
+            return Ok(text);
         }
+        let wanted =
+            format_args!("it is no text of at most {TEXT_MAX} bytes without control characters");
+        Err(Problem::wrong(pointer, wanted))
     };
     let entry = ConsentEntry {
         change: match word.change {

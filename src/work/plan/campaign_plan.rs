@@ -14,7 +14,7 @@ use crate::model::delivery::{Arm, Delivery};
 use crate::model::ids::Name;
 use crate::model::slot::SlotLength;
 use crate::model::time::{Instant, hour_of};
-use crate::plan::Plan;
+use crate::plan::{BindingLimit, Plan};
 use crate::store::{CampaignRow, PlanSlotRow, StoreError, Term};
 use crate::work::Ctx;
 
@@ -136,6 +136,8 @@ impl CampaignPlan {
                 currency: currency.clone(),
                 budget: self.row.campaign.budget.as_ref().map(|budget| budget.amount),
             }),
+            binding: self.plan.binding.clone(),
+            last_send_at: self.plan.deliveries.iter().filter_map(send_at).max(),
             by_local_hour,
             by_hour: self.by_hour(),
         }
@@ -185,6 +187,10 @@ impl CampaignPlan {
     }
 }
 
+fn send_at(delivery: &Delivery) -> Option<Instant> {
+    delivery.choice.as_ref().map(|choice| choice.send_at)
+}
+
 /// A plan in figures.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct Summary {
@@ -216,6 +222,11 @@ pub struct Summary {
     pub replies: Option<f64>,
     /// Expected spend, where prices are known.
     pub spend: Option<Spend>,
+    /// Limits that hold the plan back, the dearest first.
+    pub binding: Vec<BindingLimit>,
+    /// When the last message leaves.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub last_send_at: Option<Instant>,
     /// Planned messages by hour of the recipients' own clocks.
     pub by_local_hour: [u64; 24],
     /// The same by UTC hour, against capacity.
