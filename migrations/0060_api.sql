@@ -13,3 +13,10 @@ CREATE TABLE api_answer (
     PRIMARY KEY (token, key)
 );
 CREATE INDEX api_answer_begun ON api_answer (begun_at);
+
+-- Who is signed in on the pages, by a token; under a hash of what the browser keeps.
+CREATE TABLE web_session (
+    hash       TEXT PRIMARY KEY,
+    token      TEXT NOT NULL,
+    expires_at BIGINT NOT NULL
+);

@@ -101,6 +101,7 @@ pub mod demo;
 pub mod files;
 pub mod learn;
 pub mod model;
+pub mod pictures;
 pub mod plan;
 pub mod provider;
 pub mod replay;

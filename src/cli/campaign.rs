@@ -101,12 +101,9 @@ fn standings_text(standings: &[CampaignSummary]) -> String {
         "refused", "other",
     ]);
     for standing in standings {
-        let of = |state: &str| -> u64 {
-            let alike = standing.states.iter().filter(|c| c.state.as_str() == state);
-            alike.map(|c| c.people).sum()
-        };
-        let (planned, sent, refused) = (of("planned"), of("sent"), of("refused"));
-        let (held, in_doubt) = (of("held"), of("in_doubt"));
+        let (planned, sent, refused) =
+            (standing.people("planned"), standing.people("sent"), standing.people("refused"));
+        let (held, in_doubt) = (standing.people("held"), standing.people("in_doubt"));
         shown.add_row([
             standing.name.to_string(),
             standing.status.clone(),

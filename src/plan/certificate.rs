@@ -1,6 +1,8 @@
 //! Certificates: how good the optimized part of a plan is, what exactly that is a proof of, and which
 //! limits hold it back.
 
+use std::fmt;
+
 use crate::model::content::word_type;
 use crate::model::time::Instant;
 
@@ -57,6 +59,23 @@ pub struct BindingLimit {
     /// What one more message, reply or unit of money within it would be worth (its shadow price), in
     /// engagements.
     pub price: f64,
+}
+
+impl fmt::Display for BindingLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, unit) = match self.kind {
+            LimitKind::PerHour => ("the campaign's messages an hour", "message"),
+            LimitKind::Agents => ("the replies that agents can take in an hour", "reply"),
+            LimitKind::Budget => ("the budget", "unit of money"),
+            LimitKind::PerSecond => ("the provider's rate", "message"),
+            LimitKind::UniquePerDay => ("the provider's people in 24 hours", "person"),
+        };
+        f.write_str(what)?;
+        if let Some(from) = self.from {
+            write!(f, ", from {}", from.format("%Y-%m-%d %H:%M UTC"))?;
+        }
+        write!(f, ": one more {unit} would bring {:.3} engagements", self.price)
+    }
 }
 
 impl Certificate {

@@ -3,11 +3,11 @@
 use maud::{Markup, html};
 use serde::Serialize;
 
-use super::pictures::{Line, forest, percent, reliability, table};
 use super::{ReportPage, page};
 use crate::learn::{
     Estimate, Evaluation, HistoryRow, MessageEvaluation, PresenceEvaluation, PresenceRow, TimingRow,
 };
+use crate::pictures::{Line, forest, percent, reliability, table};
 
 /// The report of an evaluation.
 pub fn of_evaluation(evaluation: &Evaluation) -> ReportPage {

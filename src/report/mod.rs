@@ -4,7 +4,6 @@
 //! the figures it is drawn from.
 
 pub mod evaluated;
-mod pictures;
 mod replayed;
 
 use std::path::{Path, PathBuf};
@@ -14,7 +13,7 @@ use serde::Serialize;
 
 pub use replayed::of_replays;
 
-const STYLE: &str = include_str!("report.css");
+use crate::pictures::STYLE;
 
 /// A page and its figures.
 #[derive(Debug)]

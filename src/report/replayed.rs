@@ -5,14 +5,13 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 use serde::Serialize;
 
-use super::pictures::{Line, bars, forest, heat_cell, percent, table};
 use super::{ReportPage, page, word};
+use crate::pictures::{Line, bars, forest, heat_cell, percent, table, week};
 use crate::replay::compare::{Figure, PolicyRow};
 use crate::replay::outcome::{Calibration, CampaignOutcome, Outcome, Week};
 use crate::replay::run::ReplayResult;
 use crate::store::StateCount;
 
-const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 /// Weeks that are drawn of one world.
 const WEEKS_MAX: usize = 12;
 const LEAD: &str = "Invented people with hidden habits, the daemon's own steps, and a virtual clock. \
@@ -206,29 +205,11 @@ fn calibration(campaign: &CampaignOutcome) -> Markup {
     table(caption, &["messages", "forecast", "true chance"], &rows)
 }
 
-fn heat(week: &Week) -> Markup {
-    let most = week.presence.iter().copied().fold(0.0, f64::max).max(f64::MIN_POSITIVE);
-    html! {
-        div.scroll tabindex="0" role="region" aria-label=(week.name) {
-            table.heat {
-                caption {
-                    (week.name) " — " (week.people)
-                    @if week.people == 1 { " person" } @else { " people" }
-                    "; per mille of presence in each hour"
-                }
-                thead { tr {
-                    th scope="col" { "day" }
-                    @for hour in 0..24 { th scope="col" { (hour) } }
-                } }
-                tbody { @for (day, hours) in DAYS.iter().zip(week.presence.chunks_exact(24)) { tr {
-                    th scope="row" { (day) }
-                    @for share in hours {
-                        (heat_cell(Some(share / most), Some(format!("{:.0}", 1000.0 * share))))
-                    }
-                } } }
-            }
-        }
-    }
+fn heat(of: &Week) -> Markup {
+    let people = if of.people == 1 { "person" } else { "people" };
+    let caption =
+        format!("{} — {} {people}; per mille of presence in each hour", of.name, of.people);
+    week(&caption, &of.presence, |hour| Some(format!("{:.0}", 1000.0 * of.presence[hour])))
 }
 
 /// A row of the table of numbers: a figure of a policy in a scenario.

@@ -79,7 +79,7 @@ pub use prune::Kept;
 pub use queue::{Attempt, Claim, Due, Failure, Sent, Settled};
 pub use recipients::AddedRecipient;
 pub use refusals::RefusalRun;
-pub use standing::{ArmCount, ExportRow, StateCount};
+pub use standing::{ArmCount, ExportRow, ReplyRow, StateCount};
 pub use suppressions::Suppression;
 pub use taken::SlotCount;
 pub use tasks::TaskRow;

@@ -8,7 +8,7 @@ use super::row::from_row;
 use super::{Doing, Reader, StoreError, instant, micros, on, parsed};
 use crate::model::content::Goal;
 use crate::model::delivery::{Arm, Reason, State};
-use crate::model::ids::RecipientId;
+use crate::model::ids::{RecipientId, RecipientKey};
 use crate::model::time::Instant;
 
 /// How many people of a campaign are in a state for a reason.
@@ -71,6 +71,19 @@ from_row! {
         /// How the provider calls it.
         pub provider_message: Option<String>,
     }
+}
+
+/// Somebody's answer to a campaign.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplyRow {
+    /// The caller's id of the person.
+    pub recipient: RecipientKey,
+    /// The campaign's name.
+    pub campaign: String,
+    /// When the message was sent.
+    pub sent_at: Instant,
+    /// When it was answered.
+    pub replied_at: Instant,
 }
 
 /// What an arm of a campaign brought.
@@ -291,6 +304,76 @@ impl Reader {
                 AND state IN ('failed', 'refused')";
         on!(self, |db| sqlx::query_as(SQL).bind(campaign).bind(person.0).fetch_optional(db).await)
             .doing("read a failure")
+    }
+
+    /// How many messages were sent since `since`, by all campaigns.
+    pub async fn sent_since_count(&mut self, since: Instant) -> Result<u64, StoreError> {
+        const SQL: &str = "SELECT COUNT(*) FROM delivery
+            WHERE sent_at IS NOT NULL AND observed_at >= $1 AND sent_at >= $1";
+        let count: i64 =
+            on!(self, |db| sqlx::query_scalar(SQL).bind(micros(since)).fetch_one(db).await)
+                .doing("count messages")?;
+        Ok(count as u64)
+    }
+
+    /// The share of the people whom a campaign is still to write to, of the first `sample`, whom another
+    /// is to write to as well; `None` where there is nobody.
+    pub async fn shared_people(
+        &mut self,
+        campaign: i64,
+        other: i64,
+        sample: usize,
+    ) -> Result<Option<f64>, StoreError> {
+        const SQL: &str =
+            "SELECT COUNT(*), COALESCE(SUM(CASE WHEN o.recipient IS NULL THEN 0 ELSE 1 END), 0)
+            FROM (SELECT recipient FROM queue WHERE campaign = $1 LIMIT $3) AS mine
+            LEFT JOIN delivery o ON o.campaign = $2 AND o.recipient = mine.recipient
+                AND o.state = 'planned'";
+        let (people, both): (i64, i64) = on!(self, |db| sqlx::query_as(SQL)
+            .bind(campaign)
+            .bind(other)
+            .bind(sample as i64)
+            .fetch_one(db)
+            .await)
+        .doing("count people of two campaigns")?;
+        Ok((people > 0).then(|| both as f64 / people as f64))
+    }
+
+    /// The last answers to campaigns, the newest first.
+    pub async fn last_replies(&mut self, limit: usize) -> Result<Vec<ReplyRow>, StoreError> {
+        const SQL: &str = "SELECT r.key, c.name, d.sent_at, d.replied_at
+            FROM delivery d JOIN recipient r ON r.id = d.recipient JOIN campaign c ON c.id = d.campaign
+            WHERE d.sent_at IS NOT NULL AND d.replied_at IS NOT NULL
+            ORDER BY d.observed_at DESC LIMIT $1";
+        let rows: Vec<(String, String, i64, i64)> =
+            on!(self, |db| sqlx::query_as(SQL).bind(limit as i64).fetch_all(db).await)
+                .doing("list replies")?;
+        let reply = |(key, campaign, sent_at, replied_at): (String, String, i64, i64)| {
+            Ok(ReplyRow {
+                recipient: parsed("recipient", &key)?,
+                campaign,
+                sent_at: instant(TABLE, sent_at)?,
+                replied_at: instant(TABLE, replied_at)?,
+            })
+        };
+        rows.into_iter().map(reply).collect()
+    }
+
+    /// How many messages a campaign sent since `since`.
+    pub async fn sent_by_since(
+        &mut self,
+        campaign: i64,
+        since: Instant,
+    ) -> Result<u64, StoreError> {
+        const SQL: &str = "SELECT COUNT(*) FROM delivery
+            WHERE sent_at IS NOT NULL AND observed_at >= $1 AND sent_at >= $1 AND campaign = $2";
+        let count: i64 = on!(self, |db| sqlx::query_scalar(SQL)
+            .bind(micros(since))
+            .bind(campaign)
+            .fetch_one(db)
+            .await)
+        .doing("count messages")?;
+        Ok(count as u64)
     }
 
     /// How many people failed or were refused for each of the channel's codes, most first; with the

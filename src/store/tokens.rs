@@ -110,6 +110,25 @@ impl Reader {
         row.map(TokenRow::try_from).transpose()
     }
 
+    /// The token with which somebody signed in whose session has a hash and is not over at `now`.
+    pub async fn token_of_session(
+        &mut self,
+        hash: &str,
+        now: Instant,
+    ) -> Result<Option<TokenRow>, StoreError> {
+        const SQL: &str = select!(
+            "WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2) AND name =
+                (SELECT token FROM web_session WHERE hash = $1 AND expires_at > $2)"
+        );
+        let row: Option<Row> = on!(self, |db| sqlx::query_as(SQL)
+            .bind(hash)
+            .bind(micros(now))
+            .fetch_optional(db)
+            .await)
+        .doing("look up a session")?;
+        row.map(TokenRow::try_from).transpose()
+    }
+
     /// All tokens.
     pub async fn tokens(&mut self) -> Result<Vec<TokenRow>, StoreError> {
         const SQL: &str = select!("ORDER BY name");
@@ -148,6 +167,26 @@ impl Tx {
     pub async fn use_token(&mut self, name: &str, now: Instant) -> Result<(), StoreError> {
         const SQL: &str = "UPDATE api_token SET last_used_at = $2 WHERE name = $1";
         run!(self, SQL, name, micros(now)).map(drop).doing("note that a token was used")
+    }
+
+    /// Keeps a session's hash, and drops those that are over.
+    pub async fn add_session(
+        &mut self,
+        hash: &str,
+        token: &str,
+        until: Instant,
+        now: Instant,
+    ) -> Result<(), StoreError> {
+        const OVER: &str = "DELETE FROM web_session WHERE expires_at <= $1";
+        const ADD: &str = "INSERT INTO web_session (hash, token, expires_at) VALUES ($1, $2, $3)";
+        run!(self, OVER, micros(now)).doing("drop sessions that are over")?;
+        run!(self, ADD, hash, token, micros(until)).map(drop).doing("keep a session")
+    }
+
+    /// Ends a session.
+    pub async fn drop_session(&mut self, hash: &str) -> Result<(), StoreError> {
+        const SQL: &str = "DELETE FROM web_session WHERE hash = $1";
+        run!(self, SQL, hash).map(drop).doing("end a session")
     }
 
     /// Takes a token back; false when there is none in use of that name.

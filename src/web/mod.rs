@@ -6,6 +6,7 @@
 mod access;
 mod api;
 mod metrics;
+mod pages;
 mod serve;
 
 use std::collections::BTreeMap;
@@ -32,6 +33,7 @@ use crate::work::{Ctx, insights, receive};
 
 use self::access::Access;
 use self::metrics::{Metrics, Webhook};
+use self::pages::{Checks, Fragments};
 
 /// The largest webhook body: what the largest known channel posts.
 const BODY_MAX: usize = 3 * 1024 * 1024;
@@ -70,6 +72,9 @@ struct App {
     metrics: Arc<Metrics>,
     access: Arc<Access>,
     insights: Arc<insights::Cached>,
+    fragments: Arc<Fragments>,
+    checks: Arc<Checks>,
+    stop: watch::Receiver<bool>,
 }
 
 impl FromRef<App> for Ctx {
@@ -92,6 +97,9 @@ pub async fn serve(
         tasks,
         access: Arc::default(),
         insights: Arc::default(),
+        fragments: Arc::default(),
+        checks: Arc::default(),
+        stop: stop.clone(),
     };
     let routes = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
@@ -99,6 +107,7 @@ pub async fn serve(
         .route("/metrics", get(tell_metrics))
         .route("/webhooks/{provider}", get(verify).post(webhook))
         .merge(api::routes(&app))
+        .merge(pages::routes())
         .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn_with_state(Arc::new(Semaphore::new(BODIES_MAX)), hold))
         .layer(middleware::from_fn(in_time))

@@ -30,6 +30,8 @@ const LATE_AFTER: TimeDelta = TimeDelta::minutes(1);
 /// Recipients whose zones are read at once.
 const PAGE: usize = 10_000;
 
+pub use crate::plan::reason_sentence;
+
 /// Why a campaign cannot be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum SubmitError {
@@ -289,6 +291,14 @@ pub struct CampaignSummary {
     pub planned_at: Option<Instant>,
     /// Certificate and forecast of the plan.
     pub plan: Option<serde_json::Value>,
+}
+
+impl CampaignSummary {
+    /// How many people are in a state.
+    pub fn people(&self, state: &str) -> u64 {
+        let alike = self.states.iter().filter(|count| count.state.as_str() == state);
+        alike.map(|count| count.people).sum()
+    }
 }
 
 /// How many people failed or were refused with a code.

@@ -44,7 +44,7 @@ pub async fn check(ctx: &Ctx, source: &str) -> Result<Checked, CheckError> {
     let campaign = campaigns::check(ctx, source).await?;
     let name = campaign.name.clone();
     let warnings = campaigns::left_out(ctx, &campaign).await?.into_iter().collect();
-    let plan = Some(plan::forecast(ctx, campaign).await?);
+    let plan = Some(plan::forecast(ctx, campaign).await?.1.summary());
     Ok(Checked { name, stored: false, plan, warnings })
 }
 

@@ -115,6 +115,29 @@ pub struct Stored {
     other: BTreeMap<String, Vec<Map<String, Value>>>,
 }
 
+impl Stored {
+    /// The ledger, oldest first.
+    pub fn consent(&self) -> &[ConsentEntry] {
+        &self.consent
+    }
+
+    /// Every message, oldest first.
+    pub fn messages(&self) -> &[Message] {
+        &self.messages
+    }
+
+    /// Every campaign that the person was in the audience of.
+    pub fn deliveries(&self) -> &[StoredDelivery] {
+        &self.deliveries
+    }
+
+    /// The names of campaigns that are still to write to the person.
+    pub fn open_deliveries(&self) -> impl Iterator<Item = &str> {
+        let open = self.deliveries.iter().filter(|delivery| !delivery.state.is_end());
+        open.map(|delivery| delivery.campaign.as_str())
+    }
+}
+
 /// The tables that an export shows in another place, with better words.
 const SHOWN_APART: [&str; 8] = [
     "recipient",
@@ -128,14 +151,20 @@ const SHOWN_APART: [&str; 8] = [
 ];
 
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-struct StoredDelivery {
-    campaign: String,
-    state: State,
-    reason: Reason,
-    variant: Option<String>,
+pub struct StoredDelivery {
+    /// The campaign's name.
+    pub campaign: String,
+    /// Where it stands.
+    pub state: State,
+    /// Why.
+    pub reason: Reason,
+    /// What was chosen.
+    pub variant: Option<String>,
+    /// For when.
     #[schema(value_type = Option<String>, format = DateTime)]
-    planned_at: Option<Instant>,
-    attempts: u32,
+    pub planned_at: Option<Instant>,
+    /// How often it was tried.
+    pub attempts: u32,
 }
 
 /// Collects everything that is stored of a person.

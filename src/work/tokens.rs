@@ -35,7 +35,19 @@ pub struct Token {
     pub scopes: Vec<Scope>,
 }
 
+impl From<TokenRow> for Token {
+    fn from(row: TokenRow) -> Self {
+        let scopes = row.scopes.iter().filter_map(|scope| scope.parse().ok()).collect();
+        Self { name: row.name, scopes }
+    }
+}
+
 impl Token {
+    /// Whether it allows something.
+    pub fn allows(&self, scope: Scope) -> bool {
+        self.scopes.contains(&scope)
+    }
+
     /// How the audit trail calls who uses it.
     pub fn actor(&self) -> String {
         format!("token {}", self.name)
@@ -58,6 +70,17 @@ fn hash(secret: &str) -> String {
     })
 }
 
+/// Something that nobody guesses.
+fn secret() -> String {
+    use std::fmt::Write;
+    let mut chance = [0_u8; 32];
+    rand::rngs::OsRng.fill_bytes(&mut chance);
+    chance.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("writing to a string does not fail");
+        text
+    })
+}
+
 /// Makes a token; the secret, which is kept nowhere, or `None` when the name is taken.
 pub async fn create(
     ctx: &Ctx,
@@ -66,13 +89,7 @@ pub async fn create(
     expires_at: Option<Instant>,
     actor: &str,
 ) -> Result<Option<String>, StoreError> {
-    use std::fmt::Write;
-    let mut chance = [0_u8; 32];
-    rand::rngs::OsRng.fill_bytes(&mut chance);
-    let secret = chance.iter().fold(PREFIX.to_owned(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a string does not fail");
-        text
-    });
+    let secret = format!("{PREFIX}{}", secret());
     let words: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
     let mut tx = ctx.store.begin().await?;
     let now = ctx.clock.now();
@@ -92,13 +109,62 @@ pub async fn find(ctx: &Ctx, secret: &str) -> Result<Option<Token>, StoreError> 
     let now = ctx.clock.now();
     let found = ctx.store.read().await?.token_by_hash(&hash(secret), now).await?;
     let Some(row) = found else { return Ok(None) };
+    used(ctx, &row, now).await?;
+    Ok(Some(row.into()))
+}
+
+async fn used(ctx: &Ctx, row: &TokenRow, now: Instant) -> Result<(), StoreError> {
     if row.last_used_at.is_none_or(|at| at + USE_NOTED_EVERY <= now) {
         let mut tx = ctx.store.begin().await?;
         tx.use_token(&row.name, now).await?;
         tx.commit().await?;
     }
-    let scopes = row.scopes.iter().filter_map(|scope| scope.parse().ok()).collect();
-    Ok(Some(Token { name: row.name, scopes }))
+    Ok(())
+}
+
+/// For how long somebody who signed in stays so.
+const SESSION: TimeDelta = TimeDelta::hours(12);
+
+/// Somebody who signed in on the pages.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// What the browser keeps.
+    pub secret: String,
+    /// With which token.
+    pub token: Token,
+}
+
+impl Session {
+    /// What a form of the pages carries, so that no other site can send one.
+    pub fn form_key(&self) -> String {
+        hash(&format!("form {}", self.secret))
+    }
+}
+
+/// Signs in with a token's secret.
+pub async fn sign_in(ctx: &Ctx, token: Token) -> Result<Session, StoreError> {
+    let session = Session { secret: secret(), token };
+    let now = ctx.clock.now();
+    let mut tx = ctx.store.begin().await?;
+    tx.add_session(&hash(&session.secret), &session.token.name, now + SESSION, now).await?;
+    tx.commit().await?;
+    Ok(session)
+}
+
+/// The session that a browser keeps, if it is not over and its token is in use.
+pub async fn session(ctx: &Ctx, secret: &str) -> Result<Option<Session>, StoreError> {
+    let now = ctx.clock.now();
+    let found = ctx.store.read().await?.token_of_session(&hash(secret), now).await?;
+    let Some(row) = found else { return Ok(None) };
+    used(ctx, &row, now).await?;
+    Ok(Some(Session { secret: secret.to_owned(), token: row.into() }))
+}
+
+/// Signs out.
+pub async fn sign_out(ctx: &Ctx, session: &Session) -> Result<(), StoreError> {
+    let mut tx = ctx.store.begin().await?;
+    tx.drop_session(&hash(&session.secret)).await?;
+    tx.commit().await
 }
 
 /// All tokens, without their secrets.

@@ -57,6 +57,14 @@ impl Pattern {
         Ok(Self(pieces))
     }
 
+    /// The attributes that go into it.
+    fn attributes(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|piece| match piece {
+            Piece::Attribute(name) => Some(name.as_str()),
+            Piece::Text(_) => None,
+        })
+    }
+
     fn fill(&self, value: impl Fn(&str) -> Option<String>) -> Result<String, MissingParameter> {
         let mut text = String::new();
         for piece in &self.0 {
@@ -88,6 +96,12 @@ pub struct Rendered {
 }
 
 impl Variant {
+    /// The attributes that go into its texts.
+    pub fn attributes(&self) -> impl Iterator<Item = &str> {
+        let patterns = self.header.iter().chain(&self.text).chain(&self.parameters);
+        patterns.flat_map(Pattern::attributes)
+    }
+
     /// Puts a person's attributes into the texts.
     pub fn render(
         &self,

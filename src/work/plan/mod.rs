@@ -35,6 +35,7 @@ use crate::store::{CampaignRow, CampaignStatus, StoreError, Term, Tx};
 
 pub use campaign_plan::{CampaignPlan, Summary, local_time};
 pub use inputs::PlanInputs;
+pub use record::Expected;
 
 const LEASE_NAME: &str = "plan";
 /// Messages are sent within seconds of their moment. When one is later than this, the daemon was
@@ -163,7 +164,10 @@ pub async fn dry_run(
 }
 
 /// What the plan of a campaign would be that is not stored.
-pub async fn forecast(ctx: &Ctx, campaign: Campaign) -> Result<Summary, PlanError> {
+pub async fn forecast(
+    ctx: &Ctx,
+    campaign: Campaign,
+) -> Result<(PlanInputs, CampaignPlan), PlanError> {
     let now = ctx.clock.now();
     let row = CampaignRow {
         // no stored campaign has it
@@ -178,8 +182,8 @@ pub async fn forecast(ctx: &Ctx, campaign: Campaign) -> Result<Summary, PlanErro
         closed_at: None,
         summary: None,
     };
-    let (_, plans) = dry_run(ctx, vec![(row, PlanScope::Everybody)]).await?;
-    Ok(plans.first().expect("one campaign makes one plan").summary())
+    let (inputs, mut plans) = dry_run(ctx, vec![(row, PlanScope::Everybody)]).await?;
+    Ok((inputs, plans.pop().expect("one campaign makes one plan")))
 }
 
 /// Why a campaign gives a person what it gives: what is stored of it, else what a plan would decide

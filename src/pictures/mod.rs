@@ -1,0 +1,224 @@
+//! Pictures that are also text: whatever is drawn carries the figures that it is drawn from.
+//!
+//! Reports and the daemon's pages share them, and one stylesheet. No style stands in an element, so that
+//! pages can forbid it.
+
+use maud::{Markup, html};
+
+/// How pages and reports look: light and dark, narrow and wide, and on paper.
+pub const STYLE: &str = include_str!("style.css");
+
+/// A line of a [`forest`].
+pub struct Line {
+    /// What it is of.
+    pub name: String,
+    /// The figure.
+    pub value: f64,
+    /// The ends of its interval.
+    pub interval: Option<(f64, f64)>,
+    /// All of it in words.
+    pub text: String,
+}
+
+/// Figures with their intervals on one axis.
+pub fn forest(what: &str, lines: &[Line]) -> Markup {
+    const LEFT: f64 = 210.0;
+    const WIDTH: f64 = 580.0;
+    const LINE: f64 = 26.0;
+    let ends = lines.iter().flat_map(|line| {
+        let (low, high) = line.interval.unwrap_or((line.value, line.value));
+        [low, line.value, high]
+    });
+    let (low, high) =
+        ends.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));
+    let margin = 0.05 * (high - low).max(1e-9);
+    let (low, span) = (low - margin, high - low + 2.0 * margin);
+    let x = |value: f64| LEFT + WIDTH * (value - low) / span;
+    let height = LINE * lines.len() as f64 + 30.0;
+    html! {
+        figure {
+            svg role="img" viewBox={ "0 0 " (LEFT + WIDTH + 20.0) " " (height) } {
+                title { (what) ", with 95 % intervals" }
+                @for (index, line) in lines.iter().enumerate() {
+                    @let y = LINE * (index as f64 + 0.5);
+                    text x="0" y=(y + 4.0) { (line.name) }
+                    line.axis x1=(LEFT) x2=(LEFT + WIDTH) y1=(y) y2=(y) {}
+                    @if let Some((low, high)) = line.interval {
+                        line.whisker x1=(at(x(low))) x2=(at(x(high))) y1=(y) y2=(y) {}
+                    }
+                    circle.dot cx=(at(x(line.value))) cy=(y) r="4.5" {
+                        title { (line.name) ": " (line.text) }
+                    }
+                }
+                @for step in 0..=4 {
+                    @let value = low + span * f64::from(step) / 4.0;
+                    text.tick x=(at(x(value))) y=(height - 8.0) text-anchor="middle" {
+                        (tick(value, span))
+                    }
+                }
+            }
+            figcaption { (what) ". The table below has the figures." }
+        }
+    }
+}
+
+fn at(x: f64) -> String {
+    format!("{x:.1}")
+}
+
+/// With as many digits as tell the ticks apart.
+fn tick(value: f64, span: f64) -> String {
+    let digits = (1.0 - (span / 4.0).log10()).ceil().clamp(0.0, 6.0) as usize;
+    format!("{value:.digits$}")
+}
+
+/// Chances against the shares that came true, with the diagonal on which both are equal.
+pub fn reliability(what: &str, bins: &[(f64, f64)]) -> Markup {
+    const SIDE: f64 = 300.0;
+    const LEFT: f64 = 40.0;
+    let most = bins.iter().flat_map(|(chance, came)| [*chance, *came]).fold(1e-9, f64::max);
+    let x = |chance: f64| at(LEFT + SIDE * chance / most);
+    let y = |came: f64| at(10.0 + SIDE * (1.0 - came / most));
+    html! {
+        figure {
+            svg role="img" viewBox={ "0 0 800 " (SIDE + 40.0) } {
+                title { (what) }
+                line.axis x1=(x(0.0)) x2=(x(most)) y1=(y(0.0)) y2=(y(most)) {}
+                line.axis x1=(x(0.0)) x2=(x(most)) y1=(y(0.0)) y2=(y(0.0)) {}
+                line.axis x1=(x(0.0)) x2=(x(0.0)) y1=(y(0.0)) y2=(y(most)) {}
+                @for (chance, came) in bins {
+                    circle.dot cx=(x(*chance)) cy=(y(*came)) r="4.5" {
+                        title { (percent(*chance)) " → " (percent(*came)) }
+                    }
+                }
+                text.tick x=(x(most)) y=(SIDE + 30.0) text-anchor="end" { (percent(most)) }
+                text.tick x=(x(0.0)) y=(SIDE + 30.0) text-anchor="middle" { "0" }
+            }
+            figcaption { (what) "; on the line both are equal." }
+        }
+    }
+}
+
+/// Counts by hour of the day.
+pub fn bars(what: &str, hours: &[u64; 24]) -> Markup {
+    let names: Vec<String> = (0..24).map(|hour| hour.to_string()).collect();
+    stacked(what, &names, &[(String::new(), hours.to_vec())], &[])
+}
+
+/// Counts by span of time, one upon another where there are several kinds; `most` is a line above each
+/// span that is bounded.
+pub fn stacked(
+    what: &str,
+    spans: &[String],
+    kinds: &[(String, Vec<u64>)],
+    most: &[Option<u64>],
+) -> Markup {
+    const WIDTH: f64 = 800.0;
+    const HEIGHT: f64 = 150.0;
+    let of = |kind: &(String, Vec<u64>), at: usize| kind.1.get(at).copied().unwrap_or(0);
+    let sum = |at: usize| kinds.iter().map(|kind| of(kind, at)).sum::<u64>();
+    let bounds = most.iter().flatten().copied();
+    // a bound that is far above everything would leave no bar to see
+    let highest = (0..spans.len()).map(sum).max().unwrap_or(0).max(1);
+    let top = bounds.filter(|most| *most < 4 * highest).fold(highest, u64::max) as f64;
+    let step = WIDTH / spans.len().max(1) as f64;
+    let height = |count: u64| HEIGHT * count as f64 / top;
+    let shown = spans.len().div_ceil(24).max(1);
+    html! {
+        figure {
+            svg.stacked role="img" viewBox={ "0 0 " (WIDTH) " " (HEIGHT + 40.0) } {
+                title { (what) }
+                @for (at_span, span) in spans.iter().enumerate() {
+                    @let x = step * at_span as f64;
+                    @let bound = most.get(at_span).copied().flatten();
+                    g {
+                        title {
+                            (span) ": " (sum(at_span))
+                            @if let Some(bound) = bound { " of " (bound) }
+                        }
+                        @for (index, kind) in kinds.iter().enumerate() {
+                            @let below: u64 = kinds[..index].iter().map(|kind| of(kind, at_span)).sum();
+                            @let count = of(kind, at_span);
+                            @if count > 0 {
+                                rect class={ "kind-" (index) } x=(at(x + 1.0))
+                                    y=(at(16.0 + HEIGHT - height(below + count)))
+                                    width=(at((step - 2.0).max(0.5))) height=(at(height(count))) {}
+                            }
+                        }
+                        @if let Some(bound) = bound.filter(|bound| *bound as f64 <= top) {
+                            line.whisker x1=(at(x)) x2=(at(x + step))
+                                y1=(at(16.0 + HEIGHT - height(bound)))
+                                y2=(at(16.0 + HEIGHT - height(bound))) {}
+                        }
+                    }
+                    @if spans.len() <= 24 && sum(at_span) > 0 {
+                        text.tick x=(at(x + step / 2.0)) text-anchor="middle"
+                            y=(at(12.0 + HEIGHT - height(sum(at_span)))) { (sum(at_span)) }
+                    }
+                    @if at_span % shown == 0 {
+                        text.tick x=(at(x + step / 2.0)) y=(HEIGHT + 32.0) text-anchor="middle" {
+                            (span)
+                        }
+                    }
+                }
+            }
+            figcaption {
+                (what) "."
+                @if kinds.len() > 1 {
+                    @for (index, (name, _)) in kinds.iter().enumerate() {
+                        " " span class={ "key key-" (index) } {} " " (name)
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A week as a heat map: a row a day, a cell an hour, as dark as the hour's figure is large.
+pub fn week(caption: &str, hours: &[f64], text: impl Fn(usize) -> Option<String>) -> Markup {
+    const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+    let most = hours.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
+    html! {
+        div.scroll tabindex="0" role="region" aria-label=(caption) {
+            table.heat {
+                caption { (caption) }
+                thead { tr {
+                    th scope="col" { "day" }
+                    @for hour in 0..24 { th scope="col" { (hour) } }
+                } }
+                tbody { @for (day, of_day) in hours.chunks_exact(24).take(7).enumerate() { tr {
+                    th scope="row" { (DAYS[day]) }
+                    @for (hour, figure) in of_day.iter().enumerate() {
+                        (heat_cell(Some(figure / most), text(day * 24 + hour)))
+                    }
+                } } }
+            }
+        }
+    }
+}
+
+/// A table that scrolls by itself where it is too wide, so that the page does not.
+pub fn table(caption: &str, head: &[&str], rows: &[Vec<String>]) -> Markup {
+    html! {
+        div.scroll tabindex="0" role="region" aria-label=(caption) {
+            table {
+                caption { (caption) }
+                thead { tr { @for name in head { th scope="col" { (name) } } } }
+                tbody { @for row in rows { tr { @for (at, cell) in row.iter().enumerate() {
+                    @if at == 0 { th scope="row" { (cell) } } @else { td { (cell) } }
+                } } } }
+            }
+        }
+    }
+}
+
+/// A cell as dark as its figure is large; `strength` 0 to 1.
+pub fn heat_cell(strength: Option<f64>, text: Option<String>) -> Markup {
+    let shade = (strength.unwrap_or(0.0).clamp(0.0, 1.0) * 9.0).round() as u32;
+    html! { td class={ "k" (shade) } { (text.unwrap_or_default()) } }
+}
+
+/// A share for people.
+pub fn percent(share: f64) -> String {
+    format!("{:.1} %", 100.0 * share)
+}

@@ -1,0 +1,399 @@
+//! Campaigns: all of them, one while it runs and after, and its people.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect};
+use maud::{Markup, PreEscaped, html};
+use serde::Deserialize;
+
+use super::home::table_of;
+use super::layout::{NoPage, card, count, maybe, page};
+use super::live::events;
+use super::visitor::{Nothing, Sent, Visitor};
+use crate::model::delivery::{Reason, State as Stands};
+use crate::model::ids::{Name, RecipientId};
+use crate::pictures::{Line, bars, forest, percent, stacked, table};
+use crate::store::CampaignRow;
+use crate::web::App;
+use crate::work::campaigns::{self, CampaignSummary, OperatorCommand, reason_sentence};
+use crate::work::experiment::PartResult;
+use crate::work::export::{self, PeopleFilter};
+use crate::work::interval::Interval;
+use crate::work::results::{self, Results};
+use crate::work::tokens::Scope;
+
+/// Campaigns of one page of the list.
+const LISTED: usize = 50;
+/// People of one page of the list.
+const PEOPLE: usize = 200;
+
+#[derive(Deserialize)]
+pub(super) struct From {
+    before: Option<i64>,
+}
+
+/// `/campaigns`
+pub(super) async fn list(
+    visitor: Visitor,
+    axum::extract::Query(From { before }): axum::extract::Query<From>,
+    State(app): State<App>,
+) -> Result<Markup, NoPage> {
+    visitor.needs(Scope::Read)?;
+    let name = format!("campaigns {}", before.unwrap_or(i64::MAX));
+    let made = async {
+        let (found, next) = campaigns::page(&app.ctx, before, LISTED).await?;
+        Ok(html! {
+            (table_of(found.iter()))
+            @if let Some(next) = next { p { a href={ "/campaigns?before=" (next) } { "Older ones" } } }
+        })
+    };
+    let part = app.fragments.get(&name, made).await?;
+    let body = html! {
+        @if visitor.may(Scope::Submit) {
+            p { a.button href="/campaigns/new" { "Check and launch a campaign" } }
+        }
+        (PreEscaped(&*part))
+    };
+    Ok(page(&visitor, "/campaigns", "Campaigns", &body))
+}
+
+/// The campaign of a path.
+pub(super) async fn found(app: &App, name: &str) -> Result<CampaignRow, NoPage> {
+    let absent = || NoPage::absent("such campaign");
+    let name: Name = name.parse().map_err(|_| absent())?;
+    app.ctx.store.read().await?.campaign(&name).await?.ok_or_else(absent)
+}
+
+/// What runs of it, made once for all who look.
+async fn running(app: &App, name: &str) -> Result<Arc<str>, NoPage> {
+    let made = async {
+        let row = found(app, name).await?;
+        let summary = campaigns::summary(&app.ctx, &row).await?;
+        let since = app.ctx.clock.now() - chrono::TimeDelta::minutes(1);
+        let mut reader = app.ctx.store.read().await?;
+        let rate = reader.sent_by_since(row.id, since).await?;
+        let templates = reader.templates(&row.campaign.provider).await?;
+        let mine = row.campaign.variants.iter().filter_map(|v| v.template.as_deref());
+        let mine: Vec<&str> = mine.collect();
+        Ok(html! {
+            div.cards {
+                (card("status", summary.status.clone()))
+                (card("sent in the last minute", count(rate)))
+                (card("due now", count(summary.due)))
+                (card("late by more than a minute", count(summary.late)))
+                (card("wait for a new decision", count(summary.undecided)))
+            }
+            dl {
+                dt { "Planned" } dd { (maybe(summary.planned_at)) }
+                dt { "Next message" } dd { (maybe(summary.next_due)) }
+            }
+            (states(name, &summary))
+            @if !summary.failures.is_empty() {
+                (table("Failures by the channel's code, in words.", &["code", "people", "what it means"],
+                    &summary.failures.iter().map(|f| vec![
+                        f.code.clone(), count(f.people), f.text.clone().unwrap_or_default(),
+                    ]).collect::<Vec<_>>()))
+            }
+            @for template in templates.iter().filter(|t| mine.contains(&t.template.as_str())) {
+                p {
+                    "Template " b { (template.template) } " " (template.language) ": "
+                    (template.stage) ", " (template.remaining) " messages left of its trial. "
+                    (template.reason)
+                }
+            }
+        })
+    };
+    app.fragments.get(&format!("campaign {name}"), made).await
+}
+
+/// Everybody by state and reason; the rows add up to the audience, and each opens who they are.
+fn states(name: &str, summary: &CampaignSummary) -> Markup {
+    html! {
+        div.scroll tabindex="0" role="region" aria-label="Everybody, by state and reason" {
+            table {
+                caption { "Everybody, by state and reason; the rows add up to the audience." }
+                thead { tr {
+                    th scope="col" { "state" } th scope="col" { "people" } th.text scope="col" { "why" }
+                } }
+                tbody {
+                    @for of in &summary.states { tr {
+                        th scope="row" {
+                            a href={ "/campaigns/" (name) "/people?state=" (of.state) "&reason=" (of.reason) } {
+                                (of.state) ", " (of.reason)
+                            }
+                        }
+                        td { (count(of.people)) }
+                        td.text { (reason_sentence(of.reason)) }
+                    } }
+                    tr { th scope="row" { "audience" } td { (count(summary.audience)) } td {} }
+                }
+            }
+        }
+    }
+}
+
+/// `/campaigns/N`
+pub(super) async fn show(
+    visitor: Visitor,
+    Path(name): Path<String>,
+    State(app): State<App>,
+) -> Result<Markup, NoPage> {
+    visitor.needs(Scope::Read)?;
+    let row = found(&app, &name).await?;
+    let part = running(&app, row.campaign.name.as_str()).await?;
+    let name = row.campaign.name.as_str();
+    let brought = async {
+        let results = results::results(&app.ctx, &row).await?;
+        Ok(html! { (plan_of(&row)) (what_it_brought(&results)) })
+    };
+    let brought = app.fragments.get(&format!("results {name}"), brought).await?;
+    let body = html! {
+        @if visitor.may(Scope::Operate) { (buttons(&visitor, &row)) }
+        div data-live={ "/live/campaigns/" (name) } { (PreEscaped(&*part)) }
+        (PreEscaped(&*brought))
+    };
+    Ok(page(&visitor, "/campaigns", name, &body))
+}
+
+fn buttons(visitor: &Visitor, row: &CampaignRow) -> Markup {
+    let status = row.status.to_string();
+    let doable: &[(&str, &str, bool)] = match status.as_str() {
+        "active" => &[("pause", "Pause", false), ("cancel", "Cancel for good", true)],
+        "paused" => &[("resume", "Resume", false), ("cancel", "Cancel for good", true)],
+        _ => &[],
+    };
+    html! {
+        div.row {
+            @for (verb, name, danger) in doable {
+                form action={ "/campaigns/" (row.campaign.name) "/" (verb) } method="post" {
+                    (visitor.form_key())
+                    button.danger[*danger] type="submit" { (name) }
+                }
+            }
+        }
+    }
+}
+
+fn plan_of(row: &CampaignRow) -> Markup {
+    let plan: Option<serde_json::Value> =
+        row.plan.as_deref().and_then(|plan| serde_json::from_str(plan).ok());
+    let Some(plan) = plan else { return html! {} };
+    let hours = plan["by_local_hour"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut local = [0; 24];
+    for (hour, planned) in local.iter_mut().zip(hours) {
+        *hour = planned.as_u64().unwrap_or_default();
+    }
+    let loads = plan["by_hour"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let text = |load: &serde_json::Value| {
+        let start = load["start"].as_str().unwrap_or_default();
+        start.get(5..16).unwrap_or_default().replace('T', " ")
+    };
+    let spans: Vec<String> = loads.iter().map(text).collect();
+    let of = |key: &str| loads.iter().map(|load| load[key].as_u64().unwrap_or(0)).collect();
+    let most: Vec<Option<u64>> = loads.iter().map(|load| load["capacity"].as_u64()).collect();
+    html! {
+        h2 { "The plan" }
+        p { (plan["certificate"]["statement"].as_str().unwrap_or_default()) }
+        (bars("Planned messages by hour of the recipients' own clocks", &local))
+        (stacked("Planned messages by hour of UTC, with the capacity of bounded hours", &spans,
+            &[("planned here".to_owned(), of("planned")), ("taken before".to_owned(), of("reserved"))],
+            &most))
+    }
+}
+
+fn what_it_brought(results: &Results) -> Markup {
+    let sent = results.arms.iter().any(|arm| arm.sent > 0);
+    if !sent {
+        return html! { h2 { "What it brought" } p { "Nothing was sent yet." } };
+    }
+    let goal = format!("{} within {} h", results.goal, results.within_hours);
+    let line = |(name, of): (String, Interval)| Line {
+        name,
+        value: of.mean,
+        interval: Some((of.low, of.high)),
+        text: of.percent(),
+    };
+    let arms = results.arms.iter().filter(|arm| arm.people > 0);
+    let lines: Vec<Line> =
+        arms.clone().map(|arm| line((arm.arm.to_string(), arm.engagement))).collect();
+    let rows: Vec<Vec<String>> = arms
+        .map(|arm| {
+            vec![
+                arm.arm.to_string(),
+                count(arm.people),
+                count(arm.sent),
+                count(arm.delivered),
+                count(arm.engaged),
+                arm.engagement.percent(),
+                arm.engagement_of_sent.map(Interval::percent).unwrap_or_default(),
+                arm.forecast.map(percent).unwrap_or_default(),
+                count(arm.opted_out),
+            ]
+        })
+        .collect();
+    let head = [
+        "arm",
+        "people",
+        "sent",
+        "delivered",
+        &goal,
+        "of people assigned, 95 %",
+        "of messages sent, 95 %",
+        "forecast",
+        "opted out",
+    ];
+    html! {
+        h2 { "What it brought" }
+        (forest("Engagement of the people assigned, by arm", &lines))
+        (table("Compare arms by people assigned; arms differ in whom their messages reach.", &head, &rows))
+        @if let Some(lift) = results.lift_adjusted.or(results.lift) {
+            p {
+                "Personalized minus control, of people assigned: " b { (points(lift)) }
+                ". The interval holds while somebody looks every day."
+            }
+        }
+        @if let Some(experiment) = &results.experiment {
+            @if experiment.mismatch.is_some_and(|mismatch| mismatch.alarm) {
+                p.notice role="alert" {
+                    "The arms are not as large as their shares say, by more than chance: something loses "
+                    "people of one arm. Do not compare before it is found."
+                }
+            }
+            (parts("Variants beside each other, drawn at random", &experiment.variants))
+            (parts("Personalized minus control, by country", &experiment.countries))
+        }
+    }
+}
+
+fn parts(what: &str, parts: &[PartResult]) -> Markup {
+    let rows: Vec<Vec<String>> = parts
+        .iter()
+        .map(|part| {
+            let sure = if part.found { "yes" } else { "no" };
+            let p = format!("{:.3}", part.corrected_p_value);
+            vec![part.name.clone(), count(part.people), points(part.difference), p, sure.to_owned()]
+        })
+        .collect();
+    let head = ["", "people", "ahead by, 95 %", "p, corrected", "sure"];
+    html! { @if !rows.is_empty() { (table(what, &head, &rows)) } }
+}
+
+/// A difference of shares in points.
+pub(super) fn points(of: Interval) -> String {
+    let [mean, low, high] = [of.mean, of.low, of.high].map(|x| 100.0 * x);
+    format!("{mean:+.2} points ({low:+.2} to {high:+.2})")
+}
+
+/// A campaign's live part.
+pub(super) async fn live(
+    visitor: Visitor,
+    Path(name): Path<String>,
+    State(app): State<App>,
+) -> Result<impl IntoResponse, NoPage> {
+    visitor.needs(Scope::Read)?;
+    let name = found(&app, &name).await?.campaign.name.to_string();
+    Ok(events(app, move |app: App| {
+        let name = name.clone();
+        async move { running(&app, &name).await }
+    }))
+}
+
+#[derive(Deserialize)]
+pub(super) struct Which {
+    state: Option<Stands>,
+    reason: Option<Reason>,
+    after: Option<i64>,
+}
+
+/// `/campaigns/N/people`
+pub(super) async fn people(
+    visitor: Visitor,
+    Path(name): Path<String>,
+    axum::extract::Query(which): axum::extract::Query<Which>,
+    State(app): State<App>,
+) -> Result<Markup, NoPage> {
+    visitor.needs(Scope::People)?;
+    let row = found(&app, &name).await?;
+    let name = &row.campaign.name;
+    let filter = PeopleFilter { state: which.state, reason: which.reason };
+    let after = RecipientId(which.after.unwrap_or(0));
+    let (people, next) = export::people(&app.ctx, &row, filter, after, PEOPLE).await?;
+    let mut query: BTreeMap<&str, String> = BTreeMap::new();
+    query.extend(which.state.map(|state| ("state", state.to_string())));
+    query.extend(which.reason.map(|reason| ("reason", reason.to_string())));
+    query.extend(next.map(|next| ("after", next.to_string())));
+    let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&query).finish();
+    let body = html! {
+        p { a href={ "/campaigns/" (name) } { "Back to " (name) } }
+        @if let Some(reason) = which.reason { p { (reason_sentence(reason)) "." } }
+        div.scroll tabindex="0" role="region" aria-label="People" {
+            table {
+                thead { tr { @for head in [
+                    "person", "state", "reason", "arm", "variant", "planned", "sent", "read", "failure",
+                ] { th scope="col" { (head) } } } }
+                tbody { @for person in &people { tr {
+                    th scope="row" { (super::person::link(&person.recipient)) }
+                    td { (person.state) }
+                    td { (person.reason) }
+                    td { @if let Some(arm) = person.arm { (arm) } }
+                    td { (person.variant.as_deref().unwrap_or_default()) }
+                    td { (maybe(person.planned_at)) }
+                    td { (maybe(person.sent_at)) }
+                    td { (maybe(person.read_at)) }
+                    td { (person.failure_code.as_deref().unwrap_or_default()) }
+                } } }
+            }
+        }
+        @if people.is_empty() { p { "Nobody." } }
+        @if next.is_some() { p { a href={ "/campaigns/" (name) "/people?" (query) } { "More" } } }
+    };
+    Ok(page(&visitor, "/campaigns", &format!("People of {name}"), &body))
+}
+
+async fn change(
+    app: &App,
+    visitor: &Visitor,
+    name: &str,
+    command: OperatorCommand,
+) -> Result<Redirect, NoPage> {
+    visitor.needs(Scope::Operate)?;
+    let row = found(app, name).await?;
+    if !campaigns::change(&app.ctx, &row, command, &visitor.actor()).await? {
+        let told = format!("Campaign {name} is {} by now.", row.status);
+        return Err(NoPage::new(StatusCode::CONFLICT, told));
+    }
+    for part in ["home".to_owned(), format!("campaign {name}")] {
+        app.fragments.forget(&part).await;
+    }
+    Ok(Redirect::to(&format!("/campaigns/{}", row.campaign.name)))
+}
+
+/// Sends nothing more of it for now.
+pub(super) async fn pause(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    Sent(visitor, Nothing {}): Sent<Nothing>,
+) -> Result<Redirect, NoPage> {
+    change(&app, &visitor, &name, OperatorCommand::Pause).await
+}
+
+/// Goes on.
+pub(super) async fn resume(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    Sent(visitor, Nothing {}): Sent<Nothing>,
+) -> Result<Redirect, NoPage> {
+    change(&app, &visitor, &name, OperatorCommand::Resume).await
+}
+
+/// Ends it.
+pub(super) async fn cancel(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    Sent(visitor, Nothing {}): Sent<Nothing>,
+) -> Result<Redirect, NoPage> {
+    change(&app, &visitor, &name, OperatorCommand::Cancel).await
+}

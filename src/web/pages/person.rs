@@ -1,0 +1,206 @@
+//! One person: the week, tastes, consent, and every message with why it went when it did.
+
+use axum::extract::{Path, Query, State};
+use axum::response::Redirect;
+use maud::{Markup, html};
+use serde::Deserialize;
+
+use super::layout::{NoPage, maybe, moment, page};
+use super::visitor::Visitor;
+use crate::model::ids::RecipientKey;
+use crate::pictures::{Line, forest, table, week};
+use crate::web::App;
+use crate::work::campaigns::reason_sentence;
+use crate::work::people;
+use crate::work::preferences::{self, PersonPreferences};
+use crate::work::tokens::Scope;
+
+/// Messages that are shown, the newest.
+const MESSAGES_MAX: usize = 200;
+/// Open campaigns of which it is told why they write to the person when they do.
+const EXPLAINED_MAX: usize = 3;
+
+fn path(key: &str) -> String {
+    const KEPT: &percent_encoding::AsciiSet =
+        &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+    format!("/people/{}", percent_encoding::utf8_percent_encode(key, KEPT))
+}
+
+/// A link to a person's page.
+pub(super) fn link(key: &str) -> Markup {
+    html! { a href=(path(key)) { (key) } }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Asked {
+    id: String,
+}
+
+/// Leads to the person with an id.
+pub(super) async fn find(
+    visitor: Visitor,
+    Query(Asked { id }): Query<Asked>,
+) -> Result<Redirect, NoPage> {
+    visitor.needs(Scope::People)?;
+    Ok(Redirect::to(&path(id.trim())))
+}
+
+/// `/people/ID`
+pub(super) async fn show(
+    visitor: Visitor,
+    Path(key): Path<String>,
+    State(app): State<App>,
+) -> Result<Markup, NoPage> {
+    visitor.needs(Scope::People)?;
+    let ctx = &app.ctx;
+    let absent = || NoPage::absent("person with this id");
+    let key: RecipientKey = key.parse().map_err(|_| absent())?;
+    let recipient = ctx.store.read().await?.recipient(&key).await?.ok_or_else(absent)?;
+    let known = preferences::of(ctx, &recipient).await;
+    let known = known.map_err(|error| NoPage::failed(&error.outline()))?;
+    let stored = people::stored(ctx, recipient.clone()).await?;
+    let mut reasons = Vec::new();
+    for delivery in stored.open_deliveries().take(EXPLAINED_MAX) {
+        let Ok(name) = delivery.parse() else { continue };
+        let row = ctx.store.read().await?.campaign(&name).await?;
+        let Some(row) = row.filter(|row| row.planned_at.is_some()) else { continue };
+        let told = crate::work::plan::explain_in_words(ctx, row, &recipient).await;
+        reasons.extend(told.map_err(|error| NoPage::failed(&error.outline()))?);
+    }
+    let profile = &recipient.profile;
+    let body = html! {
+        dl {
+            dt { "Consent" }
+            dd { @if recipient.consented { "yes" } @else { b { "no: never written to" } } }
+            dt { "Address" } dd { (profile.address.as_ref().map_or("–".to_owned(), ToString::to_string)) }
+            dt { "Clock" }
+            dd { (known.time_zone) @if known.zone_inferred { " (inferred from country or dialling code)" } }
+            dt { "Language" } dd { (profile.locale.as_ref().map_or("–".to_owned(), ToString::to_string)) }
+            dt { "Country" } dd { (profile.country.as_ref().map_or("–".to_owned(), ToString::to_string)) }
+            dt { "Tags" } dd { (profile.tags.join(", ")) }
+        }
+        h2 { "When" }
+        (when(&known))
+        @if !known.tastes.is_empty() { h2 { "With what" } (tastes(&known)) }
+        @if !reasons.is_empty() { h2 { "Why, in campaigns that run" } }
+        @for explained in &reasons {
+            h3 { a href={ "/campaigns/" (explained.campaign) } { (explained.campaign) } }
+            div.message { (explained.explanation) }
+        }
+        h2 { "Consent, word by word" }
+        (consent(&stored))
+        h2 { "Messages" }
+        (messages(&stored))
+    };
+    Ok(page(&visitor, "/people", key.as_str(), &body))
+}
+
+fn when(known: &PersonPreferences) -> Markup {
+    let hours: Vec<f64> = known.presence.iter().map(|figure| figure.mean).collect();
+    let caption = "Presence in each hour of the person's own week, in per mille; a point marks hours \
+        that are known to better than half their size.";
+    let text = |hour: usize| {
+        let figure = known.presence[hour];
+        let sure = figure.high - figure.low < figure.mean;
+        let mark = if sure { "·" } else { "" };
+        Some(format!("{:.0}{mark}", 1000.0 * figure.mean))
+    };
+    html! {
+        ul { @for sentence in &known.best_reached { li { (sentence) "." } } }
+        p {
+            (known.messages) " messages and " (known.signs_of_presence) " signs of presence, worth "
+            (format!("{:.1}", known.evidence)) " observations today. "
+            @if known.evidence > 0.0 {
+                "Nearest chronotype: " (known.chronotype)
+                " (" (format!("{:.0} %", 100.0 * known.chronotype_share)) ")."
+            }
+            @if let Some(hours) = known.moved_hours {
+                " Lately seen about " (hours.abs()) " hours "
+                @if hours > 0 { "later" } @else { "earlier" } " than before."
+            }
+        }
+        (week(caption, &hours, text))
+    }
+}
+
+fn tastes(known: &PersonPreferences) -> Markup {
+    let lines: Vec<Line> = known
+        .tastes
+        .iter()
+        .map(|taste| Line {
+            name: taste.content.clone(),
+            value: taste.relative,
+            interval: Some((taste.low, taste.high)),
+            text: format!("{:.2} ({:.2} to {:.2})", taste.relative, taste.low, taste.high),
+        })
+        .collect();
+    let rows: Vec<Vec<String>> =
+        lines.iter().map(|line| vec![line.name.clone(), line.text.clone()]).collect();
+    html! {
+        (forest("Chance to engage, relative to the person's own average", &lines))
+        (table("1 is the person's average; with 90 % ranges.", &["content", "relative chance"], &rows))
+    }
+}
+
+fn consent(stored: &people::Stored) -> Markup {
+    html! {
+        @if stored.consent().is_empty() { p { "Nothing was said." } } @else {
+            div.scroll tabindex="0" role="region" aria-label="Consent" {
+                table {
+                    thead { tr { @for head in ["when", "what", "through", "evidence", "recorded"] {
+                        th scope="col" { (head) }
+                    } } }
+                    tbody { @for entry in stored.consent() { tr {
+                        th scope="row" { (moment(entry.at)) }
+                        td { (entry.change) } td { (entry.source) } td.text { (entry.evidence) }
+                        td { (moment(entry.recorded_at)) }
+                    } } }
+                }
+            }
+        }
+    }
+}
+
+fn messages(stored: &people::Stored) -> Markup {
+    html! {
+        @if stored.deliveries().is_empty() && stored.messages().is_empty() { p { "None." } }
+        @if !stored.deliveries().is_empty() {
+            div.scroll tabindex="0" role="region" aria-label="Campaigns" {
+                table {
+                    caption { "In campaigns of ours." }
+                    thead { tr { @for head in ["campaign", "state", "variant", "planned", "why"] {
+                        th scope="col" { (head) }
+                    } } }
+                    tbody { @for delivery in stored.deliveries() { tr {
+                        th scope="row" { a href={ "/campaigns/" (delivery.campaign) } { (delivery.campaign) } }
+                        td { (delivery.state) }
+                        td { (delivery.variant.as_deref().unwrap_or_default()) }
+                        td { (maybe(delivery.planned_at)) }
+                        td.text { (reason_sentence(delivery.reason)) }
+                    } } }
+                }
+            }
+        }
+        @if !stored.messages().is_empty() {
+            div.scroll tabindex="0" role="region" aria-label="Messages" {
+                table {
+                    caption { "All that were sent, by whomever, the newest " (MESSAGES_MAX) "." }
+                    thead { tr { @for head in ["sent", "campaign", "content", "read", "clicked", "replied"] {
+                        th scope="col" { (head) }
+                    } } }
+                    tbody { @for message in stored.messages().iter().rev().take(MESSAGES_MAX) { tr {
+                        th scope="row" { (moment(message.sent_at)) }
+                        td { (message.campaign.as_deref().unwrap_or_default()) }
+                        td {
+                            @if let Some(media) = message.media { (media) }
+                            @if let Some(style) = &message.style { " " (style) }
+                        }
+                        td { (maybe(message.response.read_at)) }
+                        td { (maybe(message.response.clicked_at)) }
+                        td { (maybe(message.response.replied_at)) }
+                    } } }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! `/settings`: who may come in, who did what, how providers and background tasks are.
+
+use axum::extract::State;
+use maud::{Markup, html};
+
+use super::layout::{NoPage, maybe, moment, page};
+use super::visitor::Visitor;
+use crate::web::App;
+use crate::work::tokens::{self, Scope};
+use crate::work::{audit, campaigns};
+
+/// Deeds that are shown, the last.
+const DEEDS: usize = 100;
+
+/// `/settings`
+pub(super) async fn show(visitor: Visitor, State(app): State<App>) -> Result<Markup, NoPage> {
+    visitor.needs(Scope::Read)?;
+    let ctx = &app.ctx;
+    let (tokens, deeds) = (tokens::list(ctx).await?, audit::last(ctx, DEEDS).await?);
+    let status = campaigns::status(ctx).await?;
+    let now = ctx.clock.now();
+    let mut providers = Vec::new();
+    for name in ctx.config.providers.keys() {
+        let paused = ctx.store.read().await?.paused_until(name, now).await?;
+        let templates = ctx.store.read().await?.templates(name).await?;
+        let alerts = status.alerts.iter().filter(|alert| alert.provider == name.as_str()).count();
+        providers.push((name, paused, templates, alerts));
+    }
+    let body = html! {
+        h2 { "Providers" }
+        (scrolled("Providers", &["provider", "asked us to wait until", "alerts", "templates held back"], html! {
+            @for (name, paused, templates, alerts) in &providers { tr {
+                th scope="row" { (name) }
+                td { (maybe(*paused)) }
+                td { (alerts) }
+                td.text { @for template in templates.iter().filter(|t| !t.reason.is_empty()) {
+                    (template.template) ": " (template.reason) " "
+                } }
+            } }
+        }))
+        h2 { "Background tasks" }
+        (scrolled("Background tasks", &["task", "node", "last start", "last success", "runs", "failed", "error"], html! {
+            @for task in &status.tasks { tr {
+                th scope="row" { (task.name) }
+                td { (task.node) }
+                td { (maybe(task.last_started_at)) }
+                td { (maybe(task.last_succeeded_at)) }
+                td { (task.runs) }
+                td { (task.failures + task.panics) }
+                td.text { (task.last_error.as_deref().unwrap_or_default()) }
+            } }
+        }))
+        h2 { "Tokens" }
+        p { "Made and taken back on the command line: " code { "opportune token create" } ", "
+            code { "opportune token revoke" } "." }
+        (scrolled("Tokens", &["token", "scopes", "made", "ends", "last used", "taken back"], html! {
+            @for token in &tokens { tr {
+                th scope="row" { (token.name) }
+                td { (token.scopes.join(" ")) }
+                td { (moment(token.created_at)) }
+                td { (maybe(token.expires_at)) }
+                td { (maybe(token.last_used_at)) }
+                td { (maybe(token.revoked_at)) }
+            } }
+        }))
+        h2 { "Who did what" }
+        (scrolled("Who did what", &["when", "who", "what", "to what", "more"], html! {
+            @for deed in &deeds { tr {
+                th scope="row" { (moment(deed.at)) }
+                td { (deed.actor) } td { (deed.action) } td { (deed.subject) } td.text { (deed.detail) }
+            } }
+        }))
+        p.faint { "Time zones by " (status.zone_tables.tables) "." }
+    };
+    Ok(page(&visitor, "/settings", "Settings", &body))
+}
+
+fn scrolled(name: &str, head: &[&str], rows: Markup) -> Markup {
+    html! {
+        div.scroll tabindex="0" role="region" aria-label=(name) {
+            table {
+                thead { tr { @for head in head { th scope="col" { (head) } } } }
+                tbody { (rows) }
+            }
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Each variant and translation of a campaign as it will read.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::Ctx;
+use crate::model::campaign::{Campaign, Variant};
+use crate::model::content::Media;
+use crate::model::ids::Name;
+use crate::model::recipient::Recipient;
+use crate::provider::fitted;
+
+/// A variant as it will read.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Preview {
+    /// Its name.
+    pub variant: Name,
+    /// The language of this translation.
+    pub language: Option<String>,
+    /// Whether it is one that the person would be sent.
+    pub fits: bool,
+    /// Its medium.
+    pub media: Media,
+    /// Where the picture or film lies.
+    pub media_url: Option<String>,
+    /// How the provider knows it.
+    pub template: Option<String>,
+    /// The line above the text.
+    pub header: Option<String>,
+    /// The text.
+    pub text: Option<String>,
+    /// The template's parameters.
+    pub parameters: Vec<String>,
+    /// Why it cannot be sent to the person.
+    pub problem: Option<String>,
+}
+
+/// Renders every variant for a person; for nobody, what would be filled in stays as the file has it.
+pub fn of(ctx: &Ctx, campaign: &Campaign, person: Option<&Recipient>) -> Vec<Preview> {
+    let fitting = person.map(|person| campaign.variants_for(person.profile.locale.as_ref()));
+    let render = |(index, variant): (usize, &Variant)| {
+        let attributes: BTreeMap<String, String> = match person {
+            Some(person) => person.profile.attributes.clone(),
+            None => {
+                let open =
+                    variant.attributes().filter(|name| !variant.defaults.contains_key(*name));
+                open.map(|name| (name.to_owned(), format!("{{{{{name}}}}}"))).collect()
+            }
+        };
+        let rendered = variant.render(&attributes).map_err(|missing| missing.to_string());
+        let kind = ctx.config.providers.get(&campaign.provider).map(|provider| &provider.kind);
+        let rendered = rendered.and_then(|rendered| match kind {
+            Some(kind) => fitted(kind, rendered).map_err(|unfit| unfit.to_string()),
+            None => Ok(rendered),
+        });
+        let mut preview = Preview {
+            variant: variant.name.clone(),
+            language: variant.language.as_ref().map(ToString::to_string),
+            fits: fitting.as_ref().is_none_or(|fitting| fitting.contains(&index)),
+            media: variant.content.media,
+            media_url: variant.media_url.clone(),
+            template: variant.template.clone(),
+            header: None,
+            text: None,
+            parameters: Vec::new(),
+            problem: None,
+        };
+        match rendered {
+            Ok(rendered) => {
+                preview.header = rendered.header;
+                preview.text = rendered.text;
+                preview.parameters = rendered.parameters;
+            }
+            Err(problem) => preview.problem = Some(problem),
+        }
+        preview
+    };
+    campaign.variants.iter().enumerate().map(render).collect()
+}
