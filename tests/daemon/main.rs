@@ -5,9 +5,11 @@ mod server;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod browser;
 mod consent;
 mod full_disk;
 mod logs;
+mod pages;
 mod scene;
 mod sending;
 mod stopping;

@@ -47,7 +47,8 @@ impl Edge {
 /// What the search tries, in this order. Days come before the weekend: while days are free, they
 /// stand in for it.
 pub(in crate::learn) const SEARCH: &[Step] = &[
-    Step { set: |h, x| h.classes = x as usize, values: &[6.0, 24.0], edge: Edge::Open },
+    // the search halves them as long as that predicts better, and people who are all alike are of one
+    Step { set: |h, x| h.classes = (x as usize).max(1), values: &[6.0, 24.0], edge: Edge::Open },
     Step { set: |h, x| h.half_life = x, values: &[1000.0, 500.0, 250.0], edge: Edge::Open },
     Step { set: |h, x| h.presence_weight = x, values: &[0.5, 0.2], edge: Edge::Open },
     Step { set: |h, x| h.shared = x, values: &[1.0], edge: Edge::Closed },
@@ -86,6 +87,15 @@ pub(in crate::learn) const SEARCH: &[Step] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn there_is_always_a_class() {
+        let mut hyper = HyperParameters::default();
+        for value in [24.0, 6.0, 1.5, 0.75, 0.1] {
+            (SEARCH[0].set)(&mut hyper, value);
+            assert!((1..=24).contains(&hyper.classes), "{value}");
+        }
+    }
 
     #[test]
     fn the_search_goes_on_where_the_end_of_a_list_was_taken() {
