@@ -9,6 +9,7 @@
 //! | [`calendar`] | local weeks, zones, summer time, quiet hours, country rules: instant ↔ slot   |
 //! | [`clock`]    | the time, real or virtual                                                     |
 //! | [`config`]   | the settings: raw, then checked                                               |
+//! | [`pictures`] | tables and drawings in HTML, which pages and reports share                    |
 //! | [`world`]    | invented people with hidden habits: the known truth                           |
 //! | [`files`]    | the CSV files that people bring and take                                      |
 //! | [`learn`]    | history → preferences                                                         |
@@ -16,7 +17,7 @@
 //! | [`provider`] | the channels: a trait, one file a channel                                     |
 //! | [`store`]    | everything that is kept, on SQLite or PostgreSQL                              |
 //! | [`work`]     | the idempotent steps that read the state and move it on                       |
-//! | [`web`]      | the daemon's listener                                                         |
+//! | [`web`]      | the daemon's listener: webhooks, the API, the pages                           |
 //! | [`replay`]   | the same steps on a virtual clock                                             |
 //! | [`daemon`]   | cron triggers, signals and the watched background tasks                       |
 //! | [`report`]   | what replays and evaluations found, as pages and tables of numbers            |
@@ -24,7 +25,7 @@
 //! | [`cli`]      | a file a verb; the only standard output                                       |
 //!
 //! Dependencies point one way: `cli → daemon, demo → report → replay → web → work → learn, plan,
-//! store, provider, files → clock, config, world → calendar → model`. A module may use what stands to
+//! store, provider, files → clock, config, world, pictures → calendar → model`. A module may use what stands to
 //! its right; modules between two arrows do not see each other.
 //!
 //! # Invariants

@@ -9,7 +9,7 @@ use crate::model::ids::RecipientKey;
 use crate::model::preference::WEEK_HOURS;
 use crate::work::Ctx;
 use crate::work::learn::{ActiveModel, People};
-use crate::work::preferences::{self, Figure, PersonPreferences, THIN, Taste};
+use crate::work::preferences::{self, HabitFigure, PersonPreferences, THIN, Taste};
 use clap::Subcommand;
 
 #[derive(clap::Args)]
@@ -60,7 +60,7 @@ impl Show for PersonPreferences {
         text.push('\n');
         text.push_str(&week(self));
         text.push_str("\nMost present, in % of the week (90 % range):\n");
-        let mut hours: Vec<(usize, &Figure)> = self.presence.iter().enumerate().collect();
+        let mut hours: Vec<(usize, &HabitFigure)> = self.presence.iter().enumerate().collect();
         hours.sort_by(|a, b| b.1.mean.total_cmp(&a.1.mean));
         for (hour, range) in &hours[..HOURS_TOLD] {
             text.push_str(&format!(
@@ -115,7 +115,7 @@ fn week(known: &PersonPreferences) -> String {
     let most = known.presence.iter().map(|p| p.mean).fold(f64::MIN_POSITIVE, f64::max);
     let mut text = "    0  3  6  9  12 15 18 21\n".to_owned();
     for (day, hours) in DAYS.iter().zip(known.presence.chunks(24)) {
-        let shade = |p: &Figure| SHADES[((p.mean / most * 5.0) as usize).min(5)];
+        let shade = |p: &HabitFigure| SHADES[((p.mean / most * 5.0) as usize).min(5)];
         text.push_str(&format!("{day} {}\n", hours.iter().map(shade).collect::<String>()));
     }
     text

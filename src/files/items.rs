@@ -11,11 +11,11 @@ use super::read::HistoryFile;
 use crate::model::time::Instant;
 
 /// An item as it came.
-pub type Item = Map<String, Value>;
+pub type BulkItem = Map<String, Value>;
 
 /// Turns an item into a model, or says why it is refused; `now` is the latest time allowed. What is
 /// null is an empty cell, and a list is its members with `|` between them.
-pub fn item<F: HistoryFile>(item: &Item, now: Instant) -> Result<F::Row, String> {
+pub fn item<F: HistoryFile>(item: &BulkItem, now: Instant) -> Result<F::Row, String> {
     let mut cells = vec![String::new(); F::COLUMNS.len()];
     let mut attributes = Vec::new();
     for (key, value) in item {

@@ -17,7 +17,7 @@ pub use cells::Cells;
 pub use history::{
     Activity, ActivityRow, MessageLine, Messages, OptOutRow, OptOuts, RecipientLine, Recipients,
 };
-pub use items::{Item, item};
+pub use items::{BulkItem, item};
 pub use presets::{Layout, LayoutError, layout};
 pub use read::{FileError, FileRows, HistoryFile, Input, Numbered, RowError, open};
 pub use write::{

@@ -123,7 +123,10 @@ pub fn stacked(
     let top = bounds.filter(|most| *most < 4 * highest).fold(highest, u64::max) as f64;
     let step = WIDTH / spans.len().max(1) as f64;
     let height = |count: u64| HEIGHT * count as f64 / top;
-    let shown = spans.len().div_ceil(24).max(1);
+    // as many names as fit beside each other
+    let longest = spans.iter().map(|span| span.chars().count()).max().unwrap_or(1);
+    let fitting = (WIDTH / (7.0 * longest as f64 + 12.0)).max(1.0) as usize;
+    let shown = spans.len().div_ceil(fitting).max(1);
     html! {
         figure {
             svg.stacked role="img" viewBox={ "0 0 " (WIDTH) " " (HEIGHT + 40.0) } {

@@ -5,6 +5,9 @@
 
 mod access;
 mod api;
+mod app;
+mod checks;
+mod fragments;
 mod metrics;
 mod pages;
 mod serve;
@@ -16,7 +19,7 @@ use std::time::{Duration, Instant as Stopwatch};
 
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::{DefaultBodyLimit, FromRef, Path, Query, Request, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{self, Next};
@@ -29,11 +32,10 @@ use tokio::sync::{Semaphore, watch};
 use crate::model::ids::Name;
 use crate::provider::{Meter, Rejected};
 use crate::work::tasks::Tasks;
-use crate::work::{Ctx, insights, receive};
+use crate::work::{Ctx, receive};
 
-use self::access::Access;
+use self::app::App;
 use self::metrics::{Metrics, Webhook};
-use self::pages::{Checks, Fragments};
 
 /// The largest webhook body: what the largest known channel posts.
 const BODY_MAX: usize = 3 * 1024 * 1024;
@@ -63,25 +65,6 @@ pub async fn bind(ctx: &Ctx) -> Result<TcpListener, ListenError> {
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long metrics wait for what the database tells.
 const METRICS_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// What requests are answered with.
-#[derive(Clone)]
-struct App {
-    ctx: Ctx,
-    tasks: Tasks,
-    metrics: Arc<Metrics>,
-    access: Arc<Access>,
-    insights: Arc<insights::Cached>,
-    fragments: Arc<Fragments>,
-    checks: Arc<Checks>,
-    stop: watch::Receiver<bool>,
-}
-
-impl FromRef<App> for Ctx {
-    fn from_ref(app: &App) -> Self {
-        app.ctx.clone()
-    }
-}
 
 /// Serves until `stop` turns true; requests under way are finished.
 pub async fn serve(

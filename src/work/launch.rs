@@ -110,6 +110,9 @@ impl Launch {
     }
 }
 
+/// How the text of a field becomes a value.
+type ReadField<'r> = &'r dyn Fn(&str) -> Option<toml::Value>;
+
 /// What is tried instead, field by field; empty fields stay as the file has them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WhatIf {
@@ -140,8 +143,7 @@ impl WhatIf {
         let whole = |text: &str| text.trim().parse().map(toml::Value::Integer).ok();
         let real = |text: &str| text.trim().parse().map(toml::Value::Float).ok();
         let moment = |text: &str| text.trim().parse().map(toml::Value::Datetime).ok();
-        type Read<'r> = &'r dyn Fn(&str) -> Option<toml::Value>;
-        let fields: [(&str, &str, &str, Read<'_>, &str); 6] = [
+        let fields: [(&str, &str, &str, ReadField<'_>, &str); 6] = [
             (&self.per_hour, "capacity", "per_hour", &whole, "a whole number"),
             (&self.agents, "capacity", "agents", &whole, "a whole number"),
             (&self.budget, "budget", "amount", &real, "a number"),

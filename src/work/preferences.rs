@@ -45,14 +45,14 @@ pub struct PersonPreferences {
     /// Lately lives so many hours later than before.
     pub moved_hours: Option<i32>,
     /// The share of the week's presence in each hour, from Monday 00:00 on the person's clock.
-    pub presence: Vec<Figure>,
+    pub presence: Vec<HabitFigure>,
     /// What the person engages with.
     pub tastes: Vec<Taste>,
 }
 
 /// With the ends of the interval that holds it with a probability of 90 %.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
-pub struct Figure {
+pub struct HabitFigure {
     /// The mean.
     pub mean: f64,
     /// The lower end.
@@ -61,7 +61,7 @@ pub struct Figure {
     pub high: f64,
 }
 
-impl From<Range> for Figure {
+impl From<Range> for HabitFigure {
     fn from(range: Range) -> Self {
         Self { mean: range.mean.into(), low: range.low.into(), high: range.high.into() }
     }
@@ -89,7 +89,7 @@ pub async fn of(ctx: &Ctx, recipient: &Recipient) -> Result<PersonPreferences, L
     let preference = model.preference(&asked);
     let ranges = preference.presence_ranges();
     let taste = |content| {
-        let Figure { mean, low, high } = preference.taste_range(content).into();
+        let HabitFigure { mean, low, high } = preference.taste_range(content).into();
         Taste { content: ToString::to_string(content), relative: mean, low, high }
     };
     Ok(PersonPreferences {
@@ -105,7 +105,7 @@ pub async fn of(ctx: &Ctx, recipient: &Recipient) -> Result<PersonPreferences, L
         prior: model.mix(&asked),
         best_reached: best_reached(&preference, &evidence),
         moved_hours: model.moved(&asked),
-        presence: ranges.into_iter().map(Figure::from).collect(),
+        presence: ranges.into_iter().map(HabitFigure::from).collect(),
         tastes: preference.contents().map(taste).collect(),
     })
 }

@@ -41,14 +41,12 @@ pub struct Preview {
 pub fn of(ctx: &Ctx, campaign: &Campaign, person: Option<&Recipient>) -> Vec<Preview> {
     let fitting = person.map(|person| campaign.variants_for(person.profile.locale.as_ref()));
     let render = |(index, variant): (usize, &Variant)| {
-        let attributes: BTreeMap<String, String> = match person {
-            Some(person) => person.profile.attributes.clone(),
-            None => {
-                let open =
-                    variant.attributes().filter(|name| !variant.defaults.contains_key(*name));
-                open.map(|name| (name.to_owned(), format!("{{{{{name}}}}}"))).collect()
-            }
+        let open = || {
+            let open = variant.attributes().filter(|name| !variant.defaults.contains_key(*name));
+            open.map(|name| (name.to_owned(), format!("{{{{{name}}}}}"))).collect()
         };
+        let attributes: BTreeMap<String, String> =
+            person.map_or_else(open, |person| person.profile.attributes.clone());
         let rendered = variant.render(&attributes).map_err(|missing| missing.to_string());
         let kind = ctx.config.providers.get(&campaign.provider).map(|provider| &provider.kind);
         let rendered = rendered.and_then(|rendered| match kind {

@@ -14,7 +14,7 @@ const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
 /// A headless browser with one window.
 pub(crate) struct Browser {
-    driver: Child,
+    _driver: Driver,
     client: reqwest::Client,
     session: String,
 }
@@ -29,12 +29,14 @@ pub(crate) enum Script {
 impl Browser {
     pub(crate) async fn start(script: Script) -> Self {
         let port = free_port();
-        let driver = Command::new("chromedriver")
-            .arg(format!("--port={port}"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("chromedriver runs; install Debian's package chromium-driver");
+        let driver = Driver(
+            Command::new("chromedriver")
+                .arg(format!("--port={port}"))
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("chromedriver runs; install Debian's package chromium-driver"),
+        );
         let client = reqwest::Client::new();
         let base = format!("http://127.0.0.1:{port}");
         let mut prefs = json!({});
@@ -56,7 +58,7 @@ impl Browser {
                 let answer: Value = answer.json().await.unwrap();
                 let id = answer["value"]["sessionId"].as_str();
                 let id = id.unwrap_or_else(|| panic!("no session: {answer}"));
-                return Self { driver, client, session: format!("{base}/session/{id}") };
+                return Self { _driver: driver, client, session: format!("{base}/session/{id}") };
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -160,9 +162,12 @@ impl Browser {
     }
 }
 
-impl Drop for Browser {
+/// The process that drives it, which ends with it.
+struct Driver(Child);
+
+impl Drop for Driver {
     fn drop(&mut self) {
-        let _ = self.driver.kill();
-        let _ = self.driver.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }

@@ -10,6 +10,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("calendar", &["model"]),
     ("clock", &["model"]),
+    ("pictures", &[]),
     ("config", &["model"]),
     ("world", &["model", "calendar"]),
     ("files", &["model", "calendar"]),
@@ -21,7 +22,7 @@ const MODULES: &[(&str, &[&str])] = &[
         "work",
         &["model", "calendar", "clock", "config", "files", "learn", "plan", "provider", "store"],
     ),
-    ("web", &["model", "provider", "store", "work"]),
+    ("web", &["model", "pictures", "provider", "store", "work"]),
     ("daemon", &["model", "calendar", "provider", "store", "web", "work"]),
     (
         "replay",
@@ -30,7 +31,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "world",
         ],
     ),
-    ("report", &["learn", "replay", "store"]),
+    ("report", &["learn", "pictures", "replay", "store"]),
     (
         "demo",
         &[

@@ -78,6 +78,35 @@ async fn every_route_of_the_document_needs_a_token_with_its_scope() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_example_of_the_document_is_answered_as_it_says() {
+    let listener = Listener::start().await;
+    let token = listener.token("all", ALL).await;
+    let (_, document) = listener.get("/openapi.json", "").await;
+    let mut tried = 0;
+    // people before what is about them, checks before what they would find taken
+    let order = [
+        "/recipients",
+        "/messages",
+        "/activity",
+        "/recipients/{recipient}/consent",
+        "/campaigns/check",
+        "/campaigns",
+    ];
+    for path in order {
+        let operation = &document["paths"][format!("/api/v1{path}")]["post"];
+        let example = &operation["requestBody"]["content"]["application/json"]["example"];
+        assert!(example.is_object(), "{path} has no example");
+        let path = path.replace("{recipient}", "c-1001");
+        let (status, answer) = listener.post(&path, &token, example.clone()).await;
+        assert!(operation["responses"][status.to_string()].is_object(), "{path} {status} {answer}");
+        tried += 1;
+    }
+    let examples = document.to_string().matches("\"example\":").count();
+    assert_eq!(tried, examples, "an example is not tried");
+    listener.stop.send_replace(true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn items_are_answered_one_by_one_and_are_stored_once() {
     for listener in [Listener::start().await, Listener::on_postgres().await] {
         let token = listener.token("crm", &[Scope::Write, Scope::People]).await;

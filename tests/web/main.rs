@@ -7,6 +7,7 @@ mod support;
 mod api;
 mod clients;
 mod metrics;
+mod pages;
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -92,6 +93,14 @@ impl Listener {
 
     /// Sends a request as it stands; status and body of the answer.
     async fn ask(&self, request: String) -> (u16, String) {
+        let answer = self.raw(request).await;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+        let status = head.split(' ').nth(1).map_or(0, |status| status.parse().unwrap());
+        (status, body.to_owned())
+    }
+
+    /// The same; the answer as it came.
+    async fn raw(&self, request: String) -> String {
         let port = self.port;
         tokio::task::spawn_blocking(move || {
             let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
@@ -100,10 +109,7 @@ impl Listener {
             let _ = stream.write_all(request.as_bytes());
             let mut answer = Vec::new();
             let _ = stream.read_to_end(&mut answer);
-            let answer = String::from_utf8_lossy(&answer).into_owned();
-            let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-            let status = head.split(' ').nth(1).map_or(0, |status| status.parse().unwrap());
-            (status, body.to_owned())
+            String::from_utf8_lossy(&answer).into_owned()
         })
         .await
         .unwrap()

@@ -2,6 +2,7 @@
 
 mod file;
 mod hours;
+mod json;
 mod variant;
 
 use std::time::Duration;
@@ -15,8 +16,9 @@ use super::frequency::Cap;
 use super::ids::{Name, RecipientKey};
 use super::recipient::{Country, Distance, Locale};
 
-pub use file::{RawCampaign, json_to_toml};
+pub use file::RawCampaign;
 pub use hours::{CampaignQuiet, QuietHours, WeekSpan};
+pub use json::json_to_toml;
 pub use variant::{MissingParameter, Pattern, Rendered, Variant};
 
 /// The longest window.

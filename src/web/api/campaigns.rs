@@ -7,10 +7,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use utoipa::IntoParams;
 
-use super::problem::{Problem, Problems};
+use super::problem::{ApiProblem, Problems};
 use super::request::{
-    Asked, Caller, Campaign, Operate, Page, PageOf, People, Person, Read, Submit, content_type,
-    parse,
+    Asked, Caller, NamedCampaign, NamedPerson, Operate, Page, PageOf, People, Read, Submit,
+    content_type, parse,
 };
 use crate::model::campaign::{RawCampaign, json_to_toml};
 use crate::model::delivery::{Reason, State as Stands};
@@ -30,7 +30,7 @@ pub(super) async fn list(
     _caller: Caller<Read>,
     Asked(page): Asked<PageOf>,
     State(ctx): State<Ctx>,
-) -> Result<Json<Page<CampaignSummary>>, Problem> {
+) -> Result<Json<Page<CampaignSummary>>, ApiProblem> {
     let (found, next) = campaigns::page(&ctx, page.after()?, page.limit()?).await?;
     Ok(Json(Page::new(found, next)))
 }
@@ -41,9 +41,9 @@ pub(super) async fn list(
     responses((status = 200, body = CampaignSummary), Problems))]
 pub(super) async fn show(
     _caller: Caller<Read>,
-    Campaign(row): Campaign,
+    NamedCampaign(row): NamedCampaign,
     State(ctx): State<Ctx>,
-) -> Result<Json<CampaignSummary>, Problem> {
+) -> Result<Json<CampaignSummary>, ApiProblem> {
     Ok(Json(campaigns::summary(&ctx, &row).await?))
 }
 
@@ -52,11 +52,11 @@ pub(super) async fn show(
     security(("token" = ["read"])), responses((status = 200, body = Summary), Problems))]
 pub(super) async fn stored_plan(
     _caller: Caller<Read>,
-    Campaign(row): Campaign,
-) -> Result<Json<Value>, Problem> {
+    NamedCampaign(row): NamedCampaign,
+) -> Result<Json<Value>, ApiProblem> {
     let plan = row.plan.as_deref().and_then(|plan| serde_json::from_str(plan).ok());
     let name = &row.campaign.name;
-    let absent = || Problem::absent(format_args!("plan of campaign {name} yet"));
+    let absent = || ApiProblem::absent(format_args!("plan of campaign {name} yet"));
     plan.map(Json).ok_or_else(absent)
 }
 
@@ -65,9 +65,9 @@ pub(super) async fn stored_plan(
     security(("token" = ["read"])), responses((status = 200, body = Results), Problems))]
 pub(super) async fn show_results(
     _caller: Caller<Read>,
-    Campaign(row): Campaign,
+    NamedCampaign(row): NamedCampaign,
     State(ctx): State<Ctx>,
-) -> Result<Json<Results>, Problem> {
+) -> Result<Json<Results>, ApiProblem> {
     Ok(Json(results::results(&ctx, &row).await?))
 }
 
@@ -87,11 +87,11 @@ pub(super) struct PeopleAsked {
     responses((status = 200, body = Page<CampaignPerson>), Problems))]
 pub(super) async fn people(
     _caller: Caller<People>,
-    Campaign(row): Campaign,
+    NamedCampaign(row): NamedCampaign,
     Asked(asked): Asked<PeopleAsked>,
     Asked(page): Asked<PageOf>,
     State(ctx): State<Ctx>,
-) -> Result<Json<Page<CampaignPerson>>, Problem> {
+) -> Result<Json<Page<CampaignPerson>>, ApiProblem> {
     let PeopleAsked { state, reason } = asked;
     let after = page.after()?.unwrap_or(RecipientId(0));
     let filter = PeopleFilter { state, reason };
@@ -105,28 +105,29 @@ pub(super) async fn people(
     security(("token" = ["people"])), responses((status = 200, body = Explained), Problems))]
 pub(super) async fn explain(
     _caller: Caller<People>,
-    Campaign(row): Campaign,
-    Person(key): Person,
+    NamedCampaign(row): NamedCampaign,
+    NamedPerson(key): NamedPerson,
     State(ctx): State<Ctx>,
-) -> Result<Json<Explained>, Problem> {
+) -> Result<Json<Explained>, ApiProblem> {
     let recipient = super::people::find(&ctx, &key).await?;
     let explained = plan::explain_in_words(&ctx, row, &recipient).await?;
-    explained.map(Json).ok_or_else(|| Problem::absent("such person in the audience"))
+    explained.map(Json).ok_or_else(|| ApiProblem::absent("such person in the audience"))
 }
 
 /// The text of a campaign file, from TOML or JSON.
-pub(super) async fn campaign_text(request: Request) -> Result<String, Problem> {
+pub(super) async fn campaign_text(request: Request) -> Result<String, ApiProblem> {
     let told = content_type(&request);
     let bytes = axum::body::to_bytes(request.into_body(), usize::MAX).await;
-    let bytes = bytes.map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "the body broke off"))?;
+    let bytes =
+        bytes.map_err(|_| ApiProblem::new(StatusCode::BAD_REQUEST, "the body broke off"))?;
     match told.as_str() {
         "application/json" => Ok(json_to_toml(&parse(&bytes)?)?),
         "" | "application/toml" | "text/plain" => String::from_utf8(bytes.to_vec())
-            .map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "the body is no UTF-8 text")),
+            .map_err(|_| ApiProblem::new(StatusCode::BAD_REQUEST, "the body is no UTF-8 text")),
         other => {
             let wanted =
                 format_args!("the body is {other}; application/toml or application/json is wanted");
-            Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, wanted))
+            Err(ApiProblem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, wanted))
         }
     }
 }
@@ -134,13 +135,17 @@ pub(super) async fn campaign_text(request: Request) -> Result<String, Problem> {
 /// What a campaign would do now; nothing is stored.
 #[utoipa::path(post, path = "/campaigns/check", security(("token" = ["submit"])),
     request_body(description = "A campaign file", content(
-        (RawCampaign = "application/json"), (String = "application/toml"))),
+        (RawCampaign = "application/json", example = json!({ "name": "first", "provider": "console",
+            "window": { "start": "2030-03-01T09:00:00", "end": "2030-03-07T21:00:00" },
+            "audience": { "tags": ["newsletter"] },
+            "variant": [{ "name": "words", "media": "text", "text": "Hello" }] })),
+        (String = "application/toml"))),
     responses((status = 200, body = Checked), Problems))]
 pub(super) async fn check(
     _caller: Caller<Submit>,
     State(ctx): State<Ctx>,
     request: Request,
-) -> Result<Json<Checked>, Problem> {
+) -> Result<Json<Checked>, ApiProblem> {
     let text = campaign_text(request).await?;
     Ok(Json(check::check(&ctx, &text).await?))
 }
@@ -149,13 +154,17 @@ pub(super) async fn check(
 #[utoipa::path(post, path = "/campaigns", security(("token" = ["submit"])),
     params(("Idempotency-Key" = Option<String>, Header)),
     request_body(description = "A campaign file", content(
-        (RawCampaign = "application/json"), (String = "application/toml"))),
+        (RawCampaign = "application/json", example = json!({ "name": "first", "provider": "console",
+            "window": { "start": "2030-03-01T09:00:00", "end": "2030-03-07T21:00:00" },
+            "audience": { "tags": ["newsletter"] },
+            "variant": [{ "name": "words", "media": "text", "text": "Hello" }] })),
+        (String = "application/toml"))),
     responses((status = 201, body = Checked), Problems))]
 pub(super) async fn submit(
     caller: Caller<Submit>,
     State(ctx): State<Ctx>,
     request: Request,
-) -> Result<(StatusCode, Json<Checked>), Problem> {
+) -> Result<(StatusCode, Json<Checked>), ApiProblem> {
     let text = campaign_text(request).await?;
     let stored = check::submit(&ctx, &text, &caller.actor()).await?;
     Ok((StatusCode::CREATED, Json(stored)))
@@ -166,14 +175,14 @@ async fn change(
     row: &CampaignRow,
     command: OperatorCommand,
     actor: &str,
-) -> Result<Json<CampaignSummary>, Problem> {
+) -> Result<Json<CampaignSummary>, ApiProblem> {
     let name = &row.campaign.name;
     if !campaigns::change(ctx, row, command, actor).await? {
         let told = format_args!("campaign {name} is {}", row.status);
-        return Err(Problem::new(StatusCode::CONFLICT, told));
+        return Err(ApiProblem::new(StatusCode::CONFLICT, told));
     }
     let row = ctx.store.read().await?.campaign(name).await?;
-    let row = row.ok_or_else(|| Problem::absent(format_args!("campaign {name}")))?;
+    let row = row.ok_or_else(|| ApiProblem::absent(format_args!("campaign {name}")))?;
     Ok(Json(campaigns::summary(ctx, &row).await?))
 }
 
@@ -184,9 +193,9 @@ async fn change(
     responses((status = 200, body = CampaignSummary), Problems))]
 pub(super) async fn pause(
     caller: Caller<Operate>,
-    Campaign(row): Campaign,
+    NamedCampaign(row): NamedCampaign,
     State(ctx): State<Ctx>,
-) -> Result<Json<CampaignSummary>, Problem> {
+) -> Result<Json<CampaignSummary>, ApiProblem> {
     change(&ctx, &row, OperatorCommand::Pause, &caller.actor()).await
 }
 
@@ -197,9 +206,9 @@ pub(super) async fn pause(
     responses((status = 200, body = CampaignSummary), Problems))]
 pub(super) async fn resume(
     caller: Caller<Operate>,
-    Campaign(row): Campaign,
+    NamedCampaign(row): NamedCampaign,
     State(ctx): State<Ctx>,
-) -> Result<Json<CampaignSummary>, Problem> {
+) -> Result<Json<CampaignSummary>, ApiProblem> {
     change(&ctx, &row, OperatorCommand::Resume, &caller.actor()).await
 }
 
@@ -210,8 +219,8 @@ pub(super) async fn resume(
     responses((status = 200, body = CampaignSummary), Problems))]
 pub(super) async fn cancel(
     caller: Caller<Operate>,
-    Campaign(row): Campaign,
+    NamedCampaign(row): NamedCampaign,
     State(ctx): State<Ctx>,
-) -> Result<Json<CampaignSummary>, Problem> {
+) -> Result<Json<CampaignSummary>, ApiProblem> {
     change(&ctx, &row, OperatorCommand::Cancel, &caller.actor()).await
 }

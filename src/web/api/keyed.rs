@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use chrono::TimeDelta;
 use sha2::{Digest, Sha256};
 
-use super::problem::{MEDIA_TYPE, Problem};
+use super::problem::{ApiProblem, MEDIA_TYPE};
 use crate::store::KeyedRequest;
 use crate::work::Ctx;
 use crate::work::tokens::Token;
@@ -36,12 +36,12 @@ pub(super) async fn once(State(ctx): State<Ctx>, request: Request, next: Next) -
     if key.is_empty() || key.len() > KEY_MAX {
         return wrong_key();
     }
-    answered(&ctx, (&token, &key), request, next).await.unwrap_or_else(Problem::into_response)
+    answered(&ctx, (&token, &key), request, next).await.unwrap_or_else(ApiProblem::into_response)
 }
 
 fn wrong_key() -> Response {
     let wanted = format!("Idempotency-Key: it is not 1 to {KEY_MAX} visible characters");
-    Problem::new(StatusCode::BAD_REQUEST, wanted).into_response()
+    ApiProblem::new(StatusCode::BAD_REQUEST, wanted).into_response()
 }
 
 async fn answered(
@@ -49,11 +49,11 @@ async fn answered(
     key: (&str, &str),
     request: Request,
     next: Next,
-) -> Result<Response, Problem> {
+) -> Result<Response, ApiProblem> {
     let (parts, body) = request.into_parts();
     // the listener has taken it in already, within its bound
     let body = to_bytes(body, usize::MAX).await;
-    let body = body.map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "the body broke off"))?;
+    let body = body.map_err(|_| ApiProblem::new(StatusCode::BAD_REQUEST, "the body broke off"))?;
     let mut hash = Sha256::new();
     hash.update(parts.uri.to_string());
     hash.update([0]);
@@ -69,11 +69,11 @@ async fn answered(
         KeyedRequest::Begun => {}
         KeyedRequest::UnderWay => {
             let told = "a request with this Idempotency-Key is being worked on, try again";
-            return Err(Problem::new(StatusCode::CONFLICT, told));
+            return Err(ApiProblem::new(StatusCode::CONFLICT, told));
         }
         KeyedRequest::Other => {
             let told = "this Idempotency-Key was used for another request; take a new one";
-            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, told));
+            return Err(ApiProblem::new(StatusCode::UNPROCESSABLE_ENTITY, told));
         }
         KeyedRequest::Answered { status, body } => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);

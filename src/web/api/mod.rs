@@ -23,9 +23,9 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use self::problem::{Problem, Wrong};
-use super::App;
+use self::problem::{ApiProblem, Wrong};
 use super::access::Peer;
+use crate::web::app::App;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -34,7 +34,7 @@ use super::access::Peer;
         description = "Learns when and with what each person likes to be written to, plans campaigns \
             and sends them. Scopes of tokens: read, people, submit, operate, write."
     ),
-    components(schemas(Problem, Wrong))
+    components(schemas(ApiProblem, Wrong))
 )]
 struct Document;
 
@@ -79,9 +79,9 @@ pub(super) fn routes(app: &App) -> Router<App> {
         .layer(middleware::from_fn_with_state(app.clone(), known))
         .route("/api/v1/openapi.json", get(move || std::future::ready(document.clone())))
         .method_not_allowed_fallback(async || {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "the route has no such method")
+            ApiProblem::new(StatusCode::METHOD_NOT_ALLOWED, "the route has no such method")
         })
-        .route("/api/v1/{*other}", axum::routing::any(async || Problem::absent("such route")))
+        .route("/api/v1/{*other}", axum::routing::any(async || ApiProblem::absent("such route")))
 }
 
 /// Finds out whose token it is; which scope it needs is said by each handler.
@@ -92,7 +92,7 @@ async fn known(State(app): State<App>, mut request: Request, next: Next) -> Resp
     let secret = given.and_then(|given| given.split_once(' ')).map_or("", |(_, it)| it.trim());
     let peer = request.extensions().get::<Peer>().copied();
     let Some(Peer(peer)) = peer else {
-        return Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the caller has no address")
+        return ApiProblem::new(StatusCode::INTERNAL_SERVER_ERROR, "the caller has no address")
             .into_response();
     };
     match app.access.token(&app.ctx, peer, secret).await {
@@ -100,6 +100,31 @@ async fn known(State(app): State<App>, mut request: Request, next: Next) -> Resp
             request.extensions_mut().insert(token);
             next.run(request).await
         }
-        Err(denied) => Problem::from(denied).into_response(),
+        Err(denied) => ApiProblem::from(denied).into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// The paths in what the router tells of itself.
+    fn paths(routes: &impl std::fmt::Debug) -> BTreeSet<String> {
+        let told = format!("{routes:?}");
+        let quoted = told.split('"').filter(|text| text.starts_with("/api/v1/"));
+        quoted.map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn every_route_is_in_the_document() {
+        let (routes, document) = described().split_for_parts();
+        let described: BTreeSet<String> = document.paths.paths.keys().cloned().collect();
+        assert!(described.len() > 20, "{described:?}");
+        assert_eq!(paths(&routes), described);
+        // one that went around the document would be seen
+        let more = routes.route("/api/v1/secret", get(async || ""));
+        assert!(paths(&more).contains("/api/v1/secret"));
     }
 }

@@ -6,8 +6,8 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::problem::{Problem, Problems};
-use super::request::{Asked, Body, Caller, Operate, Page, PageOf, People, Person, Write};
+use super::problem::{ApiProblem, Problems};
+use super::request::{Asked, Body, Caller, NamedPerson, Operate, Page, PageOf, People, Write};
 use crate::model::consent::{ConsentChange, ConsentEntry};
 use crate::model::ids::RecipientKey;
 use crate::model::recipient::Recipient;
@@ -18,9 +18,9 @@ use crate::work::people::{self, Erased, Ledger, Stored};
 use crate::work::preferences::{self, PersonPreferences};
 
 /// The person with an id.
-pub(in crate::web) async fn find(ctx: &Ctx, key: &RecipientKey) -> Result<Recipient, Problem> {
+pub(in crate::web) async fn find(ctx: &Ctx, key: &RecipientKey) -> Result<Recipient, ApiProblem> {
     let found = ctx.store.read().await?.recipient(key).await?;
-    found.ok_or_else(|| Problem::absent("such recipient"))
+    found.ok_or_else(|| ApiProblem::absent("such recipient"))
 }
 
 /// Everything that is stored of a person.
@@ -28,9 +28,9 @@ pub(in crate::web) async fn find(ctx: &Ctx, key: &RecipientKey) -> Result<Recipi
     security(("token" = ["people"])), responses((status = 200, body = Stored), Problems))]
 pub(super) async fn stored(
     _caller: Caller<People>,
-    Person(key): Person,
+    NamedPerson(key): NamedPerson,
     State(ctx): State<Ctx>,
-) -> Result<Json<Stored>, Problem> {
+) -> Result<Json<Stored>, ApiProblem> {
     let recipient = find(&ctx, &key).await?;
     Ok(Json(people::stored(&ctx, recipient).await?))
 }
@@ -41,9 +41,9 @@ pub(super) async fn stored(
     responses((status = 200, body = PersonPreferences), Problems))]
 pub(super) async fn show_preferences(
     _caller: Caller<People>,
-    Person(key): Person,
+    NamedPerson(key): NamedPerson,
     State(ctx): State<Ctx>,
-) -> Result<Json<PersonPreferences>, Problem> {
+) -> Result<Json<PersonPreferences>, ApiProblem> {
     let recipient = find(&ctx, &key).await?;
     Ok(Json(preferences::of(&ctx, &recipient).await?))
 }
@@ -53,9 +53,9 @@ pub(super) async fn show_preferences(
     security(("token" = ["people"])), responses((status = 200, body = Ledger), Problems))]
 pub(super) async fn ledger(
     _caller: Caller<People>,
-    Person(key): Person,
+    NamedPerson(key): NamedPerson,
     State(ctx): State<Ctx>,
-) -> Result<Json<Ledger>, Problem> {
+) -> Result<Json<Ledger>, ApiProblem> {
     let recipient = find(&ctx, &key).await?;
     Ok(Json(people::ledger(&ctx, recipient).await?))
 }
@@ -90,18 +90,19 @@ pub(super) struct Word {
 /// Appends to a person's ledger of consent.
 #[utoipa::path(post, path = "/recipients/{recipient}/consent",
     params(("recipient" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
-    request_body = Word, security(("token" = ["write"])),
+    request_body(content = Word, example = json!({ "change": "grant", "source": "web form" })),
+    security(("token" = ["write"])),
     responses((status = 200, body = Ledger), Problems))]
 pub(super) async fn say(
     caller: Caller<Write>,
-    Person(key): Person,
+    NamedPerson(key): NamedPerson,
     State(ctx): State<Ctx>,
     Body(word): Body<Word>,
-) -> Result<Json<Ledger>, Problem> {
+) -> Result<Json<Ledger>, ApiProblem> {
     let now = ctx.clock.now();
     let at = word.at.unwrap_or(now);
     if at > now {
-        return Err(Problem::wrong("/at", "it lies in the future"));
+        return Err(ApiProblem::wrong("/at", "it lies in the future"));
     }
     let text = |text: Option<String>, pointer, otherwise: &str| {
         let text = text.unwrap_or_else(|| otherwise.to_owned());
@@ -110,7 +111,7 @@ pub(super) async fn say(
         }
         let wanted =
             format_args!("it is no text of at most {TEXT_MAX} bytes without control characters");
-        Err(Problem::wrong(pointer, wanted))
+        Err(ApiProblem::wrong(pointer, wanted))
     };
     let entry = ConsentEntry {
         change: match word.change {
@@ -123,7 +124,7 @@ pub(super) async fn say(
         recorded_at: now,
     };
     if !people::change_consent(&ctx, &key, entry, &caller.actor()).await? {
-        return Err(Problem::absent("such recipient"));
+        return Err(ApiProblem::absent("such recipient"));
     }
     let recipient = find(&ctx, &key).await?;
     Ok(Json(people::ledger(&ctx, recipient).await?))
@@ -137,11 +138,11 @@ const TEXT_MAX: usize = 1000;
     security(("token" = ["write"])), responses((status = 200, body = Erased), Problems))]
 pub(super) async fn forget(
     caller: Caller<Write>,
-    Person(key): Person,
+    NamedPerson(key): NamedPerson,
     State(ctx): State<Ctx>,
-) -> Result<Json<Erased>, Problem> {
+) -> Result<Json<Erased>, ApiProblem> {
     let erased = people::forget(&ctx, &key, &caller.actor()).await?;
-    erased.map(Json).ok_or_else(|| Problem::absent("such recipient"))
+    erased.map(Json).ok_or_else(|| ApiProblem::absent("such recipient"))
 }
 
 /// Whom channels do not reach, by their own word.
@@ -151,7 +152,7 @@ pub(super) async fn suppressions(
     _caller: Caller<People>,
     Asked(page): Asked<PageOf>,
     State(ctx): State<Ctx>,
-) -> Result<Json<Page<Suppression>>, Problem> {
+) -> Result<Json<Page<Suppression>>, ApiProblem> {
     let limit = page.limit()?;
     let (person, provider) = page.after::<(String, String)>()?.unwrap_or_default();
     let found = ctx.store.read().await?.suppressions((&person, &provider), limit).await?;
@@ -172,13 +173,13 @@ pub(super) struct Removed {
     security(("token" = ["operate"])), responses((status = 200, body = Removed), Problems))]
 pub(super) async fn remove_suppressions(
     caller: Caller<Operate>,
-    Person(key): Person,
+    NamedPerson(key): NamedPerson,
     State(ctx): State<Ctx>,
-) -> Result<Json<Removed>, Problem> {
+) -> Result<Json<Removed>, ApiProblem> {
     let recipient = find(&ctx, &key).await?;
     let removed = people::remove_suppressions(&ctx, recipient.id, &caller.actor()).await?;
     match removed {
-        0 => Err(Problem::new(StatusCode::NOT_FOUND, "no channel has suppressed that person")),
+        0 => Err(ApiProblem::new(StatusCode::NOT_FOUND, "no channel has suppressed that person")),
         removed => Ok(Json(Removed { removed })),
     }
 }

@@ -25,7 +25,8 @@ const RETRY_SECONDS: &str = "1";
 
 /// What is wrong with a request, or why it could not be answered.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::web) struct Problem {
+#[schema(as = Problem)]
+pub(in crate::web) struct ApiProblem {
     /// The status of HTTP.
     status: u16,
     /// The status in words.
@@ -46,7 +47,7 @@ pub(in crate::web) struct Wrong {
     pub(in crate::web) detail: String,
 }
 
-impl Problem {
+impl ApiProblem {
     pub(in crate::web) fn new(status: StatusCode, detail: impl Display) -> Self {
         Self {
             status: status.as_u16(),
@@ -77,7 +78,7 @@ impl Problem {
     }
 }
 
-impl IntoResponse for Problem {
+impl IntoResponse for ApiProblem {
     fn into_response(self) -> Response {
         let status = self.status();
         let body = serde_json::to_string(&self).unwrap_or_default();
@@ -101,7 +102,7 @@ pub(in crate::web) struct Problems;
 
 impl IntoResponses for Problems {
     fn responses() -> std::collections::BTreeMap<String, RefOr<Described>> {
-        let reference = utoipa::openapi::Ref::from_schema_name(Problem::name());
+        let reference = utoipa::openapi::Ref::from_schema_name(ApiProblem::name());
         let content = Content::new(Some(RefOr::<utoipa::openapi::Schema>::Ref(reference)));
         let described = ResponseBuilder::new()
             .description("What is wrong, or why it could not be answered (RFC 9457)")
@@ -111,13 +112,13 @@ impl IntoResponses for Problems {
     }
 }
 
-impl From<StoreError> for Problem {
+impl From<StoreError> for ApiProblem {
     fn from(error: StoreError) -> Self {
         Self::failed(&error.outline(), "the database does not answer, try again")
     }
 }
 
-impl From<Denied> for Problem {
+impl From<Denied> for ApiProblem {
     fn from(denied: Denied) -> Self {
         match denied {
             Denied::Unknown => Self::new(
@@ -133,7 +134,7 @@ impl From<Denied> for Problem {
     }
 }
 
-impl From<CampaignError> for Problem {
+impl From<CampaignError> for ApiProblem {
     fn from(error: CampaignError) -> Self {
         let detail = error.to_string();
         match error {
@@ -158,7 +159,7 @@ fn located(text: &str) -> Wrong {
     }
 }
 
-impl From<SubmitError> for Problem {
+impl From<SubmitError> for ApiProblem {
     fn from(error: SubmitError) -> Self {
         match error {
             SubmitError::File(error) => error.into(),
@@ -172,13 +173,13 @@ impl From<SubmitError> for Problem {
     }
 }
 
-impl From<LearnError> for Problem {
+impl From<LearnError> for ApiProblem {
     fn from(error: LearnError) -> Self {
         Self::failed(&error.outline(), "what was learned could not be read, try again")
     }
 }
 
-impl From<PlanError> for Problem {
+impl From<PlanError> for ApiProblem {
     fn from(error: PlanError) -> Self {
         match error {
             PlanError::Store(error) => error.into(),
@@ -188,7 +189,7 @@ impl From<PlanError> for Problem {
     }
 }
 
-impl From<CheckError> for Problem {
+impl From<CheckError> for ApiProblem {
     fn from(error: CheckError) -> Self {
         match error {
             CheckError::Submit(error) => error.into(),

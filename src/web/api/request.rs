@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::problem::Problem;
+use super::problem::ApiProblem;
 use crate::model::ids::{Name, RecipientKey};
 use crate::store::CampaignRow;
 use crate::work::Ctx;
@@ -44,53 +44,53 @@ impl<S> Caller<S> {
 }
 
 impl<S: Needs, A: Send + Sync> FromRequestParts<A> for Caller<S> {
-    type Rejection = Problem;
+    type Rejection = ApiProblem;
 
-    async fn from_request_parts(parts: &mut Parts, _: &A) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, _: &A) -> Result<Self, ApiProblem> {
         let token = parts.extensions.get::<Token>();
-        let token = token.ok_or_else(|| Problem::from(crate::web::access::Denied::Unknown))?;
+        let token = token.ok_or_else(|| ApiProblem::from(crate::web::access::Denied::Unknown))?;
         if !token.scopes.contains(&S::SCOPE) {
             let lacks = format_args!("the token lacks the scope {}", S::SCOPE);
-            return Err(Problem::new(StatusCode::FORBIDDEN, lacks));
+            return Err(ApiProblem::new(StatusCode::FORBIDDEN, lacks));
         }
         Ok(Self(token.clone(), PhantomData))
     }
 }
 
 /// The campaign that the path names.
-pub(in crate::web) struct Campaign(pub(in crate::web) CampaignRow);
+pub(in crate::web) struct NamedCampaign(pub(in crate::web) CampaignRow);
 
-impl<A: Send + Sync> FromRequestParts<A> for Campaign
+impl<A: Send + Sync> FromRequestParts<A> for NamedCampaign
 where
     Ctx: FromRef<A>,
 {
-    type Rejection = Problem;
+    type Rejection = ApiProblem;
 
-    async fn from_request_parts(parts: &mut Parts, app: &A) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, app: &A) -> Result<Self, ApiProblem> {
         #[derive(Deserialize)]
         struct Named {
             name: String,
         }
-        let absent = || Problem::absent("such campaign");
+        let absent = || ApiProblem::absent("such campaign");
         let path = Path::<Named>::from_request_parts(parts, app).await.map_err(|_| absent())?;
         let name: Name = path.0.name.parse().map_err(|_| absent())?;
         let found = Ctx::from_ref(app).store.read().await?.campaign(&name).await?;
-        found.map(Self).ok_or_else(|| Problem::absent(format_args!("campaign {name}")))
+        found.map(Self).ok_or_else(|| ApiProblem::absent(format_args!("campaign {name}")))
     }
 }
 
 /// The person whom the path names, known or not.
-pub(in crate::web) struct Person(pub(in crate::web) RecipientKey);
+pub(in crate::web) struct NamedPerson(pub(in crate::web) RecipientKey);
 
-impl<A: Send + Sync> FromRequestParts<A> for Person {
-    type Rejection = Problem;
+impl<A: Send + Sync> FromRequestParts<A> for NamedPerson {
+    type Rejection = ApiProblem;
 
-    async fn from_request_parts(parts: &mut Parts, app: &A) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, app: &A) -> Result<Self, ApiProblem> {
         #[derive(Deserialize)]
         struct Named {
             recipient: String,
         }
-        let absent = || Problem::absent("such recipient");
+        let absent = || ApiProblem::absent("such recipient");
         let path = Path::<Named>::from_request_parts(parts, app).await.map_err(|_| absent())?;
         path.0.recipient.parse().map(Self).map_err(|_| absent())
     }
@@ -100,14 +100,14 @@ impl<A: Send + Sync> FromRequestParts<A> for Person {
 pub(in crate::web) struct Asked<T>(pub(in crate::web) T);
 
 impl<T: DeserializeOwned, A: Send + Sync> FromRequestParts<A> for Asked<T> {
-    type Rejection = Problem;
+    type Rejection = ApiProblem;
 
-    async fn from_request_parts(parts: &mut Parts, app: &A) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, app: &A) -> Result<Self, ApiProblem> {
         match Query::<T>::from_request_parts(parts, app).await {
             Ok(Query(asked)) => Ok(Self(asked)),
             Err(refused) => {
                 let detail = refused.body_text();
-                Err(Problem::new(StatusCode::BAD_REQUEST, detail))
+                Err(ApiProblem::new(StatusCode::BAD_REQUEST, detail))
             }
         }
     }
@@ -130,10 +130,10 @@ pub(in crate::web) struct PageOf {
 }
 
 impl PageOf {
-    pub(in crate::web) fn limit(&self) -> Result<usize, Problem> {
+    pub(in crate::web) fn limit(&self) -> Result<usize, ApiProblem> {
         match self.limit.unwrap_or(LIMIT) {
             limit @ 1..=LIMIT_MAX => Ok(limit),
-            limit => Err(Problem::new(
+            limit => Err(ApiProblem::new(
                 StatusCode::BAD_REQUEST,
                 format_args!("limit: {limit} is not between 1 and {LIMIT_MAX}"),
             )),
@@ -141,10 +141,13 @@ impl PageOf {
     }
 
     /// Where to go on, as a list wrote it.
-    pub(in crate::web) fn after<T: DeserializeOwned>(&self) -> Result<Option<T>, Problem> {
+    pub(in crate::web) fn after<T: DeserializeOwned>(&self) -> Result<Option<T>, ApiProblem> {
         let Some(cursor) = &self.cursor else { return Ok(None) };
         let wrong = || {
-            Problem::new(StatusCode::BAD_REQUEST, "cursor: it is none that a page gave as its next")
+            ApiProblem::new(
+                StatusCode::BAD_REQUEST,
+                "cursor: it is none that a page gave as its next",
+            )
         };
         serde_json::from_str(cursor).map(Some).map_err(|_| wrong())
     }
@@ -166,7 +169,7 @@ impl<T> Page<T> {
     }
 
     /// A list that is held in memory in any case, cut to a page.
-    pub(in crate::web) fn cut(all: Vec<T>, asked: &PageOf) -> Result<Self, Problem> {
+    pub(in crate::web) fn cut(all: Vec<T>, asked: &PageOf) -> Result<Self, ApiProblem> {
         let (limit, from) = (asked.limit()?, asked.after::<usize>()?.unwrap_or(0));
         let next = (all.len() > from.saturating_add(limit)).then(|| from + limit);
         Ok(Self::new(all.into_iter().skip(from).take(limit).collect(), next))
@@ -177,16 +180,17 @@ impl<T> Page<T> {
 pub(in crate::web) struct Body<T>(pub(in crate::web) T);
 
 impl<T: DeserializeOwned, A: Send + Sync> FromRequest<A> for Body<T> {
-    type Rejection = Problem;
+    type Rejection = ApiProblem;
 
-    async fn from_request(request: Request, app: &A) -> Result<Self, Problem> {
+    async fn from_request(request: Request, app: &A) -> Result<Self, ApiProblem> {
         let told = content_type(&request);
         if !told.is_empty() && told != "application/json" {
             let wanted = format_args!("the body is {told}; application/json is wanted");
-            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, wanted));
+            return Err(ApiProblem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, wanted));
         }
         let bytes = Bytes::from_request(request, app).await;
-        let bytes = bytes.map_err(|refused| Problem::new(refused.status(), refused.body_text()))?;
+        let bytes =
+            bytes.map_err(|refused| ApiProblem::new(refused.status(), refused.body_text()))?;
         parse(&bytes).map(Self)
     }
 }
@@ -199,7 +203,7 @@ pub(in crate::web) fn content_type(request: &Request) -> String {
 }
 
 /// Reads JSON; what is wrong is pointed to.
-pub(in crate::web) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+pub(in crate::web) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiProblem> {
     use serde_path_to_error::Segment;
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let read = serde_path_to_error::deserialize(&mut reader);
@@ -212,13 +216,13 @@ pub(in crate::web) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Prob
         let pointer: String = error.path().iter().map(segment).collect();
         let cause = error.into_inner();
         if cause.is_data() {
-            Problem::wrong(pointer, cause)
+            ApiProblem::wrong(pointer, cause)
         } else {
-            Problem::new(StatusCode::BAD_REQUEST, format_args!("the body is no JSON: {cause}"))
+            ApiProblem::new(StatusCode::BAD_REQUEST, format_args!("the body is no JSON: {cause}"))
         }
     })?;
     reader.end().map_err(|cause| {
-        Problem::new(StatusCode::BAD_REQUEST, format_args!("the body is no JSON: {cause}"))
+        ApiProblem::new(StatusCode::BAD_REQUEST, format_args!("the body is no JSON: {cause}"))
     })?;
     Ok(read)
 }

@@ -4,10 +4,10 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 
-use super::problem::{Problem, Problems};
+use super::problem::{ApiProblem, Problems};
 use super::request::{Asked, Caller, Operate, Page, PageOf, Read};
 use crate::store::AuditEntry;
-use crate::web::App;
+use crate::web::app::App;
 use crate::work::campaigns::Status;
 use crate::work::holdout::{self, HoldoutResult};
 use crate::work::insights::Insight;
@@ -20,7 +20,7 @@ use crate::work::{Ctx, campaigns};
 pub(super) async fn status(
     _caller: Caller<Read>,
     State(ctx): State<Ctx>,
-) -> Result<Json<Status>, Problem> {
+) -> Result<Json<Status>, ApiProblem> {
     Ok(Json(campaigns::status(&ctx).await?))
 }
 
@@ -31,7 +31,7 @@ pub(super) async fn list_insights(
     _caller: Caller<Read>,
     Asked(page): Asked<PageOf>,
     State(app): State<App>,
-) -> Result<Json<Page<Insight>>, Problem> {
+) -> Result<Json<Page<Insight>>, ApiProblem> {
     let found = app.insights.of_model_in_use(&app.ctx).await?;
     Ok(Json(Page::cut(found.to_vec(), &page)?))
 }
@@ -43,7 +43,7 @@ pub(super) async fn list_models(
     _caller: Caller<Read>,
     Asked(page): Asked<PageOf>,
     State(ctx): State<Ctx>,
-) -> Result<Json<Page<ModelVersion>>, Problem> {
+) -> Result<Json<Page<ModelVersion>>, ApiProblem> {
     Ok(Json(Page::cut(models::list(&ctx).await?, &page)?))
 }
 
@@ -56,8 +56,8 @@ pub(super) async fn roll_back(
     caller: Caller<Operate>,
     Path(version): Path<String>,
     State(ctx): State<Ctx>,
-) -> Result<Json<ModelVersion>, Problem> {
-    let absent = || Problem::new(StatusCode::NOT_FOUND, "there is no such version of the model");
+) -> Result<Json<ModelVersion>, ApiProblem> {
+    let absent = || ApiProblem::new(StatusCode::NOT_FOUND, "there is no such version of the model");
     let version: i64 = version.parse().map_err(|_| absent())?;
     if !models::roll_back(&ctx, version, &caller.actor()).await? {
         return Err(absent());
@@ -73,7 +73,7 @@ pub(super) async fn audit(
     _caller: Caller<Read>,
     Asked(page): Asked<PageOf>,
     State(ctx): State<Ctx>,
-) -> Result<Json<Page<AuditEntry>>, Problem> {
+) -> Result<Json<Page<AuditEntry>>, ApiProblem> {
     let limit = page.limit()?;
     let found = ctx.store.read().await?.audit(page.after()?, limit).await?;
     let next = found.last().filter(|_| found.len() == limit).map(|(id, _)| *id);
@@ -86,6 +86,6 @@ pub(super) async fn audit(
 pub(super) async fn show_holdout(
     _caller: Caller<Read>,
     State(ctx): State<Ctx>,
-) -> Result<Json<HoldoutResult>, Problem> {
+) -> Result<Json<HoldoutResult>, ApiProblem> {
     Ok(Json(holdout::show(&ctx).await?))
 }

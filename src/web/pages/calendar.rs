@@ -6,11 +6,12 @@ use axum::extract::State;
 use chrono::{NaiveDate, TimeDelta};
 use maud::{Markup, PreEscaped, html};
 
-use super::layout::{NoPage, count, page};
+use super::frame::{NoPage, count};
+use super::layout::page;
 use super::visitor::Visitor;
 use crate::pictures::{heat_cell, percent, stacked};
 use crate::store::CampaignRow;
-use crate::web::App;
+use crate::web::app::App;
 use crate::work::tokens::Scope;
 
 /// Days that are shown, from yesterday on.

@@ -9,15 +9,16 @@ use axum::response::{IntoResponse, Redirect};
 use maud::{Markup, PreEscaped, html};
 use serde::Deserialize;
 
+use super::frame::{NoPage, card, count, maybe};
 use super::home::table_of;
-use super::layout::{NoPage, card, count, maybe, page};
+use super::layout::page;
 use super::live::events;
-use super::visitor::{Nothing, Sent, Visitor};
+use super::visitor::{NoFields, SentForm, Visitor};
 use crate::model::delivery::{Reason, State as Stands};
 use crate::model::ids::{Name, RecipientId};
 use crate::pictures::{Line, bars, forest, percent, stacked, table};
 use crate::store::CampaignRow;
-use crate::web::App;
+use crate::web::app::App;
 use crate::work::campaigns::{self, CampaignSummary, OperatorCommand, reason_sentence};
 use crate::work::experiment::PartResult;
 use crate::work::export::{self, PeopleFilter};
@@ -31,21 +32,21 @@ const LISTED: usize = 50;
 const PEOPLE: usize = 200;
 
 #[derive(Deserialize)]
-pub(super) struct From {
+pub(super) struct OlderThan {
     before: Option<i64>,
 }
 
 /// `/campaigns`
 pub(super) async fn list(
     visitor: Visitor,
-    axum::extract::Query(From { before }): axum::extract::Query<From>,
+    axum::extract::Query(OlderThan { before }): axum::extract::Query<OlderThan>,
     State(app): State<App>,
 ) -> Result<Markup, NoPage> {
     visitor.needs(Scope::Read)?;
     let name = format!("campaigns {}", before.unwrap_or(i64::MAX));
     let made = async {
         let (found, next) = campaigns::page(&app.ctx, before, LISTED).await?;
-        Ok(html! {
+        Ok::<_, NoPage>(html! {
             (table_of(found.iter()))
             @if let Some(next) = next { p { a href={ "/campaigns?before=" (next) } { "Older ones" } } }
         })
@@ -147,7 +148,7 @@ pub(super) async fn show(
     let name = row.campaign.name.as_str();
     let brought = async {
         let results = results::results(&app.ctx, &row).await?;
-        Ok(html! { (plan_of(&row)) (what_it_brought(&results)) })
+        Ok::<_, NoPage>(html! { (plan_of(&row)) (what_it_brought(&results)) })
     };
     let brought = app.fragments.get(&format!("results {name}"), brought).await?;
     let body = html! {
@@ -302,7 +303,7 @@ pub(super) async fn live(
 }
 
 #[derive(Deserialize)]
-pub(super) struct Which {
+pub(super) struct PeoplePage {
     state: Option<Stands>,
     reason: Option<Reason>,
     after: Option<i64>,
@@ -312,7 +313,7 @@ pub(super) struct Which {
 pub(super) async fn people(
     visitor: Visitor,
     Path(name): Path<String>,
-    axum::extract::Query(which): axum::extract::Query<Which>,
+    axum::extract::Query(which): axum::extract::Query<PeoplePage>,
     State(app): State<App>,
 ) -> Result<Markup, NoPage> {
     visitor.needs(Scope::People)?;
@@ -375,7 +376,7 @@ async fn change(
 pub(super) async fn pause(
     State(app): State<App>,
     Path(name): Path<String>,
-    Sent(visitor, Nothing {}): Sent<Nothing>,
+    SentForm(visitor, NoFields {}): SentForm<NoFields>,
 ) -> Result<Redirect, NoPage> {
     change(&app, &visitor, &name, OperatorCommand::Pause).await
 }
@@ -384,7 +385,7 @@ pub(super) async fn pause(
 pub(super) async fn resume(
     State(app): State<App>,
     Path(name): Path<String>,
-    Sent(visitor, Nothing {}): Sent<Nothing>,
+    SentForm(visitor, NoFields {}): SentForm<NoFields>,
 ) -> Result<Redirect, NoPage> {
     change(&app, &visitor, &name, OperatorCommand::Resume).await
 }
@@ -393,7 +394,7 @@ pub(super) async fn resume(
 pub(super) async fn cancel(
     State(app): State<App>,
     Path(name): Path<String>,
-    Sent(visitor, Nothing {}): Sent<Nothing>,
+    SentForm(visitor, NoFields {}): SentForm<NoFields>,
 ) -> Result<Redirect, NoPage> {
     change(&app, &visitor, &name, OperatorCommand::Cancel).await
 }

@@ -6,10 +6,11 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use maud::{Markup, PreEscaped, html};
 
-use super::layout::{NoPage, card, count, maybe, moment, page};
+use super::frame::{NoPage, card, count, maybe, moment};
+use super::layout::page;
 use super::live::events;
 use super::visitor::Visitor;
-use crate::web::App;
+use crate::web::app::App;
 use crate::work::campaigns::{self, CampaignSummary, Status};
 use crate::work::tokens::Scope;
 

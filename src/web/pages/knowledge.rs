@@ -4,11 +4,12 @@ use axum::extract::State;
 use maud::{Markup, PreEscaped, html};
 
 use super::campaign::points;
-use super::layout::{NoPage, count, moment, page};
+use super::frame::{NoPage, count, moment};
+use super::layout::page;
 use super::person;
 use super::visitor::Visitor;
 use crate::pictures::{Line, forest};
-use crate::web::App;
+use crate::web::app::App;
 use crate::work::holdout::{self, Brought};
 use crate::work::insights::Insight;
 use crate::work::results;

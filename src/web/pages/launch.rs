@@ -1,122 +1,33 @@
 //! `/campaigns/new`: a campaign before its launch. It is planned on a copy of what is stored, as the
 //! daemon would plan it now; what is tried instead is planned beside it, and the difference shown.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant as Stopwatch};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use axum::extract::{FromRequest, FromRequestParts, Multipart, Query, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
-use tokio::sync::{Semaphore, watch};
 
-use super::layout::{NoPage, count, page};
-use super::visitor::{Sent, Visitor};
-use crate::web::App;
-use crate::work::check::{self, CheckError};
-use crate::work::launch::{self, Launch, WhatIf};
+use super::frame::{NoPage, count};
+use super::layout::page;
+use super::visitor::{SentForm, Visitor};
+use crate::web::app::App;
+use crate::web::checks::{Looked, Progress};
+use crate::work::launch::WhatIf;
 use crate::work::tokens::Scope;
-use crate::work::{Ctx, campaigns};
+use crate::work::{campaigns, check};
 
 mod drawn;
 
-/// Checks that are kept, the newest.
-const KEPT_MAX: usize = 50;
-/// Checks that are planned at once.
-const AT_ONCE: usize = 2;
 /// How long a page waits for its check before it says how far it is.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The most of a campaign file that is taken.
 const SOURCE_MAX: usize = 2 * 1024 * 1024;
 
-/// The checks of this daemon.
-pub(in crate::web) struct Checks {
-    kept: Mutex<VecDeque<(String, Arc<Check>)>>,
-    room: Arc<Semaphore>,
-}
-
-impl Default for Checks {
-    fn default() -> Self {
-        Self { kept: Mutex::default(), room: Arc::new(Semaphore::new(AT_ONCE)) }
-    }
-}
-
-/// A campaign that is looked at.
-struct Check {
-    source: String,
-    tried: WhatIf,
-    /// Whose attributes the previews show.
-    person: String,
-    begun: Stopwatch,
-    stands: watch::Sender<Stands>,
-}
-
-/// How far a check is.
-#[derive(Clone)]
-enum Stands {
-    /// It does this.
-    Doing(&'static str),
-    /// The campaign, and what was tried beside it.
-    Done(Arc<(Looked, Option<Looked>)>),
-}
-
-/// What was found, or why nothing was.
-type Looked = Result<Launch, String>;
-
-impl Checks {
-    fn find(&self, id: &str) -> Option<Arc<Check>> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.iter().find(|(of, _)| of == id).map(|(_, check)| Arc::clone(check))
-    }
-
-    /// Begins a check; its id.
-    fn begin(&self, ctx: &Ctx, source: String, tried: WhatIf, person: String) -> String {
-        let id = format!("{:016x}", rand::random::<u64>());
-        let (stands, _) = watch::channel(Stands::Doing("waiting for its turn"));
-        let check = Check { source, tried, person, begun: Stopwatch::now(), stands };
-        let check = Arc::new(check);
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() >= KEPT_MAX {
-            kept.pop_front();
-        }
-        kept.push_back((id.clone(), Arc::clone(&check)));
-        let (ctx, room) = (ctx.clone(), Arc::clone(&self.room));
-        tokio::spawn(async move {
-            let _turn = room.acquire_owned().await;
-            let told = |what| drop(check.stands.send_replace(Stands::Doing(what)));
-            let looked = look(&ctx, &check.source, told).await;
-            let tried = if check.tried.is_empty() {
-                None
-            } else {
-                Some(match check.tried.apply(&check.source) {
-                    Ok(source) => look(&ctx, &source, |_| told("planning what is tried")).await,
-                    Err(problem) => Err(problem),
-                })
-            };
-            check.stands.send_replace(Stands::Done(Arc::new((looked, tried))));
-        });
-        id
-    }
-}
-
-async fn look(ctx: &Ctx, source: &str, told: impl Fn(&'static str)) -> Looked {
-    launch::look_at(ctx, source, told).await.map_err(|error| match error {
-        CheckError::Submit(campaigns::SubmitError::Store(error)) => {
-            tracing::error!(error = error.outline(), "a campaign could not be checked");
-            "the database does not answer, try again".to_owned()
-        }
-        CheckError::Submit(error) => error.to_string(),
-        CheckError::Plan(error) => {
-            tracing::error!(error = error.outline(), "a campaign could not be planned");
-            "it could not be planned, try again".to_owned()
-        }
-    })
-}
-
 #[derive(Deserialize)]
-pub(super) struct Which {
+pub(super) struct ShownCheck {
     check: Option<String>,
 }
 
@@ -149,7 +60,7 @@ control_time = "10:00"
 /// `/campaigns/new`
 pub(super) async fn show(
     visitor: Visitor,
-    Query(Which { check: id }): Query<Which>,
+    Query(ShownCheck { check: id }): Query<ShownCheck>,
     State(app): State<App>,
 ) -> Result<Markup, NoPage> {
     const TITLE: &str = "Check and launch a campaign";
@@ -162,17 +73,17 @@ pub(super) async fn show(
         return Err(NoPage::absent("such check any more; check the campaign again"));
     };
     let mut stands = check.stands.subscribe();
-    let done = stands.wait_for(|stands| matches!(stands, Stands::Done(_)));
+    let done = stands.wait_for(|stands| matches!(stands, Progress::Done(_)));
     let _ = tokio::time::timeout(PATIENCE, done).await;
     let stands = check.stands.borrow().clone();
     let body = match stands {
-        Stands::Doing(what) => html! {
+        Progress::Doing(what) => html! {
             p role="status" data-again="1" {
                 "It is being checked: " (what) ", for " (check.begun.elapsed().as_secs()) " s now."
             }
             noscript { p { a href={ "/campaigns/new?check=" (id) } { "Look again" } } }
         },
-        Stands::Done(found) => {
+        Progress::Done(found) => {
             let (looked, tried) = &*found;
             html! {
                 @match looked {
@@ -189,7 +100,7 @@ pub(super) async fn show(
                             }
                         }
                     }
-                    Err(problem) => { (wrong(problem)) }
+                    Err(problem) => { (wrong("It cannot be launched:", problem)) }
                 }
                 h2 { "The campaign" }
                 (form(&visitor, &check.source, &check.tried, &check.person))
@@ -199,10 +110,10 @@ pub(super) async fn show(
     Ok(page(&visitor, "/campaigns", TITLE, &body))
 }
 
-fn wrong(problem: &str) -> Markup {
+fn wrong(told: &str, problem: &str) -> Markup {
     html! {
         div.notice role="alert" {
-            p { "It cannot be launched:" }
+            p { (told) }
             ul { @for line in problem.lines() { li { (line) } } }
         }
     }
@@ -307,7 +218,7 @@ pub(super) struct Launched {
 /// Stores a campaign that was checked.
 pub(super) async fn submit(
     State(app): State<App>,
-    Sent(visitor, Launched { check: id, what }): Sent<Launched>,
+    SentForm(visitor, Launched { check: id, what }): SentForm<Launched>,
 ) -> Result<Redirect, NoPage> {
     visitor.needs(Scope::Submit)?;
     let Some(checked) = app.checks.find(&id) else {

@@ -5,6 +5,7 @@
 
 mod calendar;
 mod campaign;
+mod frame;
 mod home;
 mod knowledge;
 mod launch;
@@ -24,10 +25,8 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
 
-pub(super) use self::launch::Checks;
-pub(super) use self::live::Fragments;
-use super::App;
 use crate::pictures::STYLE;
+use crate::web::app::App;
 
 const SCRIPT: &str = include_str!("pages.js");
 
@@ -59,11 +58,11 @@ pub(super) fn routes() -> Router<App> {
         .route("/live/home", get(home::live))
         .route("/live/campaigns/{name}", get(campaign::live))
         .layer(middleware::from_fn(guard))
-        .route("/static/style.css", get(|| asset("text/css; charset=utf-8", STYLE)))
-        .route("/static/pages.js", get(|| asset("text/javascript; charset=utf-8", SCRIPT)))
+        .route("/static/style.css", get(async || asset("text/css; charset=utf-8", STYLE)))
+        .route("/static/pages.js", get(async || asset("text/javascript; charset=utf-8", SCRIPT)))
 }
 
-async fn asset(
+fn asset(
     media_type: &'static str,
     text: &'static str,
 ) -> ([(HeaderName, &'static str); 3], &'static str) {

@@ -5,11 +5,12 @@ use axum::response::Redirect;
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::layout::{NoPage, maybe, moment, page};
+use super::frame::{NoPage, maybe, moment};
+use super::layout::page;
 use super::visitor::Visitor;
 use crate::model::ids::RecipientKey;
 use crate::pictures::{Line, forest, table, week};
-use crate::web::App;
+use crate::web::app::App;
 use crate::work::campaigns::reason_sentence;
 use crate::work::people;
 use crate::work::preferences::{self, PersonPreferences};
@@ -32,14 +33,14 @@ pub(super) fn link(key: &str) -> Markup {
 }
 
 #[derive(Deserialize)]
-pub(super) struct Asked {
+pub(super) struct SoughtPerson {
     id: String,
 }
 
 /// Leads to the person with an id.
 pub(super) async fn find(
     visitor: Visitor,
-    Query(Asked { id }): Query<Asked>,
+    Query(SoughtPerson { id }): Query<SoughtPerson>,
 ) -> Result<Redirect, NoPage> {
     visitor.needs(Scope::People)?;
     Ok(Redirect::to(&path(id.trim())))

@@ -11,9 +11,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use subtle::ConstantTimeEq;
 
-use super::layout::{NoPage, frame};
-use crate::web::App;
+use super::frame::{NoPage, frame};
 use crate::web::access::{Denied, Peer};
+use crate::web::app::App;
 use crate::work::tokens::{self, Scope, Session};
 
 const COOKIE_NAME: &str = "opportune_session";
@@ -82,7 +82,7 @@ impl FromRequestParts<App> for Visitor {
 }
 
 /// A form that one of our pages sent, by somebody whose token has the scope that it needs.
-pub(super) struct Sent<T>(pub(super) Visitor, pub(super) T);
+pub(super) struct SentForm<T>(pub(super) Visitor, pub(super) T);
 
 #[derive(Deserialize)]
 struct Keyed<T> {
@@ -92,7 +92,7 @@ struct Keyed<T> {
     rest: T,
 }
 
-impl<T: DeserializeOwned> FromRequest<App> for Sent<T> {
+impl<T: DeserializeOwned> FromRequest<App> for SentForm<T> {
     type Rejection = Response;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Response> {
@@ -116,12 +116,12 @@ fn path_of_ours(next: Option<&str>) -> &str {
 }
 
 #[derive(Deserialize)]
-pub(super) struct Next {
+pub(super) struct AfterSignIn {
     next: Option<String>,
 }
 
 /// The page that asks for a token.
-pub(super) async fn ask(Query(Next { next }): Query<Next>) -> Markup {
+pub(super) async fn ask(Query(AfterSignIn { next }): Query<AfterSignIn>) -> Markup {
     form(path_of_ours(next.as_deref()), None)
 }
 
@@ -196,13 +196,13 @@ fn kept(headers: &HeaderMap, secret: &str, seconds: u32) -> String {
 }
 
 #[derive(Deserialize)]
-pub(super) struct Nothing {}
+pub(super) struct NoFields {}
 
 /// Signs out.
 pub(super) async fn sign_out(
     State(app): State<App>,
     headers: HeaderMap,
-    Sent(visitor, Nothing {}): Sent<Nothing>,
+    SentForm(visitor, NoFields {}): SentForm<NoFields>,
 ) -> Response {
     match tokens::sign_out(&app.ctx, &visitor.0).await {
         Ok(()) => ([(SET_COOKIE, kept(&headers, "", 0))], Redirect::to("/login")).into_response(),

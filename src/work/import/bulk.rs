@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::TRIES_MAX;
 use super::chunk::{HistoryRows, Imported, LoadMode, Loader, Parsed, RowOutcome};
-use crate::files::{Activity, Item, Messages, Recipients, RowError, item};
+use crate::files::{Activity, BulkItem, Messages, Recipients, RowError, item};
 use crate::store::{AuditEntry, StoreError};
 use crate::work::Ctx;
 
@@ -27,7 +27,7 @@ pub enum BulkKind {
 pub async fn items(
     ctx: &Ctx,
     kind: BulkKind,
-    items: &[Item],
+    items: &[BulkItem],
     actor: &str,
 ) -> Result<Vec<RowOutcome>, StoreError> {
     match kind {
@@ -39,13 +39,13 @@ pub async fn items(
 
 async fn of<F: HistoryRows>(
     ctx: &Ctx,
-    items: &[Item],
+    items: &[BulkItem],
     what: &str,
     actor: &str,
 ) -> Result<Vec<RowOutcome>, StoreError> {
     let key = ctx.store.forgotten_key().await?;
     let now = ctx.clock.now();
-    let row = |(index, given): (usize, &Item)| {
+    let row = |(index, given): (usize, &BulkItem)| {
         let line = index as u64;
         (line, item::<F>(given, now).map_err(|problem| RowError { line, problem }))
     };

@@ -27,7 +27,7 @@ use self::chunk::{LoadMode, Parsed};
 
 pub(super) use self::chunk::{HistoryRows, Loader, Owners, create_owners, known_owners};
 
-pub use crate::files::Item;
+pub use crate::files::BulkItem;
 
 pub use self::bulk::{BulkKind, ITEMS_MAX, items};
 pub use self::chunk::{Imported, REFUSED_LISTED_MAX, RowOutcome};

@@ -3,7 +3,7 @@
 
 use maud::{Markup, html};
 
-use super::super::layout::{NoPage, card, count, moment};
+use super::super::frame::{NoPage, card, count, moment};
 use super::super::person;
 use super::super::visitor::Visitor;
 use super::{Looked, number, wrong};
@@ -160,7 +160,9 @@ fn limits(plan: &Summary) -> Markup {
 fn difference(plan: &Summary, tried: Option<&Looked>) -> Markup {
     let tried = match tried {
         None => return html! {},
-        Some(Err(problem)) => return html! { h2 { "What if" } (wrong(problem)) },
+        Some(Err(problem)) => {
+            return html! { h2 { "What if" } (wrong("This cannot be tried:", problem)) };
+        }
         Some(Ok(launch)) => launch.checked.plan.as_ref(),
     };
     let Some(tried) = tried else { return html! {} };

@@ -1,0 +1,32 @@
+//! What every request is answered with.
+
+use std::sync::Arc;
+
+use axum::extract::FromRef;
+use tokio::sync::watch;
+
+use super::access::Access;
+use super::checks::Checks;
+use super::fragments::Fragments;
+use super::metrics::Metrics;
+use crate::work::tasks::Tasks;
+use crate::work::{Ctx, insights};
+
+/// What requests are answered with.
+#[derive(Clone)]
+pub(super) struct App {
+    pub(super) ctx: Ctx,
+    pub(super) tasks: Tasks,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) access: Arc<Access>,
+    pub(super) insights: Arc<insights::Cached>,
+    pub(super) fragments: Arc<Fragments>,
+    pub(super) checks: Arc<Checks>,
+    pub(super) stop: watch::Receiver<bool>,
+}
+
+impl FromRef<App> for Ctx {
+    fn from_ref(app: &App) -> Self {
+        app.ctx.clone()
+    }
+}
