@@ -134,7 +134,7 @@ async fn a_person_who_is_forgotten_does_not_come_back_by_any_of_their_names() {
         let (old, new) = ("+14155550100".parse().unwrap(), "+14155550123".parse().unwrap());
         tx.leave_addresses(&console, id, &[&old], &new, crate::at(0)).await.unwrap();
         tx.commit().await.unwrap();
-        people::forget(&ctx(store), &key(0)).await.unwrap().unwrap();
+        people::forget(&ctx(store), &key(0), "test").await.unwrap().unwrap();
         let names = "recipient,address\nr0,\nBR.123,\n+14155550123,\nr7,BR.123\nr8,+14155550123\n\
                      r9,+14155550100\nr10,+14155550199\n";
         let imported = recipients(store, names).await;

@@ -235,7 +235,7 @@ async fn models_evidence_tokens_audit_and_channels_are_kept() {
             tokens.iter().map(|token| (token.name.as_str(), token.revoked_at.is_some())).collect();
         assert_eq!(tokens, [("gone", true), ("reader", false)]);
         let audit = reader.audit(None, 10).await.unwrap();
-        assert_eq!((audit.len(), audit[0].action.as_str()), (4, "revoke token"));
+        assert_eq!((audit.len(), audit[0].1.action.as_str()), (4, "revoke token"));
         assert_eq!(reader.mark("mark").await.unwrap().as_deref(), Some("kept"));
 
         let console = "console".parse().unwrap();

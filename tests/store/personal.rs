@@ -91,7 +91,7 @@ async fn every_table_with_people_is_exported_and_forgotten() {
         }
         assert!(told["evidence_bytes"].as_u64().unwrap() > 0);
 
-        people::forget(&ctx, &key).await.unwrap().unwrap();
+        people::forget(&ctx, &key, "test").await.unwrap().unwrap();
         for table in &tables {
             assert_eq!(db.rows_of_the_first(table).await, 0, "{table} is not erased");
         }

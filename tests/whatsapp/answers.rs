@@ -160,7 +160,10 @@ async fn a_stopped_account_pauses_its_campaigns_and_calls_for_a_human() {
         assert_eq!(alerts[0].code, code.to_string());
         assert!(alerts[0].what.contains(word), "{alerts:?}");
         let audit = scene.ctx.store.read().await.unwrap().audit(None, 10).await.unwrap();
-        assert_eq!((audit[0].actor.as_str(), audit[0].action.as_str()), ("provider wa", "pause"));
+        assert_eq!(
+            (audit[0].1.actor.as_str(), audit[0].1.action.as_str()),
+            ("provider wa", "pause")
+        );
         // nobody lost their place
         assert_eq!(
             states(&scene.ctx, scene.campaign).await[&(State::Planned, Reason::BestSlot)],

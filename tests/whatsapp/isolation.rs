@@ -79,7 +79,7 @@ async fn who_is_forgotten_while_their_batch_is_under_way_takes_no_answer_along()
         let scene = Scene::new(store, 30, "canary = 0\n").await;
         scene
             .send_during(30, async || {
-                people::forget(&scene.ctx, &"r7".parse().unwrap()).await.unwrap().unwrap();
+                people::forget(&scene.ctx, &"r7".parse().unwrap(), "test").await.unwrap().unwrap();
             })
             .await;
         let counts = states(&scene.ctx, scene.campaign).await;

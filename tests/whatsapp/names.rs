@@ -209,7 +209,7 @@ async fn an_id_alone_is_written_to_and_followed() {
         let stored = serde_json::to_value(stored).unwrap();
         assert_eq!(stored["names"]["aliases"], json!(["BR.1111111111", "BR.5555555555"]));
         assert_eq!(stored["names"]["former_addresses"], json!([format!("+{OLD}")]));
-        people::forget(ctx, &"r1".parse().unwrap()).await.unwrap().unwrap();
+        people::forget(ctx, &"r1".parse().unwrap(), "test").await.unwrap().unwrap();
         assert_eq!(ctx.store.read().await.unwrap().names(id).await.unwrap(), Default::default());
         assert_eq!(webhook(ctx, &told).await.unknown, 1);
     })
