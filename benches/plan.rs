@@ -37,6 +37,7 @@ fn timed(crowd: &Crowd, campaigns: &[Campaign], carrier: &Carrier<'_>) -> (Vec<P
         preference: &ask,
         booked: &[],
         reply_delays: &delays,
+        fatigue_until: None,
     };
     let requests: Vec<Request<'_>> = campaigns.iter().map(request).collect();
     let start = Instant::now();
@@ -79,6 +80,7 @@ fn beside_exact() {
         preference: &ask,
         booked: &[],
         reply_delays: &delays,
+        fatigue_until: None,
     };
     let mut rows = Vec::new();
     values(&setting(&rules), &CARRIER, &[request], &mut |_, person, slot, value| {

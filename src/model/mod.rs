@@ -12,6 +12,7 @@ mod curve;
 mod delays;
 pub mod delivery;
 mod draw;
+mod fatigue;
 pub mod frequency;
 pub mod hash;
 pub mod holdout;

@@ -17,6 +17,7 @@ use super::content::{Category, Content, Goal};
 pub use super::curve::Curve;
 pub use super::delays::{Delays, ReplyDelays};
 use super::draw::Drawn;
+pub use super::fatigue::Fatigue;
 pub use super::range::Range;
 use super::saturate::at_least_one;
 
@@ -44,6 +45,8 @@ pub struct Population {
     pub utility: Answers<f32>,
     /// Added to the log-odds of an opt-out where a message is no marketing.
     pub utility_opt_out: f32,
+    /// What other messages of the last days change.
+    pub fatigue: Fatigue,
     /// What is taken from chances that were chosen for their height.
     pub choice: ChoiceCorrection,
     /// Names of the chronotypes.
@@ -111,6 +114,8 @@ pub struct Person {
     pub opt_out: f32,
     /// Messages behind it.
     pub opt_out_certainty: f32,
+    /// Log of one more than the messages of the last days that both are told after.
+    pub recent: f32,
     /// The likeliest chronotype, by number.
     pub chronotype: u16,
     /// Its posterior probability.
@@ -122,8 +127,8 @@ pub struct Person {
 /// One person's habits.
 #[derive(Debug, Clone)]
 pub struct Preference {
-    population: Arc<Population>,
-    person: Person,
+    pub(super) population: Arc<Population>,
+    pub(super) person: Person,
     /// Where it is one possible truth, what was drawn.
     drawn: Option<Arc<Drawn>>,
 }

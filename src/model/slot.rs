@@ -69,6 +69,11 @@ impl Slot {
             .expect("slots are made from instants within chrono's range")
     }
 
+    /// Halfway between its begin and the next one's.
+    pub fn middle(self, length: SlotLength) -> Instant {
+        self.start(length) + length.span() / 2
+    }
+
     /// When the next one begins.
     pub fn end(self, length: SlotLength) -> Instant {
         self.start(length) + length.span()

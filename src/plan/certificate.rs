@@ -13,6 +13,7 @@ use crate::model::time::Instant;
 /// priority and the other arms take. The bound is the Lagrangian dual's, at prices that are shown:
 /// nothing that the plan may not do is left out of it, except what the fields below name.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each says what the bound leaves out")]
 pub struct Certificate {
     /// Sum of the values of the personalized messages.
     pub value: f64,
@@ -27,6 +28,8 @@ pub struct Certificate {
     pub splits_messages: bool,
     /// Whether the bound leaves out frequency caps between campaigns that are planned jointly.
     pub ignores_joint_caps: bool,
+    /// Whether the bound leaves out what messages of these campaigns change about each other.
+    pub ignores_joint_fatigue: bool,
     /// Slots that were closed beforehand by rule, since their replies would come outside agents'
     /// hours.
     pub slots_closed: u32,
@@ -96,7 +99,8 @@ impl Certificate {
     pub fn relaxed(&self) -> Vec<&'static str> {
         let whole = self.splits_messages.then_some("whole_messages");
         let caps = self.ignores_joint_caps.then_some("caps_between_campaigns");
-        whole.into_iter().chain(caps).collect()
+        let fatigue = self.ignores_joint_fatigue.then_some("fatigue_between_campaigns");
+        whole.into_iter().chain(caps).chain(fatigue).collect()
     }
 
     /// What is proven, in sentences.
@@ -128,6 +132,9 @@ impl Certificate {
         if self.ignores_joint_caps {
             add("It leaves out frequency caps between these campaigns.");
         }
+        if self.ignores_joint_fatigue {
+            add("It leaves out how their messages tire people for each other.");
+        }
         if self.slots_closed > 0 {
             let closed = self.slots_closed;
             add(&format!(
@@ -157,13 +164,17 @@ mod tests {
             has_other_arms: true,
             splits_messages: true,
             ignores_joint_caps: true,
+            ignores_joint_fatigue: true,
             slots_closed: 7,
             ..plain
         };
         assert_eq!(all.covers(), "personalized_arm");
-        assert_eq!(all.relaxed(), ["whole_messages", "caps_between_campaigns"]);
+        let relaxed = ["whole_messages", "caps_between_campaigns", "fatigue_between_campaigns"];
+        assert_eq!(all.relaxed(), relaxed);
         let said = all.statement();
-        for words in ["personalized arms of the 3", "split a message", "caps between", "7 slots"] {
+        for words in
+            ["personalized arms of the 3", "split a message", "caps between", "tire", "7 slots"]
+        {
             assert!(said.contains(words), "{said}");
         }
     }

@@ -100,7 +100,7 @@ impl Draw<'_> {
             chance: f64::from(subject.objective.expected_of_any(variant, value_class)),
             runner_up: None,
             propensity: None,
-            reply: subject.objective.reply.get(variant).copied().map_or(0.0, f64::from),
+            reply: subject.objective.reply_in(variant, value_class),
             at_control_time: None,
         }
     }

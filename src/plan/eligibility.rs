@@ -55,6 +55,9 @@ pub(super) struct ValueClass {
     pub(super) hours: Vec<(usize, f64)>,
     /// The slots, as indices into the campaign's.
     pub(super) slots: Vec<u32>,
+    /// The middle of the first of them: slots that lie days apart share a class only where other
+    /// messages do not tell them apart.
+    pub(super) at: Instant,
 }
 
 /// A person who may be planned.
@@ -80,6 +83,11 @@ pub(super) struct Candidates {
     pub(super) eligibilities: Vec<Result<Eligibility, Reason>>,
     /// Spans of slots banned to single people.
     pub(super) bans: Vec<Range<u32>>,
+    /// What campaigns of the same plan that were decided before send to people, by index, where
+    /// other messages change values.
+    pub(super) earlier: HashMap<usize, Vec<CountedMessage>>,
+    /// Likewise what campaigns that are decided together with this one may send.
+    pub(super) beside: HashMap<usize, Vec<CountedMessage>>,
 }
 
 /// A message that another campaign of the same plan sends to a person: it goes at some time from
@@ -115,6 +123,8 @@ impl Candidates {
             variant_lists: Vec::new(),
             eligibilities: Vec::with_capacity(request.people.len()),
             bans: Vec::new(),
+            earlier: HashMap::new(),
+            beside: HashMap::new(),
         };
         let variant_lists = variant_lists(request, setting.threads);
         let mut known: HashMap<Vec<u16>, u32> = HashMap::new();
@@ -122,6 +132,7 @@ impl Candidates {
             request.people.iter().zip(ground_of).zip(variant_lists)
         {
             let more = earlier.get(&person.id).map_or(&[][..], Vec::as_slice);
+            found.note_earlier(request, found.eligibilities.len(), more);
             let counted_person = CountedPerson { person, more, request };
             let eligibility = variant_list.and_then(|variant_list| {
                 let variant_lists = &mut found.variant_lists;
@@ -145,6 +156,7 @@ impl Candidates {
         more: &[CountedMessage],
     ) {
         if let Ok(eligibility) = self.eligibilities[index] {
+            self.note_earlier(request, index, more);
             let counted_person = CountedPerson { person: &request.people[index], more, request };
             self.eligibilities[index] = self.assess(
                 setting,
@@ -153,6 +165,18 @@ impl Candidates {
                 eligibility.variant_list,
             );
         }
+    }
+
+    fn note_earlier(&mut self, request: &Request<'_>, index: usize, more: &[CountedMessage]) {
+        if request.fatigue_until.is_some() && !more.is_empty() {
+            self.earlier.insert(index, more.to_vec());
+        }
+    }
+
+    /// Other messages to a person of the request that are known to go.
+    pub(super) fn messages_to(&self, request: &Request<'_>, index: usize) -> Vec<CountedMessage> {
+        let taken = request.people[index].taken.iter().map(CountedMessage::from);
+        taken.chain(self.earlier.get(&index).into_iter().flatten().copied()).collect()
     }
 
     fn assess(
@@ -360,7 +384,7 @@ fn slot_classes(
     slots.dedup();
     let slot_classes = (firsts.iter().zip(&allowed))
         .map(|(person, (allowed, passed))| {
-            let mut slot_class = SlotClass::new(&slots, allowed, campaign, person.zone, length);
+            let mut slot_class = SlotClass::new(&slots, allowed, request, person.zone, length);
             slot_class.passed = *passed;
             slot_class
         })
@@ -394,26 +418,34 @@ impl SlotClass {
     fn new(
         slots: &[Slot],
         allowed: &[Slot],
-        campaign: &Campaign,
+        request: &Request<'_>,
         tz: Tz,
         length: SlotLength,
     ) -> Self {
         let mut slot_class = Self::default();
-        let mut value_classes: BTreeMap<Vec<(usize, u64)>, usize> = BTreeMap::new();
+        let mut value_classes: BTreeMap<(i64, Vec<(usize, u64)>), usize> = BTreeMap::new();
+        let begin = allowed.first().map(|slot| slot.start(length));
+        // while other messages are felt, the same hour of another week is another class
+        let week = |slot: &Slot| {
+            let (start, until) = (slot.start(length), request.fatigue_until);
+            let felt = begin.filter(|_| until.is_some_and(|until| start < until));
+            felt.map_or(-1, |begin| (start - begin).num_weeks())
+        };
         for slot in allowed {
             let index =
                 slots.binary_search(slot).expect("the campaign's slots hold each slot_class's");
             let hours: Vec<(usize, f64)> = week_hours(*slot, length, tz).collect();
             let key = hours.iter().map(|(hour, share)| (*hour, share.to_bits())).collect();
-            let value_class = *value_classes.entry(key).or_insert_with(|| {
-                slot_class.value_classes.push(ValueClass { hours, slots: Vec::new() });
+            let value_class = *value_classes.entry((week(slot), key)).or_insert_with(|| {
+                let at = slot.middle(length);
+                slot_class.value_classes.push(ValueClass { hours, slots: Vec::new(), at });
                 slot_class.value_classes.len() - 1
             });
             slot_class.value_classes[value_class].slots.push(index as u32);
             slot_class.slots.push(index as u32);
             slot_class.value_class_of.push(value_class as u32);
         }
-        slot_class.control = slot_class.control_days(slots, campaign, tz, length);
+        slot_class.control = slot_class.control_days(slots, request.campaign, tz, length);
         slot_class
     }
 

@@ -190,7 +190,8 @@ fn forbidden(
     for slot in allowed_slots(&campaign.window, &Quiet::default(), person.zone, length, setting.now)
     {
         let hours = week_hours(slot, length, person.zone).collect();
-        let value = f64::from(objective.best(&ValueClass { hours, slots: Vec::new() }, 0).1);
+        let value_class = ValueClass { hours, slots: Vec::new(), at: slot.middle(length) };
+        let value = f64::from(objective.best(&value_class, 0).1);
         let (from, to) = (slot.start(length), slot.end(length));
         if value > best.map_or(least, |best| best.1)
             && quiet.forbids_span(from, to, person.zone).is_some()

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 
 use super::arms::{CapacityShare, arm_of};
+use super::beside::{sent_beside, sent_by_arm, value_again};
 use super::certificate::{BindingLimit, Certificate};
 use super::decision::{CampaignDecisions, Decision};
 use super::draws::Draw;
 use super::eligibility::{Candidates, CountedMessage, EarlierMessages, Eligibility};
 use super::limits::{CampaignArm, SharedCapacity, lay_out};
-use super::personalized;
+use super::personalized::{self, PersonalizedPlan};
 use super::request::{Carrier, Request, Setting};
 use super::thompson;
 use crate::model::delivery::{Arm, Expectation, Reason};
@@ -35,8 +36,8 @@ pub(super) fn plan(
         .map(|(request, candidates)| sort_out(request, candidates))
         .collect();
     let shares = shares(requests, &candidates);
-    let is_capped = requests.len() > 1 && requests.iter().any(|r| r.caps(setting).next().is_some());
-    let mut earlier = if is_capped { earlier.clone() } else { EarlierMessages::new() };
+    let is_counted = requests.len() > 1 && requests.iter().any(|r| r.counts_others(setting));
+    let mut earlier = if is_counted { earlier.clone() } else { EarlierMessages::new() };
     let chosen = shares.len() - 1;
     let mut actions: Vec<_> = requests.iter().map(|_| HashMap::new()).collect();
     // where everybody is personalized there is nothing to compare
@@ -61,8 +62,8 @@ pub(super) fn plan(
             }
             _ => draw(layout).control(decided, expected),
         }
-        if is_capped {
-            let sent = drawn(setting, request, of, (arm, &decisions[at]));
+        if is_counted {
+            let sent = sent_by_arm(setting, request, of, (arm, &decisions[at]));
             for (other, request) in requests.iter().enumerate().filter(|(other, _)| *other != at) {
                 let (candidates, decisions) = (&mut candidates[other], &mut decisions[other]);
                 make_way(setting, request, candidates, decisions, (&sent, &earlier));
@@ -74,8 +75,24 @@ pub(super) fn plan(
     }
     let shared = shared_capacities(&shares, requests, &candidates);
     let layout = lay_out(setting, carrier, &shared, chosen);
-    let chosen_arm =
+    let undecided = is_counted.then(|| decisions.clone());
+    let mut chosen_arm =
         personalized::plan_arm(setting, &shared[chosen].parts, &layout, &mut decisions, &earlier);
+    let planned = sent_beside(setting, requests, &candidates, &decisions);
+    let ignores_joint_fatigue = planned.iter().any(|planned| !planned.is_empty());
+    if let Some(undecided) = undecided.filter(|_| ignores_joint_fatigue) {
+        // what each would plan alone for the same people is known to the others now
+        for (candidates, planned) in candidates.iter_mut().zip(planned) {
+            candidates.beside = planned;
+        }
+        decisions = undecided;
+        let shared = shared_capacities(&shares, requests, &candidates);
+        let parts = &shared[chosen].parts;
+        let again = personalized::plan_arm(setting, parts, &layout, &mut decisions, &earlier);
+        let changed = value_again(setting, requests, &candidates, &mut decisions);
+        let value = again.value + changed;
+        chosen_arm = PersonalizedPlan { value, bound: chosen_arm.bound.max(value), ..again };
+    }
     for (expectations, more) in expectations.iter_mut().zip(chosen_arm.expectations) {
         for (person, expectation) in more {
             expectations[person as usize] = Some(expectation);
@@ -102,26 +119,10 @@ pub(super) fn plan(
         has_other_arms: chosen > 0 || requests.iter().any(|r| r.campaign.arms.holdout > 0.0),
         splits_messages: chosen_arm.splits_messages,
         ignores_joint_caps: chosen_arm.ignores_joint_caps,
+        ignores_joint_fatigue,
         slots_closed: layout.outside_agent_hours,
     };
     JointPlan { campaigns, certificate, binding: chosen_arm.binding }
-}
-
-/// What an arm has drawn, by person.
-fn drawn(
-    setting: &Setting<'_>,
-    request: &Request<'_>,
-    candidates: &Candidates,
-    (arm, decisions): (Arm, &[Decision]),
-) -> HashMap<RecipientId, CountedMessage> {
-    let sent = |(person, decision): (&super::request::AudienceMember<'_>, &Decision)| {
-        let Decision::Planned(selection) = decision else { return None };
-        let slot = candidates.slots[selection.slot as usize];
-        let (from, to) = (slot.start(setting.length), slot.end(setting.length));
-        let category = Some(request.campaign.category);
-        (selection.arm == arm).then_some((person.id, CountedMessage { from, to, category }))
-    };
-    request.people.iter().zip(decisions).filter_map(sent).collect()
 }
 
 /// Looks again at those of a campaign who get a message from another, and refuses whom caps leave

@@ -7,8 +7,10 @@
 //! - `eligibility`: who may be written to, when, with what; else the reason
 //! - `arms`: who is in which arm, and each arm's share of capacity
 //! - `limits`: campaign, provider, agents and budget as limits on slots
-//! - `objective`: what a slot and a variant are worth to a person
-//! - `joint`: campaigns that are planned together, arm by arm
+//! - `fatigue`: what other messages to a person change; `objective`: what a slot and a variant are
+//!   worth to a person
+//! - `joint`: campaigns that are planned together, arm by arm; `beside`: what they change for each
+//!   other
 //! - `draws`: the explore and the control arm; `personalized`: the arm that is optimized, as an
 //!   assignment problem; `solve`: its solution, in numbers only; `thompson`: the same assignment
 //!   of possible truths
@@ -21,11 +23,13 @@
 //! or refused, with its reason.
 
 mod arms;
+mod beside;
 pub mod certificate;
 mod decision;
 mod draws;
 mod eligibility;
 pub mod explain;
+mod fatigue;
 mod joint;
 mod limits;
 mod objective;
@@ -56,7 +60,7 @@ pub fn plan(setting: &Setting<'_>, carrier: &Carrier<'_>, requests: &[Request<'_
     let mut plans: Vec<Option<Plan>> = requests.iter().map(|_| None).collect();
     let mut booked: Vec<(Slot, u32)> = carrier.booked.to_vec();
     let mut earlier = EarlierMessages::new();
-    let is_capped = requests.len() > 1 && requests.iter().any(|r| r.caps(setting).next().is_some());
+    let is_counted = requests.len() > 1 && requests.iter().any(|r| r.counts_others(setting));
     for class in by_priority(requests) {
         let together: Vec<&Request<'_>> = class.iter().map(|at| &requests[*at]).collect();
         let carrier = Carrier { booked: &booked, ..*carrier };
@@ -73,7 +77,7 @@ pub fn plan(setting: &Setting<'_>, carrier: &Carrier<'_>, requests: &[Request<'_
             let request = &requests[*at];
             let plan =
                 outcome::conclude(setting, &carrier, request, decided, certificate, &joint.binding);
-            if is_capped {
+            if is_counted {
                 take_note(&requests[*at], &plan, &mut earlier);
             }
             plans[*at] = Some(plan);
@@ -94,7 +98,7 @@ fn by_priority(requests: &[Request<'_>]) -> Vec<Vec<usize>> {
     order.chunk_by(|a, b| priority(a) == priority(b)).map(<[usize]>::to_vec).collect()
 }
 
-/// Notes planned messages, so that caps hold across the campaigns of one plan.
+/// Notes planned messages, which count for caps and fatigue across the campaigns of one plan.
 fn take_note(request: &Request<'_>, plan: &Plan, earlier: &mut EarlierMessages) {
     for delivery in &plan.deliveries {
         if let Some(choice) = &delivery.choice {

@@ -1,9 +1,11 @@
 //! What a slot and a variant are worth to a person.
 //!
 //! Value = P(goal within its time) − cost of an opt-out × P(opt-out), the chance averaged over the
-//! local hours that the slot overlaps.
+//! local hours that the slot overlaps. Both are those after as many other messages as the person
+//! gets shortly before the slot.
 
-use super::eligibility::{Candidates, Eligibility, SlotClass, ValueClass};
+use super::eligibility::{Candidates, CountedMessage, Eligibility, SlotClass, ValueClass};
+use super::fatigue::{PersonFatigue, SlotFatigue};
 use super::request::{Request, Setting};
 use crate::model::campaign::Campaign;
 use crate::model::choice::{Chosen, PersonCorrection};
@@ -19,33 +21,66 @@ pub(super) struct Objective {
     /// The chance of the goal by hour of the local week, one row a variant of the eligible
     /// variants.
     chances: Vec<[f32; WEEK_HOURS]>,
-    /// What the harm of each variant takes from its value.
-    pub(super) harm: Vec<f32>,
-    /// The chance of a reply to each variant.
+    /// The chance of a reply to each variant: the largest of any slot, so that limits hold.
     pub(super) reply: Vec<f32>,
     /// What is taken from chances that were chosen for their height.
     pub(super) correction: PersonCorrection,
-    /// What a chosen chance of each variant is held against; empty where nothing is corrected.
+    /// What the person does with each variant whatever the hour.
     pub(super) usual: Vec<VariantUsual>,
+    /// Where other messages change anything, what they change.
+    pub(super) fatigue: Option<Box<PersonFatigue>>,
 }
 
-/// What a person does with a variant on average.
+/// What a person does with a variant whatever the hour.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct VariantUsual {
-    /// The mean chance over the hours of a week.
+    /// The mean chance over the hours of a week; 0 where nothing is corrected.
     pub(super) mean: f32,
     /// The chance that it is answered once it is read.
     pub(super) answered: f32,
+    /// What its harm takes from its value.
+    pub(super) harm: f32,
+}
+
+/// What is known of a value whose variant and hour were chosen.
+#[derive(Clone, Copy)]
+pub(super) struct ChosenValue<'a> {
+    pub(super) value: f64,
+    pub(super) variant: usize,
+    pub(super) correction: PersonCorrection,
+    /// Of all variants that it was chosen among.
+    pub(super) usual: &'a [VariantUsual],
+    /// What other messages change about it.
+    pub(super) fatigue: Option<SlotFatigue>,
+}
+
+impl ChosenValue<'_> {
+    /// The chance as it is to be expected.
+    pub(super) fn chance(&self) -> f64 {
+        let corrected = |chance: f64| {
+            if self.correction.is_none() {
+                return chance;
+            }
+            f64::from(expected(chance as f32, self.variant, self.correction, self.usual))
+        };
+        let Some(SlotFatigue { valued, expected }) = self.fatigue else {
+            return corrected(self.value + f64::from(self.usual[self.variant].harm));
+        };
+        // it was chosen by its height among others of a person who is as tired
+        let factor = f64::from(valued.chance.max(f32::MIN_POSITIVE));
+        let rested = (self.value + f64::from(valued.harm)) / factor;
+        (corrected(rested) * f64::from(expected.chance)).min(1.0)
+    }
 }
 
 /// A chance as it is to be expected of a variant that was chosen, with its hour, among some.
-pub(super) fn expected(
+fn expected(
     chance: f32,
     variant: usize,
     correction: PersonCorrection,
     usual: &[VariantUsual],
 ) -> f32 {
-    let Some(VariantUsual { mean, answered }) = usual.get(variant).copied() else { return chance };
+    let VariantUsual { mean, answered, .. } = usual[variant];
     let of_all = usual.iter().map(|usual| usual.mean).sum::<f32>() / usual.len() as f32;
     correction.expected(Chosen { chance, of_content: mean, of_all, answered })
 }
@@ -60,10 +95,10 @@ impl Objective {
     ) -> Self {
         let mut objective = Self {
             chances: Vec::new(),
-            harm: Vec::new(),
             reply: Vec::new(),
             correction: preference.choice_correction(campaign.within),
             usual: Vec::new(),
+            fatigue: None,
         };
         for (at, variant) in variant_list.iter().enumerate() {
             let content = &campaign.variants[*variant as usize].content;
@@ -72,20 +107,22 @@ impl Objective {
                 .position(|other| campaign.variants[*other as usize].content == *content);
             if let Some(same) = same {
                 objective.chances.push(objective.chances[same]);
-                objective.harm.push(objective.harm[same]);
                 objective.reply.extend(objective.reply.get(same).copied());
-                objective.usual.extend(objective.usual.get(same).copied());
+                objective.usual.push(objective.usual[same]);
                 continue;
             }
             let chances = preference.chances(content, campaign.goal, campaign.within);
-            if !objective.correction.is_none() {
-                objective.usual.push(VariantUsual {
-                    mean: chances.iter().sum::<f32>() / WEEK_HOURS as f32,
-                    answered: preference.answer_chance(content, campaign.goal),
-                });
-            }
+            let is_corrected = !objective.correction.is_none();
+            objective.usual.push(VariantUsual {
+                mean: if is_corrected {
+                    chances.iter().sum::<f32>() / WEEK_HOURS as f32
+                } else {
+                    0.0
+                },
+                answered: preference.answer_chance(content, campaign.goal),
+                harm: (opt_out_cost * f64::from(preference.opt_out(content))) as f32,
+            });
             objective.chances.push(chances);
-            objective.harm.push((opt_out_cost * f64::from(preference.opt_out(content))) as f32);
             if replies {
                 objective.reply.push(preference.reply_chance(content));
             }
@@ -101,23 +138,83 @@ impl Objective {
         person: usize,
         eligibility: &Eligibility,
     ) -> Self {
+        Self::after(setting, request, candidates, (person, eligibility), None)
+    }
+
+    /// The same after what campaigns that are decided together with this one send: what is noted
+    /// that they may, or what is known to go before.
+    pub(super) fn after(
+        setting: &Setting<'_>,
+        request: &Request<'_>,
+        candidates: &Candidates,
+        (person, eligibility): (usize, &Eligibility),
+        before: Option<&[CountedMessage]>,
+    ) -> Self {
         let variant_list = &candidates.variant_lists[eligibility.variant_list as usize];
         let preference = (request.preference)(person);
-        let replies = request.campaign.capacity.chats.is_some();
-        Self::new(request.campaign, variant_list, &preference, setting.opt_out_cost, replies)
+        let (campaign, cost) = (request.campaign, setting.opt_out_cost);
+        let replies = campaign.capacity.chats.is_some();
+        let mut objective = Self::new(campaign, variant_list, &preference, cost, replies);
+        if request.fatigue_until.is_some() {
+            let slot_class = &candidates.slot_classes[eligibility.slot_class as usize];
+            let mut sent = candidates.messages_to(request, person);
+            let beside = candidates.beside.get(&person).map_or(&[][..], Vec::as_slice);
+            sent.extend_from_slice(before.unwrap_or(beside));
+            objective.fatigue = PersonFatigue::of(
+                (campaign, variant_list),
+                &preference,
+                cost,
+                sent,
+                &slot_class.value_classes,
+            );
+        }
+        if let Some(fatigue) = &objective.fatigue {
+            let replies = objective.reply.iter_mut().enumerate();
+            replies.for_each(|(variant, reply)| *reply = fatigue.most_replies(variant));
+        }
+        objective
     }
 
     /// How many variants there are.
     pub(super) fn variants(&self) -> usize {
-        self.harm.len()
+        self.usual.len()
     }
 
     /// The chance of the goal for a variant of the eligible variants in a value class.
     pub(super) fn chance(&self, variant: usize, value_class: &ValueClass) -> f32 {
+        let rested = self.rested_chance(variant, value_class);
+        let effect = self.fatigue_effect(variant, value_class);
+        effect.map_or(rested, |effect| (rested * effect.expected.chance).min(1.0))
+    }
+
+    /// The chance after as many messages as when the habits were read.
+    fn rested_chance(&self, variant: usize, value_class: &ValueClass) -> f32 {
         let chances = &self.chances[variant];
         match value_class.hours[..] {
             [(hour, _)] => chances[hour],
             _ => value_class.hours.iter().map(|(hour, share)| chances[*hour] * *share as f32).sum(),
+        }
+    }
+
+    fn fatigue_effect(&self, variant: usize, value_class: &ValueClass) -> Option<SlotFatigue> {
+        self.fatigue.as_ref().map(|fatigue| fatigue.effect(variant, value_class))
+    }
+
+    /// The chance of a reply in a value class, where replies are bounded.
+    pub(super) fn reply_in(&self, variant: usize, value_class: &ValueClass) -> f64 {
+        let usual = self.reply.get(variant).copied().unwrap_or(0.0);
+        let effect = self.fatigue_effect(variant, value_class);
+        f64::from(effect.map_or(usual, |effect| effect.expected.reply))
+    }
+
+    /// Value and expected chance of a slot and variant that were chosen.
+    pub(super) fn chosen(&self, variant: usize, value_class: &ValueClass) -> ChosenValue<'_> {
+        ChosenValue {
+            value: f64::from(self.value(variant, value_class)),
+            variant,
+            correction: self.correction,
+            usual: &self.usual,
+            fatigue: self.fatigue_effect(variant, value_class),
         }
     }
 
@@ -142,14 +239,19 @@ impl Objective {
 
     /// The chance as it is to be expected where it was not chosen for its height.
     pub(super) fn expected_of_any(&self, variant: usize, value_class: &ValueClass) -> f32 {
-        let chance = self.chance(variant, value_class);
-        let usual = self.usual.get(variant);
-        usual.map_or(chance, |usual| self.correction.expected_of_any(chance, usual.answered))
+        let effect = self.fatigue_effect(variant, value_class);
+        let answered =
+            self.usual[variant].answered * effect.map_or(1.0, |effect| effect.expected.chance);
+        self.correction.expected_of_any(self.chance(variant, value_class), answered)
     }
 
-    /// Chance less harm.
+    /// Chance less harm, both as other messages before and after it have them.
     pub(super) fn value(&self, variant: usize, value_class: &ValueClass) -> f32 {
-        self.chance(variant, value_class) - self.harm[variant]
+        let rested = self.rested_chance(variant, value_class);
+        match self.fatigue_effect(variant, value_class) {
+            None => rested - self.usual[variant].harm,
+            Some(SlotFatigue { valued, .. }) => (rested * valued.chance).min(1.0) - valued.harm,
+        }
     }
 
     /// The best variant of the eligible variants in a value class and its value; among equals the

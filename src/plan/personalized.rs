@@ -9,8 +9,9 @@ use super::decision::{Decision, Selection};
 use super::eligibility::{
     Candidates, CountedMessage, EarlierMessages, Eligibility, SlotClass, ValueClass,
 };
+use super::fatigue::PersonFatigue;
 use super::limits::{CampaignArm, CapacityLayout};
-use super::objective::{Objective, PERTURBATION, VariantUsual, expected, perturbation};
+use super::objective::{ChosenValue, Objective, PERTURBATION, VariantUsual, perturbation};
 use super::parallel::{append, grow, parallel_map, parallel_rows};
 use super::request::Setting;
 use super::solve::{
@@ -81,10 +82,10 @@ struct Origin {
     campaign: u32,
     person: u32,
     eligibility: Eligibility,
-    /// Where its harms begin, one a variant of the eligible variants.
-    harms: usize,
+    /// Where it has its figures, one a variant of the eligible variants.
     usual: (usize, usize),
     correction: PersonCorrection,
+    fatigue: Option<Box<PersonFatigue>>,
     /// The chance at the control time; NaN where there is none.
     at_control_time: f32,
 }
@@ -93,7 +94,6 @@ struct Origin {
 struct ArmProblem {
     problem: Problem,
     origins: Vec<Origin>,
-    harms: Vec<f32>,
     usual: Vec<VariantUsual>,
     /// The eligible variant behind each value, where rows are not one variant each.
     variants: Vec<u8>,
@@ -109,7 +109,6 @@ struct ItemBatch {
     items: Vec<Item>,
     weights: Vec<f32>,
     origins: Vec<Origin>,
-    harms: Vec<f32>,
     usual: Vec<VariantUsual>,
     without_value: Vec<u32>,
     expectations: Vec<(u32, Expectation)>,
@@ -216,7 +215,6 @@ impl ArmProblem {
             item.weights = item.weights.map(|first| first + weights);
             item.group += first_group;
             origin.campaign = campaign;
-            origin.harms += self.harms.len();
             origin.usual = (origin.usual.0 + self.usual.len(), origin.usual.1 + self.usual.len());
             if item.bans.0 != item.bans.1 {
                 let from = problem.bans.len() as u32;
@@ -230,7 +228,6 @@ impl ArmProblem {
         append(&mut problem.weights, &mut batch.weights);
         append(&mut problem.items, &mut batch.items);
         append(&mut self.origins, &mut batch.origins);
-        append(&mut self.harms, &mut batch.harms);
         append(&mut self.usual, &mut batch.usual);
     }
 
@@ -357,13 +354,11 @@ impl ArmProblem {
         let replan = part.request.people[origin.person as usize].replan.map(|replan| replan.reason);
         let by_itself = if moved { Reason::MovedByCapacity } else { Reason::BestSlot };
         let share = part.request.campaign.arms.share(part.arm);
-        let harm = f64::from(self.harms[origin.harms + variant]);
+        let class = &slot_class.value_classes[value_class];
+        let fatigue = origin.fatigue.as_ref().map(|fatigue| fatigue.effect(variant, class));
         let usual = &self.usual[origin.usual.0..origin.usual.1];
-        let chance = if usual.is_empty() {
-            value + harm
-        } else {
-            f64::from(expected((value + harm) as f32, variant, origin.correction, usual))
-        };
+        let chosen = ChosenValue { value, variant, correction: origin.correction, usual, fatigue };
+        let reply = f64::from(self.problem.weight(item, placement.variant));
         Ok(Selection {
             arm: part.arm,
             reason: replan.unwrap_or(by_itself),
@@ -371,12 +366,12 @@ impl ArmProblem {
             variant: part.candidates.variant_lists[origin.eligibility.variant_list as usize]
                 [variant],
             value,
-            chance,
+            chance: chosen.chance(),
             runner_up,
             // with a price on it the slot hangs on who else is in the arm; a message that was moved
             // later hangs on what happened to it
             propensity: (!moved && price == 0.0 && replan.is_none()).then_some(share),
-            reply: f64::from(self.problem.weight(item, placement.variant)),
+            reply: fatigue.map_or(reply, |effect| f64::from(effect.expected.reply)),
             at_control_time: Some(f64::from(origin.at_control_time)).filter(|c| !c.is_nan()),
         })
     }
@@ -478,17 +473,15 @@ impl ItemBatch {
             bans: if partly { eligibility.bans } else { (0, 0) },
         });
         self.weights.extend(&objective.reply);
-        let harms = self.harms.len();
-        self.harms.extend(&objective.harm);
         let usual = (self.usual.len(), self.usual.len() + objective.usual.len());
         self.usual.extend(&objective.usual);
         self.origins.push(Origin {
             campaign: 0,
             person: index,
             eligibility,
-            harms,
             usual,
             correction: objective.correction,
+            fatigue: objective.fatigue,
             at_control_time,
         });
     }

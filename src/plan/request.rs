@@ -62,12 +62,20 @@ pub struct Request<'a> {
     pub booked: &'a [Booking],
     /// When messages are answered, by the local hour of sending.
     pub reply_delays: &'a ReplyDelays,
+    /// Until when slots differ by how many messages people got shortly before; `None` where habits
+    /// do not hang on that.
+    pub fatigue_until: Option<Instant>,
 }
 
 impl Request<'_> {
     /// The caps that bind the campaign's messages: the workspace's and its own.
     pub(super) fn caps<'a>(&'a self, setting: &Setting<'a>) -> impl Iterator<Item = &'a Cap> {
         setting.caps.iter().chain(&self.campaign.frequency)
+    }
+
+    /// Whether other campaigns' messages to the same people matter to it.
+    pub(super) fn counts_others(&self, setting: &Setting<'_>) -> bool {
+        self.fatigue_until.is_some() || self.caps(setting).next().is_some()
     }
 }
 

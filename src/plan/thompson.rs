@@ -125,7 +125,7 @@ fn by_the_mean(
     Selection {
         value: f64::from(objective.value(variant, value_class)),
         chance: f64::from(objective.chance(variant, value_class)),
-        reply: objective.reply.get(variant).copied().map_or(0.0, f64::from),
+        reply: objective.reply_in(variant, value_class),
         // it was second by the draw
         runner_up: None,
         at_control_time: None,

@@ -270,6 +270,7 @@ impl PreferenceOverride for Oracle {
             answer_certainty: Answers { click: 1e6, reply: 1e6, convert: 1e6 },
             opt_out: -20.0,
             opt_out_certainty: 1e6,
+            recent: 0.0,
             chronotype: 0,
             chronotype_share: 0.0,
             evidence: 0.0,

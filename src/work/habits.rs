@@ -10,7 +10,7 @@ use crate::config::LearnFrom;
 use crate::learn::{ChronotypeMix, Contents, Evidence, Model, Sample, Sampler, Subject, drift};
 use crate::model::content::Content;
 use crate::model::ids::RecipientId;
-use crate::model::preference::{Preference, ReplyDelays};
+use crate::model::preference::{Fatigue, Preference, ReplyDelays};
 use crate::model::recipient::Recipient;
 use crate::model::time::Instant;
 use crate::store::{ModelRow, Store, StoreError, Whose};
@@ -185,6 +185,11 @@ impl ActiveModel {
     /// What is known of a person's habits.
     pub fn preference(&self, subject: &Subject<'_>) -> Preference {
         self.model.preference(subject, self.as_of)
+    }
+
+    /// What other messages of the last days change for everybody.
+    pub fn fatigue(&self) -> Fatigue {
+        self.model.fatigue()
     }
 
     /// When messages are answered, by the hour of sending: as somebody does of whom nothing is known.

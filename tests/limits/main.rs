@@ -6,4 +6,5 @@ mod planning;
 mod support;
 
 mod commands;
+mod fatigue;
 mod steps;

@@ -31,7 +31,7 @@ async fn ctx(store: Store, settings: &str) -> Ctx {
     with_people(store, settings, PEOPLE).await
 }
 
-async fn with_people(store: Store, settings: &str, count: usize) -> Ctx {
+pub(crate) async fn with_people(store: Store, settings: &str, count: usize) -> Ctx {
     let config = Config::parse(&format!("{EXAMPLE}\n{settings}"), Path::new("opportune.toml"));
     let config = config.unwrap();
     let now: DateTime<Utc> = "2026-03-01T00:00:00Z".parse().unwrap();

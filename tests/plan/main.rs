@@ -4,6 +4,7 @@
 mod planning;
 
 mod arms;
+mod fatigue;
 mod limits;
 mod milp;
 mod optimum;

@@ -68,6 +68,7 @@ fn against_exact(limits: &Limits, people: usize, hours: u32, seed: u64) -> (Cert
         preference: &ask,
         booked: &[],
         reply_delays: &delays,
+        fatigue_until: None,
     };
     let requests: Vec<Request<'_>> = campaigns.iter().map(request).collect();
     let caps = [Cap { category: None, span: TimeDelta::hours(24), most: 1 }];

@@ -107,6 +107,7 @@ fn caps_hold_across_campaigns_planned_together_and_one_after_another() {
                 preference: &ask,
                 booked: &[],
                 reply_delays: &delays,
+                fatigue_until: None,
             })
             .collect();
         let carrier = Carrier { per_second: Some(6.0 / 3600.0), ..EASY };

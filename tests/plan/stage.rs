@@ -10,6 +10,7 @@ use opportune::model::delivery::{Arm, State};
 use opportune::model::frequency::RecentSend;
 use opportune::model::preference::ReplyDelays;
 use opportune::model::slot::Slot;
+use opportune::model::time::Instant;
 use opportune::plan::{Booking, Carrier, Plan, Request, Setting, arm_of, plan};
 
 use crate::planning::Crowd;
@@ -28,12 +29,14 @@ pub(crate) struct Stage {
     pub(crate) campaign: Campaign,
     pub(crate) booked: Vec<Booking>,
     pub(crate) reply_delays: ReplyDelays,
+    pub(crate) fatigue_until: Option<Instant>,
 }
 
 impl Stage {
     pub(crate) fn of(crowd: Crowd, more: &str) -> Self {
         let campaign = crowd.campaign(more);
-        Self { crowd, campaign, booked: Vec::new(), reply_delays: ReplyDelays::default() }
+        let reply_delays = ReplyDelays::default();
+        Self { crowd, campaign, booked: Vec::new(), reply_delays, fatigue_until: None }
     }
 
     /// Calls `ask` with the request for everybody.
@@ -46,6 +49,7 @@ impl Stage {
             preference: &preference,
             booked: &self.booked,
             reply_delays: &self.reply_delays,
+            fatigue_until: self.fatigue_until,
         })
     }
 

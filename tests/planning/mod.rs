@@ -14,7 +14,7 @@ use opportune::model::content::{Category, Content, Media};
 use opportune::model::frequency::RecentSend;
 use opportune::model::ids::{RecipientId, RecipientKey};
 use opportune::model::preference::{
-    Answers, ContentFigures, Delays, Population, Preference, WEEK_HOURS,
+    Answers, ContentFigures, Delays, Fatigue, Population, Preference, WEEK_HOURS,
 };
 use opportune::model::recipient::Country;
 use opportune::model::slot::SlotLength;
@@ -122,6 +122,13 @@ impl Crowd {
         self
     }
 
+    /// Has other messages change what people do with one.
+    pub(crate) fn tiring(mut self, fatigue: Fatigue) -> Self {
+        let population = Population { fatigue, ..Population::clone(&self.population) };
+        self.population = Arc::new(population);
+        self
+    }
+
     /// Has people answer often, so that few of them fill agents' time.
     pub(crate) fn answering(mut self) -> Self {
         self.members.iter_mut().for_each(|member| member.habits.answers.reply += 3.0);
@@ -199,6 +206,7 @@ fn habits(rng: &mut ChaCha8Rng) -> opportune::model::preference::Person {
         answer_certainty: Answers { click: 20.0, reply: 20.0, convert: 20.0 },
         opt_out: rng.gen_range(-9.0..-4.0),
         opt_out_certainty: 500.0,
+        recent: 0.0,
         chronotype: 0,
         chronotype_share: 1.0,
         evidence: 10.0,

@@ -78,6 +78,7 @@ pub(super) fn certain(
         answer_certainty: Answers { click: CERTAIN, reply: CERTAIN, convert: CERTAIN },
         opt_out: NEVER,
         opt_out_certainty: CERTAIN,
+        recent: 0.0,
         chronotype: 0,
         chronotype_share: 0.0,
         evidence: evidence as f32,

@@ -135,6 +135,7 @@ fn habits(model: &Model, known: &PersonPosterior) -> Preference {
         answer_certainty: Answers::default(),
         opt_out: 0.0,
         opt_out_certainty: 1.0,
+        recent: 0.0,
         chronotype: 0,
         chronotype_share: 0.0,
         evidence: known.summary.evidence,

@@ -18,7 +18,7 @@ use crate::learn::population::shrinkage::UNBOUNDED;
 use crate::learn::response::model::ResponseModel;
 use crate::learn::select::score::HeldOut;
 use crate::model::choice::ChoiceCorrection;
-use crate::model::preference::{ContentFigures, Curve, Population, WEEK_HOURS};
+use crate::model::preference::{ContentFigures, Curve, Fatigue, Population, WEEK_HOURS};
 use crate::model::time::Instant;
 
 /// The newest form of the file; an older one is fitted anew.
@@ -217,6 +217,11 @@ impl Model {
         self.responses.errors()
     }
 
+    /// What other messages of the last days change for everybody.
+    pub fn fatigue(&self) -> Fatigue {
+        self.responses.fatigue()
+    }
+
     /// Numbers of the contents in the order of their words.
     pub(in crate::learn) fn order(&self) -> &[usize] {
         let list = self.contents.list();
@@ -242,6 +247,7 @@ impl Model {
                 delays: self.responses.delays(),
                 utility: self.responses.utility(),
                 utility_opt_out: self.responses.utility_opt_out(),
+                fatigue: self.responses.fatigue(),
                 read: self.read.clone(),
                 choice: self.choice,
                 answers,

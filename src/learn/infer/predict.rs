@@ -53,7 +53,7 @@ impl Model {
         let chronotype =
             (0..rates.share.len()).max_by(|a, b| rates.share[*a].total_cmp(&rates.share[*b]));
         let chronotype = chronotype.unwrap_or(0);
-        let ResponsePrediction { log_odds, certainty: sure } =
+        let ResponsePrediction { log_odds, certainty: sure, recent } =
             self.responses.predict(subject, seconds(as_of), &self.reporting, reads);
         let order = self.order();
         Preference::new(
@@ -68,6 +68,7 @@ impl Model {
                 answer_certainty: answers(|kind| sure[kind]),
                 opt_out: log_odds[OPT_OUT],
                 opt_out_certainty: sure[OPT_OUT],
+                recent,
                 chronotype: chronotype as u16,
                 chronotype_share: rates.share[chronotype],
                 evidence: summary.evidence,

@@ -19,7 +19,7 @@ use crate::learn::response::outcomes::{
 };
 use crate::learn::response::regression::{AnswerRegression, FEATURES, RegressionRow};
 use crate::learn::statistics::special::{ln_gamma, person_weight};
-use crate::model::preference::{Answers, Curve, Delays};
+use crate::model::preference::{Answers, Curve, Delays, Fatigue};
 
 /// What is assumed of each kind before anything is seen, as so many messages.
 const FIRST: [f64; KINDS] = [0.05, 0.05, 0.01, 0.002];
@@ -56,6 +56,8 @@ pub(in crate::learn) struct ResponsePrediction {
     pub(in crate::learn) log_odds: [f32; KINDS],
     /// As many messages are behind them.
     pub(in crate::learn) certainty: [f32; KINDS],
+    /// Log of one more than the messages of the last seven days, which the log-odds know of.
+    pub(in crate::learn) recent: f32,
 }
 
 impl ResponseModel {
@@ -236,6 +238,7 @@ impl ResponseModel {
         ResponsePrediction {
             log_odds: std::array::from_fn(log_odds),
             certainty: std::array::from_fn(certainty),
+            recent: (recent as f32).ln_1p(),
         }
     }
 
@@ -283,6 +286,12 @@ impl ResponseModel {
     /// What a message that is no marketing adds to the log-odds of each answer.
     pub(in crate::learn) fn utility(&self) -> Answers<f32> {
         answers(|kind| -self.regressions[kind].marketing_weight() as f32)
+    }
+
+    /// What other messages of the last days add to the log-odds.
+    pub(in crate::learn) fn fatigue(&self) -> Fatigue {
+        let weight = |kind: usize| self.regressions[kind].fatigue_weight() as f32;
+        Fatigue { answers: answers(weight), opt_out: weight(OPT_OUT) }
     }
 
     pub(in crate::learn) fn utility_opt_out(&self) -> f32 {

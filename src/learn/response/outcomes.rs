@@ -6,12 +6,12 @@ use crate::learn::data::observations::{AGE_MAX, ReadOutcome};
 use crate::learn::data::receipts::PersonReceipts;
 use crate::learn::response::delay::AnswerDelay;
 use crate::model::content::Category;
+use crate::model::preference::Fatigue;
 
 pub(in crate::learn) const GOALS: [Answer; 3] = [Answer::Click, Answer::Reply, Answer::Convert];
 /// Answers, and the opt-out after them.
 pub(in crate::learn) const KINDS: usize = GOALS.len() + 1;
 pub(in crate::learn) const OPT_OUT: usize = GOALS.len();
-const WEEK: u32 = 7 * 86_400;
 
 /// What is known of one message at a date.
 #[derive(Debug, Clone, Copy)]
@@ -157,9 +157,9 @@ impl<'a> SentHistory<'a> {
         history_at
     }
 
-    /// Messages in the seven days before a date.
+    /// Messages within [`Fatigue::SPAN`] before a date.
     pub(in crate::learn) fn recent(&self, at: u32) -> usize {
         let before = |at: u32| self.sent.partition_point(|sent| sent.at < at);
-        before(at) - before(at.saturating_sub(WEEK))
+        before(at) - before(at.saturating_sub(Fatigue::SPAN.num_seconds() as u32))
     }
 }

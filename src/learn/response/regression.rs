@@ -97,6 +97,11 @@ impl AnswerRegression {
         self.weights[CONTENT] * self.effects.get(content).copied().unwrap_or(0.0)
     }
 
+    /// What each log of one more than the recent messages adds to the log-odds.
+    pub(in crate::learn) fn fatigue_weight(&self) -> f64 {
+        self.weights[2]
+    }
+
     /// What marketing adds to the log-odds.
     pub(in crate::learn) fn marketing_weight(&self) -> f64 {
         self.weights[4]

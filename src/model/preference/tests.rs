@@ -29,6 +29,7 @@ fn evening_person() -> Preference {
         answer_certainty: Answers { click: 15.0, reply: 30.0, convert: 20.0 },
         opt_out: -6.0,
         opt_out_certainty: 300.0,
+        recent: 0.0,
         chronotype: 0,
         chronotype_share: 0.9,
         evidence: 12.0,

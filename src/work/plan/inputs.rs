@@ -16,9 +16,9 @@ use crate::calendar::rules::Rules;
 use crate::config::{Config, ProviderConfig};
 use crate::model::campaign::Campaign;
 use crate::model::delivery::{Delivery, Reason, State};
-use crate::model::frequency::{Cap, RecentSend};
+use crate::model::frequency::{RecentSend, reach};
 use crate::model::ids::{Name, RecipientId, RecipientKey};
-use crate::model::preference::{Preference, ReplyDelays};
+use crate::model::preference::{Fatigue, Preference, ReplyDelays};
 use crate::model::slot::Slot;
 use crate::model::time::Instant;
 use crate::plan::{
@@ -176,10 +176,13 @@ impl PlanInputs {
             })
             .collect();
         let own = self.tasks.iter().flat_map(|task| &task.row.campaign.frequency);
-        let caps: Vec<Cap> = self.config.frequency.iter().chain(own).copied().collect();
+        let mut reach = reach(self.config.frequency.iter().chain(own));
+        if !self.model.fatigue().is_none() {
+            reach = reach.max(Fatigue::SPAN);
+        }
         let people: Vec<RecipientId> = self.people.recipients.iter().map(|r| r.id).collect();
         let people = self.is_brief.then_some(people.as_slice());
-        self.taken = taken::messages(ctx, &caps, &decided, people).await?;
+        self.taken = taken::messages(ctx, reach, &decided, people).await?;
         self.share_taken();
         let (length, since) = (self.config.slot_length, taken::since(self.now));
         let found = ctx.store.read().await?.open_campaigns().await?.rows;
@@ -361,6 +364,9 @@ impl PlanInputs {
         } else {
             ReplyDelays::default()
         };
+        let campaigns: Vec<&Campaign> = self.tasks.iter().map(|task| &*task.row.campaign).collect();
+        let fatigue_until = (!self.model.fatigue().is_none())
+            .then(|| taken::felt_until(&self.taken, &campaigns, setting.zone, self.now));
         let requests: Vec<Request<'_>> = (self.tasks.iter().zip(&people).zip(&habits))
             .map(|((task, people), preference)| Request {
                 campaign: &task.row.campaign,
@@ -368,6 +374,7 @@ impl PlanInputs {
                 preference,
                 booked: &task.booked,
                 reply_delays: &reply_delays,
+                fatigue_until,
             })
             .collect();
         ask(&setting, &carrier, &requests)

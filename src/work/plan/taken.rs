@@ -4,14 +4,17 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::TimeDelta;
+use chrono_tz::Tz;
 
 use crate::calendar::infer::dialling_country;
+use crate::calendar::window::span;
 use crate::config::ProviderConfig;
 use crate::model::campaign::Campaign;
 use crate::model::content::Category;
 use crate::model::delivery::{Arm, State};
 use crate::model::frequency::{Cap, RecentSend, reach};
 use crate::model::ids::RecipientId;
+use crate::model::preference::Fatigue;
 use crate::model::recipient::Profile;
 use crate::model::slot::{Slot, SlotLength};
 use crate::model::time::Instant;
@@ -31,19 +34,20 @@ pub fn is_forbidden(provider: &ProviderConfig, campaign: &Campaign, profile: &Pr
             .is_some_and(|country| country.as_str() == "US")
 }
 
-/// Other messages to people, for frequency caps: everything that was sent lately, by whomever, and
-/// what campaigns are still to send, without what is decided about now; of some people, or of all.
+/// Other messages to people, for frequency caps and fatigue: everything that was sent so far back, by
+/// whomever, and what campaigns are still to send, without what is decided about now; of some people,
+/// or of all.
 pub(super) async fn messages(
     ctx: &Ctx,
-    caps: &[Cap],
+    reach: TimeDelta,
     decided: &BTreeMap<i64, HashSet<RecipientId>>,
     people: Option<&[RecipientId]>,
 ) -> Result<HashMap<RecipientId, Vec<RecentSend>>, StoreError> {
     let mut taken: HashMap<RecipientId, Vec<RecentSend>> = HashMap::new();
-    if caps.is_empty() {
+    if reach.is_zero() {
         return Ok(taken);
     }
-    let since = ctx.clock.now() - reach(caps);
+    let since = ctx.clock.now() - reach;
     let mut reader = ctx.store.read().await?;
     for (recipient, message) in reader.sent_since(people, since).await? {
         taken.entry(recipient).or_default().push(message);
@@ -58,6 +62,20 @@ pub(super) async fn messages(
         }
     }
     Ok(taken)
+}
+
+/// Until when messages to people are felt: a while after the last of those that are known, and of
+/// those that may be planned beside each other.
+pub(super) fn felt_until(
+    taken: &HashMap<RecipientId, Vec<RecentSend>>,
+    campaigns: &[&Campaign],
+    zone: Tz,
+    now: Instant,
+) -> Instant {
+    let together = campaigns.iter().filter(|_| campaigns.len() > 1);
+    let planned = together.map(|campaign| span(&campaign.window, zone).1);
+    let known = taken.values().flatten().map(|sent| sent.at);
+    known.chain(planned).map(|at| at + Fatigue::SPAN).max().unwrap_or(now)
 }
 
 /// Whom a provider asked to leave alone for a while, with messages of a category.
