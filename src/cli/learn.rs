@@ -70,12 +70,26 @@ impl Show for Learned {
         let shares: Vec<String> =
             shares.map(|(name, share)| format!("{name} {:.0} %", 100.0 * share)).collect();
         text.push_str(&format!("Chronotypes: {}.\n", shares.join(", ")));
+        text.push_str(&added(&self.summary.settings).unwrap_or_default());
         let drift = &self.summary.drift;
         for words in drift.words() {
             text.push_str(&format!("- {words}\n"));
         }
         text
     }
+}
+
+/// What messages add to purchases over none, where a holdout tells.
+fn added(settings: &Value) -> Option<String> {
+    let points = |path: &str| {
+        let found = settings.pointer(&format!("/purchases_added_by_a_message/{path}"));
+        found.and_then(Value::as_f64).map(|share| 100.0 * share)
+    };
+    let (mean, low, high) = (points("mean")?, points("interval/0")?, points("interval/1")?);
+    Some(format!(
+        "One more message adds {mean:+.2} points ({low:+.2} to {high:+.2}) to the chance of a purchase in \
+         a week.\n"
+    ))
 }
 
 pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {

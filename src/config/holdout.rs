@@ -4,7 +4,7 @@ use chrono::NaiveDate;
 use serde::Deserialize;
 use toml::value::Datetime;
 
-use crate::model::holdout::StandingHoldout;
+use crate::model::holdout::{CountedConversions, StandingHoldout};
 
 /// Whoever holds out more people measures what it no longer does.
 const HOLDOUT_SHARE_MAX: f64 = 0.5;
@@ -18,6 +18,7 @@ pub(super) struct RawHoldout {
     until: Datetime,
     #[serde(default)]
     salt: String,
+    conversions: Option<String>,
 }
 
 impl RawHoldout {
@@ -39,7 +40,15 @@ impl RawHoldout {
             wrong.push(format!("holdout.until: {} is not a date such as 2027-06-30", self.until));
             return None;
         };
-        Some(StandingHoldout { share: self.share, until, salt: self.salt })
+        let conversions = match self.conversions.as_deref() {
+            None | Some("all") => CountedConversions::All,
+            Some("added") => CountedConversions::Added,
+            Some(other) => {
+                wrong.push(format!("holdout.conversions: {other:?} is not one of all, added"));
+                CountedConversions::All
+            }
+        };
+        Some(StandingHoldout { share: self.share, until, salt: self.salt, conversions })
     }
 }
 
@@ -47,6 +56,7 @@ impl RawHoldout {
 mod tests {
     use std::path::Path;
 
+    use super::CountedConversions;
     use crate::config::Config;
 
     #[test]
@@ -55,6 +65,12 @@ mod tests {
         let holdout = parse("[holdout]\nshare = 0.05\nuntil = 2027-06-30\n").unwrap().holdout;
         let holdout = holdout.unwrap();
         assert_eq!((holdout.share, holdout.until.to_string().as_str()), (0.05, "2027-06-30"));
+        assert_eq!(holdout.conversions, CountedConversions::All);
+        let added = "[holdout]\nshare = 0.05\nuntil = 2027-06-30\nconversions = \"added\"\n";
+        let holdout = parse(added).unwrap().holdout.unwrap();
+        assert_eq!(holdout.conversions, CountedConversions::Added);
+        let told = parse(&added.replace("added", "some")).unwrap_err().to_string();
+        assert!(told.contains("holdout.conversions: \"some\" is not one of all, added"), "{told}");
         let told =
             parse("[holdout]\nshare = 0.0\nuntil = 2027-06-30T10:00:00\n").unwrap_err().to_string();
         assert!(told.contains("holdout.share: 0 is not above 0"), "{told}");

@@ -41,6 +41,7 @@ pub use self::evaluate::presence::{HistoryRow, PresenceEvaluation, PresenceRow};
 pub use self::fit::train::{Tuning, fit};
 pub use self::infer::model::{BadModel, Model, Tuned};
 pub use self::infer::predict::ChronotypeMix;
+pub use self::response::uplift::{HoldoutPerson, HoldoutTrial};
 pub use self::select::score::HeldOut;
 pub use self::settings::Settings;
 pub use self::statistics::estimate::Estimate;

@@ -69,6 +69,7 @@ mod tests {
             opt_out_certainty: 1.0,
             // told after one message
             recent: 2.0_f32.ln(),
+            added: None,
             chronotype: 0,
             chronotype_share: 1.0,
             evidence: 0.0,

@@ -15,6 +15,18 @@ pub struct StandingHoldout {
     pub until: NaiveDate,
     /// Another one draws other people.
     pub salt: String,
+    /// What a conversion counts in plans.
+    pub conversions: CountedConversions,
+}
+
+/// Which conversions the value of a message counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum CountedConversions {
+    /// Every one that follows it.
+    #[default]
+    All,
+    /// What it adds over none, as the holdout tells; every one while that is not known.
+    Added,
 }
 
 impl StandingHoldout {
@@ -32,7 +44,12 @@ mod tests {
     #[test]
     fn the_share_is_held_out_and_stays_so() {
         let until = NaiveDate::from_ymd_opt(2027, 6, 30).unwrap();
-        let holdout = |share, salt: &str| StandingHoldout { share, until, salt: salt.to_owned() };
+        let holdout = |share, salt: &str| StandingHoldout {
+            share,
+            until,
+            salt: salt.to_owned(),
+            conversions: CountedConversions::All,
+        };
         let people: Vec<RecipientKey> =
             (0..40_000).map(|person| format!("r{person}").parse().unwrap()).collect();
         let of = |holdout: &StandingHoldout| -> Vec<bool> {

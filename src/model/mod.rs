@@ -4,6 +4,7 @@
 //! no chance, no I/O. *Invariant:* a value of a type here was checked when it was made.
 
 pub mod action;
+mod added;
 pub mod campaign;
 pub mod choice;
 pub mod consent;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use rand::Rng;
 
+pub use super::added::AddedByMessage;
 use super::choice::{ChoiceCorrection, PersonCorrection};
 use super::content::{Category, Content, Goal};
 pub use super::curve::Curve;
@@ -47,6 +48,8 @@ pub struct Population {
     pub utility_opt_out: f32,
     /// What other messages of the last days change.
     pub fatigue: Fatigue,
+    /// The share of marketing messages in each hour of the local week, where it is known.
+    pub sent_hours: Vec<f32>,
     /// What is taken from chances that were chosen for their height.
     pub choice: ChoiceCorrection,
     /// Names of the chronotypes.
@@ -116,6 +119,8 @@ pub struct Person {
     pub opt_out_certainty: f32,
     /// Log of one more than the messages of the last days that both are told after.
     pub recent: f32,
+    /// What one more message adds to purchases, where that is known.
+    pub added: Option<AddedByMessage>,
     /// The likeliest chronotype, by number.
     pub chronotype: u16,
     /// Its posterior probability.

@@ -7,7 +7,7 @@ use chrono::NaiveDateTime;
 
 use super::arms::arm_of;
 use super::eligibility::{Candidates, EarlierMessages, Eligibility, ValueClass, quiet_of};
-use super::objective::Objective;
+use super::objective::{Objective, counts_added};
 use super::outcome::SlotLoad;
 use super::request::{Carrier, Request, Setting};
 use crate::calendar::quiet::Quiet;
@@ -15,6 +15,7 @@ use crate::calendar::window::allowed_slots;
 use crate::calendar::zone::{local, week_hours};
 use crate::model::delivery::{Arm, Delivery, Reason, State};
 use crate::model::ids::Name;
+use crate::model::preference::AddedByMessage;
 use crate::model::slot::Slot;
 use crate::model::time::Instant;
 
@@ -41,6 +42,8 @@ pub struct Explanation {
     pub variants: Vec<(Name, f64)>,
     /// The effective number of observations that is known of the person's habits.
     pub observations: f64,
+    /// Whether conversions count by what a message adds over none, and what that is, if it is known.
+    pub added: Option<Option<AddedByMessage>>,
     /// The channel's code of a failure, with its words.
     pub failure: Option<(String, Option<String>)>,
 }
@@ -107,6 +110,7 @@ pub fn explain(
     let one = Request { people, preference: &ask, ..*request };
     let candidates = Candidates::find(setting, carrier, &one, &EarlierMessages::new());
     let clock = |slot: Slot| local(slot.start(setting.length), who.zone);
+    let preference = (request.preference)(person);
     let chosen = delivery.choice.as_ref().map(|choice| ChosenSlot {
         slot: choice.slot,
         send_at: choice.send_at,
@@ -126,7 +130,8 @@ pub fn explain(
         best: Vec::new(),
         forbidden: None,
         variants: Vec::new(),
-        observations: (request.preference)(person).evidence(),
+        observations: preference.evidence(),
+        added: counts_added(setting, request).then(|| preference.added()),
         failure: None,
     };
     if candidates.variant_lists.is_empty() {
@@ -222,6 +227,23 @@ fn known(observations: f64) -> Option<String> {
     }
 }
 
+/// What a conversion counts for a person.
+fn added_sentence(added: Option<&AddedByMessage>) -> String {
+    let Some(added) = added else {
+        return "What a message adds over none is not surely known yet: every conversion counts"
+            .to_owned();
+    };
+    let [low, high] = added.interval();
+    format!(
+        "Conversions count by what a message adds over none: {:+.2} points to the chance of a \
+         purchase in a week ({:+.2} to {:+.2}), which is {:.2} % without any",
+        100.0 * added.mean,
+        100.0 * low,
+        100.0 * high,
+        100.0 * added.without
+    )
+}
+
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let time = |at: &NaiveDateTime| at.format("%a %Y-%m-%d %H:%M").to_string();
@@ -251,6 +273,9 @@ impl fmt::Display for Explanation {
         }
         if let Some(sentence) = known(self.observations) {
             writeln!(f, "{sentence}")?;
+        }
+        if let Some(added) = &self.added {
+            writeln!(f, "{}", added_sentence(added.as_ref()))?;
         }
         if let Some((code, text)) = &self.failure {
             let text = text.as_ref().map(|text| format!(": {text}")).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! What a slot and a variant are worth to a person.
 //!
 //! Value = P(goal within its time) − cost of an opt-out × P(opt-out), the chance averaged over the
-//! local hours that the slot overlaps. Both are those after as many other messages as the person
+//! local hours that the slot overlaps. Of conversions only what a message adds over none may count. Both are those after as many other messages as the person
 //! gets shortly before the slot.
 
 use super::eligibility::{Candidates, CountedMessage, Eligibility, SlotClass, ValueClass};
@@ -9,7 +9,9 @@ use super::fatigue::{PersonFatigue, SlotFatigue};
 use super::request::{Request, Setting};
 use crate::model::campaign::Campaign;
 use crate::model::choice::{Chosen, PersonCorrection};
+use crate::model::content::Goal;
 use crate::model::delivery::Expectation;
+use crate::model::holdout::CountedConversions;
 use crate::model::preference::{Preference, WEEK_HOURS};
 
 /// Values are lowered by up to this share, by a hash of person and value class, so that prices
@@ -29,6 +31,8 @@ pub(super) struct Objective {
     pub(super) usual: Vec<VariantUsual>,
     /// Where other messages change anything, what they change.
     pub(super) fatigue: Option<Box<PersonFatigue>>,
+    /// How much of a chance a value counts.
+    pub(super) counted: f32,
 }
 
 /// What a person does with a variant whatever the hour.
@@ -52,6 +56,8 @@ pub(super) struct ChosenValue<'a> {
     pub(super) usual: &'a [VariantUsual],
     /// What other messages change about it.
     pub(super) fatigue: Option<SlotFatigue>,
+    /// How much of the chance it counts.
+    pub(super) counted: f32,
 }
 
 impl ChosenValue<'_> {
@@ -63,14 +69,20 @@ impl ChosenValue<'_> {
             }
             f64::from(expected(chance as f32, self.variant, self.correction, self.usual))
         };
+        let of_value = |harm: f32| (self.value + f64::from(harm)) / f64::from(self.counted);
         let Some(SlotFatigue { valued, expected }) = self.fatigue else {
-            return corrected(self.value + f64::from(self.usual[self.variant].harm));
+            return corrected(of_value(self.usual[self.variant].harm));
         };
         // it was chosen by its height among others of a person who is as tired
         let factor = f64::from(valued.chance.max(f32::MIN_POSITIVE));
-        let rested = (self.value + f64::from(valued.harm)) / factor;
+        let rested = of_value(valued.harm) / factor;
         (corrected(rested) * f64::from(expected.chance)).min(1.0)
     }
+}
+
+/// Whether values count of conversions what messages add over none.
+pub(super) fn counts_added(setting: &Setting<'_>, request: &Request<'_>) -> bool {
+    request.campaign.goal == Goal::Convert && setting.conversions == CountedConversions::Added
 }
 
 /// A chance as it is to be expected of a variant that was chosen, with its hour, among some.
@@ -99,6 +111,7 @@ impl Objective {
             correction: preference.choice_correction(campaign.within),
             usual: Vec::new(),
             fatigue: None,
+            counted: 1.0,
         };
         for (at, variant) in variant_list.iter().enumerate() {
             let content = &campaign.variants[*variant as usize].content;
@@ -155,6 +168,9 @@ impl Objective {
         let (campaign, cost) = (request.campaign, setting.opt_out_cost);
         let replies = campaign.capacity.chats.is_some();
         let mut objective = Self::new(campaign, variant_list, &preference, cost, replies);
+        if counts_added(setting, request) {
+            objective.count_what_is_added(&preference);
+        }
         if request.fatigue_until.is_some() {
             let slot_class = &candidates.slot_classes[eligibility.slot_class as usize];
             let mut sent = candidates.messages_to(request, person);
@@ -173,6 +189,18 @@ impl Objective {
             replies.for_each(|(variant, reply)| *reply = fatigue.most_replies(variant));
         }
         objective
+    }
+
+    /// Counts of each chance what a message adds over none: a message with any variant at the hours
+    /// in which people are written to adds as much as the holdout tells, and others as much more as
+    /// their chance is higher.
+    fn count_what_is_added(&mut self, preference: &Preference) {
+        let Some(added) = preference.added() else { return };
+        let usual = self.chances.iter().map(|chances| preference.at_usual_hours(chances));
+        let usual = usual.sum::<f32>() / self.chances.len() as f32;
+        if usual > 0.0 {
+            self.counted = added.mean / usual;
+        }
     }
 
     /// How many variants there are.
@@ -215,6 +243,7 @@ impl Objective {
             correction: self.correction,
             usual: &self.usual,
             fatigue: self.fatigue_effect(variant, value_class),
+            counted: self.counted,
         }
     }
 
@@ -249,8 +278,10 @@ impl Objective {
     pub(super) fn value(&self, variant: usize, value_class: &ValueClass) -> f32 {
         let rested = self.rested_chance(variant, value_class);
         match self.fatigue_effect(variant, value_class) {
-            None => rested - self.usual[variant].harm,
-            Some(SlotFatigue { valued, .. }) => (rested * valued.chance).min(1.0) - valued.harm,
+            None => rested * self.counted - self.usual[variant].harm,
+            Some(SlotFatigue { valued, .. }) => {
+                (rested * valued.chance).min(1.0) * self.counted - valued.harm
+            }
         }
     }
 

@@ -86,6 +86,7 @@ struct Origin {
     usual: (usize, usize),
     correction: PersonCorrection,
     fatigue: Option<Box<PersonFatigue>>,
+    counted: f32,
     /// The chance at the control time; NaN where there is none.
     at_control_time: f32,
 }
@@ -357,7 +358,8 @@ impl ArmProblem {
         let class = &slot_class.value_classes[value_class];
         let fatigue = origin.fatigue.as_ref().map(|fatigue| fatigue.effect(variant, class));
         let usual = &self.usual[origin.usual.0..origin.usual.1];
-        let chosen = ChosenValue { value, variant, correction: origin.correction, usual, fatigue };
+        let Origin { correction, counted, .. } = *origin;
+        let chosen = ChosenValue { value, variant, correction, usual, fatigue, counted };
         let reply = f64::from(self.problem.weight(item, placement.variant));
         Ok(Selection {
             arm: part.arm,
@@ -482,6 +484,7 @@ impl ItemBatch {
             usual,
             correction: objective.correction,
             fatigue: objective.fatigue,
+            counted: objective.counted,
             at_control_time,
         });
     }

@@ -7,6 +7,7 @@ use crate::calendar::rules::Rules;
 use crate::model::campaign::{Campaign, QuietHours};
 use crate::model::delivery::{Arm, Reason};
 use crate::model::frequency::{Cap, RecentSend};
+use crate::model::holdout::CountedConversions;
 use crate::model::ids::{RecipientId, RecipientKey};
 use crate::model::preference::{Preference, ReplyDelays};
 use crate::model::recipient::{Country, Locale};
@@ -24,6 +25,8 @@ pub struct Setting<'a> {
     pub length: SlotLength,
     /// How many engagements one opt-out undoes.
     pub opt_out_cost: f64,
+    /// Which conversions a value counts.
+    pub conversions: CountedConversions,
     /// The workspace's zone, in which agents work.
     pub zone: Tz,
     /// The workspace's quiet hours.

@@ -271,6 +271,7 @@ impl PreferenceOverride for Oracle {
             opt_out: -20.0,
             opt_out_certainty: 1e6,
             recent: 0.0,
+            added: None,
             chronotype: 0,
             chronotype_share: 0.0,
             evidence: 0.0,

@@ -169,6 +169,10 @@ const PRESENCE: &str = "SELECT r.key,
     WHERE EXISTS (SELECT 1 FROM consent c WHERE c.recipient = r.id AND c.change = 'granted')
     GROUP BY r.id, r.key";
 
+const EVER_CONSENTED: &str = "SELECT r.id, r.key FROM recipient r
+    WHERE EXISTS (SELECT 1 FROM consent c WHERE c.recipient = r.id AND c.change = 'granted')
+    ORDER BY r.id";
+
 const OF_RECIPIENT: &str = select!("sent_message ", "WHERE recipient = $1 ORDER BY sent_at, key");
 
 const ACTIVITY_OF: &str =
@@ -213,6 +217,15 @@ impl Reader {
             }
         });
         Ok(())
+    }
+
+    /// Everybody who ever consented, in the order of their numbers.
+    pub async fn ever_consented(&mut self) -> Result<Vec<(RecipientId, RecipientKey)>, StoreError> {
+        let rows: Vec<(i64, String)> =
+            on!(self, |db| sqlx::query_as(EVER_CONSENTED).fetch_all(db).await)
+                .doing("read who ever consented")?;
+        let person = |(id, key): (i64, String)| Ok((RecipientId(id), parsed("recipient", &key)?));
+        rows.into_iter().map(person).collect()
     }
 
     /// A person's messages, oldest first.

@@ -12,11 +12,13 @@ use super::interval::Interval;
 use crate::calendar::zone::{instant, local};
 use crate::config::Config;
 use crate::learn::experiment::{Mismatch, daily_threshold, mismatch};
+use crate::learn::{Evidence, HoldoutPerson, HoldoutTrial};
 use crate::model::campaign::Campaign;
 use crate::model::content::Category;
+use crate::model::holdout::{CountedConversions, StandingHoldout};
 use crate::model::ids::RecipientKey;
 use crate::model::time::Instant;
-use crate::store::{StoreError, Tx};
+use crate::store::{StoreError, Tx, Whose};
 
 /// Days of a holdout that are looked at.
 const DAYS_MAX: i64 = 3660;
@@ -28,6 +30,61 @@ pub fn holds(config: &Config, campaign: &Campaign, person: &RecipientKey, now: I
         && config.holdout.as_ref().is_some_and(|holdout| {
             local(now, config.time_zone).date() <= holdout.until && holdout.holds(person)
         })
+}
+
+/// Which conversions plans count.
+pub fn counted(config: &Config) -> CountedConversions {
+    config.holdout.as_ref().map_or(CountedConversions::All, |holdout| holdout.conversions)
+}
+
+/// What the standing holdout has shown until a time: who was drawn since it began, and what is
+/// remembered of them.
+pub(super) async fn trial(
+    ctx: &Ctx,
+    until: Instant,
+) -> Result<Option<(HoldoutTrial, Vec<HoldoutPerson>)>, StoreError> {
+    let Some(holdout) = &ctx.config.holdout else { return Ok(None) };
+    let since = since(ctx).await?;
+    let end = end(holdout, &ctx.config);
+    let Some(trial) = since.and_then(|since| HoldoutTrial::new(since, until.min(end))) else {
+        return Ok(None);
+    };
+    let drawn = ctx.store.read().await?.ever_consented().await?;
+    let mut people: Vec<Option<HoldoutPerson>> = vec![None; drawn.len()];
+    let mut damaged = vec![false; drawn.len()];
+    let mut reader = ctx.store.read().await?;
+    reader
+        .each_evidence(Whose::Everybody, |recipient, packed| {
+            let Ok(at) = drawn.binary_search_by_key(&recipient, |(id, _)| *id) else { return };
+            match Evidence::from_bytes(packed) {
+                Ok(evidence) => {
+                    people[at] = Some(trial.person(&evidence, holdout.holds(&drawn[at].1)));
+                }
+                Err(_) => damaged[at] = true,
+            }
+        })
+        .await?;
+    drop(reader);
+    // who was never seen is drawn like anybody
+    let nothing = Evidence::default();
+    let people = people.into_iter().zip(damaged).zip(&drawn).filter(|((_, damaged), _)| !damaged);
+    let people = people.map(|((person, _), (_, key))| {
+        person.unwrap_or_else(|| trial.person(&nothing, holdout.holds(key)))
+    });
+    Ok(Some((trial, people.collect())))
+}
+
+/// When the standing holdout began.
+async fn since(ctx: &Ctx) -> Result<Option<Instant>, StoreError> {
+    let Some(name) = mark_name(&ctx.config) else { return Ok(None) };
+    let since = ctx.store.read().await?.mark(&name).await?;
+    Ok(since.and_then(|at| chrono::DateTime::from_timestamp_micros(at.parse().ok()?)))
+}
+
+/// When its last day is over.
+fn end(holdout: &StandingHoldout, config: &Config) -> Instant {
+    let day = holdout.until.succ_opt().unwrap_or(holdout.until);
+    instant(day.and_time(NaiveTime::MIN), config.time_zone)
 }
 
 /// Notes when a holdout began: with the first plan that knew of it.
@@ -93,7 +150,7 @@ struct Counts {
 /// Looks at the standing holdout.
 pub async fn show(ctx: &Ctx) -> Result<HoldoutResult, StoreError> {
     let config = &ctx.config;
-    let (Some(holdout), Some(name)) = (&config.holdout, mark_name(config)) else {
+    let Some(holdout) = &config.holdout else {
         return Ok(HoldoutResult {
             share: 0.0,
             until: None,
@@ -107,11 +164,9 @@ pub async fn show(ctx: &Ctx) -> Result<HoldoutResult, StoreError> {
         });
     };
     let now = ctx.clock.now();
+    let since = since(ctx).await?;
+    let end = end(holdout, config);
     let mut reader = ctx.store.read().await?;
-    let since = reader.mark(&name).await?;
-    let since = since.and_then(|at| chrono::DateTime::from_timestamp_micros(at.parse().ok()?));
-    let end = holdout.until.succ_opt().unwrap_or(holdout.until).and_time(NaiveTime::MIN);
-    let end = instant(end, config.time_zone);
     let mut counts = [Counts::default(); 2];
     let from = since.unwrap_or(now);
     reader

@@ -10,12 +10,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::Ctx;
 pub(super) use super::fold::Folded;
 use super::fold::fold;
 pub use super::habits::{ActiveModel, People, subject};
 use super::habits::{Taught, contents};
 use super::leadership::lead;
+use super::{Ctx, holdout};
 use crate::learn::{self, Drift, FitError, Model, Settings, Tuning, drift};
 use crate::model::time::Instant;
 use crate::store::{StoreError, Term};
@@ -171,6 +171,7 @@ async fn teach(
         + folded.activities;
     let much_is_new = new as f64 > NEW_SHARE * taught.sample.data().observations() as f64;
     let zone = ctx.config.time_zone;
+    let trial = if depth == Depth::Refresh { None } else { holdout::trial(ctx, as_of).await? };
     let model_in_use = last.as_ref().map(|last| Arc::clone(&last.model));
     let fit = move || {
         let subjects = taught.subjects(zone);
@@ -189,6 +190,10 @@ async fn teach(
                 sample.fit(&subjects, &contents, &settings, tuning, &mut progress)
             }
         }?;
+        let model = match &trial {
+            Some((trial, people)) => model.with_uplift(*trial, people, &subjects),
+            None => model,
+        };
         let drift = drift(&model, &subjects, as_of);
         Ok((model, drift))
     };

@@ -3,6 +3,7 @@
 #[path = "../planning/mod.rs"]
 mod planning;
 
+mod added;
 mod arms;
 mod fatigue;
 mod limits;

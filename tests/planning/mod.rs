@@ -12,9 +12,10 @@ use opportune::calendar::rules::Rules;
 use opportune::model::campaign::Campaign;
 use opportune::model::content::{Category, Content, Media};
 use opportune::model::frequency::RecentSend;
+use opportune::model::holdout::CountedConversions;
 use opportune::model::ids::{RecipientId, RecipientKey};
 use opportune::model::preference::{
-    Answers, ContentFigures, Delays, Fatigue, Population, Preference, WEEK_HOURS,
+    AddedByMessage, Answers, ContentFigures, Delays, Fatigue, Population, Preference, WEEK_HOURS,
 };
 use opportune::model::recipient::Country;
 use opportune::model::slot::SlotLength;
@@ -34,6 +35,7 @@ pub(crate) fn setting(rules: &Rules) -> Setting<'_> {
         seed: 1,
         length: SlotLength::HOUR,
         opt_out_cost: 1.0,
+        conversions: CountedConversions::All,
         zone: Tz::America__Sao_Paulo,
         quiet: None,
         rules,
@@ -129,6 +131,15 @@ impl Crowd {
         self
     }
 
+    /// Has every other person buy for a message what is said more, and the rest nothing.
+    pub(crate) fn buying_for_messages(mut self, mean: f32) -> Self {
+        for (number, member) in self.members.iter_mut().enumerate() {
+            let mean = if number % 2 == 0 { 0.0 } else { mean };
+            member.habits.added = Some(AddedByMessage { mean, error: 0.001, without: 0.1 });
+        }
+        self
+    }
+
     /// Has people answer often, so that few of them fill agents' time.
     pub(crate) fn answering(mut self) -> Self {
         self.members.iter_mut().for_each(|member| member.habits.answers.reply += 3.0);
@@ -207,6 +218,7 @@ fn habits(rng: &mut ChaCha8Rng) -> opportune::model::preference::Person {
         opt_out: rng.gen_range(-9.0..-4.0),
         opt_out_certainty: 500.0,
         recent: 0.0,
+        added: None,
         chronotype: 0,
         chronotype_share: 1.0,
         evidence: 10.0,

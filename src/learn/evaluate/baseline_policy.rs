@@ -79,6 +79,7 @@ pub(super) fn certain(
         opt_out: NEVER,
         opt_out_certainty: CERTAIN,
         recent: 0.0,
+        added: None,
         chronotype: 0,
         chronotype_share: 0.0,
         evidence: evidence as f32,

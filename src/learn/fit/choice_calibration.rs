@@ -136,6 +136,7 @@ fn habits(model: &Model, known: &PersonPosterior) -> Preference {
         opt_out: 0.0,
         opt_out_certainty: 1.0,
         recent: 0.0,
+        added: None,
         chronotype: 0,
         chronotype_share: 0.0,
         evidence: known.summary.evidence,

@@ -9,6 +9,7 @@ use crate::learn::data::observations::AGE_MAX;
 use crate::learn::data::observed::Contents;
 use crate::learn::data::receipts::ReceiptModel;
 use crate::learn::data::sample::DataSummary;
+use crate::learn::data::subject::Subject;
 use crate::learn::population::affinity::AffinityModel;
 use crate::learn::population::backfitting::PopulationModel;
 use crate::learn::population::hyper_parameters::HyperParameters;
@@ -16,9 +17,12 @@ use crate::learn::population::mixture::{ChronotypeMixture, FrailtyPrior};
 use crate::learn::population::segments::Segments;
 use crate::learn::population::shrinkage::UNBOUNDED;
 use crate::learn::response::model::ResponseModel;
+use crate::learn::response::uplift::{HoldoutPerson, HoldoutTrial, Uplift};
 use crate::learn::select::score::HeldOut;
 use crate::model::choice::ChoiceCorrection;
-use crate::model::preference::{ContentFigures, Curve, Fatigue, Population, WEEK_HOURS};
+use crate::model::preference::{
+    AddedByMessage, ContentFigures, Curve, Fatigue, Population, WEEK_HOURS,
+};
 use crate::model::time::Instant;
 
 /// The newest form of the file; an older one is fitted anew.
@@ -44,6 +48,9 @@ pub struct Model {
     /// What is taken from chances that were chosen for their height.
     #[serde(default)]
     pub(in crate::learn) choice: ChoiceCorrection,
+    /// What messages add over none, where people were held out.
+    #[serde(default)]
+    uplift: Option<Uplift>,
     pub(in crate::learn) held_out: HeldOut,
     pub(in crate::learn) tuned: Tuned,
     /// What the fit said of responses, where they have been kept fresh since.
@@ -114,6 +121,7 @@ impl Model {
             read: Curve::default(),
             read_error: None,
             choice: ChoiceCorrection::default(),
+            uplift: None,
             held_out: HeldOut::default(),
             tuned: Tuned { as_of, observations: 0, held_out: HeldOut::default() },
             fitted_responses: None,
@@ -193,6 +201,9 @@ impl Model {
             "silent_people_with_receipts_off": hazard.silent_off,
             "calibration_error_of_read": self.read_error,
             "chosen_chances_corrected_by": self.choice.coefficients(),
+            "purchases_added_by_a_message": self.added().map(|added| {
+                serde_json::json!({ "mean": added.mean, "interval": added.interval() })
+            }),
             "calibration_error_of_click_reply_conversion_opt_out": self.responses.errors(),
         });
         described.to_string()
@@ -215,6 +226,28 @@ impl Model {
     /// had not seen; absent where there were too few.
     pub fn response_errors(&self) -> [Option<f64>; 4] {
         self.responses.errors()
+    }
+
+    /// The same with what a trial of held out people tells; `sample` are people with their zones.
+    #[must_use]
+    pub fn with_uplift(
+        &self,
+        trial: HoldoutTrial,
+        people: &[HoldoutPerson],
+        sample: &[Subject<'_>],
+    ) -> Self {
+        let uplift = trial.learn(people, sample);
+        Self { uplift, ready: Ready::default(), ..self.clone() }
+    }
+
+    /// What one more message adds to the purchases of the mean person, sure or not.
+    pub fn added(&self) -> Option<AddedByMessage> {
+        self.uplift.as_ref().map(Uplift::of_all)
+    }
+
+    /// What was learned of it, where the mean is surely not nothing.
+    pub(in crate::learn) fn sure_uplift(&self) -> Option<&Uplift> {
+        self.uplift.as_ref().filter(|uplift| uplift.of_all().is_sure())
     }
 
     /// What other messages of the last days change for everybody.
@@ -248,6 +281,7 @@ impl Model {
                 utility: self.responses.utility(),
                 utility_opt_out: self.responses.utility_opt_out(),
                 fatigue: self.responses.fatigue(),
+                sent_hours: self.sure_uplift().map_or(Vec::new(), |u| u.sent_hours.clone()),
                 read: self.read.clone(),
                 choice: self.choice,
                 answers,

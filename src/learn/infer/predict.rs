@@ -69,6 +69,7 @@ impl Model {
                 opt_out: log_odds[OPT_OUT],
                 opt_out_certainty: sure[OPT_OUT],
                 recent,
+                added: self.sure_uplift().map(|uplift| uplift.of(subject.evidence)),
                 chronotype: chronotype as u16,
                 chronotype_share: rates.share[chronotype],
                 evidence: summary.evidence,

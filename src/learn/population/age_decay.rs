@@ -6,6 +6,7 @@
 //! linear models take neither offset nor weights, so Newton's method stands here.
 
 use crate::learn::data::observations::AGE_MAX;
+use crate::learn::statistics::linear::solve;
 
 const EFFECTS: usize = 24;
 const COLUMNS: usize = EFFECTS + 3;
@@ -84,21 +85,6 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// Solves a symmetric positive definite system by Cholesky's decomposition.
-fn solve<const N: usize>(mut a: [[f64; N]; N], mut b: [f64; N]) -> Option<[f64; N]> {
-    for i in 0..N {
-        for j in 0..=i {
-            let sum = a[i][j] - (0..j).map(|k| a[i][k] * a[j][k]).sum::<f64>();
-            a[i][j] = if i == j { sum.sqrt() } else { sum / a[j][j] };
-        }
-        b[i] = (b[i] - (0..i).map(|k| a[i][k] * b[k]).sum::<f64>()) / a[i][i];
-    }
-    for i in (0..N).rev() {
-        b[i] = (b[i] - (i + 1..N).map(|k| a[k][i] * b[k]).sum::<f64>()) / a[i][i];
-    }
-    b.iter().all(|x| x.is_finite()).then_some(b)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,12 +102,5 @@ mod tests {
         let hazard = table.hazard().unwrap();
         assert!((hazard[10] - 0.5).abs() < 0.03, "{}", hazard[10]);
         assert!((hazard[30] - 0.125).abs() < 0.03, "{}", hazard[30]);
-    }
-
-    #[test]
-    fn a_system_is_solved() {
-        let [x, y] = solve([[4.0, 2.0], [2.0, 3.0]], [10.0, 9.0]).unwrap();
-        assert!((x - 1.5).abs() < 1e-12 && (y - 2.0).abs() < 1e-12);
-        assert_eq!(solve([[0.0, 0.0], [0.0, 0.0]], [1.0, 1.0]), None);
     }
 }

@@ -1,5 +1,5 @@
-//! What follows a read: clicks, replies, conversions and opt-outs, how long they take, and their
-//! calibration.
+//! What follows a read: clicks, replies, conversions and opt-outs, how long they take, their
+//! calibration, and what messages add over none.
 
 pub(in crate::learn) mod calibration;
 pub(in crate::learn) mod content_effects;
@@ -8,3 +8,4 @@ pub(in crate::learn) mod estimators;
 pub(in crate::learn) mod model;
 pub(in crate::learn) mod outcomes;
 pub(in crate::learn) mod regression;
+pub(in crate::learn) mod uplift;

@@ -30,6 +30,7 @@ fn evening_person() -> Preference {
         opt_out: -6.0,
         opt_out_certainty: 300.0,
         recent: 0.0,
+        added: None,
         chronotype: 0,
         chronotype_share: 0.9,
         evidence: 12.0,

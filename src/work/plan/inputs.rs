@@ -335,6 +335,7 @@ impl PlanInputs {
             seed: SEED,
             length: self.config.slot_length,
             opt_out_cost: self.config.opt_out_cost,
+            conversions: holdout::counted(&self.config),
             zone: self.config.time_zone,
             quiet: self.config.quiet_hours,
             rules: &self.rules,
