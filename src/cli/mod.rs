@@ -46,6 +46,7 @@ use crate::model::recipient::Recipient;
 use crate::replay::scenario::ScenarioError;
 use crate::store::{Create, RestoreError, Store, StoreError};
 use crate::work::campaigns::SubmitError;
+use crate::work::check::CheckError;
 use crate::work::import::ImportError;
 use crate::work::{Ctx, StepEnv};
 
@@ -210,6 +211,10 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
             || cause.is::<CampaignError>()
             || cause.is::<ScenarioError>()
             || matches!(cause.downcast_ref(), Some(SubmitError::File(_) | SubmitError::Unfit(_)))
+            || matches!(
+                cause.downcast_ref(),
+                Some(CheckError::Submit(SubmitError::File(_) | SubmitError::Unfit(_)))
+            )
             || matches!(cause.downcast_ref(), Some(StoreError::Absent { .. }))
             || matches!(
                 cause.downcast_ref(),

@@ -127,7 +127,8 @@ async fn what_messages_add_is_learned_from_the_holdout_and_decides_who_is_writte
         let added = learned.summary.settings["purchases_added_by_a_message"]["mean"].as_f64();
         assert!((added.unwrap() - 0.19).abs() < 0.04, "{added:?}");
 
-        let scarce = "[capacity]\nper_hour = 3\n";
+        // fewer places than there are people of either kind
+        let scarce = "[capacity]\nper_hour = 2\n";
         let by_added = submit(&ctx, "added", ["05-26", "05-27"], scarce).await;
         let [anyway, others] = planned(&ctx, &by_added).await;
         assert!(others > 50 && anyway * 20 < others, "{anyway} and {others}");
