@@ -63,6 +63,8 @@ pub async fn bind(ctx: &Ctx) -> Result<TcpListener, ListenError> {
 
 /// How long a request may take, its body included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// The request that plans a whole campaign, and how long it may take.
+const LONG: (&str, Duration) = ("/api/v1/campaigns/check", Duration::from_mins(10));
 /// How long metrics wait for what the database tells.
 const METRICS_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -100,7 +102,8 @@ pub async fn serve(
 
 /// Breaks off what takes too long: a body that trickles in, a database that hangs.
 async fn in_time(request: Request, next: Next) -> Response {
-    match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
+    let most = if request.uri().path() == LONG.0 { LONG.1 } else { REQUEST_TIMEOUT };
+    match tokio::time::timeout(most, next.run(request)).await {
         Ok(response) => response,
         Err(_) => (StatusCode::REQUEST_TIMEOUT, "it took too long\n").into_response(),
     }
