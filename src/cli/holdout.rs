@@ -65,15 +65,12 @@ impl Show for HoldoutResult {
 }
 
 fn line(what: &str, brought: &Brought) -> String {
-    let Interval { mean, low, high } = brought.difference;
+    let Interval { low, high, .. } = brought.difference;
     let sure = if low > 0.0 || high < 0.0 { "" } else { "; it may be none" };
     format!(
-        "\nPeople with {what}: {} of those who may be written to, {} of those held out; {:+.2} points \
-         ({:+.2} to {:+.2}){sure}.",
+        "\nPeople with {what}: {} of those who may be written to, {} of those held out; {}{sure}.",
         brought.others.percent(),
         brought.held_out.percent(),
-        100.0 * mean,
-        100.0 * low,
-        100.0 * high
+        brought.difference.points()
     )
 }

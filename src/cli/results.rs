@@ -8,18 +8,8 @@ use crate::work::results::Results;
 
 impl Show for Results {
     fn text(&self) -> String {
-        let goal = format!("{} within {} h", self.goal, self.within_hours);
-        let mut shown = table(&[
-            "arm",
-            "people",
-            "sent",
-            "delivered",
-            &goal,
-            "of people assigned, 95 %",
-            "of messages sent, 95 %",
-            "forecast",
-            "opted out",
-        ]);
+        let columns = self.columns();
+        let mut shown = table(&columns.each_ref().map(String::as_str));
         for arm in &self.arms {
             let forecast = arm.forecast.map(|f| format!("{:.1} %", 100.0 * f)).unwrap_or_default();
             shown.add_row([

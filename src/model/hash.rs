@@ -1,5 +1,14 @@
 //! Numbers from texts that are the same everywhere and always: who is in which arm, and who is in the
-//! standing holdout.
+//! standing holdout; and how hashes are written.
+
+/// Bytes as hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("writing to a string does not fail");
+        text
+    })
+}
 
 /// A number from texts (FNV-1a, then mixed).
 pub fn hash(texts: &[&str]) -> u64 {

@@ -26,6 +26,7 @@ use super::{
     Update, UpdateOf, Wording, answer,
 };
 use crate::config::SecretValue;
+use crate::model::hash::hex;
 use crate::model::ids::{MessageKey, ProviderMessage};
 use crate::model::time::{Instant, parse_instant};
 
@@ -251,14 +252,10 @@ fn retry_after(headers: &HeaderMap) -> Option<TimeDelta> {
 
 /// The signature of a body: `sha256=` and hexadecimal digits.
 pub fn signature(secret: &SecretValue, body: &[u8]) -> String {
-    use std::fmt::Write;
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes())
         .expect("HMAC takes keys of any length");
     mac.update(body);
-    mac.finalize().into_bytes().iter().fold("sha256=".to_owned(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a string does not fail");
-        text
-    })
+    format!("sha256={}", hex(&mac.finalize().into_bytes()))
 }
 
 /// Whether a post proves by its signature, compared in constant time, that its sender knows the

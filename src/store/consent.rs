@@ -121,14 +121,22 @@ impl Reader {
         &mut self,
         people: &[RecipientId],
     ) -> Result<HashMap<RecipientId, ConsentEntry>, StoreError> {
+        // of one person the last row is kept
+        Ok(self.ledgers(people).await?.into_iter().collect())
+    }
+
+    /// All entries of some people, those of each in the order in which they count.
+    async fn ledgers(
+        &mut self,
+        people: &[RecipientId],
+    ) -> Result<Vec<(RecipientId, ConsentEntry)>, StoreError> {
         if people.is_empty() {
-            return Ok(HashMap::new());
+            return Ok(Vec::new());
         }
         let sql = self.text(LEDGERS);
         let rows: Vec<LastRow> =
             on!(self, |db| sqlx::query_as(sql).bind(numbers(people)).fetch_all(db).await)
                 .doing("read consent ledgers")?;
-        // of one person the last row is kept
         rows.into_iter()
             .map(|row| Ok((RecipientId(row.recipient), row.entry.try_into()?)))
             .collect()
@@ -187,16 +195,8 @@ impl Tx {
         entries: &[(RecipientId, ConsentEntry)],
     ) -> Result<HashSet<RecipientId>, StoreError> {
         let people: Vec<RecipientId> = entries.iter().map(|(recipient, _)| *recipient).collect();
-        let sql = self.text(LEDGERS);
-        let rows: Vec<LastRow> =
-            on!(self, |db| sqlx::query_as(sql).bind(numbers(&people)).fetch_all(db).await)
-                .doing("read consent ledgers")?;
-        let word = |row: LastRow| {
-            let entry = ConsentEntry::try_from(row.entry)?;
-            Ok((RecipientId(row.recipient), entry.at, entry.change, entry.source))
-        };
-        let known: HashSet<_> = rows.into_iter().map(word).collect::<Result<_, StoreError>>()?;
         let word = |(id, e): &(RecipientId, ConsentEntry)| (*id, e.at, e.change, e.source.clone());
+        let known: HashSet<_> = self.ledgers(&people).await?.iter().map(word).collect();
         let new = entries.iter().filter(|entry| !known.contains(&word(entry)));
         Ok(new.map(|(id, _)| *id).collect())
     }

@@ -306,13 +306,21 @@ impl Reader {
             .doing("read a failure")
     }
 
-    /// How many messages were sent since `since`, by all campaigns.
-    pub async fn sent_since_count(&mut self, since: Instant) -> Result<u64, StoreError> {
+    /// How many messages were sent since `since`, by one campaign or by all.
+    pub async fn sent_count(
+        &mut self,
+        campaign: Option<i64>,
+        since: Instant,
+    ) -> Result<u64, StoreError> {
         const SQL: &str = "SELECT COUNT(*) FROM delivery
-            WHERE sent_at IS NOT NULL AND observed_at >= $1 AND sent_at >= $1";
-        let count: i64 =
-            on!(self, |db| sqlx::query_scalar(SQL).bind(micros(since)).fetch_one(db).await)
-                .doing("count messages")?;
+            WHERE sent_at IS NOT NULL AND observed_at >= $1 AND sent_at >= $1
+                AND campaign = COALESCE(CAST($2 AS BIGINT), campaign)";
+        let count: i64 = on!(self, |db| sqlx::query_scalar(SQL)
+            .bind(micros(since))
+            .bind(campaign)
+            .fetch_one(db)
+            .await)
+        .doing("count messages")?;
         Ok(count as u64)
     }
 
@@ -357,23 +365,6 @@ impl Reader {
             })
         };
         rows.into_iter().map(reply).collect()
-    }
-
-    /// How many messages a campaign sent since `since`.
-    pub async fn sent_by_since(
-        &mut self,
-        campaign: i64,
-        since: Instant,
-    ) -> Result<u64, StoreError> {
-        const SQL: &str = "SELECT COUNT(*) FROM delivery
-            WHERE sent_at IS NOT NULL AND observed_at >= $1 AND sent_at >= $1 AND campaign = $2";
-        let count: i64 = on!(self, |db| sqlx::query_scalar(SQL)
-            .bind(micros(since))
-            .bind(campaign)
-            .fetch_one(db)
-            .await)
-        .doing("count messages")?;
-        Ok(count as u64)
     }
 
     /// How many people failed or were refused for each of the channel's codes, most first; with the

@@ -8,6 +8,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use rand::RngCore;
 use sha2::Sha256;
 
+use crate::model::hash::hex;
+
 const TAKE_NUMBERS: &str = "INSERT INTO counter (noun, next) VALUES ($1, $2 + 1)
     ON CONFLICT (noun) DO UPDATE SET next = counter.next + $2 RETURNING next";
 
@@ -27,16 +29,12 @@ impl Forgotten {
     /// The keyed hash (HMAC-SHA256, RFC 2104) under which a key or address is remembered as
     /// forgotten.
     pub fn hash(&self, what: &str, text: &str) -> String {
-        use std::fmt::Write;
         let mut mac =
             Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
         mac.update(what.as_bytes());
         mac.update(&[0]);
         mac.update(text.as_bytes());
-        mac.finalize().into_bytes().iter().fold(String::new(), |mut hex, byte| {
-            write!(hex, "{byte:02x}").expect("writing to a string does not fail");
-            hex
-        })
+        hex(&mac.finalize().into_bytes())
     }
 }
 

@@ -15,7 +15,7 @@ use crate::calendar::infer::infer;
 use crate::calendar::quiet::Quiet;
 use crate::calendar::window;
 use crate::model::campaign::{Campaign, CampaignError};
-use crate::model::content::Media;
+use crate::model::content::{Media, word_type};
 use crate::model::delivery::{Reason, State};
 use crate::model::ids::{Name, RecipientId};
 use crate::model::recipient::Locale;
@@ -215,15 +215,16 @@ pub async fn submit(ctx: &Ctx, source: &str, actor: &str) -> Result<Campaign, Su
     Ok(campaign)
 }
 
-/// What an operator commands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OperatorCommand {
-    /// Claim nothing more for now.
-    Pause,
-    /// Go on.
-    Resume,
-    /// End it: whoever is only planned gets nothing.
-    Cancel,
+word_type! {
+    /// What an operator commands.
+    OperatorCommand, "command", "one of pause, resume, cancel" {
+        /// Claim nothing more for now.
+        Pause = "pause",
+        /// Go on.
+        Resume = "resume",
+        /// End it: whoever is only planned gets nothing.
+        Cancel = "cancel",
+    }
 }
 
 /// Does what an operator commands; false when the campaign's status does not allow it.
@@ -235,11 +236,6 @@ pub async fn change(
 ) -> Result<bool, StoreError> {
     use CampaignStatus::{Active, Cancelled, Paused};
     let mut tx = ctx.store.begin().await?;
-    let word = match command {
-        OperatorCommand::Pause => "pause",
-        OperatorCommand::Resume => "resume",
-        OperatorCommand::Cancel => "cancel",
-    };
     let changed = match command {
         OperatorCommand::Pause => tx.set_campaign_status(row.id, &[Active], Paused).await?,
         OperatorCommand::Resume => {
@@ -258,7 +254,7 @@ pub async fn change(
         }
     };
     if changed {
-        audit::note(ctx, &mut tx, actor, word, row.campaign.name.as_str(), "").await?;
+        audit::note(ctx, &mut tx, actor, command.as_str(), row.campaign.name.as_str(), "").await?;
         tx.commit().await?;
     }
     Ok(changed)

@@ -5,7 +5,8 @@ use utoipa::ToSchema;
 
 use super::Ctx;
 use super::campaigns::{self, SubmitError};
-use super::plan::{self, PlanError, Summary};
+use super::plan::{self, CampaignPlan, PlanError, PlanInputs, Summary};
+use crate::model::campaign::Campaign;
 use crate::model::ids::Name;
 use crate::store::StoreError;
 
@@ -41,11 +42,24 @@ pub struct Checked {
 
 /// Checks a campaign file and plans it on a copy of what is stored.
 pub async fn check(ctx: &Ctx, source: &str) -> Result<Checked, CheckError> {
+    Ok(planned(ctx, source, |_| ()).await?.1)
+}
+
+/// The same, with the campaign and what its plan is made of; `step` is told what is being done.
+pub(super) async fn planned(
+    ctx: &Ctx,
+    source: &str,
+    step: impl Fn(&'static str),
+) -> Result<(Campaign, Checked, PlanInputs, CampaignPlan), CheckError> {
+    step("reading the campaign");
     let campaign = campaigns::check(ctx, source).await?;
-    let name = campaign.name.clone();
+    step("counting people");
     let warnings = campaigns::left_out(ctx, &campaign).await?.into_iter().collect();
-    let plan = Some(plan::forecast(ctx, campaign).await?.1.summary());
-    Ok(Checked { name, stored: false, plan, warnings })
+    step("planning");
+    let (inputs, plan) = plan::forecast(ctx, campaign.clone()).await?;
+    let (name, summary) = (campaign.name.clone(), Some(plan.summary()));
+    let checked = Checked { name, stored: false, plan: summary, warnings };
+    Ok((campaign, checked, inputs, plan))
 }
 
 /// Checks a campaign file and stores it.

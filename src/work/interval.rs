@@ -43,6 +43,12 @@ impl Interval {
         Self { mean, low: mean - down, high: mean + up }
     }
 
+    /// A difference of shares in points, as people read it.
+    pub fn points(self) -> String {
+        let [mean, low, high] = [self.mean, self.low, self.high].map(|share| 100.0 * share);
+        format!("{mean:+.2} points ({low:+.2} to {high:+.2})")
+    }
+
     /// In per cent, as people read it.
     pub fn percent(self) -> String {
         let [mean, low, high] = [self.mean, self.low, self.high].map(|share| 100.0 * share);

@@ -6,9 +6,8 @@ use std::collections::BTreeMap;
 use chrono::Timelike;
 
 use super::Ctx;
-use super::campaigns;
-use super::check::{CheckError, Checked};
-use super::plan::{self, CampaignPlan, PlanInputs};
+use super::check::{self, CheckError, Checked};
+use super::plan::{CampaignPlan, PlanInputs};
 use crate::calendar::zone;
 use crate::model::campaign::Campaign;
 use crate::model::delivery::{Arm, Reason};
@@ -52,16 +51,9 @@ pub async fn look_at(
     source: &str,
     step: impl Fn(&'static str),
 ) -> Result<Launch, CheckError> {
-    step("reading the campaign");
-    let campaign = campaigns::check(ctx, source).await?;
-    step("counting people");
-    let warnings = campaigns::left_out(ctx, &campaign).await?.into_iter().collect();
-    let known = ctx.store.read().await?.recipient_count().await?;
-    step("planning");
-    let (inputs, planned) = plan::forecast(ctx, campaign.clone()).await?;
+    let (campaign, checked, inputs, planned) = check::planned(ctx, source, &step).await?;
     step("adding up");
-    let name = campaign.name.clone();
-    let checked = Checked { name, stored: false, plan: Some(planned.summary()), warnings };
+    let known = ctx.store.read().await?.recipient_count().await?;
     let mut launch = Launch {
         campaign,
         checked,

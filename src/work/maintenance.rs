@@ -12,6 +12,8 @@ use crate::store::{CampaignRow, CampaignStatus, StoreError};
 
 /// Longer than any limit looks back.
 const LIMITS_KEPT: TimeDelta = TimeDelta::hours(26);
+/// For how long the API gives the same answer to a request with the same idempotency key.
+pub const ANSWERS_KEPT: TimeDelta = TimeDelta::hours(24);
 /// How long after the end of its window, or its last change, a held message is waited for: the
 /// vendor decides within hours.
 const HELD_MAX: TimeDelta = TimeDelta::hours(48);
@@ -44,6 +46,7 @@ pub async fn run(ctx: &Ctx) -> Result<Report, StoreError> {
     let opened = channel::open_templates(ctx).await?;
     let mut tx = ctx.store.begin().await?;
     tx.prune_admission(now - LIMITS_KEPT).await?;
+    tx.prune_answers(now - ANSWERS_KEPT).await?;
     tx.commit().await?;
     let report = Report { done: done as usize + opened, ..Report::default() };
     failure.map_or(Ok(report), Err)

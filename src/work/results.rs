@@ -35,6 +35,25 @@ pub struct Results {
     pub failures: Vec<FailureCount>,
 }
 
+impl Results {
+    /// What columns of a table of the arms are called.
+    pub fn columns(&self) -> [String; 9] {
+        let goal = format!("{} within {} h", self.goal, self.within_hours);
+        [
+            "arm",
+            "people",
+            "sent",
+            "delivered",
+            &goal,
+            "of people assigned, 95 %",
+            "of messages sent, 95 %",
+            "forecast",
+            "opted out",
+        ]
+        .map(str::to_owned)
+    }
+}
+
 /// What one arm brought.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct ArmResult {

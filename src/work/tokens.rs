@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Ctx, audit};
 use crate::model::content::word_type;
+use crate::model::hash::hex;
 use crate::model::ids::Name;
 use crate::model::time::Instant;
 use crate::store::{StoreError, TokenRow};
@@ -63,22 +64,14 @@ const PREFIX: &str = "opportune_";
 /// The hash under which a token is kept. Tokens are long and made by chance, so that no slow hash
 /// is needed against guessing.
 fn hash(secret: &str) -> String {
-    use std::fmt::Write;
-    Sha256::digest(secret.as_bytes()).iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a string does not fail");
-        text
-    })
+    hex(&Sha256::digest(secret.as_bytes()))
 }
 
 /// Something that nobody guesses.
 fn secret() -> String {
-    use std::fmt::Write;
     let mut chance = [0_u8; 32];
     rand::rngs::OsRng.fill_bytes(&mut chance);
-    chance.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a string does not fail");
-        text
-    })
+    hex(&chance)
 }
 
 /// Makes a token; the secret, which is kept nowhere, or `None` when the name is taken.

@@ -4,15 +4,15 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use opportune::model::content::{Category, Media};
 use opportune::model::ids::RecipientId;
-use opportune::model::message::{Message, Response};
+use opportune::model::message::Response;
 use opportune::model::slot::SlotLength;
 use opportune::store::CampaignRow;
 use opportune::work::campaigns::OperatorCommand;
 use opportune::work::learn::{ActiveModel, Depth};
 use opportune::work::{Ctx, campaigns, learn, plan};
 
+use crate::chat_message;
 use crate::steps::with_people;
 use crate::support::on_both;
 
@@ -34,25 +34,14 @@ async fn learn_fatigue(ctx: &Ctx) {
             let draw = (number as i64 * 31 + at * 17) % 50;
             let clicks = if at % 3 == 0 { draw < 25 } else { draw < 1 };
             let read_at = sent_at + TimeDelta::minutes(20 + 7 * (draw % 40));
-            messages.push((
-                person.id,
-                Message {
-                    key: format!("m{number}-{at}").parse().unwrap(),
-                    campaign: None,
-                    channel: Some("chat".to_owned()),
-                    category: Some(Category::Marketing),
-                    media: Some(Media::Text),
-                    style: None,
-                    sent_at,
-                    response: Response {
-                        delivered_at: Some(sent_at + TimeDelta::seconds(3)),
-                        read_at: Some(read_at),
-                        clicked_at: clicks.then(|| read_at + TimeDelta::seconds(40)),
-                        ..Response::default()
-                    },
-                    propensity: None,
-                },
-            ));
+            let response = Response {
+                delivered_at: Some(sent_at + TimeDelta::seconds(3)),
+                read_at: Some(read_at),
+                clicked_at: clicks.then(|| read_at + TimeDelta::seconds(40)),
+                ..Response::default()
+            };
+            let key = format!("m{number}-{at}");
+            messages.push((person.id, chat_message(&key, sent_at, response)));
         }
     }
     let mut tx = ctx.store.begin().await.unwrap();

@@ -9,3 +9,22 @@ mod commands;
 mod fatigue;
 mod steps;
 mod uplift;
+
+use chrono::{DateTime, Utc};
+use opportune::model::content::{Category, Media};
+use opportune::model::message::{Message, Response};
+
+/// A message of the past, in words, through a chat.
+fn chat_message(key: &str, sent_at: DateTime<Utc>, response: Response) -> Message {
+    Message {
+        key: key.parse().unwrap(),
+        campaign: None,
+        channel: Some("chat".to_owned()),
+        category: Some(Category::Marketing),
+        media: Some(Media::Text),
+        style: None,
+        sent_at,
+        response,
+        propensity: None,
+    }
+}

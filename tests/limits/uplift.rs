@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use opportune::config::{Config, EXAMPLE};
-use opportune::model::content::{Category, Media};
 use opportune::model::delivery::State;
 use opportune::model::ids::RecipientId;
-use opportune::model::message::{Message, Response};
+use opportune::model::message::Response;
 use opportune::model::recipient::Recipient;
 use opportune::model::slot::SlotLength;
 use opportune::store::CampaignRow;
@@ -18,6 +17,7 @@ use opportune::work::{Ctx, StepEnv, campaigns, learn, plan};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::chat_message;
 use crate::steps::with_people;
 use crate::support::on_both;
 
@@ -65,25 +65,14 @@ async fn twelve_weeks(ctx: &Ctx, begin: DateTime<Utc>) {
             }
             if sent {
                 let read_at = sent_at + TimeDelta::minutes(random.gen_range(5..90));
-                messages.push((
-                    person.id,
-                    Message {
-                        key: format!("m{number}-{week}").parse().unwrap(),
-                        campaign: None,
-                        channel: Some("chat".to_owned()),
-                        category: Some(Category::Marketing),
-                        media: Some(Media::Text),
-                        style: None,
-                        sent_at,
-                        response: Response {
-                            delivered_at: Some(sent_at),
-                            read_at: Some(read_at),
-                            converted_at: buys.then(|| sent_at + TimeDelta::hours(2)),
-                            ..Response::default()
-                        },
-                        propensity: None,
-                    },
-                ));
+                let response = Response {
+                    delivered_at: Some(sent_at),
+                    read_at: Some(read_at),
+                    converted_at: buys.then(|| sent_at + TimeDelta::hours(2)),
+                    ..Response::default()
+                };
+                let key = format!("m{number}-{week}");
+                messages.push((person.id, chat_message(&key, sent_at, response)));
             }
         }
     }

@@ -17,6 +17,7 @@ use crate::learn::data::subject::CensoredSubject;
 use crate::learn::infer::model::Model;
 use crate::learn::parallel::{in_chunks, map};
 use crate::learn::population::backfitting::PersonPosterior;
+use crate::learn::statistics::linear::solve;
 use crate::model::choice::ChoiceCorrection;
 use crate::model::content::Goal;
 use crate::model::preference::{Answers, Person, Preference, WEEK_HOURS};
@@ -270,27 +271,4 @@ fn regress(
         found.iter_mut().zip(step).for_each(|(found, step)| *found += step.clamp(-0.5, 0.5));
     }
     found.iter().all(|x| x.is_finite()).then_some(found)
-}
-
-/// Solves a positive definite system by Gaussian elimination.
-fn solve<const N: usize>(mut a: [[f64; N]; N], mut b: [f64; N]) -> Option<[f64; N]> {
-    for i in 0..N {
-        let pivot = a[i][i];
-        if !(pivot.is_finite() && pivot > 0.0) {
-            return None;
-        }
-        for row in i + 1..N {
-            let factor = a[row][i] / pivot;
-            let above = a[i];
-            for (entry, above) in a[row].iter_mut().zip(above).skip(i) {
-                *entry -= factor * above;
-            }
-            b[row] -= factor * b[i];
-        }
-    }
-    for i in (0..N).rev() {
-        let rest: f64 = (i + 1..N).map(|j| a[i][j] * b[j]).sum();
-        b[i] = (b[i] - rest) / a[i][i];
-    }
-    Some(b)
 }

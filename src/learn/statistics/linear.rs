@@ -1,19 +1,27 @@
 //! Small symmetric positive definite systems.
 
-/// Solves one by Cholesky's decomposition.
+/// Solves one by Gaussian elimination.
 pub(in crate::learn) fn solve<const N: usize>(
     mut a: [[f64; N]; N],
     mut b: [f64; N],
 ) -> Option<[f64; N]> {
     for i in 0..N {
-        for j in 0..=i {
-            let sum = a[i][j] - (0..j).map(|k| a[i][k] * a[j][k]).sum::<f64>();
-            a[i][j] = if i == j { sum.sqrt() } else { sum / a[j][j] };
+        let pivot = a[i][i];
+        if !(pivot.is_finite() && pivot > 0.0) {
+            return None;
         }
-        b[i] = (b[i] - (0..i).map(|k| a[i][k] * b[k]).sum::<f64>()) / a[i][i];
+        for row in i + 1..N {
+            let factor = a[row][i] / pivot;
+            let above = a[i];
+            for (entry, above) in a[row].iter_mut().zip(above).skip(i) {
+                *entry -= factor * above;
+            }
+            b[row] -= factor * b[i];
+        }
     }
     for i in (0..N).rev() {
-        b[i] = (b[i] - (i + 1..N).map(|k| a[k][i] * b[k]).sum::<f64>()) / a[i][i];
+        let rest: f64 = (i + 1..N).map(|j| a[i][j] * b[j]).sum();
+        b[i] = (b[i] - rest) / a[i][i];
     }
     b.iter().all(|x| x.is_finite()).then_some(b)
 }

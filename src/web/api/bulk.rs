@@ -23,42 +23,7 @@ pub(super) struct BulkItems {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct BulkAnswer {
     /// One for each item.
-    items: Vec<ItemAnswer>,
-}
-
-/// What became of an item.
-#[derive(Debug, Serialize, ToSchema)]
-struct ItemAnswer {
-    /// In a word.
-    status: Became,
-    /// Why it was refused.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<String>,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-enum Became {
-    /// It was not known before.
-    Created,
-    /// It was known, and something was filled in or changed.
-    Updated,
-    /// It was known, and nothing changed.
-    Unchanged,
-    /// It was not taken.
-    Refused,
-}
-
-impl From<RowOutcome> for ItemAnswer {
-    fn from(outcome: RowOutcome) -> Self {
-        let (status, detail) = match outcome {
-            RowOutcome::Created => (Became::Created, None),
-            RowOutcome::Updated => (Became::Updated, None),
-            RowOutcome::Unchanged => (Became::Unchanged, None),
-            RowOutcome::Refused(problem) => (Became::Refused, Some(problem)),
-        };
-        Self { status, detail }
-    }
+    items: Vec<RowOutcome>,
 }
 
 async fn take(
@@ -74,8 +39,7 @@ async fn take(
             format_args!("{count} are more than {ITEMS_MAX}; send them in several requests"),
         ));
     }
-    let outcomes = items(ctx, kind, &given.items, actor).await?;
-    Ok(Json(BulkAnswer { items: outcomes.into_iter().map(ItemAnswer::from).collect() }))
+    Ok(Json(BulkAnswer { items: items(ctx, kind, &given.items, actor).await? }))
 }
 
 /// Adds people or updates them; keys are the columns of `recipients.csv`.

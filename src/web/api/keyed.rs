@@ -14,12 +14,12 @@ use chrono::TimeDelta;
 use sha2::{Digest, Sha256};
 
 use super::problem::{ApiProblem, MEDIA_TYPE};
+use crate::model::hash::hex;
 use crate::store::KeyedRequest;
 use crate::work::Ctx;
+use crate::work::maintenance::ANSWERS_KEPT;
 use crate::work::tokens::Token;
 
-/// For how long an answer is known.
-const KNOWN_FOR: TimeDelta = TimeDelta::hours(24);
 /// Longer than any request takes: whoever worked on it died.
 const DEAD_AFTER: TimeDelta = TimeDelta::minutes(1);
 /// The longest key, in bytes.
@@ -58,12 +58,11 @@ async fn answered(
     hash.update(parts.uri.to_string());
     hash.update([0]);
     hash.update(&body);
-    let hash: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = hex(&hash.finalize());
     let now = ctx.clock.now();
     let mut tx = ctx.store.begin().await?;
-    tx.prune_answers(now - KNOWN_FOR).await?;
     let begun =
-        tx.begin_keyed_request(key, &hash, now, (now - KNOWN_FOR, now - DEAD_AFTER)).await?;
+        tx.begin_keyed_request(key, &hash, now, (now - ANSWERS_KEPT, now - DEAD_AFTER)).await?;
     tx.commit().await?;
     match begun {
         KeyedRequest::Begun => {}

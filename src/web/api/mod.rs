@@ -87,9 +87,9 @@ pub(super) fn routes(app: &App) -> Router<App> {
 /// Finds out whose token it is; which scope it needs is said by each handler.
 async fn known(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let given = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let scheme = |given: &str| Some(given.split_once(' ')?.0.eq_ignore_ascii_case("bearer"));
-    let given = given.filter(|given| scheme(given) == Some(true));
-    let secret = given.and_then(|given| given.split_once(' ')).map_or("", |(_, it)| it.trim());
+    let given = given.and_then(|given| given.split_once(' '));
+    let bearer = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let secret = bearer.map_or("", |(_, secret)| secret.trim());
     let peer = request.extensions().get::<Peer>().copied();
     let Some(Peer(peer)) = peer else {
         return ApiProblem::new(StatusCode::INTERNAL_SERVER_ERROR, "the caller has no address")

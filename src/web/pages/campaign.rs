@@ -75,7 +75,7 @@ async fn running(app: &App, name: &str) -> Result<Arc<str>, NoPage> {
         let summary = campaigns::summary(&app.ctx, &row).await?;
         let since = app.ctx.clock.now() - chrono::TimeDelta::minutes(1);
         let mut reader = app.ctx.store.read().await?;
-        let rate = reader.sent_by_since(row.id, since).await?;
+        let rate = reader.sent_count(Some(row.id), since).await?;
         let templates = reader.templates(&row.campaign.provider).await?;
         let mine = row.campaign.variants.iter().filter_map(|v| v.template.as_deref());
         let mine: Vec<&str> = mine.collect();
@@ -210,7 +210,6 @@ fn what_it_brought(results: &Results) -> Markup {
     if !sent {
         return html! { h2 { "What it brought" } p { "Nothing was sent yet." } };
     }
-    let goal = format!("{} within {} h", results.goal, results.within_hours);
     let line = |(name, of): (String, Interval)| Line {
         name,
         value: of.mean,
@@ -235,24 +234,15 @@ fn what_it_brought(results: &Results) -> Markup {
             ]
         })
         .collect();
-    let head = [
-        "arm",
-        "people",
-        "sent",
-        "delivered",
-        &goal,
-        "of people assigned, 95 %",
-        "of messages sent, 95 %",
-        "forecast",
-        "opted out",
-    ];
+    let columns = results.columns();
+    let head = columns.each_ref().map(String::as_str);
     html! {
         h2 { "What it brought" }
         (forest("Engagement of the people assigned, by arm", &lines))
         (table("Compare arms by people assigned; arms differ in whom their messages reach.", &head, &rows))
         @if let Some(lift) = results.lift_adjusted.or(results.lift) {
             p {
-                "Personalized minus control, of people assigned: " b { (points(lift)) }
+                "Personalized minus control, of people assigned: " b { (lift.points()) }
                 ". The interval holds while somebody looks every day."
             }
         }
@@ -275,17 +265,17 @@ fn parts(what: &str, parts: &[PartResult]) -> Markup {
         .map(|part| {
             let sure = if part.found { "yes" } else { "no" };
             let p = format!("{:.3}", part.corrected_p_value);
-            vec![part.name.clone(), count(part.people), points(part.difference), p, sure.to_owned()]
+            vec![
+                part.name.clone(),
+                count(part.people),
+                part.difference.points(),
+                p,
+                sure.to_owned(),
+            ]
         })
         .collect();
     let head = ["", "people", "ahead by, 95 %", "p, corrected", "sure"];
     html! { @if !rows.is_empty() { (table(what, &head, &rows)) } }
-}
-
-/// A difference of shares in points.
-pub(super) fn points(of: Interval) -> String {
-    let [mean, low, high] = [of.mean, of.low, of.high].map(|x| 100.0 * x);
-    format!("{mean:+.2} points ({low:+.2} to {high:+.2})")
 }
 
 /// A campaign's live part.
@@ -354,14 +344,15 @@ pub(super) async fn people(
     Ok(page(&visitor, "/campaigns", &format!("People of {name}"), &body))
 }
 
-async fn change(
-    app: &App,
-    visitor: &Visitor,
-    name: &str,
-    command: OperatorCommand,
+/// Does what a button says.
+pub(super) async fn change(
+    State(app): State<App>,
+    Path((name, command)): Path<(String, String)>,
+    SentForm(visitor, NoFields {}): SentForm<NoFields>,
 ) -> Result<Redirect, NoPage> {
     visitor.needs(Scope::Operate)?;
-    let row = found(app, name).await?;
+    let command: OperatorCommand = command.parse().map_err(|_| NoPage::absent("such command"))?;
+    let row = found(&app, &name).await?;
     if !campaigns::change(&app.ctx, &row, command, &visitor.actor()).await? {
         let told = format!("Campaign {name} is {} by now.", row.status);
         return Err(NoPage::new(StatusCode::CONFLICT, told));
@@ -370,31 +361,4 @@ async fn change(
         app.fragments.forget(&part).await;
     }
     Ok(Redirect::to(&format!("/campaigns/{}", row.campaign.name)))
-}
-
-/// Sends nothing more of it for now.
-pub(super) async fn pause(
-    State(app): State<App>,
-    Path(name): Path<String>,
-    SentForm(visitor, NoFields {}): SentForm<NoFields>,
-) -> Result<Redirect, NoPage> {
-    change(&app, &visitor, &name, OperatorCommand::Pause).await
-}
-
-/// Goes on.
-pub(super) async fn resume(
-    State(app): State<App>,
-    Path(name): Path<String>,
-    SentForm(visitor, NoFields {}): SentForm<NoFields>,
-) -> Result<Redirect, NoPage> {
-    change(&app, &visitor, &name, OperatorCommand::Resume).await
-}
-
-/// Ends it.
-pub(super) async fn cancel(
-    State(app): State<App>,
-    Path(name): Path<String>,
-    SentForm(visitor, NoFields {}): SentForm<NoFields>,
-) -> Result<Redirect, NoPage> {
-    change(&app, &visitor, &name, OperatorCommand::Cancel).await
 }

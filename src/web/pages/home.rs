@@ -22,7 +22,7 @@ async fn part(app: &App) -> Result<Arc<str>, NoPage> {
 async fn made(app: &App) -> Result<Markup, NoPage> {
     let status = campaigns::status(&app.ctx).await?;
     let since = app.ctx.clock.now() - chrono::TimeDelta::minutes(1);
-    let rate = app.ctx.store.read().await?.sent_since_count(since).await?;
+    let rate = app.ctx.store.read().await?.sent_count(None, since).await?;
     let problems = app.tasks.problems(app.ctx.clock.now());
     let open = |c: &&CampaignSummary| matches!(c.status.as_str(), "active" | "paused");
     let sum = |of: fn(&CampaignSummary) -> u64| status.campaigns.iter().map(of).sum::<u64>();

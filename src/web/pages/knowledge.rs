@@ -3,7 +3,6 @@
 use axum::extract::State;
 use maud::{Markup, PreEscaped, html};
 
-use super::campaign::points;
 use super::frame::{NoPage, count, moment};
 use super::layout::page;
 use super::person;
@@ -80,7 +79,7 @@ async fn made(app: &App) -> Result<Markup, NoPage> {
                 name: row.campaign.name.to_string(),
                 value: 100.0 * lift.mean,
                 interval: Some((100.0 * lift.low, 100.0 * lift.high)),
-                text: points(lift),
+                text: lift.points(),
             });
         }
     }
@@ -123,7 +122,7 @@ fn brought(what: &str, of: Option<Brought>) -> Markup {
             Some(of) => {
                 p {
                     "People with " (what) ": " (of.others.percent()) " of those who may be written to, "
-                    (of.held_out.percent()) " of those held out; " b { (points(of.difference)) }
+                    (of.held_out.percent()) " of those held out; " b { (of.difference.points()) }
                     @if of.difference.low <= 0.0 && of.difference.high >= 0.0 { "; it may be none" }
                     "."
                 }

@@ -178,10 +178,7 @@ impl FromRequest<App> for SentFile {
             fields.insert(name, text);
         }
         let key = fields.get("form_key").map_or("", String::as_str);
-        if !visitor.sent(key) {
-            let told = "This form did not come from a page of yours. Open the page again.";
-            return Err(NoPage::new(StatusCode::FORBIDDEN, told).into_response());
-        }
+        visitor.sent(key).map_err(IntoResponse::into_response)?;
         Ok(Self(visitor, fields))
     }
 }

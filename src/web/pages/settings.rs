@@ -7,8 +7,9 @@ use super::frame::{NoPage, maybe, moment};
 use super::layout::page;
 use super::visitor::Visitor;
 use crate::web::app::App;
+use crate::work::audit;
+use crate::work::clocks::ZoneTables;
 use crate::work::tokens::{self, Scope};
-use crate::work::{audit, campaigns};
 
 /// Deeds that are shown, the last.
 const DEEDS: usize = 100;
@@ -18,13 +19,16 @@ pub(super) async fn show(visitor: Visitor, State(app): State<App>) -> Result<Mar
     visitor.needs(Scope::Read)?;
     let ctx = &app.ctx;
     let (tokens, deeds) = (tokens::list(ctx).await?, audit::last(ctx, DEEDS).await?);
-    let status = campaigns::status(ctx).await?;
     let now = ctx.clock.now();
+    let (all_alerts, tasks) = {
+        let mut reader = ctx.store.read().await?;
+        (reader.alerts(now).await?, reader.tasks().await?)
+    };
     let mut providers = Vec::new();
     for name in ctx.config.providers.keys() {
         let paused = ctx.store.read().await?.paused_until(name, now).await?;
         let templates = ctx.store.read().await?.templates(name).await?;
-        let alerts = status.alerts.iter().filter(|alert| alert.provider == name.as_str()).count();
+        let alerts = all_alerts.iter().filter(|alert| alert.provider == name.as_str()).count();
         providers.push((name, paused, templates, alerts));
     }
     let body = html! {
@@ -41,7 +45,7 @@ pub(super) async fn show(visitor: Visitor, State(app): State<App>) -> Result<Mar
         }))
         h2 { "Background tasks" }
         (scrolled("Background tasks", &["task", "node", "last start", "last success", "runs", "failed", "error"], &html! {
-            @for task in &status.tasks { tr {
+            @for task in &tasks { tr {
                 th scope="row" { (task.name) }
                 td { (task.node) }
                 td { (maybe(task.last_started_at)) }
@@ -71,7 +75,7 @@ pub(super) async fn show(visitor: Visitor, State(app): State<App>) -> Result<Mar
                 td { (deed.actor) } td { (deed.action) } td { (deed.subject) } td.text { (deed.detail) }
             } }
         }))
-        p.faint { "Time zones by " (status.zone_tables.tables) "." }
+        p.faint { "Time zones by " (ZoneTables::at(now).tables) "." }
     };
     Ok(page(&visitor, "/settings", "Settings", &body))
 }

@@ -42,9 +42,13 @@ impl Visitor {
         html! { input type="hidden" name="form_key" value=(self.0.form_key()); }
     }
 
-    /// Whether a form came from one of our pages.
-    pub(super) fn sent(&self, key: &str) -> bool {
-        self.0.form_key().as_bytes().ct_eq(key.as_bytes()).into()
+    /// Refuses a form that did not come from one of our pages.
+    pub(super) fn sent(&self, key: &str) -> Result<(), NoPage> {
+        if self.0.form_key().as_bytes().ct_eq(key.as_bytes()).into() {
+            return Ok(());
+        }
+        let told = "This form did not come from a page of yours. Open the page again.";
+        Err(NoPage::new(StatusCode::FORBIDDEN, told))
     }
 
     /// Refuses what the token does not allow.
@@ -101,10 +105,7 @@ impl<T: DeserializeOwned> FromRequest<App> for SentForm<T> {
         let request = Request::from_parts(parts, body);
         let form = Form::<Keyed<T>>::from_request(request, app).await;
         let Form(Keyed { form_key, rest }) = form.map_err(IntoResponse::into_response)?;
-        if !visitor.sent(&form_key) {
-            let told = "This form did not come from a page of yours. Open the page again.";
-            return Err(NoPage::new(StatusCode::FORBIDDEN, told).into_response());
-        }
+        visitor.sent(&form_key).map_err(IntoResponse::into_response)?;
         Ok(Self(visitor, rest))
     }
 }

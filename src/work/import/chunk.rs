@@ -20,7 +20,8 @@ use crate::work::refusals;
 pub const REFUSED_LISTED_MAX: usize = 1000;
 
 /// What became of one row.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+#[serde(tag = "status", content = "detail", rename_all = "snake_case")]
 pub enum RowOutcome {
     /// It was not known before.
     Created,
