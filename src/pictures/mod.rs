@@ -202,14 +202,28 @@ pub fn week(caption: &str, hours: &[f64], text: impl Fn(usize) -> Option<String>
 
 /// A table that scrolls by itself where it is too wide, so that the page does not.
 pub fn table(caption: &str, head: &[&str], rows: &[Vec<String>]) -> Markup {
+    let rows = html! {
+        @for row in rows { tr { @for (at, cell) in row.iter().enumerate() {
+            @if at == 0 { th scope="row" { (cell) } } @else { td { (cell) } }
+        } } }
+    };
+    scrolled(caption, caption, head, &rows)
+}
+
+/// The same, with rows that are drawn already; an empty caption is none.
+pub fn scrolled(label: &str, caption: &str, head: &[&str], rows: &Markup) -> Markup {
+    let head = html! { @for name in head { th scope="col" { (name) } } };
+    scrolling(label, caption, &head, rows)
+}
+
+/// The same, with cells of the head that are drawn already.
+pub fn scrolling(label: &str, caption: &str, head: &Markup, rows: &Markup) -> Markup {
     html! {
-        div.scroll tabindex="0" role="region" aria-label=(caption) {
+        div.scroll tabindex="0" role="region" aria-label=(label) {
             table {
-                caption { (caption) }
-                thead { tr { @for name in head { th scope="col" { (name) } } } }
-                tbody { @for row in rows { tr { @for (at, cell) in row.iter().enumerate() {
-                    @if at == 0 { th scope="row" { (cell) } } @else { td { (cell) } }
-                } } } }
+                @if !caption.is_empty() { caption { (caption) } }
+                thead { tr { (head) } }
+                tbody { (rows) }
             }
         }
     }

@@ -9,14 +9,14 @@ use axum::response::{IntoResponse, Redirect};
 use maud::{Markup, PreEscaped, html};
 use serde::Deserialize;
 
-use super::frame::{NoPage, card, count, maybe};
+use super::frame::{NoPage, card, count, counted, maybe};
 use super::home::table_of;
 use super::layout::page;
 use super::live::events;
 use super::visitor::{NoFields, SentForm, Visitor};
 use crate::model::delivery::{Reason, State as Stands};
 use crate::model::ids::{Name, RecipientId};
-use crate::pictures::{Line, bars, forest, percent, stacked, table};
+use crate::pictures::{Line, bars, forest, percent, scrolled, stacked, table};
 use crate::store::CampaignRow;
 use crate::web::app::App;
 use crate::work::campaigns::{self, CampaignSummary, OperatorCommand, reason_sentence};
@@ -113,14 +113,7 @@ async fn running(app: &App, name: &str) -> Result<Arc<str>, NoPage> {
 /// Everybody by state and reason; the rows add up to the audience, and each opens who they are.
 fn states(name: &str, summary: &CampaignSummary) -> Markup {
     html! {
-        div.scroll tabindex="0" role="region" aria-label="Everybody, by state and reason" {
-            table {
-                caption { "Everybody, by state and reason; the rows add up to the audience." }
-                thead { tr {
-                    th scope="col" { "state" } th scope="col" { "people" } th.text scope="col" { "why" }
-                } }
-                tbody {
-                    @for of in &summary.states { tr {
+        (counted("Everybody, by state and reason", "Everybody, by state and reason; the rows add up to the audience.", "state", &html! { @for of in &summary.states { tr {
                         th scope="row" {
                             a href={ "/campaigns/" (name) "/people?state=" (of.state) "&reason=" (of.reason) } {
                                 (of.state) ", " (of.reason)
@@ -129,10 +122,7 @@ fn states(name: &str, summary: &CampaignSummary) -> Markup {
                         td { (count(of.people)) }
                         td.text { (reason_sentence(of.reason)) }
                     } }
-                    tr { th scope="row" { "audience" } td { (count(summary.audience)) } td {} }
-                }
-            }
-        }
+                    tr { th scope="row" { "audience" } td { (count(summary.audience)) } td {} } }))
     }
 }
 
@@ -320,12 +310,7 @@ pub(super) async fn people(
     let body = html! {
         p { a href={ "/campaigns/" (name) } { "Back to " (name) } }
         @if let Some(reason) = which.reason { p { (reason_sentence(reason)) "." } }
-        div.scroll tabindex="0" role="region" aria-label="People" {
-            table {
-                thead { tr { @for head in [
-                    "person", "state", "reason", "arm", "variant", "planned", "sent", "read", "failure",
-                ] { th scope="col" { (head) } } } }
-                tbody { @for person in &people { tr {
+        (scrolled("People", "", &["person", "state", "reason", "arm", "variant", "planned", "sent", "read", "failure"], &html! { @for person in &people { tr {
                     th scope="row" { (super::person::link(&person.recipient)) }
                     td { (person.state) }
                     td { (person.reason) }
@@ -335,9 +320,7 @@ pub(super) async fn people(
                     td { (maybe(person.sent_at)) }
                     td { (maybe(person.read_at)) }
                     td { (person.failure_code.as_deref().unwrap_or_default()) }
-                } } }
-            }
-        }
+                } } }))
         @if people.is_empty() { p { "Nobody." } }
         @if next.is_some() { p { a href={ "/campaigns/" (name) "/people?" (query) } { "More" } } }
     };

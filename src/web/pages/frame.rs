@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 use maud::{DOCTYPE, Markup, html};
 
 use crate::model::time::{Instant, format_instant};
+use crate::pictures::scrolling;
 use crate::store::StoreError;
 
 /// A page for anybody.
@@ -85,6 +86,14 @@ pub(super) fn count(number: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// People counted by something, with why; rows have a name, a number and a sentence.
+pub(super) fn counted(label: &str, caption: &str, what: &str, rows: &Markup) -> Markup {
+    let head = html! {
+        th scope="col" { (what) } th scope="col" { "people" } th.text scope="col" { "why" }
+    };
+    scrolling(label, caption, &head, rows)
 }
 
 /// A figure with a name.

@@ -10,6 +10,7 @@ use super::frame::{NoPage, card, count, maybe, moment};
 use super::layout::page;
 use super::live::events;
 use super::visitor::Visitor;
+use crate::pictures::scrolled;
 use crate::web::app::App;
 use crate::work::campaigns::{self, CampaignSummary, Status};
 use crate::work::tokens::Scope;
@@ -87,15 +88,8 @@ pub(super) fn table_of<'c>(campaigns: impl Iterator<Item = &'c CampaignSummary>)
     let campaigns: Vec<_> = campaigns.collect();
     html! {
         @if campaigns.is_empty() { p { "No campaign." } } @else {
-            div.scroll tabindex="0" role="region" aria-label="Campaigns" {
-                table {
-                    thead { tr {
-                        @for name in [
-                            "campaign", "status", "audience", "planned", "due", "late", "sent", "held",
-                            "in doubt", "failed", "refused", "next message",
-                        ] { th scope="col" { (name) } }
-                    } }
-                    tbody { @for campaign in campaigns { tr {
+            (scrolled("Campaigns", "", &["campaign", "status", "audience", "planned", "due", "late", "sent", "held",
+                            "in doubt", "failed", "refused", "next message"], &html! { @for campaign in campaigns { tr {
                         th scope="row" { a href={ "/campaigns/" (campaign.name) } { (campaign.name) } }
                         td { (campaign.status) }
                         td { (count(campaign.audience)) }
@@ -108,9 +102,7 @@ pub(super) fn table_of<'c>(campaigns: impl Iterator<Item = &'c CampaignSummary>)
                         td { (count(campaign.people("failed"))) }
                         td { (count(campaign.people("refused"))) }
                         td { (maybe(campaign.next_due)) }
-                    } } }
-                }
-            }
+                    } } }))
         }
     }
 }

@@ -7,7 +7,7 @@ use super::frame::{NoPage, count, moment};
 use super::layout::page;
 use super::person;
 use super::visitor::Visitor;
-use crate::pictures::{Line, forest};
+use crate::pictures::{Line, forest, scrolled};
 use crate::web::app::App;
 use crate::work::holdout::{self, Brought};
 use crate::work::insights::Insight;
@@ -137,20 +137,12 @@ pub(super) async fn replies(visitor: Visitor, State(app): State<App>) -> Result<
     let replies = app.ctx.store.read().await?.last_replies(REPLIES_MAX).await?;
     let body = html! {
         @if replies.is_empty() { p { "Nobody has answered yet." } } @else {
-            div.scroll tabindex="0" role="region" aria-label="Replies" {
-                table {
-                    caption { "Who answered a campaign, the newest first." }
-                    thead { tr { @for head in ["answered", "person", "campaign", "sent"] {
-                        th scope="col" { (head) }
-                    } } }
-                    tbody { @for reply in &replies { tr {
+            (scrolled("Replies", "Who answered a campaign, the newest first.", &["answered", "person", "campaign", "sent"], &html! { @for reply in &replies { tr {
                         th scope="row" { (moment(reply.replied_at)) }
                         td { (person::link(reply.recipient.as_str())) }
                         td { a href={ "/campaigns/" (reply.campaign) } { (reply.campaign) } }
                         td { (moment(reply.sent_at)) }
-                    } } }
-                }
-            }
+                    } } }))
         }
     };
     Ok(page(&visitor, "/replies", "Replies", &body))

@@ -9,7 +9,7 @@ use super::frame::{NoPage, maybe, moment};
 use super::layout::page;
 use super::visitor::Visitor;
 use crate::model::ids::RecipientKey;
-use crate::pictures::{Line, forest, table, week};
+use crate::pictures::{Line, forest, scrolled, table, week};
 use crate::web::app::App;
 use crate::work::campaigns::reason_sentence;
 use crate::work::people;
@@ -146,18 +146,11 @@ fn tastes(known: &PersonPreferences) -> Markup {
 fn consent(stored: &people::Stored) -> Markup {
     html! {
         @if stored.consent().is_empty() { p { "Nothing was said." } } @else {
-            div.scroll tabindex="0" role="region" aria-label="Consent" {
-                table {
-                    thead { tr { @for head in ["when", "what", "through", "evidence", "recorded"] {
-                        th scope="col" { (head) }
-                    } } }
-                    tbody { @for entry in stored.consent() { tr {
+            (scrolled("Consent", "", &["when", "what", "through", "evidence", "recorded"], &html! { @for entry in stored.consent() { tr {
                         th scope="row" { (moment(entry.at)) }
                         td { (entry.change) } td { (entry.source) } td.text { (entry.evidence) }
                         td { (moment(entry.recorded_at)) }
-                    } } }
-                }
-            }
+                    } } }))
         }
     }
 }
@@ -166,30 +159,16 @@ fn messages(stored: &people::Stored) -> Markup {
     html! {
         @if stored.deliveries().is_empty() && stored.messages().is_empty() { p { "None." } }
         @if !stored.deliveries().is_empty() {
-            div.scroll tabindex="0" role="region" aria-label="Campaigns" {
-                table {
-                    caption { "In campaigns of ours." }
-                    thead { tr { @for head in ["campaign", "state", "variant", "planned", "why"] {
-                        th scope="col" { (head) }
-                    } } }
-                    tbody { @for delivery in stored.deliveries() { tr {
+            (scrolled("Campaigns", "In campaigns of ours.", &["campaign", "state", "variant", "planned", "why"], &html! { @for delivery in stored.deliveries() { tr {
                         th scope="row" { a href={ "/campaigns/" (delivery.campaign) } { (delivery.campaign) } }
                         td { (delivery.state) }
                         td { (delivery.variant.as_deref().unwrap_or_default()) }
                         td { (maybe(delivery.planned_at)) }
                         td.text { (reason_sentence(delivery.reason)) }
-                    } } }
-                }
-            }
+                    } } }))
         }
         @if !stored.messages().is_empty() {
-            div.scroll tabindex="0" role="region" aria-label="Messages" {
-                table {
-                    caption { "All that were sent, by whomever, the newest " (MESSAGES_MAX) "." }
-                    thead { tr { @for head in ["sent", "campaign", "content", "read", "clicked", "replied"] {
-                        th scope="col" { (head) }
-                    } } }
-                    tbody { @for message in stored.messages().iter().rev().take(MESSAGES_MAX) { tr {
+            (scrolled("Messages", &format!("All that were sent, by whomever, the newest {MESSAGES_MAX}."), &["sent", "campaign", "content", "read", "clicked", "replied"], &html! { @for message in stored.messages().iter().rev().take(MESSAGES_MAX) { tr {
                         th scope="row" { (moment(message.sent_at)) }
                         td { (message.campaign.as_deref().unwrap_or_default()) }
                         td {
@@ -199,9 +178,7 @@ fn messages(stored: &people::Stored) -> Markup {
                         td { (maybe(message.response.read_at)) }
                         td { (maybe(message.response.clicked_at)) }
                         td { (maybe(message.response.replied_at)) }
-                    } } }
-                }
-            }
+                    } } }))
         }
     }
 }

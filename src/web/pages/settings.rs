@@ -6,6 +6,7 @@ use maud::{Markup, html};
 use super::frame::{NoPage, maybe, moment};
 use super::layout::page;
 use super::visitor::Visitor;
+use crate::pictures::scrolled;
 use crate::web::app::App;
 use crate::work::audit;
 use crate::work::clocks::ZoneTables;
@@ -33,7 +34,7 @@ pub(super) async fn show(visitor: Visitor, State(app): State<App>) -> Result<Mar
     }
     let body = html! {
         h2 { "Providers" }
-        (scrolled("Providers", &["provider", "asked us to wait until", "alerts", "templates held back"], &html! {
+        (scrolled("Providers", "", &["provider", "asked us to wait until", "alerts", "templates held back"], &html! {
             @for (name, paused, templates, alerts) in &providers { tr {
                 th scope="row" { (name) }
                 td { (maybe(*paused)) }
@@ -44,7 +45,7 @@ pub(super) async fn show(visitor: Visitor, State(app): State<App>) -> Result<Mar
             } }
         }))
         h2 { "Background tasks" }
-        (scrolled("Background tasks", &["task", "node", "last start", "last success", "runs", "failed", "error"], &html! {
+        (scrolled("Background tasks", "", &["task", "node", "last start", "last success", "runs", "failed", "error"], &html! {
             @for task in &tasks { tr {
                 th scope="row" { (task.name) }
                 td { (task.node) }
@@ -58,7 +59,7 @@ pub(super) async fn show(visitor: Visitor, State(app): State<App>) -> Result<Mar
         h2 { "Tokens" }
         p { "Made and taken back on the command line: " code { "opportune token create" } ", "
             code { "opportune token revoke" } "." }
-        (scrolled("Tokens", &["token", "scopes", "made", "ends", "last used", "taken back"], &html! {
+        (scrolled("Tokens", "", &["token", "scopes", "made", "ends", "last used", "taken back"], &html! {
             @for token in &tokens { tr {
                 th scope="row" { (token.name) }
                 td { (token.scopes.join(" ")) }
@@ -69,7 +70,7 @@ pub(super) async fn show(visitor: Visitor, State(app): State<App>) -> Result<Mar
             } }
         }))
         h2 { "Who did what" }
-        (scrolled("Who did what", &["when", "who", "what", "to what", "more"], &html! {
+        (scrolled("Who did what", "", &["when", "who", "what", "to what", "more"], &html! {
             @for deed in &deeds { tr {
                 th scope="row" { (moment(deed.at)) }
                 td { (deed.actor) } td { (deed.action) } td { (deed.subject) } td.text { (deed.detail) }
@@ -78,15 +79,4 @@ pub(super) async fn show(visitor: Visitor, State(app): State<App>) -> Result<Mar
         p.faint { "Time zones by " (ZoneTables::at(now).tables) "." }
     };
     Ok(page(&visitor, "/settings", "Settings", &body))
-}
-
-fn scrolled(name: &str, head: &[&str], rows: &Markup) -> Markup {
-    html! {
-        div.scroll tabindex="0" role="region" aria-label=(name) {
-            table {
-                thead { tr { @for head in head { th scope="col" { (head) } } } }
-                tbody { (rows) }
-            }
-        }
-    }
 }

@@ -3,13 +3,13 @@
 
 use maud::{Markup, html};
 
-use super::super::frame::{NoPage, card, count, moment};
+use super::super::frame::{NoPage, card, count, counted, moment};
 use super::super::person;
 use super::super::visitor::Visitor;
 use super::{Looked, number, wrong};
 use crate::model::delivery::Arm;
 use crate::model::time::Instant;
-use crate::pictures::stacked;
+use crate::pictures::{scrolled, stacked};
 use crate::work::Ctx;
 use crate::work::campaigns::reason_sentence;
 use crate::work::launch::{Launch, NAMED_MAX};
@@ -85,14 +85,7 @@ fn money(amount: f64, currency: &str, budget: Option<f64>) -> String {
 fn audience(visitor: &Visitor, launch: &Launch) -> Markup {
     let outside = launch.known.saturating_sub(launch.audience());
     html! {
-        div.scroll tabindex="0" role="region" aria-label="The audience, step by step" {
-            table {
-                caption { "From everybody down to who is planned; each row is taken away from those above." }
-                thead { tr {
-                    th scope="col" { "step" } th scope="col" { "people" } th.text scope="col" { "why" }
-                } }
-                tbody {
-                    tr { th scope="row" { "Everybody in the workspace" } (number(launch.known)) td {} }
+        (counted("The audience, step by step", "From everybody down to who is planned; each row is taken away from those above.", "step", &html! { tr { th scope="row" { "Everybody in the workspace" } (number(launch.known)) td {} }
                     tr {
                         th scope="row" { "not meant" } (number(outside))
                         td.text { "they are not of the campaign's audience" }
@@ -112,10 +105,7 @@ fn audience(visitor: &Visitor, launch: &Launch) -> Markup {
                             }
                         }
                     } }
-                    tr { th scope="row" { b { "Planned" } } (number(launch.planned())) td {} }
-                }
-            }
-        }
+                    tr { th scope="row" { b { "Planned" } } (number(launch.planned())) td {} } }))
     }
 }
 
@@ -206,16 +196,9 @@ fn difference(plan: &Summary, tried: Option<&Looked>) -> Markup {
     ];
     html! {
         h2 { "What if" }
-        div.scroll tabindex="0" role="region" aria-label="What if" {
-            table {
-                thead { tr { @for head in ["", "as the file says", "as tried", "difference"] {
-                    th scope="col" { (head) }
-                } } }
-                tbody { @for (name, before, after, more) in rows { tr {
+        (scrolled("What if", "", &["", "as the file says", "as tried", "difference"], &html! { @for (name, before, after, more) in rows { tr {
                     th scope="row" { (name) } td { (before) } td { (after) } td { (more) }
-                } } }
-            }
-        }
+                } } }))
     }
 }
 
