@@ -216,7 +216,7 @@ async fn look_at_every_page(site: Site) {
     site.sign_in(&browser).await;
     browser.open(&format!("{}/campaigns/new", site.base)).await;
     browser.fill("#source", &campaign()).await;
-    browser.fill("input[name=agents]", "3").await;
+    browser.fill("input[name=per_hour]", "50").await;
     browser.click("main form[enctype] button").await;
     browser.until("Who is written to").await;
     let checked = browser.address().await;

@@ -264,7 +264,7 @@ fn parts(what: &str, parts: &[PartResult]) -> Markup {
             ]
         })
         .collect();
-    let head = ["", "people", "ahead by, 95 %", "p, corrected", "sure"];
+    let head = ["part", "people", "ahead by, 95 %", "p, corrected", "sure"];
     html! { @if !rows.is_empty() { (table(what, &head, &rows)) } }
 }
 

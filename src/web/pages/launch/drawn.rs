@@ -196,7 +196,7 @@ fn difference(plan: &Summary, tried: Option<&Looked>) -> Markup {
     ];
     html! {
         h2 { "What if" }
-        (scrolled("What if", "", &["", "as the file says", "as tried", "difference"], &html! { @for (name, before, after, more) in rows { tr {
+        (scrolled("What if", "", &["figure", "as the file says", "as tried", "difference"], &html! { @for (name, before, after, more) in rows { tr {
                     th scope="row" { (name) } td { (before) } td { (after) } td { (more) }
                 } } }))
     }
