@@ -37,6 +37,7 @@ enum What {
     Recipients,
     Messages,
     Activity,
+    Events,
     OptOuts,
 }
 
@@ -101,6 +102,7 @@ pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
         },
         What::OptOuts => opt_outs::load(&ctx, input, strictness, tick).await,
         What::Messages => import::messages(&ctx, input, strictness, tick).await,
+        What::Events => import::events(&ctx, input, strictness, tick).await,
         What::Activity => import::activity(&ctx, input, strictness, tick).await,
     };
     bar.finish_and_clear();

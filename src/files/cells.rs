@@ -119,6 +119,16 @@ impl<'r> Cells<'r> {
         column: &'static str,
         now: Instant,
     ) -> Result<Option<Instant>, Invalid> {
+        self.time_until(index, column, (now, "in the past"))
+    }
+
+    /// As [`Self::time`], up to a latest time and what a later one is not.
+    pub fn time_until(
+        &self,
+        index: usize,
+        column: &'static str,
+        (latest, wanted): (Instant, &'static str),
+    ) -> Result<Option<Instant>, Invalid> {
         let Some(text) = self.get(index) else { return Ok(None) };
         if is_placeholder_date(text) {
             self.remark(format!("{column}: a placeholder for no date is taken as empty"));
@@ -135,7 +145,7 @@ impl<'r> Cells<'r> {
             self.remark(format!("{column}: a placeholder for no date is taken as empty"));
             return Ok(None);
         }
-        if at > now { Err(Invalid::new(column, text, "in the past")) } else { Ok(Some(at)) }
+        if at > latest { Err(Invalid::new(column, text, wanted)) } else { Ok(Some(at)) }
     }
 
     /// A time that a row is nothing without.

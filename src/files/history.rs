@@ -1,5 +1,7 @@
 //! The shapes of the three history files.
 
+use std::collections::BTreeMap;
+
 use crate::calendar::infer::infer;
 use crate::calendar::told;
 use crate::model::Invalid;
@@ -101,13 +103,6 @@ impl HistoryFile for Recipients {
         if tags.len() > LIST_MAX {
             return Err(Invalid::new("tags", tags.join("|"), "a list of at most 100 tags"));
         }
-        let mut attributes = std::collections::BTreeMap::new();
-        for (name, value) in cells.attributes() {
-            if value.len() > ATTRIBUTE_MAX {
-                return Err(Invalid::new("attribute", value, "a text of at most 1024 bytes"));
-            }
-            attributes.insert(name.to_owned(), value.to_owned());
-        }
         let opted_in = cells.time(5, "opted_in_at", now)?.map(|at| {
             let source = cells.text(6).unwrap_or("import");
             (at, source.to_owned())
@@ -120,7 +115,7 @@ impl HistoryFile for Recipients {
                 locale: locale(cells, 3)?,
                 country,
                 tags,
-                attributes,
+                attributes: attributes(cells)?,
             },
             opted_in,
             opted_out: cells.time(7, "opted_out_at", now)?,
@@ -220,6 +215,17 @@ impl HistoryFile for OptOuts {
         let source = word(cells, 3, "source")?.unwrap_or("import".to_owned());
         Ok(OptOutRow { recipient, address, at: cells.time(2, "at", now)?, source })
     }
+}
+
+/// The columns `attr_X` of a row that has them.
+pub(super) fn attributes(cells: &Cells<'_>) -> Result<BTreeMap<String, String>, Invalid> {
+    let attribute = |(name, value): (&str, &str)| {
+        if value.len() > ATTRIBUTE_MAX {
+            return Err(Invalid::new("attribute", value, "a text of at most 1024 bytes"));
+        }
+        Ok((name.to_owned(), value.to_owned()))
+    };
+    cells.attributes().map(attribute).collect()
 }
 
 /// The country that a cell certainly names. Another is taken as empty, so that the address tells whose

@@ -4,6 +4,7 @@
 //! or is refused with line, column, value and what would be right. Touches no store.
 
 mod cells;
+mod events;
 mod header;
 mod history;
 mod items;
@@ -14,6 +15,7 @@ mod text;
 mod write;
 
 pub use cells::Cells;
+pub use events::{EventRow, Events};
 pub use history::{
     Activity, ActivityRow, MessageLine, Messages, OptOutRow, OptOuts, RecipientLine, Recipients,
 };

@@ -13,6 +13,7 @@ mod curve;
 mod delays;
 pub mod delivery;
 mod draw;
+pub mod event;
 mod fatigue;
 pub mod frequency;
 pub mod hash;

@@ -77,6 +77,7 @@ pub(super) enum Column<'v> {
     Text(Vec<Option<&'v str>>),
     Number(Vec<Option<i64>>),
     Real(Vec<Option<f64>>),
+    Truth(Vec<Option<bool>>),
 }
 
 impl Column<'_> {
@@ -85,6 +86,7 @@ impl Column<'_> {
             Self::Text(values) => values.len(),
             Self::Number(values) => values.len(),
             Self::Real(values) => values.len(),
+            Self::Truth(values) => values.len(),
         }
     }
 }
@@ -112,6 +114,7 @@ fn unnest(query: &mut QueryBuilder<Postgres>, columns: Vec<Column<'_>>) {
             Column::Text(values) => query.push_bind(values).push("::text[]"),
             Column::Number(values) => query.push_bind(values).push("::bigint[]"),
             Column::Real(values) => query.push_bind(values).push("::float8[]"),
+            Column::Truth(values) => query.push_bind(values).push("::boolean[]"),
         };
     }
     query.push(")");
@@ -125,6 +128,7 @@ fn values(query: &mut QueryBuilder<Sqlite>, columns: &[Column<'_>]) {
                 Column::Text(values) => row.push_bind(values[index]),
                 Column::Number(values) => row.push_bind(values[index]),
                 Column::Real(values) => row.push_bind(values[index]),
+                Column::Truth(values) => row.push_bind(values[index]),
             };
         }
     });

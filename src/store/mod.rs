@@ -17,6 +17,7 @@ mod channel;
 mod consent;
 mod copy;
 mod deliveries;
+mod events;
 mod evidence;
 mod experiment;
 mod history;
@@ -67,6 +68,7 @@ pub use campaigns::{BrokenCampaign, CampaignRow, CampaignStatus, Campaigns, Plan
 pub use channel::{Alert, InboundRow, Stage, TemplateRow};
 pub use consent::ForgottenCounts;
 pub use deliveries::DeliveryRow;
+pub use events::AddedEvent;
 pub use evidence::Whose;
 pub use experiment::{ArmKnowledge, ArmPart, ExpectedSums, Experiment};
 pub use history::{AddedMessages, MessageRow, RandomizedMessage};

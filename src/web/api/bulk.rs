@@ -88,3 +88,19 @@ pub(super) async fn activity(
 ) -> Result<Json<BulkAnswer>, ApiProblem> {
     take(&ctx, BulkKind::Activity, given, &caller.actor()).await
 }
+
+/// Adds what happens to people, also in the future, or moves it; keys are the columns of `events.csv`.
+#[utoipa::path(post, path = "/events",
+    request_body(content = BulkItems, example = json!({ "items": [{ "recipient": "c-1001",
+        "event": "appointment", "at": "2030-03-05T14:30:00Z", "key": "visit-17",
+        "attr_doctor": "Dr. Lima" }] })),
+    security(("token" = ["write"])),
+    params(("Idempotency-Key" = Option<String>, Header)),
+    responses((status = 200, body = BulkAnswer), Problems))]
+pub(super) async fn events(
+    caller: Caller<Write>,
+    State(ctx): State<Ctx>,
+    Body(given): Body<BulkItems>,
+) -> Result<Json<BulkAnswer>, ApiProblem> {
+    take(&ctx, BulkKind::Events, given, &caller.actor()).await
+}

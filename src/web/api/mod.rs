@@ -59,6 +59,7 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(bulk::recipients))
         .routes(routes!(bulk::messages))
         .routes(routes!(bulk::activity))
+        .routes(routes!(bulk::events))
         .routes(routes!(workspace::status))
         .routes(routes!(workspace::list_insights))
         .routes(routes!(workspace::list_models))

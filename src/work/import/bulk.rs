@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::TRIES_MAX;
 use super::chunk::{HistoryRows, Imported, LoadMode, Loader, Parsed, RowOutcome};
-use crate::files::{Activity, BulkItem, Messages, Recipients, RowError, item};
+use crate::files::{Activity, BulkItem, Events, Messages, Recipients, RowError, item};
 use crate::store::{AuditEntry, StoreError};
 use crate::work::Ctx;
 
@@ -20,6 +20,8 @@ pub enum BulkKind {
     Messages,
     /// Signs of presence, as in `activity.csv`.
     Activity,
+    /// What happens to people, as in `events.csv`.
+    Events,
 }
 
 /// Takes in items with the columns of a file as keys; what became of each, in their order, once all of
@@ -33,6 +35,7 @@ pub async fn items(
     match kind {
         BulkKind::Recipients => of::<Recipients>(ctx, items, "recipients", actor).await,
         BulkKind::Messages => of::<Messages>(ctx, items, "messages", actor).await,
+        BulkKind::Events => of::<Events>(ctx, items, "events", actor).await,
         BulkKind::Activity => of::<Activity>(ctx, items, "activity", actor).await,
     }
 }

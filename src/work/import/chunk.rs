@@ -69,7 +69,7 @@ fn shown<S: serde::Serializer>(refusals: &[RowError], out: S) -> Result<S::Ok, S
 }
 
 impl Imported {
-    fn tell(&mut self, line: u64, outcome: RowOutcome) {
+    pub(super) fn tell(&mut self, line: u64, outcome: RowOutcome) {
         if let Some(each) = &mut self.each {
             each.insert(line, outcome);
         }

@@ -1,4 +1,4 @@
-//! History comes in: rows of the three files, streamed into the store.
+//! History comes in: rows of the files, streamed into the store.
 //!
 //! A parser on a thread of its own hands over chunks. Each is one transaction, so that a daemon beside
 //! never waits long, memory does not grow with the file, and what was committed stays when the disk
@@ -13,12 +13,13 @@
 
 mod bulk;
 mod chunk;
+mod events;
 
 use tokio::sync::mpsc;
 
 use super::Ctx;
 use crate::files::{
-    Activity, FileError, FileRows, HistoryFile, Input, Layout, Messages, Recipients,
+    Activity, Events, FileError, FileRows, HistoryFile, Input, Layout, Messages, Recipients,
 };
 use crate::model::time::Instant;
 use crate::store::{Create, Store, StoreError};
@@ -116,6 +117,16 @@ pub async fn activity(
     progress: impl FnMut(u64),
 ) -> Result<Imported, ImportError> {
     run::<Activity>(ctx, input, None, strictness, progress).await
+}
+
+/// Loads `events.csv`.
+pub async fn events(
+    ctx: &Ctx,
+    input: Input,
+    strictness: Strictness,
+    progress: impl FnMut(u64),
+) -> Result<Imported, ImportError> {
+    run::<Events>(ctx, input, None, strictness, progress).await
 }
 
 pub(super) async fn run<F: HistoryRows>(

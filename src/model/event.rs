@@ -1,0 +1,43 @@
+//! What happens to a person, also in the future: an appointment, a purchase, a delivery of goods.
+
+use std::collections::BTreeMap;
+
+use chrono::TimeDelta;
+
+use super::ids::{TEXT_MAX, is_plain, text_type};
+use super::time::{Instant, format_instant};
+
+/// How far ahead an event may lie.
+pub const AHEAD_MAX: TimeDelta = TimeDelta::days(3660);
+
+text_type! {
+    /// What kind of event it is: `appointment`, `Order Completed`.
+    EventKind, "event",
+    "a word of 1 to 200 bytes without control characters or surrounding blanks", is_plain
+}
+text_type! {
+    /// What tells two events of one kind and person apart.
+    EventKey, "key",
+    "a key of 1 to 200 bytes without control characters or surrounding blanks",
+    |text| text.len() <= TEXT_MAX && is_plain(text)
+}
+
+/// Something that happens to a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// What.
+    pub kind: EventKind,
+    /// Which of its kind, where the caller tells them apart; else they are told apart by their time.
+    pub key: Option<EventKey>,
+    /// When.
+    pub at: Instant,
+    /// What else is known of it.
+    pub attributes: BTreeMap<String, String>,
+}
+
+impl Event {
+    /// What tells it apart from the person's other events of its kind. One with a known key moves.
+    pub fn identity(&self) -> String {
+        self.key.as_ref().map_or_else(|| format_instant(self.at), ToString::to_string)
+    }
+}
