@@ -19,6 +19,7 @@ pub mod holidays;
 pub mod infer;
 pub mod law;
 pub mod quiet;
+pub mod recurring;
 pub mod rules;
 pub mod tables;
 pub mod told;

@@ -9,12 +9,13 @@ use serde::Serialize;
 use super::print::{Show, note, table};
 use super::{BadInput, Env, actor};
 use crate::files::Output;
-use crate::model::ids::{Name, RecipientId};
+use crate::model::ids::Name;
 use crate::model::time::{Instant, format_instant};
 use crate::store::{CampaignRow, StateCount, TaskRow};
-use crate::work::campaigns::{self, CampaignSummary, FailureCount, OperatorCommand, Status};
+use crate::work::campaigns::{self, CampaignSummary, OperatorCommand, Status};
 use crate::work::check::{self, Checked};
-use crate::work::export::{self, PeopleFilter};
+use crate::work::export::{self, PeopleCursor, PeopleFilter};
+use crate::work::sums::FailureCount;
 use crate::work::{Ctx, results};
 
 #[derive(clap::Args)]
@@ -75,13 +76,17 @@ enum Verb {
 impl Show for Checked {
     fn text(&self) -> String {
         if self.stored {
-            format!("Campaign {} is submitted; the daemon plans and sends it.", self.name)
-        } else {
-            let plan = self.plan.as_ref().map(Show::text).unwrap_or_default();
-            let warnings: String =
-                self.warnings.iter().map(|warning| format!("Warning: {warning}.\n")).collect();
-            format!("{warnings}Campaign {} is good. Planned now, it would be:\n\n{plan}", self.name)
+            return format!("Campaign {} is submitted; the daemon plans and sends it.", self.name);
         }
+        let warnings = self.warnings.iter().map(|warning| format!("Warning: {warning}.\n"));
+        let mut text = format!("{}Campaign {} is good.", warnings.collect::<String>(), self.name);
+        if let Some(plan) = &self.plan {
+            text.push_str(&format!(" Planned now, it would be:\n\n{}", plan.text()));
+        }
+        if let Some(upcoming) = self.upcoming {
+            text.push_str(&format!(" {upcoming} people come into its span within 30 days."));
+        }
+        text
     }
 }
 
@@ -319,7 +324,7 @@ async fn write_people(ctx: &Ctx, name: &Name, out: &std::path::Path) -> anyhow::
     let row = find_campaign(ctx, name).await?;
     let mut output = Output::create(out, &HEADER)?;
     let time = |at: Option<Instant>| at.map(format_instant).unwrap_or_default();
-    let (mut count, mut after) = (0, Some(RecipientId(0)));
+    let (mut count, mut after) = (0, Some(PeopleCursor::default()));
     while let Some(from) = after {
         let (people, next) = export::people(ctx, &row, PeopleFilter::default(), from, PAGE).await?;
         after = next;

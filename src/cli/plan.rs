@@ -44,7 +44,14 @@ pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
             provider: row.campaign.provider.clone()
         });
     }
-    let rows = vec![(row, PlanScope::Everybody)];
+    if row.is_standing() {
+        anyhow::bail!(BadInput(format!(
+            "campaign {} waits for its occasions; its runs are planned by themselves, as {}.DAY",
+            args.name, args.name
+        )));
+    }
+    let scope = if row.has_occurrences() { PlanScope::Undecided } else { PlanScope::Everybody };
+    let rows = vec![(row, scope)];
     let planned =
         if args.dry_run { plan::dry_run(&ctx, rows).await } else { plan::decide(&ctx, rows).await };
     let (inputs, plans) = planned?;

@@ -4,7 +4,7 @@ use super::cells::Cells;
 use super::history::attributes;
 use super::read::HistoryFile;
 use crate::model::Invalid;
-use crate::model::event::{AHEAD_MAX, Event};
+use crate::model::event::{AHEAD_MAX, PersonEvent};
 use crate::model::ids::RecipientKey;
 use crate::model::time::Instant;
 
@@ -17,7 +17,7 @@ pub struct EventRow {
     /// Whose.
     pub recipient: RecipientKey,
     /// What.
-    pub event: Event,
+    pub event: PersonEvent,
 }
 
 impl HistoryFile for Events {
@@ -30,7 +30,7 @@ impl HistoryFile for Events {
         let latest = (now + AHEAD_MAX, "within ten years from now");
         let at = cells.time_until(2, "at", latest)?;
         let wanted = "an RFC 3339 time stamp of when it happens";
-        let event = Event {
+        let event = PersonEvent {
             kind: cells.required(1)?,
             key: cells.text(3).map(str::parse).transpose()?,
             at: at.ok_or_else(|| Invalid::new("at", cells.text(2).unwrap_or_default(), wanted))?,

@@ -105,6 +105,8 @@ word_type! {
         MovedLate = "moved_late",
         /// The provider asked to wait; this is the next best.
         MovedThrottled = "moved_throttled",
+        /// What the campaign waits for came into reach; the decision is next.
+        Occurred = "occurred",
         // refused by a rule
         /// The ledger has no consent.
         NoConsent = "no_consent",
@@ -138,6 +140,12 @@ word_type! {
         ProviderForbids = "provider_forbids",
         /// Kept without a message, to measure what messaging brings.
         Holdout = "holdout",
+        /// What the message was to be about does not happen.
+        CalledOff = "called_off",
+        /// What the message was to be about moved to another day, and its message with it.
+        EventMoved = "event_moved",
+        /// Another occurrence for this person lies too near.
+        AgainTooSoon = "again_too_soon",
         // refused by the provider
         /// The provider will never deliver to this person.
         RecipientRefused = "recipient_refused",

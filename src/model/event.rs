@@ -24,7 +24,7 @@ text_type! {
 
 /// Something that happens to a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
+pub struct PersonEvent {
     /// What.
     pub kind: EventKind,
     /// Which of its kind, where the caller tells them apart; else they are told apart by their time.
@@ -35,7 +35,7 @@ pub struct Event {
     pub attributes: BTreeMap<String, String>,
 }
 
-impl Event {
+impl PersonEvent {
     /// What tells it apart from the person's other events of its kind. One with a known key moves.
     pub fn identity(&self) -> String {
         self.key.as_ref().map_or_else(|| format_instant(self.at), ToString::to_string)

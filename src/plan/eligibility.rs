@@ -201,6 +201,13 @@ impl Candidates {
         if late.max(held) > 0 {
             self.bans.push(0..late.max(held));
         }
+        let span = person.span.map(|(opens, closes)| {
+            let last = self.slots.partition_point(|slot| slot.end(length) <= closes) as u32;
+            before(Some(opens))..last
+        });
+        if let Some(span) = &span {
+            self.bans.extend([0..span.start, span.end..self.slots.len() as u32]);
+        }
         for (from, to) in capped(counted_person.request.caps(setting), counted_person) {
             let from = self.slots.partition_point(|slot| slot.end(length) <= from) as u32;
             let to = self.slots.partition_point(|slot| slot.start(length) < to) as u32;
@@ -214,7 +221,10 @@ impl Candidates {
             return Ok(eligibility);
         }
         let all_before = |index: u32| at.slots.iter().all(|slot| *slot < index);
-        let reason = if all_before(late) {
+        let reason = if span.is_some_and(|span| !at.slots.iter().any(|slot| span.contains(slot))) {
+            let over = person.span.is_some_and(|(_, closes)| closes <= setting.now);
+            if over { Reason::WindowOver } else { Reason::NoAllowedSlot }
+        } else if all_before(late) {
             Reason::NoAllowedSlot
         } else if all_before(held) {
             Reason::ProviderForbids

@@ -16,6 +16,7 @@
 //!   of possible truths
 //! - `decision`, `pacing`: what was decided about each person, and the instant within the slot
 //! - [`certificate`]: how good the optimized part is, and what that is a proof of
+//! - [`occurrence`]: which occurrences of a standing campaign a person has
 //! - [`outcome`]: the plan and its forecast; [`mod@explain`]: one person's part of it
 //!
 //! *Invariants:* reads no clock and no store; the same arguments give the same plan on any number
@@ -33,6 +34,7 @@ mod fatigue;
 mod joint;
 mod limits;
 mod objective;
+pub mod occurrence;
 pub mod outcome;
 mod pacing;
 mod parallel;

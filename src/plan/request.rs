@@ -137,6 +137,8 @@ pub struct AudienceMember<'a> {
     pub price: f64,
     /// Messages sent or planned to this person by other campaigns, or before.
     pub taken: &'a [RecentSend],
+    /// Of an occurrence: from when until when it may be written about.
+    pub span: Option<(Instant, Instant)>,
     /// Why this is not the first plan for the person, and from when on it may be planned again.
     pub replan: Option<Replan>,
 }

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::model::Invalid;
-use crate::model::campaign::Campaign;
+use crate::model::campaign::{Campaign, RunWindow};
+use crate::model::ids::Name;
 
 /// Parsed files by our number of the campaign, shared by every handle of a store.
 #[derive(Debug, Clone, Default)]
@@ -20,10 +21,18 @@ impl CampaignCache {
         self.known().get(&id).cloned()
     }
 
-    /// Parses a campaign's file and keeps it.
-    pub(super) fn parse(&self, id: i64, source: &str) -> Result<Arc<Campaign>, Invalid> {
-        let campaign = Campaign::from_toml(source)
+    /// Parses a campaign's file and keeps it; a run has a name and a window of its own.
+    pub(super) fn parse(
+        &self,
+        id: i64,
+        source: &str,
+        run: Option<(Name, RunWindow)>,
+    ) -> Result<Arc<Campaign>, Invalid> {
+        let mut campaign = Campaign::from_toml(source)
             .map_err(|error| Invalid::new("source", error, "a campaign of this version"))?;
+        if let Some((name, RunWindow(window))) = run {
+            campaign = Campaign { name, window, ..campaign };
+        }
         let campaign = Arc::new(campaign);
         self.known().insert(id, Arc::clone(&campaign));
         Ok(campaign)

@@ -7,7 +7,7 @@ use sqlx::QueryBuilder;
 use super::bulk::{List, Sql, one_of};
 use super::row::from_row;
 use super::{Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, instant, micros, on, parsed, run};
-use crate::model::campaign::Campaign;
+use crate::model::campaign::{Campaign, Occasion, Trigger};
 use crate::model::content::word_type;
 use crate::model::ids::Name;
 use crate::model::time::Instant;
@@ -38,6 +38,8 @@ impl CampaignStatus {
 pub struct CampaignRow {
     /// Our number.
     pub id: i64,
+    /// Of a run: the standing campaign whose run it is.
+    pub parent: Option<i64>,
     /// What its file says.
     pub campaign: Arc<Campaign>,
     /// Whether it runs.
@@ -56,6 +58,19 @@ pub struct CampaignRow {
     pub closed_at: Option<Instant>,
     /// Its people by state and reason as it closed, as JSON.
     pub summary: Option<String>,
+}
+
+impl CampaignRow {
+    /// Whether its messages are sent by its runs.
+    pub fn is_standing(&self) -> bool {
+        self.parent.is_none() && self.campaign.trigger.is_some()
+    }
+
+    /// Whether it is a run to which people come one by one, with what happens to them.
+    pub fn has_occurrences(&self) -> bool {
+        let every = |trigger: &Trigger| matches!(trigger.on, Occasion::Every(_));
+        self.parent.is_some() && !self.campaign.trigger.as_ref().is_some_and(every)
+    }
 }
 
 /// A stored campaign that this version cannot read.
@@ -87,7 +102,7 @@ pub struct Campaigns {
 macro_rules! select {
     ($end:literal) => {
         concat!(
-            "SELECT id, name, status, submitted_at, ends_at, planned_at, model, plan, closed_at,
+            "SELECT id, parent, name, status, submitted_at, ends_at, planned_at, model, plan, closed_at,
                 summary FROM campaign ",
             $end
         )
@@ -99,7 +114,9 @@ const BY_ID: &str = select!("WHERE id = $1");
 const OPEN: &str = select!("WHERE closed_at IS NULL ORDER BY id");
 const CLOSED: &str = select!("WHERE closed_at IS NOT NULL AND id < $1 ORDER BY id DESC LIMIT $2");
 const PAGE: &str = select!("WHERE id < $1 ORDER BY id DESC LIMIT $2");
-const FILE: &str = "SELECT source FROM campaign WHERE id = $1";
+/// A run has the file of its standing campaign.
+const FILE: &str = "SELECT COALESCE(p.source, c.source), c.name, c.run_window
+    FROM campaign c LEFT JOIN campaign p ON p.id = c.parent WHERE c.id = $1";
 
 const STATUS: Sql = [
     "SELECT status FROM campaign WHERE id = $1",
@@ -109,6 +126,7 @@ const STATUS: Sql = [
 from_row! {
     struct Row {
         id: i64,
+        parent: Option<i64>,
         name: String,
         status: String,
         submitted_at: i64,
@@ -127,6 +145,7 @@ impl Row {
     fn into_model(self, campaign: Arc<Campaign>) -> Result<CampaignRow, StoreError> {
         Ok(CampaignRow {
             id: self.id,
+            parent: self.parent,
             campaign,
             status: parsed(TABLE, &self.status)?,
             submitted_at: instant(TABLE, self.submitted_at)?,
@@ -241,10 +260,15 @@ impl Reader {
         if let Some(campaign) = self.campaigns.get(id) {
             return Ok(campaign);
         }
-        let source: String = on!(self, |db| sqlx::query_scalar(FILE).bind(id).fetch_one(db).await)
-            .doing("read a campaign's file")?;
+        let (source, name, window): (String, String, Option<String>) =
+            on!(self, |db| sqlx::query_as(FILE).bind(id).fetch_one(db).await)
+                .doing("read a campaign's file")?;
+        let run = match window {
+            None => None,
+            Some(window) => Some((parsed(TABLE, &name)?, parsed(TABLE, &window)?)),
+        };
         self.campaigns
-            .parse(id, &source)
+            .parse(id, &source, run)
             .map_err(|cause| StoreError::Corrupt { table: TABLE, cause })
     }
 

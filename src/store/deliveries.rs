@@ -460,7 +460,7 @@ impl Tx {
         }
     }
 
-    async fn undecide(
+    pub(super) async fn undecide(
         &mut self,
         campaign: i64,
         people: &[RecipientId],

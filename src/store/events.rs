@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use super::bulk::{Column, Rows};
 use super::{Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, micros, on};
-use crate::model::event::{Event, EventKind};
+use crate::model::event::{EventKind, PersonEvent};
 use crate::model::ids::RecipientId;
 use crate::model::time::Instant;
 
@@ -31,7 +31,7 @@ impl Tx {
     /// Adds events, or moves those that are known, each once; what became of each, in their order.
     pub async fn put_events(
         &mut self,
-        given: &[(RecipientId, Event)],
+        given: &[(RecipientId, PersonEvent)],
         now: Instant,
     ) -> Result<Vec<AddedEvent>, StoreError> {
         self.note_event_kinds(given.iter().map(|(_, event)| &event.kind).collect()).await?;
@@ -41,9 +41,10 @@ impl Tx {
             let new = self.write_events(&rows, NEW).await?;
             let known = |row: &&EventColumns| !new.contains(&row.identity());
             let rest: Vec<EventColumns> = rows.iter().filter(known).cloned().collect();
-            let moved = match rest.is_empty() {
-                true => HashSet::new(),
-                false => self.write_events(&rest, MOVED).await?,
+            let moved = if rest.is_empty() {
+                HashSet::new()
+            } else {
+                self.write_events(&rest, MOVED).await?
             };
             became.extend(rows.iter().map(|row| match row.identity() {
                 identity if new.contains(&identity) => AddedEvent::New,
@@ -116,7 +117,7 @@ struct EventColumns {
 }
 
 impl EventColumns {
-    fn of((recipient, event): &(RecipientId, Event), now: Instant) -> Self {
+    fn of((recipient, event): &(RecipientId, PersonEvent), now: Instant) -> Self {
         Self {
             recipient: recipient.0,
             kind: event.kind.to_string(),

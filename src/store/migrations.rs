@@ -12,7 +12,7 @@ macro_rules! files {
     };
 }
 
-const FILES: [(&str, &str); 13] = files![
+const FILES: [(&str, &str); 14] = files![
     "0001_workspace",
     "0003_plan",
     "0004_dispatch",
@@ -26,6 +26,7 @@ const FILES: [(&str, &str); 13] = files![
     "0050_randomized",
     "0060_api",
     "0080_events",
+    "0081_occurrences",
 ];
 
 /// All of them.

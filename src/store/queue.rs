@@ -45,6 +45,8 @@ pub struct Due {
     pub send_at: Instant,
     /// How often it was tried, this time included.
     pub attempts: u32,
+    /// Until when what it is about may be written about, where it is about something.
+    pub closes_at: Option<Instant>,
 }
 
 /// How a claimed delivery is settled.
@@ -73,9 +75,7 @@ pub struct Settled {
 /// A provider's code for a failure, and what it means in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// The code.
     pub code: String,
-    /// The words.
     pub text: String,
 }
 
@@ -203,7 +203,6 @@ const DOUBT: Sql = one_of!(
     ""
 );
 
-/// Lateral, as above.
 const TAKE_OUT: Sql = [
     "DELETE FROM queue WHERE campaign = $1 AND (due_at, recipient) IN
         (SELECT send_at, recipient FROM delivery WHERE campaign = $1 AND send_at IS NOT NULL
@@ -248,6 +247,7 @@ impl DueRow {
             slot: Slot::holding(instant(TABLE, self.slot_start)?, length),
             send_at: instant(TABLE, self.send_at)?,
             attempts: self.attempts as u32 + 1,
+            closes_at: None,
         })
     }
 }

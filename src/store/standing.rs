@@ -105,6 +105,18 @@ pub struct ArmCount {
     pub forecast: f64,
 }
 
+impl ArmCount {
+    /// Adds what the same arm of another campaign brought.
+    pub fn add(&mut self, other: &Self) {
+        self.people += other.people;
+        self.sent += other.sent;
+        self.delivered += other.delivered;
+        self.engaged += other.engaged;
+        self.opted_out += other.opted_out;
+        self.forecast += other.forecast;
+    }
+}
+
 const TABLE: &str = "delivery";
 
 const COUNTS: &str = "SELECT state, reason, COUNT(*) FROM delivery WHERE campaign = $1

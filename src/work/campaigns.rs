@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 use chrono_tz::Tz;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::audience::AudienceFilter;
 use super::clocks::ZoneTables;
-use super::experiment::COUNTRIES_MAX;
 use super::plan::{Resumed, reschedule};
+use super::sums::{FailureCount, Sums, sums};
 use super::{Ctx, audit};
 use crate::calendar::infer::infer;
 use crate::calendar::quiet::Quiet;
@@ -21,8 +21,7 @@ use crate::model::ids::{Name, RecipientId};
 use crate::model::recipient::Locale;
 use crate::model::time::Instant;
 use crate::store::{
-    Alert, ArmCount, BrokenCampaign, CampaignRow, CampaignStatus, Experiment, Reader, StateCount,
-    StoreError, TaskRow,
+    Alert, BrokenCampaign, CampaignRow, CampaignStatus, Reader, StateCount, StoreError, TaskRow,
 };
 
 /// What waits longer is shown as late.
@@ -68,6 +67,22 @@ pub async fn check(ctx: &Ctx, source: &str) -> Result<Campaign, SubmitError> {
         return Err(SubmitError::Unfit(problem));
     }
     let now = ctx.clock.now();
+    if let Some(trigger) = &campaign.trigger {
+        let minutes = ctx.config.slot_length.minutes();
+        // wherever it begins, it holds a whole slot
+        if trigger.to - trigger.from < TimeDelta::minutes(2 * i64::from(minutes)) {
+            return Err(SubmitError::Unfit(format!(
+                "trigger.to: the span is shorter than two slots of {minutes} minutes"
+            )));
+        }
+        if window::ends_at(&campaign.window) <= now {
+            let end = campaign.window.end;
+            return Err(SubmitError::Unfit(format!(
+                "trigger.end: {end} is over everywhere on earth"
+            )));
+        }
+        return Ok(campaign);
+    }
     if window::ends_at(&campaign.window) <= now {
         let end = campaign.window.end;
         return Err(SubmitError::Unfit(format!("window.end: {end} is over everywhere on earth")));
@@ -236,23 +251,30 @@ pub async fn change(
 ) -> Result<bool, StoreError> {
     use CampaignStatus::{Active, Cancelled, Paused};
     let mut tx = ctx.store.begin().await?;
-    let changed = match command {
-        OperatorCommand::Pause => tx.set_campaign_status(row.id, &[Active], Paused).await?,
-        OperatorCommand::Resume => {
-            // whoever resumes has seen what stopped it
-            tx.clear_alerts(&row.campaign.provider).await?;
-            reschedule(ctx, &mut tx, row, Resumed::FromPause).await?;
-            tx.set_campaign_status(row.id, &[Paused], Active).await?
-        }
-        OperatorCommand::Cancel => {
-            let ended = tx.set_campaign_status(row.id, &[Active, Paused], Cancelled).await?;
-            if ended {
-                let reason = Reason::CancelledByOperator;
-                tx.end_planned(row.id, State::Cancelled, reason, ctx.clock.now()).await?;
+    let mut changed = false;
+    // what is commanded of a standing campaign holds for its runs
+    let open = tx.open_campaigns().await?.rows;
+    let runs = open.iter().filter(|run| row.is_standing() && run.parent == Some(row.id));
+    for row in std::iter::once(row).chain(runs) {
+        let done = match command {
+            OperatorCommand::Pause => tx.set_campaign_status(row.id, &[Active], Paused).await?,
+            OperatorCommand::Resume => {
+                // whoever resumes has seen what stopped it
+                tx.clear_alerts(&row.campaign.provider).await?;
+                reschedule(ctx, &mut tx, row, Resumed::FromPause).await?;
+                tx.set_campaign_status(row.id, &[Paused], Active).await?
             }
-            ended
-        }
-    };
+            OperatorCommand::Cancel => {
+                let ended = tx.set_campaign_status(row.id, &[Active, Paused], Cancelled).await?;
+                if ended {
+                    let reason = Reason::CancelledByOperator;
+                    tx.end_planned(row.id, State::Cancelled, reason, ctx.clock.now()).await?;
+                }
+                ended
+            }
+        };
+        changed |= done;
+    }
     if changed {
         audit::note(ctx, &mut tx, actor, command.as_str(), row.campaign.name.as_str(), "").await?;
         tx.commit().await?;
@@ -297,18 +319,6 @@ impl CampaignSummary {
     }
 }
 
-/// How many people failed or were refused with a code.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct FailureCount {
-    /// The channel's code.
-    pub code: String,
-    /// How many.
-    pub people: u64,
-    /// What the code means, where the channel's table or the channel says so.
-    #[serde(default)]
-    pub text: Option<String>,
-}
-
 /// How everything stands.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Status {
@@ -328,8 +338,6 @@ pub struct Status {
 
 /// Closed campaigns that a status lists.
 const CLOSED_LISTED_MAX: usize = 100;
-/// Codes that a summary lists.
-const CODES_LISTED_MAX: usize = 20;
 
 /// Looks at everything.
 pub async fn status(ctx: &Ctx) -> Result<Status, StoreError> {
@@ -382,55 +390,33 @@ async fn summary_in(
     row: &CampaignRow,
 ) -> Result<CampaignSummary, StoreError> {
     let Sums { states, failures, .. } = sums(reader, row, now).await?;
-    let is_open = row.closed_at.is_none();
-    Ok(CampaignSummary {
+    let mut summary = CampaignSummary {
         name: row.campaign.name.clone(),
         status: row.status.to_string(),
         audience: states.iter().map(|count| count.people).sum(),
         failures,
-        due: if is_open { reader.due_count(row.id, now).await? } else { 0 },
-        late: if is_open { reader.due_count(row.id, now - LATE_AFTER).await? } else { 0 },
-        undecided: if is_open { reader.undecided_count(row.id).await? } else { 0 },
-        next_due: if is_open { reader.next_due(row.id).await? } else { None },
+        due: 0,
+        late: 0,
+        undecided: 0,
+        next_due: None,
         planned_at: row.planned_at,
         plan: row.plan.as_deref().and_then(|plan| serde_json::from_str(plan).ok()),
         states,
-    })
-}
-
-/// What is counted of a campaign's people; of a closed one it was when it closed.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Sums {
-    pub(super) states: Vec<StateCount>,
-    pub(super) arms: Vec<ArmCount>,
-    pub(super) failures: Vec<FailureCount>,
-    /// Campaigns that older versions closed have none.
-    #[serde(default)]
-    pub(super) experiment: Option<Experiment>,
-}
-
-/// Counts a campaign's people.
-pub(super) async fn sums(
-    reader: &mut Reader,
-    row: &CampaignRow,
-    now: Instant,
-) -> Result<Sums, StoreError> {
-    let kept = row.summary.as_deref().and_then(|sums| serde_json::from_str(sums).ok());
-    if let Some(sums) = kept {
-        return Ok(sums);
-    }
-    let failures = reader.failure_counts(row.id, CODES_LISTED_MAX).await?;
-    let failure = |(code, people, text)| FailureCount { code, people, text };
-    let Campaign { goal, within, .. } = *row.campaign;
-    let experiment = if row.campaign.arms.personalized < 1.0 {
-        Some(reader.experiment(row.id, goal, within, now, COUNTRIES_MAX).await?)
-    } else {
-        None
     };
-    Ok(Sums {
-        states: reader.state_counts(row.id).await?,
-        arms: reader.arm_counts(row.id, goal, within).await?,
-        failures: failures.into_iter().map(failure).collect(),
-        experiment,
-    })
+    let open = match (row.closed_at.is_none(), row.is_standing()) {
+        (false, _) => Vec::new(),
+        (true, false) => vec![row.id],
+        (true, true) => {
+            let open = reader.open_campaigns().await?.rows;
+            open.iter().filter(|run| run.parent == Some(row.id)).map(|run| run.id).collect()
+        }
+    };
+    for id in open {
+        summary.due += reader.due_count(id, now).await?;
+        summary.late += reader.due_count(id, now - LATE_AFTER).await?;
+        summary.undecided += reader.undecided_count(id).await?;
+        let next = reader.next_due(id).await?;
+        summary.next_due = summary.next_due.into_iter().chain(next).min();
+    }
+    Ok(summary)
 }

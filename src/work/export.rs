@@ -1,6 +1,6 @@
 //! The people of a campaign, a row each, with what became of them.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Ctx;
@@ -100,20 +100,62 @@ pub struct PeopleFilter {
     pub reason: Option<Reason>,
 }
 
-/// Up to `limit` people of a campaign after the one with the number `after`, and the number to go on
-/// from, where there may be more.
+/// Where a list of a campaign's people goes on: after a person of it, or of one of its runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct PeopleCursor {
+    campaign: i64,
+    person: i64,
+}
+
+impl std::fmt::Display for PeopleCursor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.campaign, self.person)
+    }
+}
+
+impl From<PeopleCursor> for String {
+    fn from(cursor: PeopleCursor) -> Self {
+        cursor.to_string()
+    }
+}
+
+impl TryFrom<String> for PeopleCursor {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let parts = text.split_once('.');
+        let parts = parts.and_then(|(c, p)| Some((c.parse().ok()?, p.parse().ok()?)));
+        let (campaign, person) = parts.ok_or("none that a page gave")?;
+        Ok(Self { campaign, person })
+    }
+}
+
+/// Up to `limit` people of a campaign, or of all runs of a standing one, after a place in the list; and
+/// the place to go on from, where there may be more.
 pub async fn people(
     ctx: &Ctx,
     row: &CampaignRow,
     filter: PeopleFilter,
-    after: RecipientId,
+    after: PeopleCursor,
     limit: usize,
-) -> Result<(Vec<CampaignPerson>, Option<RecipientId>), StoreError> {
+) -> Result<(Vec<CampaignPerson>, Option<PeopleCursor>), StoreError> {
     let PeopleFilter { state, reason } = filter;
     let mut reader = ctx.store.read().await?;
-    let rows = reader.export_rows(row.id, (state, reason), after, limit).await?;
-    let next = rows.last().filter(|_| rows.len() == limit).map(|row| RecipientId(row.recipient));
-    let person = |found: ExportRow| CampaignPerson::of(&row.campaign.name, found);
-    let people = rows.into_iter().map(person).collect::<Result<_, _>>()?;
-    Ok((people, next))
+    let campaigns = if row.is_standing() { reader.runs_of(row.id).await? } else { vec![row.id] };
+    let mut people = Vec::new();
+    for id in campaigns.into_iter().filter(|id| *id >= after.campaign) {
+        let Some(of) = reader.campaign_by_id(id).await? else { continue };
+        let from = RecipientId(if id == after.campaign { after.person } else { 0 });
+        let room = limit - people.len();
+        let rows = reader.export_rows(id, (state, reason), from, room).await?;
+        let last = rows.last().map(|row| PeopleCursor { campaign: id, person: row.recipient });
+        for found in rows {
+            people.push(CampaignPerson::of(&of.campaign.name, found)?);
+        }
+        if people.len() == limit {
+            return Ok((people, last));
+        }
+    }
+    Ok((people, None))
 }

@@ -14,6 +14,8 @@ use super::Ctx;
 use crate::model::time::Instant;
 use crate::store::{StoreError, Term};
 
+/// The lease under which one node plans.
+pub(super) const PLANNING: &str = "plan";
 /// How long a lease is held without renewal.
 const LEASE: TimeDelta = TimeDelta::seconds(60);
 /// Between renewals.

@@ -4,7 +4,7 @@
 use chrono::TimeDelta;
 
 use super::plan::{Resumed, reschedule};
-use super::{Ctx, Report, campaigns, channel};
+use super::{Ctx, Report, channel, sums};
 use crate::config::InDoubt;
 use crate::model::content::Category;
 use crate::model::delivery::{Reason, State};
@@ -90,8 +90,13 @@ async fn of_campaign(ctx: &Ctx, row: &CampaignRow) -> Result<u64, StoreError> {
 async fn end(ctx: &Ctx, row: &CampaignRow) -> Result<(), StoreError> {
     let now = ctx.clock.now();
     let mut tx = ctx.store.begin().await?;
+    let open = tx.open_campaigns().await?.rows;
+    if row.is_standing() && open.iter().any(|run| run.parent == Some(row.id)) {
+        return Ok(());
+    }
     let counts = tx.state_counts(row.id).await?;
-    let never_planned = row.planned_at.is_none() && row.status != CampaignStatus::Cancelled;
+    let never_planned =
+        row.planned_at.is_none() && row.status != CampaignStatus::Cancelled && !row.is_standing();
     if never_planned || !counts.iter().all(|count| count.state.is_end()) {
         return Ok(());
     }
@@ -104,7 +109,7 @@ async fn end(ctx: &Ctx, row: &CampaignRow) -> Result<(), StoreError> {
         let goal = row.campaign.goal;
         let tracks = tx.track(row.id, goal, row.campaign.within, now).await?;
         tx.put_track(row.id, goal, tracks).await?;
-        let sums = campaigns::sums(&mut tx, row, now).await?;
+        let sums = sums::sums(&mut tx, row, now).await?;
         let sums = serde_json::to_string(&sums).unwrap_or_default();
         tx.close_campaign(row.id, now, &sums).await?;
     }

@@ -26,6 +26,7 @@ mod leadership;
 pub mod learn;
 pub mod maintenance;
 pub mod models;
+mod occurrences;
 pub mod offpolicy;
 pub mod opt_outs;
 pub mod people;
@@ -36,6 +37,7 @@ pub mod prune;
 pub mod receive;
 mod refusals;
 pub mod results;
+pub mod sums;
 pub mod tasks;
 pub mod tokens;
 

@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use super::Ctx;
-use super::campaigns::{FailureCount, sums};
 use super::experiment::ExperimentResult;
 use super::interval::Interval;
+use super::sums::{FailureCount, sums};
 use crate::model::content::Goal;
 use crate::model::delivery::Arm;
 use crate::model::ids::Name;

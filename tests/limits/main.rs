@@ -8,6 +8,7 @@ mod support;
 mod commands;
 mod fatigue;
 mod steps;
+mod triggers;
 mod uplift;
 
 use chrono::{DateTime, Utc};

@@ -167,6 +167,7 @@ impl Crowd {
             not_before: None,
             price: member.price,
             taken: &self.members[index].taken,
+            span: None,
             replan: None,
         };
         self.members.iter().enumerate().map(person).collect()

@@ -88,6 +88,7 @@ async fn only_the_holder_of_a_claim_settles_it() {
             slot: choice.slot,
             send_at: choice.send_at,
             attempts: 1,
+            closes_at: None,
         };
         assert_eq!(rows[0], due);
         let row = tx.delivery(id, ids[0], LENGTH).await.unwrap().unwrap();

@@ -68,6 +68,19 @@ async fn every_table_with_people_is_exported_and_forgotten() {
             .await
             .unwrap();
         tx.commit().await.unwrap();
+        db.run(
+            "INSERT INTO event (recipient, kind, key, keyed, at, attributes, added_at, changed_at)
+            VALUES (1, 'visit', 'a', TRUE, 0, '{}', 0, 0)"
+                .to_owned(),
+        )
+        .await;
+        db.run(
+            "INSERT INTO occurrence
+                (parent, recipient, key, event_at, opens_at, closes_at, attributes)
+            SELECT MIN(id), 1, 'a', 0, 0, 0, '{}' FROM campaign"
+                .to_owned(),
+        )
+        .await;
         for table in &tables {
             if db.rows_of_the_first(table).await == 0 {
                 db.run(format!("UPDATE {table} SET recipient = 1 WHERE recipient = 2")).await;

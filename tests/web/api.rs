@@ -88,6 +88,7 @@ async fn every_example_of_the_document_is_answered_as_it_says() {
         "/recipients",
         "/messages",
         "/activity",
+        "/events",
         "/recipients/{recipient}/consent",
         "/campaigns/check",
         "/campaigns",

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::NaiveDateTime;
+use chrono_tz::Tz;
 use serde::Deserialize;
 use toml::value::Datetime;
 
 use super::hours::parse_time;
+use super::trigger::RawTrigger;
 use super::{
     AUDIENCE_LIST_MAX, Arms, Audience, Budget, Campaign, CampaignError, CampaignQuiet, Capacity,
     Chats, Pattern, QuietHours, VARIANTS_MAX, Variant, WINDOW_MAX, WITHIN_MAX, WeekSpan, Window,
@@ -36,7 +38,8 @@ pub struct RawCampaign {
     fallback_language: Option<Locale>,
     #[serde(default)]
     free_form: bool,
-    window: RawWindow,
+    window: Option<RawWindow>,
+    trigger: Option<RawTrigger>,
     #[serde(default)]
     audience: RawAudience,
     #[serde(default)]
@@ -140,7 +143,7 @@ impl Campaign {
     pub fn from_toml(text: &str) -> Result<Self, CampaignError> {
         let raw: RawCampaign = toml::from_str(text)
             .map_err(|error| CampaignError::Syntax(error.to_string().trim_end().to_owned()))?;
-        let mut wrong = Wrong::default();
+        let mut wrong = KeyProblems::default();
         let campaign = raw.check(&mut wrong);
         match campaign {
             Some(campaign) if wrong.0.is_empty() => Ok(campaign),
@@ -151,17 +154,28 @@ impl Campaign {
 
 /// Collects what is wrong, so that one run shows everything.
 #[derive(Default)]
-struct Wrong(Vec<String>);
+pub(super) struct KeyProblems(Vec<String>);
 
-impl Wrong {
-    fn note(&mut self, key: &str, problem: impl std::fmt::Display) {
+impl KeyProblems {
+    pub(super) fn note(&mut self, key: &str, problem: impl std::fmt::Display) {
         self.0.push(format!("{key}: {problem}"));
     }
 }
 
 impl RawCampaign {
-    fn check(self, wrong: &mut Wrong) -> Option<Campaign> {
-        let window = self.window.check(wrong);
+    fn check(self, wrong: &mut KeyProblems) -> Option<Campaign> {
+        let (window, trigger) = match (self.window, self.trigger) {
+            (Some(window), None) => (window.check(wrong), None),
+            (None, Some(trigger)) => match trigger.check(self.name.as_str(), wrong) {
+                Some((trigger, window)) => (Some(window), Some(trigger)),
+                None => (None, None),
+            },
+            (window, _) => {
+                let both = if window.is_some() { "it has both" } else { "it has neither" };
+                wrong.note("campaign", format_args!("it needs a [window] or [trigger]; {both}"));
+                (None, None)
+            }
+        };
         let category = self.category.unwrap_or(Category::Marketing);
         if !matches!(category, Category::Marketing | Category::Utility) {
             wrong.note(
@@ -198,6 +212,7 @@ impl RawCampaign {
             fallback_language: self.fallback_language,
             free_form: self.free_form,
             window: window?,
+            trigger,
             audience,
             variants,
             capacity,
@@ -210,7 +225,7 @@ impl RawCampaign {
 }
 
 impl RawWindow {
-    fn check(self, wrong: &mut Wrong) -> Option<Window> {
+    fn check(self, wrong: &mut KeyProblems) -> Option<Window> {
         let start = local(&self.start);
         let end = local(&self.end);
         for (key, value, given) in
@@ -220,16 +235,7 @@ impl RawWindow {
                 wrong.note(key, format_args!("{given} is not a local date and time such as 2026-12-01T09:00:00; the zone goes into time_zone"));
             }
         }
-        let zone = match self.time_zone.as_deref() {
-            None | Some("recipient") => None,
-            Some(name) => match parse_zone(name) {
-                Ok(zone) => Some(zone),
-                Err(error) => {
-                    wrong.note("window.time_zone", format_args!("{error}, nor \"recipient\""));
-                    None
-                }
-            },
-        };
+        let zone = zone("window.time_zone", self.time_zone.as_deref(), wrong);
         let (start, end) = (start?, end?);
         if end <= start {
             wrong.note("window.end", format_args!("{end} is not after window.start {start}"));
@@ -243,7 +249,14 @@ impl RawWindow {
     }
 }
 
-fn local(given: &Datetime) -> Option<NaiveDateTime> {
+/// The zone of a window; `None` is each recipient's own.
+pub(super) fn zone(key: &str, name: Option<&str>, wrong: &mut KeyProblems) -> Option<Tz> {
+    let name = name.filter(|name| *name != "recipient")?;
+    let zone = parse_zone(name);
+    zone.map_err(|error| wrong.note(key, format_args!("{error}, nor \"recipient\""))).ok()
+}
+
+pub(super) fn local(given: &Datetime) -> Option<NaiveDateTime> {
     if given.offset.is_some() || given.time.is_none() {
         return None;
     }
@@ -251,7 +264,7 @@ fn local(given: &Datetime) -> Option<NaiveDateTime> {
 }
 
 impl RawAudience {
-    fn check(self, wrong: &mut Wrong) -> Audience {
+    fn check(self, wrong: &mut KeyProblems) -> Audience {
         let lengths = [
             ("tags", self.tags.len()),
             ("countries", self.countries.len()),
@@ -276,7 +289,7 @@ impl RawAudience {
 }
 
 /// Groups translations under their name, in the order of first appearance.
-fn check_variants(raw: Vec<RawVariant>, wrong: &mut Wrong) -> Vec<Variant> {
+fn check_variants(raw: Vec<RawVariant>, wrong: &mut KeyProblems) -> Vec<Variant> {
     if raw.is_empty() {
         wrong.note("variant", "there is none; write at least one [[variant]] with name and media");
     }
@@ -314,7 +327,7 @@ fn check_variants(raw: Vec<RawVariant>, wrong: &mut Wrong) -> Vec<Variant> {
 }
 
 impl RawVariant {
-    fn check(self, wrong: &mut Wrong) -> Option<Variant> {
+    fn check(self, wrong: &mut KeyProblems) -> Option<Variant> {
         let key = format!("variant {}", self.name);
         let mut pattern = |text: &String| {
             Pattern::parse(text)
@@ -342,7 +355,7 @@ impl RawVariant {
 }
 
 impl RawCapacity {
-    fn check(self, wrong: &mut Wrong) -> Capacity {
+    fn check(self, wrong: &mut KeyProblems) -> Capacity {
         if self.per_hour == Some(0) {
             wrong.note("capacity.per_hour", "0 would send nothing; leave it out for no bound");
         }
@@ -388,7 +401,7 @@ impl RawCapacity {
 }
 
 impl RawBudget {
-    fn check(self, wrong: &mut Wrong) -> Budget {
+    fn check(self, wrong: &mut KeyProblems) -> Budget {
         if !(self.amount.is_finite() && self.amount > 0.0) {
             wrong.note("budget.amount", format_args!("{} is not above 0", self.amount));
         }
@@ -406,7 +419,7 @@ impl RawBudget {
 }
 
 impl RawArms {
-    fn check(self, wrong: &mut Wrong) -> Arms {
+    fn check(self, wrong: &mut KeyProblems) -> Arms {
         const SUM_TOLERANCE: f64 = 1e-6;
         let shares = [
             ("arms.personalized", self.personalized),
@@ -448,7 +461,7 @@ impl RawArms {
 }
 
 impl RawQuiet {
-    fn check(self, wrong: &mut Wrong) -> CampaignQuiet {
+    fn check(self, wrong: &mut KeyProblems) -> CampaignQuiet {
         match (self.start, self.end, self.none) {
             (None, None, true) => CampaignQuiet::Lift,
             (Some(start), Some(end), false) => match QuietHours::parse(&start, &end) {

@@ -3,6 +3,7 @@
 mod file;
 mod hours;
 mod json;
+mod trigger;
 mod variant;
 
 use std::time::Duration;
@@ -19,6 +20,7 @@ use super::recipient::{Country, Distance, Locale};
 pub use file::RawCampaign;
 pub use hours::{CampaignQuiet, QuietHours, WeekSpan};
 pub use json::json_to_toml;
+pub use trigger::{Occasion, Period, RunWindow, SignedSpan, Trigger};
 pub use variant::{MissingParameter, Pattern, Rendered, Variant};
 
 /// The longest window.
@@ -49,8 +51,10 @@ pub struct Campaign {
     pub fallback_language: Option<Locale>,
     /// Whether people who wrote lately may get a variant's text instead of its template.
     pub free_form: bool,
-    /// When it may be sent.
+    /// When it may be sent; of a standing campaign, from when until when it stands.
     pub window: Window,
+    /// What a standing campaign waits for: its messages are sent by its runs.
+    pub trigger: Option<Trigger>,
     /// To whom.
     pub audience: Audience,
     /// What; translations share a name and follow each other.

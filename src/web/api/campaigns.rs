@@ -14,11 +14,10 @@ use super::request::{
 };
 use crate::model::campaign::{RawCampaign, json_to_toml};
 use crate::model::delivery::{Reason, State as Stands};
-use crate::model::ids::RecipientId;
 use crate::store::CampaignRow;
 use crate::work::campaigns::{CampaignSummary, OperatorCommand};
 use crate::work::check::Checked;
-use crate::work::export::{self, CampaignPerson, PeopleFilter};
+use crate::work::export::{self, CampaignPerson, PeopleCursor, PeopleFilter};
 use crate::work::plan::{self, Explained, Summary};
 use crate::work::results::{self, Results};
 use crate::work::{Ctx, campaigns, check};
@@ -93,7 +92,7 @@ pub(super) async fn people(
     State(ctx): State<Ctx>,
 ) -> Result<Json<Page<CampaignPerson>>, ApiProblem> {
     let PeopleAsked { state, reason } = asked;
-    let after = page.after()?.unwrap_or(RecipientId(0));
+    let after: PeopleCursor = page.after()?.unwrap_or_default();
     let filter = PeopleFilter { state, reason };
     let (found, next) = export::people(&ctx, &row, filter, after, page.limit()?).await?;
     Ok(Json(Page::new(found, next)))

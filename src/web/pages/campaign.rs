@@ -15,13 +15,13 @@ use super::layout::page;
 use super::live::events;
 use super::visitor::{NoFields, SentForm, Visitor};
 use crate::model::delivery::{Reason, State as Stands};
-use crate::model::ids::{Name, RecipientId};
+use crate::model::ids::Name;
 use crate::pictures::{Line, bars, forest, percent, scrolled, stacked, table};
 use crate::store::CampaignRow;
 use crate::web::app::App;
 use crate::work::campaigns::{self, CampaignSummary, OperatorCommand, reason_sentence};
 use crate::work::experiment::PartResult;
-use crate::work::export::{self, PeopleFilter};
+use crate::work::export::{self, PeopleCursor, PeopleFilter};
 use crate::work::interval::Interval;
 use crate::work::results::{self, Results};
 use crate::work::tokens::Scope;
@@ -286,7 +286,7 @@ pub(super) async fn live(
 pub(super) struct PeoplePage {
     state: Option<Stands>,
     reason: Option<Reason>,
-    after: Option<i64>,
+    after: Option<PeopleCursor>,
 }
 
 /// `/campaigns/N/people`
@@ -300,7 +300,7 @@ pub(super) async fn people(
     let row = found(&app, &name).await?;
     let name = &row.campaign.name;
     let filter = PeopleFilter { state: which.state, reason: which.reason };
-    let after = RecipientId(which.after.unwrap_or(0));
+    let after = which.after.unwrap_or_default();
     let (people, next) = export::people(&app.ctx, &row, filter, after, PEOPLE).await?;
     let mut query: BTreeMap<&str, String> = BTreeMap::new();
     query.extend(which.state.map(|state| ("state", state.to_string())));

@@ -1,7 +1,7 @@
 //! One campaign's due messages, batch by batch: a batch is settled and the next one claimed in one
 //! transaction, and none is open while a provider is called.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant as Stopwatch};
@@ -43,15 +43,16 @@ const SETTLE_AFTER_LEASE: TimeDelta = TimeDelta::hours(1);
 /// What a batch under way knows of the world beside it.
 struct Lookout {
     halted: AtomicBool,
-    seen: Mutex<(Stopwatch, HashSet<RecipientId>)>,
+    /// When it was looked, and who may not be called any more.
+    seen: Mutex<(Stopwatch, HashMap<RecipientId, Reason>)>,
 }
 
 impl Lookout {
     /// Whether a person may be called now, by a look that is fresh.
     fn allows(&self, person: RecipientId) -> Result<(), NotNow> {
         let seen = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if seen.1.contains(&person) {
-            Err(NotNow::Withdrawn)
+        if let Some(reason) = seen.1.get(&person) {
+            Err(NotNow::Never(*reason))
         } else if self.halted.load(Ordering::Relaxed) || seen.0.elapsed() > LOOK_AGE_MAX {
             Err(NotNow::Halted)
         } else {
@@ -65,7 +66,7 @@ impl Lookout {
 }
 
 enum NotNow {
-    Withdrawn,
+    Never(Reason),
     Halted,
 }
 
@@ -198,12 +199,25 @@ impl Batches<'_> {
         let unreachable = tx.suppressed(provider, Some(&ids)).await?;
         let mut batch = Batch { claim, ready: Vec::new(), concluded: Vec::new() };
         let check = self.check();
-        for due in claimed {
+        let about = if self.row.has_occurrences() {
+            Some(tx.occurrences_in_run(self.row.id, &ids).await?)
+        } else {
+            None
+        };
+        for mut due in claimed {
+            let occurrence = about.as_ref().map(|about| about.get(&due.recipient));
+            if let (Some(Some(occurrence)), Some(person)) =
+                (occurrence, people.get_mut(&due.recipient))
+            {
+                due.closes_at = Some(occurrence.closes_at);
+                person.profile.attributes.extend(occurrence.attributes.clone());
+            }
             // on a virtual clock each message is called at its own instant
             let at = due.send_at.max(now);
             let looked = match people.remove(&due.recipient) {
                 // who is gone was forgotten a moment ago: there is nobody to send to
                 None => Err(refused(due, Reason::NoConsent)),
+                Some(_) if occurrence == Some(None) => Err(refused(due, Reason::CalledOff)),
                 Some(_) if unreachable.contains_key(&due.recipient) => {
                     Err(refused(due, Reason::Suppressed))
                 }
@@ -355,7 +369,7 @@ impl Batches<'_> {
         let people: Vec<RecipientId> = ready.iter().map(|ready| ready.person.id).collect();
         let lookout = Lookout {
             halted: AtomicBool::new(false),
-            seen: Mutex::new((Stopwatch::now(), HashSet::new())),
+            seen: Mutex::new((Stopwatch::now(), HashMap::new())),
         };
         let runs = Mutex::new(Runs::default());
         let paced = self.config.limits.per_second.is_some();
@@ -384,16 +398,24 @@ impl Batches<'_> {
             let look = async {
                 let mut reader = self.ctx.store.read().await?;
                 let status = reader.campaign_status(self.row.id).await?;
-                Ok::<_, StoreError>((status, reader.without_consent(people).await?))
+                let withdrawn = reader.without_consent(people).await?;
+                let mut never: HashMap<RecipientId, Reason> =
+                    withdrawn.into_iter().map(|id| (id, Reason::ConsentWithdrawn)).collect();
+                if self.row.has_occurrences() {
+                    let about = reader.occurrences_in_run(self.row.id, people).await?;
+                    let gone = people.iter().filter(|id| !about.contains_key(id));
+                    never.extend(gone.map(|id| (*id, Reason::CalledOff)));
+                }
+                Ok::<_, StoreError>((status, never))
             };
             // a database that is away lets no further call out until it answers
-            if let Ok(Ok((status, withdrawn))) = tokio::time::timeout(LOOK_AGE_MAX, look).await {
+            if let Ok(Ok((status, never))) = tokio::time::timeout(LOOK_AGE_MAX, look).await {
                 if status != CampaignStatus::Active {
                     lookout.halt();
                 }
                 let mut seen =
                     lookout.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                *seen = (began, withdrawn);
+                *seen = (began, never);
             }
         }
     }
@@ -425,8 +447,8 @@ impl Batches<'_> {
         match lookout.allows(ready.person.id) {
             Ok(()) => {}
             Err(NotNow::Halted) => return back(&ready),
-            Err(NotNow::Withdrawn) => {
-                let settled = refused(ready.due, Reason::ConsentWithdrawn);
+            Err(NotNow::Never(reason)) => {
+                let settled = refused(ready.due, reason);
                 return Concluded::plain(settled).with_canary(&ready.message, ready.is_canary);
             }
         }

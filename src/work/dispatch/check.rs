@@ -145,12 +145,13 @@ impl<'a> Check<'a> {
         let late = lateness.to_std().is_ok_and(|lateness| lateness > self.env.config.max_lateness)
             || !self.in_its_hour(due, now);
         let times = self.times(profile);
-        if now >= times.closes {
+        let closes = due.closes_at.map_or(times.closes, |at| at.min(times.closes));
+        if now >= closes {
             return Err(settled(due, State::Expired, Some(Reason::WindowOver)));
         }
         let end = now + CALL_MARGIN;
         let quiet = || times.quiet.forbids_span(now, end, zone).is_some();
-        if late || now < times.opens || end > times.closes || quiet() {
+        if late || now < times.opens || end > closes || quiet() {
             return Err(undecided(due, Reason::MovedLate, None));
         }
         Ok(())
@@ -178,7 +179,8 @@ impl<'a> Check<'a> {
         let lateness = (until - self.lateness_from(due)).to_std().unwrap_or_default();
         let near = lateness <= self.env.config.max_lateness
             && self.in_its_hour(due, until)
-            && until < self.times(profile).closes;
+            && until < self.times(profile).closes
+            && due.closes_at.is_none_or(|closes| until < closes);
         let again_at = near.then_some(until);
         Settled { attempt, again_at, ..undecided(due, Reason::MovedThrottled, Some(until)) }
     }

@@ -44,7 +44,7 @@ impl HistoryRows for Events {
 async fn put_batch(
     loader: &Loader<'_>,
     tx: &mut Tx,
-    batch: Vec<(u64, (crate::model::ids::RecipientId, crate::model::event::Event))>,
+    batch: Vec<(u64, (crate::model::ids::RecipientId, crate::model::event::PersonEvent))>,
     imported: &mut Imported,
 ) -> Result<(), StoreError> {
     let (lines, events): (Vec<u64>, Vec<_>) = batch.into_iter().unzip();

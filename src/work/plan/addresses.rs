@@ -4,7 +4,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::PlanScope;
-use super::inputs::{PlanInputs, StoredPeople, is_open};
+use super::inputs::PlanInputs;
+use super::stored::{StoredPeople, is_open};
 use crate::model::campaign::Campaign;
 use crate::model::delivery::State;
 use crate::model::frequency::RecentSend;

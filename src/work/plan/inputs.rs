@@ -9,13 +9,14 @@ use chrono_tz::Tz;
 use super::PlanError;
 use super::campaign_plan::CampaignPlan;
 use super::record::Record;
+use super::stored::{StoredPeople, WrittenAbout, is_open, occasions, some_people};
 use super::taken::{self, ExpectedCost, bookings, is_forbidden};
 use super::{Ctx, PlanScope};
 use crate::calendar::infer::{Inferred, dialling_country, infer, place_of};
 use crate::calendar::rules::Rules;
 use crate::config::{Config, ProviderConfig};
 use crate::model::campaign::Campaign;
-use crate::model::delivery::{Delivery, Reason, State};
+use crate::model::delivery::{Delivery, Reason};
 use crate::model::frequency::{RecentSend, reach};
 use crate::model::ids::{Name, RecipientId, RecipientKey};
 use crate::model::preference::{Fatigue, Preference, ReplyDelays};
@@ -26,9 +27,8 @@ use crate::plan::{
 };
 use crate::store::{CampaignRow, DeliveryRow, StoreError};
 use crate::work::audience::AudienceFilter;
-use crate::work::habits::evidence_of;
 use crate::work::holdout;
-use crate::work::learn::{ActiveModel, LearnError, People};
+use crate::work::learn::{ActiveModel, People};
 use crate::work::{PreferenceOverride, channel};
 
 /// Of every plan: the same inputs give the same plan.
@@ -70,6 +70,8 @@ struct PlanningTask {
     waits: HashMap<RecipientId, Instant>,
     /// Who has the same address as somebody else who gets the message.
     doubles: HashSet<RecipientId>,
+    /// Of a run to which people come one by one: what each is written about.
+    occasions: HashMap<RecipientId, WrittenAbout>,
 }
 
 impl PlanInputs {
@@ -93,6 +95,9 @@ impl PlanInputs {
             inputs.read_suppressed(ctx, &row.campaign.provider).await?;
         }
         for (row, scope, found) in known {
+            let ids: Vec<RecipientId> =
+                found.rows.iter().map(|row| row.delivery.recipient).collect();
+            let occasions = occasions(ctx, &row, &inputs.people.recipients, &ids).await?;
             let waits = taken::waits(ctx, &row.campaign).await?;
             // a decision about a few leaves the campaign's forecast as it was told
             let record = match scope {
@@ -100,7 +105,7 @@ impl PlanInputs {
                 PlanScope::Undecided => Record::default(),
             };
             let task = inputs.task(row, &found, scope, waits);
-            inputs.tasks.push(PlanningTask { record, ..task });
+            inputs.tasks.push(PlanningTask { record, occasions, ..task });
         }
         inputs.read_taken(ctx).await?;
         Ok(inputs)
@@ -119,8 +124,10 @@ impl PlanInputs {
         let mut inputs = Self::empty(ctx, people, true).await?;
         inputs.now = then;
         inputs.read_suppressed(ctx, &row.campaign.provider).await?;
+        let occasions = occasions(ctx, &row, &inputs.people.recipients, &[recipient]).await?;
         inputs.tasks.push(PlanningTask {
             row,
+            occasions,
             scope: PlanScope::Everybody,
             record: Record::default(),
             chosen: (0..inputs.people.recipients.len()).collect(),
@@ -187,7 +194,10 @@ impl PlanInputs {
         let (length, since) = (self.config.slot_length, taken::since(self.now));
         let found = ctx.store.read().await?.open_campaigns().await?.rows;
         for other in found {
-            if decided.contains_key(&other.id) || other.campaign.provider != provider {
+            let run =
+                |task: &PlanningTask| other.parent.is_some() && task.row.parent == other.parent;
+            let own = decided.contains_key(&other.id) || self.tasks.iter().any(run);
+            if own || other.campaign.provider != provider {
                 continue;
             }
             let counts = ctx.store.read().await?.slot_counts(other.id, length, since).await?;
@@ -210,7 +220,7 @@ impl PlanInputs {
             let wanted = match (known, scope) {
                 (Some(known), _) => is_open(known, scope),
                 (None, PlanScope::Everybody) => {
-                    audience.holds(recipient, self.places[index].as_ref())
+                    !row.has_occurrences() && audience.holds(recipient, self.places[index].as_ref())
                 }
                 (None, PlanScope::Undecided) => false,
             };
@@ -226,7 +236,8 @@ impl PlanInputs {
         drop(audience);
         let record = Record::default();
         let doubles = self.doubles(&row.campaign, found, scope, &chosen);
-        PlanningTask { row, scope, record, chosen, replans, booked, waits, doubles }
+        let occasions = HashMap::new();
+        PlanningTask { row, scope, record, chosen, replans, booked, waits, doubles, occasions }
     }
 
     /// What a message that stays is expected to bring and cost.
@@ -289,17 +300,18 @@ impl PlanInputs {
         self.people.recipients[index].profile.zone.map_or(self.config.time_zone, |zone| zone.tz)
     }
 
-    fn person(
-        &self,
-        task: &PlanningTask,
+    fn person<'a>(
+        &'a self,
+        task: &'a PlanningTask,
         index: usize,
         replan: Option<Replan>,
-    ) -> AudienceMember<'_> {
+    ) -> AudienceMember<'a> {
         let recipient = &self.people.recipients[index];
         let profile = &recipient.profile;
         let place = self.places[index].as_ref();
         let campaign = &task.row.campaign;
         let provider = self.provider(campaign);
+        let about = task.occasions.get(&recipient.id);
         AudienceMember {
             id: recipient.id,
             key: &recipient.key,
@@ -310,7 +322,8 @@ impl PlanInputs {
             number: (profile.address.as_ref().and_then(place_of))
                 .map(|place| (&place.country, place.region)),
             locale: profile.locale.as_ref(),
-            attributes: &profile.attributes,
+            attributes: about.map_or(&profile.attributes, |about| &about.attributes),
+            span: about.map(|about| about.span),
             consented: recipient.consented,
             has_address: profile.address.is_some(),
             suppressed: self.suppressed.contains_key(&recipient.id),
@@ -349,11 +362,11 @@ impl PlanInputs {
             unique_per_day: provider.and_then(|p| p.limits.unique_per_day),
             booked: &self.booked,
         };
-        let people = |task: &PlanningTask| -> Vec<AudienceMember<'_>> {
+        let mut people: Vec<Vec<AudienceMember<'_>>> = Vec::with_capacity(self.tasks.len());
+        for task in &self.tasks {
             let chosen = task.chosen.iter().zip(&task.replans);
-            chosen.map(|(index, replan)| self.person(task, *index, *replan)).collect()
-        };
-        let people: Vec<Vec<AudienceMember<'_>>> = self.tasks.iter().map(people).collect();
+            people.push(chosen.map(|(index, replan)| self.person(task, *index, *replan)).collect());
+        }
         let habits: Vec<_> = (self.tasks.iter())
             .map(|task| {
                 |index: usize| self.planned_preference(&task.row.campaign, task.chosen[index])
@@ -431,65 +444,4 @@ impl PlanInputs {
             plan::explain(setting, carrier, &requests[0], person, (decided, slots))
         }))
     }
-}
-
-/// What is stored of a campaign's people.
-pub(super) struct StoredPeople {
-    /// In the order of their numbers.
-    pub(super) rows: Vec<DeliveryRow>,
-    /// Whether those alone are among them who are to be decided about.
-    is_brief: bool,
-    /// What everybody else has taken.
-    booked: Vec<Booking>,
-}
-
-impl StoredPeople {
-    async fn read(ctx: &Ctx, row: &CampaignRow, scope: PlanScope) -> Result<Self, StoreError> {
-        let length = ctx.config.slot_length;
-        let limited = row.campaign.capacity.chats.is_some() || row.campaign.budget.is_some();
-        if scope == PlanScope::Everybody || limited {
-            let rows = ctx.store.read().await?.deliveries(row.id, length).await?;
-            return Ok(Self { rows, is_brief: false, booked: Vec::new() });
-        }
-        let rows = ctx.store.read().await?.undecided(row.id, length).await?;
-        let since = taken::since(ctx.clock.now());
-        let counts = ctx.store.read().await?.slot_counts(row.id, length, since).await?;
-        let booked = counts.into_iter().map(|count| Booking {
-            slot: count.slot,
-            arm: count.arm,
-            messages: count.messages,
-            replies: 0.0,
-            spend: 0.0,
-        });
-        Ok(Self { rows, is_brief: true, booked: booked.collect() })
-    }
-
-    fn of(&self, recipient: RecipientId) -> Option<&DeliveryRow> {
-        let at = self.rows.binary_search_by_key(&recipient, |found| found.delivery.recipient);
-        at.ok().map(|at| &self.rows[at])
-    }
-}
-
-/// Whether a stored row is to be decided about anew.
-pub(super) fn is_open(found: &DeliveryRow, scope: PlanScope) -> bool {
-    let delivery = &found.delivery;
-    let untried = matches!(delivery.state, State::Planned | State::Refused) && found.attempts == 0;
-    found.is_undecided() || scope == PlanScope::Everybody && untried
-}
-
-/// The people with the numbers, and their evidence.
-async fn some_people(ctx: &Ctx, mut ids: Vec<RecipientId>) -> Result<People, LearnError> {
-    ids.sort_unstable();
-    ids.dedup();
-    let mut tx = ctx.store.begin().await?;
-    let mut found = tx.recipients(&ids).await?;
-    tx.commit().await?;
-    let (mut read, _) = evidence_of(&ctx.store, &ids).await?;
-    let (mut recipients, mut evidence) = (Vec::new(), Vec::new());
-    for id in ids {
-        let Some(recipient) = found.remove(&id) else { continue };
-        recipients.push(recipient);
-        evidence.push(read.remove(&id).unwrap_or_default());
-    }
-    Ok(People { recipients, evidence })
 }

@@ -2,6 +2,7 @@
 //! decision.
 //!
 //! - [`inputs`]: reads what plans are made of, and asks the planner
+//! - `stored`: what is stored of the people of a plan
 //! - [`taken`]: what is taken already of slots, of people's patience and of a provider's
 //! - [`campaign_plan`]: a plan as it is stored, and in figures
 //! - [`record`]: how right forecasts were, for the next one
@@ -14,6 +15,7 @@ mod addresses;
 pub mod campaign_plan;
 pub mod inputs;
 pub mod record;
+mod stored;
 pub mod taken;
 
 use std::collections::BTreeMap;
@@ -21,23 +23,23 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 
-use super::leadership::lead;
+use super::leadership::{PLANNING, lead};
 use super::learn::LearnError;
-use super::{Ctx, Report, StepEnv, holdout};
+use super::{Ctx, Report, StepEnv, holdout, occurrences};
 use crate::calendar::window;
 use crate::model::campaign::Campaign;
 use crate::model::delivery::Delivery;
 use crate::model::ids::{Name, RecipientKey};
 use crate::model::recipient::Recipient;
 use crate::model::slot::Slot;
-use crate::plan::{Explanation, SlotLoad};
+use crate::model::time::format_instant;
+use crate::plan::{self, Explanation, SlotLoad};
 use crate::store::{CampaignRow, CampaignStatus, StoreError, Term, Tx};
 
 pub use campaign_plan::{CampaignPlan, Summary, local_time};
 pub use inputs::PlanInputs;
 pub use record::Expected;
 
-const LEASE_NAME: &str = "plan";
 /// Messages are sent within seconds of their moment. When one is later than this, the daemon was
 /// away or the provider cannot keep up: all that is late gets a new decision, in place of a burst.
 const ABSENCE: TimeDelta = TimeDelta::minutes(15);
@@ -92,14 +94,16 @@ pub enum PlanScope {
 /// Plans every active campaign that needs it. What fails for one provider keeps no other back; the
 /// last failure is told once all had their turn.
 pub async fn run(ctx: &Ctx) -> Result<Report, PlanError> {
+    occurrences::bring_in(ctx).await?;
     let mut needy: BTreeMap<Name, Vec<(CampaignRow, PlanScope)>> = BTreeMap::new();
     let mut reader = ctx.store.read().await?;
     let version = reader.active_version().await?;
     for row in reader.open_campaigns().await?.rows {
-        if row.status != CampaignStatus::Active {
+        if row.status != CampaignStatus::Active || row.is_standing() {
             continue;
         }
-        let scope = if row.planned_at.is_none() || row.model != version {
+        let comes_whole = !row.has_occurrences();
+        let scope = if comes_whole && (row.planned_at.is_none() || row.model != version) {
             PlanScope::Everybody
         } else if reader.undecided_count(row.id).await? > 0 {
             PlanScope::Undecided
@@ -115,25 +119,43 @@ pub async fn run(ctx: &Ctx) -> Result<Report, PlanError> {
             tracing::error!(%provider, "the settings have no such provider; not planned");
             continue;
         }
-        match decide(ctx, rows).await {
-            Ok((_, plans)) => {
-                done += plans
-                    .iter()
-                    .map(|campaign_plan| campaign_plan.plan.deliveries.len())
-                    .sum::<usize>();
-            }
-            Err(PlanError::Busy) => {}
-            Err(error) => {
-                tracing::error!(
-                    error = error.outline(),
-                    %provider,
-                    "campaigns of a provider could not be planned"
-                );
-                failure = Some(error);
+        for rows in one_run_at_a_time(rows) {
+            match decide(ctx, rows).await {
+                Ok((_, plans)) => {
+                    done += plans
+                        .iter()
+                        .map(|campaign_plan| campaign_plan.plan.deliveries.len())
+                        .sum::<usize>();
+                }
+                Err(PlanError::Busy) => {}
+                Err(error) => {
+                    tracing::error!(
+                        error = error.outline(),
+                        %provider,
+                        "campaigns of a provider could not be planned"
+                    );
+                    failure = Some(error);
+                }
             }
         }
     }
     failure.map_or(Ok(Report { done, ..Report::default() }), Err)
+}
+
+/// Campaigns that are planned together. Of a standing campaign's runs it is one at a time, so that each
+/// finds what the others have taken of the limits that they share.
+fn one_run_at_a_time(rows: Vec<(CampaignRow, PlanScope)>) -> Vec<Vec<(CampaignRow, PlanScope)>> {
+    let mut together: Vec<Vec<(CampaignRow, PlanScope)>> = Vec::new();
+    for (row, scope) in rows {
+        let has_room = |group: &&mut Vec<(CampaignRow, PlanScope)>| {
+            row.parent.is_none() || group.iter().all(|(other, _)| other.parent != row.parent)
+        };
+        match together.iter_mut().find(has_room) {
+            Some(group) => group.push((row, scope)),
+            None => together.push(vec![(row, scope)]),
+        }
+    }
+    together
 }
 
 /// Plans campaigns of one provider and stores the plans, under the lease.
@@ -141,7 +163,7 @@ pub async fn decide(
     ctx: &Ctx,
     rows: Vec<(CampaignRow, PlanScope)>,
 ) -> Result<(PlanInputs, Vec<CampaignPlan>), PlanError> {
-    let stored = lead(ctx, LEASE_NAME, async |term: Term| {
+    let stored = lead(ctx, PLANNING, async |term: Term| {
         let (inputs, plans) = dry_run(ctx, rows).await?;
         let mut tx = ctx.store.begin().await?;
         tx.hold_term(&term).await?;
@@ -172,6 +194,7 @@ pub async fn forecast(
     let row = CampaignRow {
         // no stored campaign has it
         id: -1,
+        parent: None,
         ends_at: window::ends_at(&campaign.window),
         campaign: Arc::new(campaign),
         status: CampaignStatus::Active,
@@ -240,12 +263,47 @@ pub async fn explain_in_words(
     recipient: &Recipient,
 ) -> Result<Option<Explained>, PlanError> {
     let campaign = row.campaign.name.clone();
-    let explanation = explain(ctx, row, recipient).await?;
-    Ok(explanation.map(|explanation| Explained {
-        campaign,
-        recipient: recipient.key.clone(),
-        explanation: explanation.to_string(),
-    }))
+    let explanation = if row.is_standing() {
+        explain_occurrences(ctx, &row, recipient).await?
+    } else {
+        explain(ctx, row, recipient).await?.map(|explanation| explanation.to_string())
+    };
+    let recipient = recipient.key.clone();
+    Ok(explanation.map(|explanation| Explained { campaign, recipient, explanation }))
+}
+
+/// Of a standing campaign: what a person is or was written about, the newest first.
+async fn explain_occurrences(
+    ctx: &Ctx,
+    row: &CampaignRow,
+    recipient: &Recipient,
+) -> Result<Option<String>, PlanError> {
+    const TOLD_MAX: usize = 10;
+    let mut reader = ctx.store.read().await?;
+    let mut found = reader.occurrences(row.id, &[recipient.id]).await?;
+    drop(reader);
+    found.sort_by_key(|row| std::cmp::Reverse(row.occurrence.event_at));
+    let mut told = String::new();
+    for occurrence in found.into_iter().take(TOLD_MAX).map(|row| row.occurrence) {
+        let at = format_instant(occurrence.event_at);
+        told.push_str(&format!("{} {}, at {at}:\n", row.campaign.name, occurrence.key));
+        let run = match (occurrence.refused, occurrence.run) {
+            (None, Some(run)) => ctx.store.read().await?.campaign_by_id(run).await?,
+            _ => None,
+        };
+        let explained = match run {
+            Some(run) => explain(ctx, run, recipient).await?,
+            None => None,
+        };
+        match (explained, occurrence.refused) {
+            (Some(explanation), _) => told.push_str(&explanation.to_string()),
+            (None, Some(reason)) => {
+                told.push_str(&format!("Refused: {}.\n", plan::reason_sentence(reason)));
+            }
+            (None, None) => {}
+        }
+    }
+    Ok(Some(told).filter(|told| !told.is_empty()))
 }
 
 /// Has everything of a campaign that is late decided about anew, where something is so late that
