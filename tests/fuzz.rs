@@ -215,7 +215,7 @@ control_time = "10:00"
         let _ = Config::parse(&text, Path::new("x"));
         if let Ok(campaign) = Campaign::from_toml(&text) {
             for variant in &campaign.variants {
-                let _ = variant.render(&std::collections::BTreeMap::new());
+                let _ = variant.render(&std::collections::BTreeMap::new(), str::to_owned);
             }
         }
     });

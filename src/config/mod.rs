@@ -3,6 +3,7 @@
 //! Loading reads a file and one environment variable, writes nothing, and keeps no global.
 
 mod holdout;
+mod links;
 mod provider;
 
 use std::collections::BTreeMap;
@@ -23,12 +24,14 @@ use crate::model::recipient::parse_zone;
 use crate::model::slot::SlotLength;
 use crate::model::tariff::{Tariff, TariffError};
 
+pub use links::LinkSettings;
 pub use provider::{
     Canary, InDoubt, Inbound, Limits, PairLimit, ProviderConfig, ProviderKind, Secret, SecretValue,
     WhatsAppApi, WhatsAppSettings,
 };
 
 use holdout::RawHoldout;
+use links::RawLinks;
 use provider::{RawProvider, SETTLING};
 
 /// The commented file that `init` writes; its values are the defaults.
@@ -86,6 +89,8 @@ pub struct Config {
     pub country_rules: Option<PathBuf>,
     /// How long things are kept.
     pub retention: Retention,
+    /// Where people's own links lead to; without it a link stays as it is.
+    pub links: Option<LinkSettings>,
     /// The channels by name.
     pub providers: BTreeMap<Name, ProviderConfig>,
 }
@@ -210,6 +215,7 @@ struct RawConfig {
     #[serde(default)]
     frequency: RawFrequency,
     holdout: Option<RawHoldout>,
+    links: Option<RawLinks>,
     #[serde(default)]
     retention: Retention,
     #[serde(default)]
@@ -337,6 +343,7 @@ impl RawConfig {
         let frequency =
             self.frequency.check(|key, problem| wrong.push(format!("{key}: {problem}")));
         let holdout = self.holdout.and_then(|raw| raw.check(wrong));
+        let links = self.links.map(|raw| raw.check(wrong));
         let mut providers = BTreeMap::new();
         for (name, raw) in self.provider {
             providers.extend(raw.check(&name, wrong).map(|provider| (name, provider)));
@@ -396,6 +403,7 @@ impl RawConfig {
             quiet_hours,
             frequency,
             holdout,
+            links,
             country_rules: self.country_rules,
             retention: self.retention,
             providers,
@@ -404,96 +412,4 @@ impl RawConfig {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn problem(text: &str) -> String {
-        Config::parse(text, Path::new("opportune.toml")).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn the_example_says_what_the_defaults_are() {
-        let path = Path::new("opportune.toml");
-        let written = Config::parse(EXAMPLE, path).unwrap();
-        let mut silent = Config::parse("", path).unwrap();
-        assert_eq!(written.providers.len(), 2);
-        assert!(written.quiet_hours.is_some());
-        silent.quiet_hours = written.quiet_hours;
-        silent.providers.clone_from(&written.providers);
-        assert_eq!(format!("{written:?}"), format!("{silent:?}"));
-    }
-
-    #[test]
-    fn settings_of_older_versions_still_hold() {
-        let path = Path::new("opportune.toml");
-        let older =
-            "[daemon]\nlearn_bell = \"0 1 2 * * *\"\nrefresh_bell = \"0 2 * * * *\"\nlanes = 3\n";
-        let newer = older.replace("_bell", "_schedule").replace("lanes", "workers");
-        let [older, newer] = [older, &newer].map(|text| Config::parse(text, path).unwrap());
-        assert_eq!(format!("{older:?}"), format!("{newer:?}"));
-        assert_eq!((&*older.learn_schedule, older.workers), ("0 1 2 * * *", 3));
-    }
-
-    #[test]
-    fn a_wrong_key_is_named_with_its_line() {
-        insta::assert_snapshot!(problem("slot_minuts = 60"), @r#"
-        opportune.toml: TOML parse error at line 1, column 1
-          |
-        1 | slot_minuts = 60
-          | ^^^^^^^^^^^
-        unknown field `slot_minuts`, expected one of `slot_minutes`, `time_zone`, `opt_out_cost`, `learn_from`, `max_lateness`, `database`, `daemon`, `country_rules`, `outbound`, `quiet_hours`, `frequency`, `holdout`, `retention`, `provider`
-        "#);
-    }
-
-    #[test]
-    fn every_bound_that_is_broken_is_told() {
-        let text = "slot_minutes = 7\nopt_out_cost = -1\nmax_lateness = \"900h\"\n\
-                    [provider.x]\nkind = \"pigeon\"\n[provider.y]\nkind = \"http\"\n";
-        insta::assert_snapshot!(problem(text), @r#"
-        opportune.toml: slot_minutes "7" is not one of 5, 6, 10, 12, 15, 20, 30 or 60
-        opt_out_cost: -1 is not between 0 and 1000
-        max_lateness: 3240000s is more than 604800s
-        provider.x.kind: "pigeon" is not one of console, simulated, http, whatsapp
-        provider.y.url: kind "http" needs it
-        provider.y.secret: kind "http" needs it
-        "#);
-    }
-
-    #[test]
-    fn what_does_not_fit_into_a_lease_or_a_grace_time_is_refused() {
-        let shop = |lease: &str, more: &str| {
-            format!(
-                "[daemon]\nlease = \"{lease}\"\n[provider.y]\nkind = \"http\"\n\
-                 url = \"http://localhost/\"\nsecret = {{ env = \"S\" }}\n{more}"
-            )
-        };
-        let parse = |text: &str| Config::parse(text, Path::new("opportune.toml"));
-        insta::assert_snapshot!(
-            problem(&shop("30s", "timeout = \"26s\"")),
-            @"opportune.toml: provider.y.timeout: 26s does not fit into daemon.lease = 30s: a call and the 5s in which it is settled must end before the lease; set timeout at most 25s, or lease at least 31s"
-        );
-        // the time-out that is not written counts too
-        assert!(problem(&shop("12s", "")).contains("timeout: 10s does not fit"));
-        assert!(problem(&shop("5s", "timeout = \"1s\"")).contains("; set lease at least 6s"));
-        assert!(parse(&shop("30s", "timeout = \"25s\"")).is_ok());
-        for (grace, fits) in [("0s", false), ("1s", true), ("7days", true), ("8days", false)] {
-            let text = shop("10m", &format!("in_doubt_grace = \"{grace}\""));
-            assert_eq!(parse(&text).is_ok(), fits, "{grace}");
-        }
-    }
-
-    #[test]
-    fn a_password_in_an_address_is_never_shown() {
-        let text = "[provider.y]\nkind = \"http\"\nurl = \"ftp://me:hush@host/\"\n\
-                    secret = { env = \"S\" }\ninbound_url = \"ftp://me:hush@host/\"\n\
-                    inbound_secret = { env = \"S\" }\n";
-        let told = problem(text);
-        assert!(told.contains("provider.y.url") && told.contains("provider.y.inbound_url"));
-        assert!(!told.contains("hush"), "{told}");
-    }
-
-    #[test]
-    fn a_secret_is_never_shown() {
-        assert_eq!(format!("{:?}", SecretValue::new("hush")), "(secret)");
-    }
-}
+mod tests;

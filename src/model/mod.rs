@@ -19,6 +19,7 @@ pub mod frequency;
 pub mod hash;
 pub mod holdout;
 pub mod ids;
+pub mod link;
 pub mod message;
 pub mod part_of_day;
 pub mod phone;

@@ -342,7 +342,7 @@ fn variant_lists(request: &Request<'_>, threads: usize) -> Vec<Result<Vec<u16>, 
             return Err(if parked { Reason::TemplateRefused } else { Reason::NoTranslation });
         }
         let complete = |index: &&usize| -> Result<(), MissingParameter> {
-            request.campaign.variants[**index].render(person.attributes).map(drop)
+            request.campaign.variants[**index].render(person.attributes, str::to_owned).map(drop)
         };
         let variant_list: Vec<u16> =
             fit.iter().filter(|index| complete(index).is_ok()).map(|index| *index as u16).collect();

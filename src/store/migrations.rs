@@ -12,7 +12,7 @@ macro_rules! files {
     };
 }
 
-const FILES: [(&str, &str); 14] = files![
+const FILES: [(&str, &str); 15] = files![
     "0001_workspace",
     "0003_plan",
     "0004_dispatch",
@@ -27,6 +27,7 @@ const FILES: [(&str, &str); 14] = files![
     "0060_api",
     "0080_events",
     "0081_occurrences",
+    "0082_links",
 ];
 
 /// All of them.

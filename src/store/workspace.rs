@@ -97,13 +97,21 @@ impl Tx {
 
     /// The key for hashes of people's names, made by chance at its first use.
     pub async fn forgotten_key(&mut self) -> Result<Forgotten, StoreError> {
-        const NAME: &str = "forgotten_key";
-        let mut fresh = [0_u8; 32];
-        rand::rngs::OsRng.fill_bytes(&mut fresh);
-        let fresh = super::to_json(&fresh.to_vec());
-        run!(self, PUT_NEW_VALUE, NAME, fresh).doing("make the workspace's key")?;
-        let value = self.mark(NAME).await?.unwrap_or_default();
-        Ok(Forgotten(super::json("workspace", &value)?))
+        Ok(Forgotten(self.made_key("forgotten_key").await?))
+    }
+
+    /// A key of the workspace's own, made by chance at its first use.
+    pub(super) async fn made_key(&mut self, name: &str) -> Result<Vec<u8>, StoreError> {
+        let mut made = self.mark(name).await?;
+        if made.is_none() {
+            let mut fresh = [0_u8; 32];
+            rand::rngs::OsRng.fill_bytes(&mut fresh);
+            let fresh = super::to_json(&fresh.to_vec());
+            run!(self, PUT_NEW_VALUE, name, fresh).doing("make a key of the workspace")?;
+            // another process may have been first
+            made = self.mark(name).await?;
+        }
+        super::json("workspace", &made.unwrap_or_default())
     }
 
     /// Sets a mark of progress.

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use super::access::Access;
 use super::checks::Checks;
 use super::fragments::Fragments;
+use super::links::LinkResolver;
 use super::metrics::Metrics;
 use crate::work::tasks::Tasks;
 use crate::work::{Ctx, insights};
@@ -22,7 +23,14 @@ pub(super) struct App {
     pub(super) insights: Arc<insights::Cached>,
     pub(super) fragments: Arc<Fragments>,
     pub(super) checks: Arc<Checks>,
+    pub(super) links: Arc<LinkResolver>,
     pub(super) stop: watch::Receiver<bool>,
+}
+
+impl FromRef<App> for Arc<LinkResolver> {
+    fn from_ref(app: &App) -> Self {
+        Self::clone(&app.links)
+    }
 }
 
 impl FromRef<App> for Ctx {

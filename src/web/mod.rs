@@ -8,6 +8,7 @@ mod api;
 mod app;
 mod checks;
 mod fragments;
+mod links;
 mod metrics;
 mod pages;
 mod serve;
@@ -65,6 +66,8 @@ pub async fn bind(ctx: &Ctx) -> Result<TcpListener, ListenError> {
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// The request that plans a whole campaign, and how long it may take.
 const LONG: (&str, Duration) = ("/api/v1/campaigns/check", Duration::from_mins(10));
+/// How long the last visits of links may take to be written down once the daemon stops.
+const LAST_VISITS: Duration = Duration::from_secs(3);
 /// How long metrics wait for what the database tells.
 const METRICS_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -76,6 +79,8 @@ pub async fn serve(
     listener: TcpListener,
     stop: watch::Receiver<bool>,
 ) {
+    let (links, waiting) = links::LinkResolver::new();
+    let counting = tokio::spawn(links::write_down(ctx.clone(), waiting, stop.clone()));
     let app = App {
         metrics: Arc::new(Metrics::new(&meter)),
         ctx,
@@ -84,12 +89,14 @@ pub async fn serve(
         insights: Arc::default(),
         fragments: Arc::default(),
         checks: Arc::default(),
+        links: Arc::new(links),
         stop: stop.clone(),
     };
     let routes = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(tell_metrics))
+        .route("/l/{token}", get(links::follow))
         .route("/webhooks/{provider}", get(verify).post(webhook))
         .merge(api::routes(&app))
         .merge(pages::routes())
@@ -98,6 +105,8 @@ pub async fn serve(
         .layer(middleware::from_fn(in_time))
         .with_state(app);
     serve::run(listener, routes, stop).await;
+    // whoever was led on in the last moment is counted
+    let _ = tokio::time::timeout(LAST_VISITS, counting).await;
 }
 
 /// Breaks off what takes too long: a body that trickles in, a database that hangs.

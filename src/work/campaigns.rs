@@ -10,7 +10,7 @@ use super::audience::AudienceFilter;
 use super::clocks::ZoneTables;
 use super::plan::{Resumed, reschedule};
 use super::sums::{FailureCount, Sums, sums};
-use super::{Ctx, audit};
+use super::{Ctx, audit, links};
 use crate::calendar::infer::infer;
 use crate::calendar::quiet::Quiet;
 use crate::calendar::window;
@@ -221,10 +221,11 @@ pub async fn submit(ctx: &Ctx, source: &str, actor: &str) -> Result<Campaign, Su
     let added = tx
         .add_campaign(&campaign, source, ctx.clock.now(), window::ends_at(&campaign.window))
         .await?;
-    if added.is_none() {
+    let Some(id) = added else {
         let name = &campaign.name;
         return Err(SubmitError::Unfit(format!("name: {name} is taken; give it another")));
-    }
+    };
+    tx.add_links(id, &links::addresses(&campaign)).await?;
     audit::note(ctx, &mut tx, actor, "submit", campaign.name.as_str(), "").await?;
     tx.commit().await?;
     Ok(campaign)

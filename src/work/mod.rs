@@ -24,6 +24,7 @@ pub mod interval;
 pub mod launch;
 mod leadership;
 pub mod learn;
+mod links;
 pub mod maintenance;
 pub mod models;
 mod occurrences;
@@ -40,6 +41,7 @@ pub mod results;
 pub mod sums;
 pub mod tasks;
 pub mod tokens;
+pub mod visits;
 
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};

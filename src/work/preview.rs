@@ -47,7 +47,8 @@ pub fn of(ctx: &Ctx, campaign: &Campaign, person: Option<&Recipient>) -> Vec<Pre
         };
         let attributes: BTreeMap<String, String> =
             person.map_or_else(open, |person| person.profile.attributes.clone());
-        let rendered = variant.render(&attributes).map_err(|missing| missing.to_string());
+        let rendered =
+            variant.render(&attributes, str::to_owned).map_err(|missing| missing.to_string());
         let kind = ctx.config.providers.get(&campaign.provider).map(|provider| &provider.kind);
         let rendered = rendered.and_then(|rendered| match kind {
             Some(kind) => fitted(kind, rendered).map_err(|unfit| unfit.to_string()),

@@ -81,6 +81,13 @@ async fn every_table_with_people_is_exported_and_forgotten() {
                 .to_owned(),
         )
         .await;
+        db.run(
+            "INSERT INTO link_visit
+                (link, campaign, recipient, uncounted, first_at, last_at, visits)
+            VALUES (1, 1, 1, 'head', 0, 0, 1)"
+                .to_owned(),
+        )
+        .await;
         for table in &tables {
             if db.rows_of_the_first(table).await == 0 {
                 db.run(format!("UPDATE {table} SET recipient = 1 WHERE recipient = 2")).await;

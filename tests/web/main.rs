@@ -6,10 +6,12 @@ mod support;
 
 mod api;
 mod clients;
+mod links;
 mod metrics;
 mod pages;
 
 use axum::Json;
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use chrono::TimeDelta;
@@ -27,7 +29,7 @@ use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -37,10 +39,18 @@ struct Listener {
     dir: tempfile::TempDir,
     tasks: Tasks,
     stop: watch::Sender<bool>,
+    posted: Posted,
 }
 
+/// What the provider `shop` was posted.
+type Posted = Arc<Mutex<Vec<Value>>>;
+
 /// Where the provider `shop` calls: takes everything but what is for one person.
-async fn shopkeeper(Json(body): Json<Value>) -> axum::response::Response {
+async fn shopkeeper(
+    State(posted): State<Posted>,
+    Json(body): Json<Value>,
+) -> axum::response::Response {
+    posted.lock().unwrap().push(body.clone());
     match body["to"].as_str() {
         Some("+5511000000002") => {
             (StatusCode::BAD_REQUEST, Json(json!({ "refused": "recipient" }))).into_response()
@@ -68,7 +78,8 @@ impl Listener {
         let text = format!(
             "[provider.console]\nkind = \"console\"\n[provider.people]\nkind = \"simulated\"\n\
              [provider.shop]\nkind = \"http\"\nurl = \"http://127.0.0.1:{}/\"\n\
-             secret = {{ file = \"{}\" }}\n",
+             secret = {{ file = \"{}\" }}\n\
+             [links]\nbase = \"https://l.example.com/\"\nutm_source = \"us\"\n",
             shop.local_addr().unwrap().port(),
             secret.display()
         );
@@ -80,11 +91,13 @@ impl Listener {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let routes = axum::Router::new().route("/", axum::routing::post(shopkeeper));
+        let posted = Posted::default();
+        let routes = routes.with_state(Arc::clone(&posted));
         tokio::spawn(async move { axum::serve(shop, routes).await.unwrap() });
         let (stop, stopped) = watch::channel(false);
         let tasks = Tasks::default();
         tokio::spawn(web::serve(ctx.clone(), meter, tasks.clone(), listener, stopped));
-        Self { port, ctx, dir, tasks, stop }
+        Self { port, ctx, dir, tasks, stop, posted }
     }
 
     fn url(&self) -> String {

@@ -8,6 +8,9 @@ use crate::model::content::Content;
 use crate::model::ids::Name;
 use crate::model::recipient::Locale;
 
+/// The longest address that a link leads to, in bytes.
+const LINK_MAX: usize = 2000;
+
 /// One way to say it, in one language.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Variant {
@@ -41,6 +44,8 @@ pub struct Pattern(Vec<Piece>);
 enum Piece {
     Text(String),
     Attribute(String),
+    /// An address that each person gets a way to of their own.
+    Link(String),
 }
 
 impl Pattern {
@@ -50,7 +55,10 @@ impl Pattern {
         while let Some((before, after)) = rest.split_once("{{") {
             let (name, after) = after.split_once("}}").ok_or("{{ is never closed by }}")?;
             pieces.push(Piece::Text(before.to_owned()));
-            pieces.push(Piece::Attribute(name.trim().to_owned()));
+            pieces.push(match name.trim().strip_prefix("link:") {
+                Some(url) => Piece::Link(link(url.trim())?),
+                None => Piece::Attribute(name.trim().to_owned()),
+            });
             rest = after;
         }
         pieces.push(Piece::Text(rest.to_owned()));
@@ -61,21 +69,52 @@ impl Pattern {
     fn attributes(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|piece| match piece {
             Piece::Attribute(name) => Some(name.as_str()),
-            Piece::Text(_) => None,
+            Piece::Text(_) | Piece::Link(_) => None,
         })
     }
 
-    fn fill(&self, value: impl Fn(&str) -> Option<String>) -> Result<String, MissingParameter> {
+    /// The addresses that each person gets a way to of their own.
+    fn links(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|piece| match piece {
+            Piece::Link(url) => Some(url.as_str()),
+            Piece::Text(_) | Piece::Attribute(_) => None,
+        })
+    }
+
+    fn fill(
+        &self,
+        value: impl Fn(&str) -> Option<String>,
+        link: impl Fn(&str) -> String,
+    ) -> Result<String, MissingParameter> {
         let mut text = String::new();
         for piece in &self.0 {
             match piece {
                 Piece::Text(piece) => text.push_str(piece),
+                Piece::Link(url) => text.push_str(&link(url)),
                 Piece::Attribute(name) => {
                     text.push_str(&value(name).ok_or_else(|| MissingParameter(name.clone()))?);
                 }
             }
         }
         Ok(text)
+    }
+}
+
+/// An address that a link may lead to.
+fn link(given: &str) -> Result<String, String> {
+    let wrong = |told: &str| Err(format!("link:{given}: {told}"));
+    if given.len() > LINK_MAX {
+        return wrong("the address is longer than 2000 bytes");
+    }
+    match url::Url::parse(given) {
+        Ok(url) if !matches!(url.scheme(), "https" | "http") => {
+            wrong("a link leads to an address that begins with https:// or http://")
+        }
+        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+            wrong("a link has neither user nor password")
+        }
+        Ok(url) => Ok(url.to_string()),
+        Err(error) => wrong(&error.to_string()),
     }
 }
 
@@ -102,17 +141,28 @@ impl Variant {
         patterns.flat_map(Pattern::attributes)
     }
 
-    /// Puts a person's attributes into the texts.
+    /// The addresses in its texts that each person gets a way to of their own.
+    pub fn links(&self) -> impl Iterator<Item = &str> {
+        let patterns = self.header.iter().chain(&self.text).chain(&self.parameters);
+        patterns.flat_map(Pattern::links)
+    }
+
+    /// Puts a person's attributes into the texts, and for each link what `link` makes of it.
     pub fn render(
         &self,
         attributes: &BTreeMap<String, String>,
+        link: impl Fn(&str) -> String + Copy,
     ) -> Result<Rendered, MissingParameter> {
         let told = |name: &str| attributes.get(name).filter(|value| is_seen(value));
         let value = |name: &str| told(name).or_else(|| self.defaults.get(name)).cloned();
         Ok(Rendered {
-            header: self.header.as_ref().map(|header| header.fill(value)).transpose()?,
-            text: self.text.as_ref().map(|text| text.fill(value)).transpose()?,
-            parameters: self.parameters.iter().map(|p| p.fill(value)).collect::<Result<_, _>>()?,
+            header: self.header.as_ref().map(|header| header.fill(value, link)).transpose()?,
+            text: self.text.as_ref().map(|text| text.fill(value, link)).transpose()?,
+            parameters: self
+                .parameters
+                .iter()
+                .map(|p| p.fill(value, link))
+                .collect::<Result<_, _>>()?,
         })
     }
 }

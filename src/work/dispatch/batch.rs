@@ -21,6 +21,7 @@ use crate::provider::{RefusalScope, Scope, SendOutcome};
 use crate::store::{Attempt, CampaignStatus, Claim, StoreError, Tx};
 use crate::work::Report;
 use crate::work::channel::{self, TemplateKey};
+use crate::work::links::LinkMaker;
 use crate::work::plan::taken::over_cap;
 
 /// Messages of one claim: enough that a transaction costs little, few enough for one lease.
@@ -198,7 +199,8 @@ impl Batches<'_> {
         let mut people = tx.recipients(&ids).await?;
         let unreachable = tx.suppressed(provider, Some(&ids)).await?;
         let mut batch = Batch { claim, ready: Vec::new(), concluded: Vec::new() };
-        let check = self.check();
+        let links = LinkMaker::of(self.ctx, tx, self.row).await?;
+        let check = self.check().with_links(links);
         let about = if self.row.has_occurrences() {
             Some(tx.occurrences_in_run(self.row.id, &ids).await?)
         } else {

@@ -17,6 +17,7 @@ use crate::model::recipient::{Country, Profile, Recipient};
 use crate::model::time::{Instant, hour_of};
 use crate::provider::{OutboundMessage, Unfit, fitted};
 use crate::store::{Attempt, Due, Settled};
+use crate::work::links::LinkMaker;
 use crate::work::plan::taken::is_forbidden;
 use crate::work::{StepEnv, holdout};
 
@@ -41,6 +42,7 @@ pub(super) struct Check<'a> {
     env: &'a StepEnv,
     pub(super) campaign: &'a Campaign,
     config: &'a ProviderConfig,
+    links: Option<LinkMaker>,
     /// Calls of a batch are under way at once, and share them.
     places: Mutex<HashMap<Place, Arc<Times>>>,
 }
@@ -51,7 +53,12 @@ impl<'a> Check<'a> {
         campaign: &'a Campaign,
         config: &'a ProviderConfig,
     ) -> Self {
-        Self { env, campaign, config, places: Mutex::default() }
+        Self { env, campaign, config, links: None, places: Mutex::default() }
+    }
+
+    /// The same, where people get links of their own.
+    pub(super) fn with_links(self, links: Option<LinkMaker>) -> Self {
+        Self { links, ..self }
     }
 
     /// The message as it goes out at `now`, or what happens instead.
@@ -80,7 +87,11 @@ impl<'a> Check<'a> {
         }
         self.timely(&person.profile, due, now)?;
         let variant = &campaign.variants[usize::from(due.variant_index)];
-        let Ok(rendered) = variant.render(&person.profile.attributes) else {
+        let link = |url: &str| match &self.links {
+            Some(links) => links.link(person.id, url),
+            None => url.to_owned(),
+        };
+        let Ok(rendered) = variant.render(&person.profile.attributes, link) else {
             return refused(Reason::MissingParameter);
         };
         let rendered = match fitted(&self.config.kind, rendered) {

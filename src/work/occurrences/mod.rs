@@ -6,11 +6,12 @@
 //! One node brings occurrences in, under the lease of planning. How far it came is stored with what it
 //! decided, a little late, so that nothing is passed over; deciding twice changes nothing.
 
+mod days;
 mod upcoming;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use chrono::{Datelike, Days, NaiveDate, NaiveTime, TimeDelta};
+use chrono::{Days, NaiveDate, NaiveTime, TimeDelta};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
@@ -30,9 +31,11 @@ use crate::plan::occurrence::{
     Change, KnownOccurrence, OccasionOf, OccurrenceState, REACH, changes,
 };
 use crate::store::{
-    CampaignRow, CampaignStatus, NewRun, Occurrence, OccurrenceRow, StoreError, StoredEvent, Term,
-    Tx,
+    CampaignRow, CampaignStatus, NewRun, Occurrence, OccurrenceRow, Reader, StoreError,
+    StoredEvent, Term, Tx,
 };
+
+use self::days::{occasions_of_day, zone_of};
 
 pub(super) use self::upcoming::upcoming;
 
@@ -42,6 +45,8 @@ const PAGE: usize = 10_000;
 const CHUNK: usize = 500;
 /// Events that another transaction is still writing carry an earlier time than what was looked at.
 const MARGIN: TimeDelta = TimeDelta::minutes(15);
+/// Between looks at what happened.
+const LOOK_EVERY: TimeDelta = TimeDelta::seconds(15);
 /// Between looks at everybody's attributes.
 const ATTRIBUTES_EVERY: TimeDelta = TimeDelta::hours(1);
 /// What ended longer ago is history: it is no occurrence any more.
@@ -62,11 +67,25 @@ fn mark(row: &CampaignRow) -> String {
     format!("standing {}", row.id)
 }
 
+async fn looked(reader: &mut Reader, row: &CampaignRow) -> Result<Option<Looked>, StoreError> {
+    let mark = reader.mark(&mark(row)).await?;
+    Ok(mark.and_then(|mark| serde_json::from_str(&mark).ok()))
+}
+
 /// Brings in what came into reach, moved or was called off, of every standing campaign that runs; how
 /// many occurrences changed. One campaign's failure keeps no other back.
 pub(super) async fn bring_in(ctx: &Ctx) -> Result<u64, StoreError> {
-    let mut standing = ctx.store.read().await?.open_campaigns().await?.rows;
-    standing.retain(|row| row.is_standing() && row.status == CampaignStatus::Active);
+    let mut reader = ctx.store.read().await?;
+    let mut standing = Vec::new();
+    for row in reader.open_campaigns().await?.rows {
+        if row.is_standing() && row.status == CampaignStatus::Active {
+            let before = looked(&mut reader, &row).await?;
+            if before.is_none_or(|before| ctx.clock.now() >= before.changed + LOOK_EVERY) {
+                standing.push(row);
+            }
+        }
+    }
+    drop(reader);
     if standing.is_empty() {
         return Ok(0);
     }
@@ -109,11 +128,6 @@ impl Standing<'_> {
         }
     }
 
-    async fn looked(&self) -> Result<Option<Looked>, StoreError> {
-        let mark = self.ctx.store.read().await?.mark(&mark(self.row)).await?;
-        Ok(mark.and_then(|mark| serde_json::from_str(&mark).ok()))
-    }
-
     async fn note(&self, looked: &Looked) -> Result<(), StoreError> {
         let mut tx = self.ctx.store.begin().await?;
         tx.hold_term(self.term).await?;
@@ -126,7 +140,7 @@ impl Standing<'_> {
         let (now, trigger) = (self.ctx.clock.now(), self.trigger);
         let submitted = self.row.submitted_at;
         let first = Looked { horizon: submitted - trigger.to, changed: submitted };
-        let before = self.looked().await?.unwrap_or(first);
+        let before = looked(&mut self.ctx.store.read().await?, self.row).await?.unwrap_or(first);
         let horizon = now + REACH - trigger.from;
         let kinds: Vec<EventKind> = [kind].into_iter().chain(&trigger.unless).cloned().collect();
         let mut reader = self.ctx.store.read().await?;
@@ -156,16 +170,13 @@ impl Standing<'_> {
             changed += self.decide(chunk, of).await?;
         }
         let horizon = horizon.max(before.horizon);
-        // a mark that hardly moved is not worth a write
-        if changed > 0 || now - before.changed > TimeDelta::minutes(1) {
-            self.note(&Looked { horizon, changed: now }).await?;
-        }
+        self.note(&Looked { horizon, changed: now }).await?;
         Ok(changed)
     }
 
     async fn by_attribute(&self, name: &str) -> Result<u64, StoreError> {
         let (now, trigger) = (self.ctx.clock.now(), self.trigger);
-        let before = self.looked().await?;
+        let before = looked(&mut self.ctx.store.read().await?, self.row).await?;
         if before.is_some_and(|before| now < before.changed + ATTRIBUTES_EVERY) {
             return Ok(0);
         }
@@ -241,6 +252,7 @@ impl Standing<'_> {
             tx.commit().await?;
             begun += u64::from(is_new);
         }
+        self.note(&Looked { horizon: now, changed: now }).await?;
         Ok(begun)
     }
 
@@ -388,16 +400,6 @@ impl Standing<'_> {
         let cause = crate::model::Invalid::new("name", &self.row.campaign.name, "free for a run");
         Err(StoreError::Corrupt { table: "campaign", cause })
     }
-}
-
-/// A day of the year around now: by year, when it begins.
-fn occasions_of_day(day: YearDay, now: Instant, zone: Tz) -> Vec<(i32, Instant)> {
-    let years = [now.year() - 1, now.year(), now.year() + 1];
-    years.iter().filter_map(|year| Some((*year, day.begins(*year, zone)?))).collect()
-}
-
-fn zone_of(ctx: &Ctx, person: &Recipient) -> Tz {
-    person.profile.zone.map_or(ctx.config.time_zone, |zone| zone.tz)
 }
 
 /// What happens to a person, and what calls it off.

@@ -2,7 +2,8 @@
 
 use chrono::TimeDelta;
 
-use super::{PAGE, occasions_of_day, zone_of};
+use super::PAGE;
+use super::days::{occasions_of_day, zone_of};
 use crate::calendar::recurring::YearDay;
 use crate::model::campaign::{Campaign, Occasion, Trigger};
 use crate::model::ids::RecipientId;
