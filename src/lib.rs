@@ -11,6 +11,7 @@
 //! | [`config`]   | the settings: raw, then checked                                               |
 //! | [`pictures`] | tables and drawings in HTML, which pages and reports share                    |
 //! | [`world`]    | invented people with hidden habits: the known truth                           |
+//! | [`segment`]  | named audiences: expressions over what is known of a person                   |
 //! | [`files`]    | the CSV files that people bring and take                                      |
 //! | [`learn`]    | history → preferences                                                         |
 //! | [`plan`]     | preferences + campaigns + rules → plans, with a certificate                   |
@@ -25,7 +26,7 @@
 //! | [`cli`]      | a file a verb; the only standard output                                       |
 //!
 //! Dependencies point one way: `cli → daemon, demo → report → replay → web → work → learn, plan,
-//! store, provider, files → clock, config, world, pictures → calendar → model`. A module may use what stands to
+//! store, provider, files, segment → clock, config, world, pictures → calendar → model`. A module may use what stands to
 //! its right; modules between two arrows do not see each other.
 //!
 //! # Invariants
@@ -107,6 +108,7 @@ pub mod plan;
 pub mod provider;
 pub mod replay;
 pub mod report;
+pub mod segment;
 pub mod store;
 pub mod web;
 pub mod work;

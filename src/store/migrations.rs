@@ -12,7 +12,7 @@ macro_rules! files {
     };
 }
 
-const FILES: [(&str, &str); 15] = files![
+const FILES: [(&str, &str); 16] = files![
     "0001_workspace",
     "0003_plan",
     "0004_dispatch",
@@ -28,6 +28,7 @@ const FILES: [(&str, &str); 15] = files![
     "0080_events",
     "0081_occurrences",
     "0082_links",
+    "0083_segments",
 ];
 
 /// All of them.

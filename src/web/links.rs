@@ -19,7 +19,7 @@ use crate::work::{Ctx, visits};
 const WAITING_MAX: usize = 10_000;
 /// Visits that are written down in one transaction.
 const BATCH: usize = 500;
-/// LinkResolver that are remembered; beyond, all are looked up anew.
+/// Links that are remembered; beyond, all are looked up anew.
 const REMEMBERED_MAX: usize = 10_000;
 /// Between tries to write down visits while the database is away.
 const AGAIN: Duration = Duration::from_millis(500);

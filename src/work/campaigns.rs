@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::audience::AudienceFilter;
 use super::clocks::ZoneTables;
 use super::plan::{Resumed, reschedule};
+use super::segments::{self, SegmentError};
 use super::sums::{FailureCount, Sums, sums};
 use super::{Ctx, audit, links};
 use crate::calendar::infer::infer;
@@ -45,6 +46,15 @@ pub enum SubmitError {
     Store(#[from] StoreError),
 }
 
+impl From<SegmentError> for SubmitError {
+    fn from(error: SegmentError) -> Self {
+        match error {
+            SegmentError::Store(error) => Self::Store(error),
+            error => Self::Unfit(error.to_string()),
+        }
+    }
+}
+
 /// Checks a campaign file against the rules and this workspace.
 pub async fn check(ctx: &Ctx, source: &str) -> Result<Campaign, SubmitError> {
     let campaign = Campaign::from_toml(source)?;
@@ -63,6 +73,7 @@ pub async fn check(ctx: &Ctx, source: &str) -> Result<Campaign, SubmitError> {
         let name = &campaign.name;
         return Err(SubmitError::Unfit(format!("name: {name} is taken; give it another")));
     }
+    segments::check(ctx, &campaign).await?;
     if let Some(problem) = unpriced(ctx, &campaign) {
         return Err(SubmitError::Unfit(problem));
     }
@@ -119,9 +130,9 @@ pub async fn check(ctx: &Ctx, source: &str) -> Result<Campaign, SubmitError> {
 
 /// Whom a campaign's translations leave out, in words: how many people of the audience, and the
 /// languages that they read.
-pub async fn left_out(ctx: &Ctx, campaign: &Campaign) -> Result<Option<String>, StoreError> {
+pub async fn left_out(ctx: &Ctx, campaign: &Campaign) -> Result<Option<String>, SubmitError> {
     const LANGUAGES_SHOWN: usize = 20;
-    let audience = AudienceFilter::of(campaign);
+    let audience = AudienceFilter::of(ctx, campaign, None).await?;
     let mut fits: BTreeMap<Option<Locale>, bool> = BTreeMap::new();
     let mut left: BTreeMap<Option<Locale>, u64> = BTreeMap::new();
     let mut after = RecipientId(0);

@@ -38,6 +38,7 @@ pub mod prune;
 pub mod receive;
 mod refusals;
 pub mod results;
+pub mod segments;
 pub mod sums;
 pub mod tasks;
 pub mod tokens;

@@ -8,6 +8,7 @@ mod leases;
 mod older;
 mod personal;
 mod races;
+mod segments;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -52,6 +52,7 @@ async fn every_route_of_the_document_needs_a_token_with_its_scope() {
             let path = path
                 .replace("{name}", "spring")
                 .replace("{recipient}", "r1")
+                .replace("{segment}", "lapsed")
                 .replace("{version}", "1");
             for (method, operation) in operations.as_object().unwrap() {
                 let scope = operation["security"][0]["token"][0].as_str().unwrap();
@@ -92,13 +93,18 @@ async fn every_example_of_the_document_is_answered_as_it_says() {
         "/recipients/{recipient}/consent",
         "/campaigns/check",
         "/campaigns",
+        "/segments/{segment}",
     ];
     for path in order {
-        let operation = &document["paths"][format!("/api/v1{path}")]["post"];
+        let method = if path.starts_with("/segments") { "put" } else { "post" };
+        let operation = &document["paths"][format!("/api/v1{path}")][method];
         let example = &operation["requestBody"]["content"]["application/json"]["example"];
         assert!(example.is_object(), "{path} has no example");
-        let path = path.replace("{recipient}", "c-1001");
-        let (status, answer) = listener.post(&path, &token, example.clone()).await;
+        let path = path.replace("{recipient}", "c-1001").replace("{segment}", "lapsed");
+        let route = (method.to_uppercase(), path.as_str());
+        let (route, body) = ((route.0.as_str(), route.1), example.to_string());
+        let (status, answer) =
+            listener.json(route, &token, "content-type: application/json\r\n", &body).await;
         assert!(operation["responses"][status.to_string()].is_object(), "{path} {status} {answer}");
         tried += 1;
     }

@@ -76,6 +76,10 @@ struct RawAudience {
     countries: Vec<Country>,
     #[serde(default)]
     recipients: Vec<RecipientKey>,
+    #[serde(default)]
+    segments: Vec<Name>,
+    #[serde(rename = "where")]
+    expression: Option<String>,
 }
 
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -269,6 +273,7 @@ impl RawAudience {
             ("tags", self.tags.len()),
             ("countries", self.countries.len()),
             ("recipients", self.recipients.len()),
+            ("segments", self.segments.len()),
         ];
         for (key, length) in lengths {
             if length > AUDIENCE_LIST_MAX {
@@ -284,7 +289,13 @@ impl RawAudience {
                 format_args!("{:?} is no country of ISO 3166-1, such as BR", country.as_str()),
             );
         }
-        Audience { tags: self.tags, countries: self.countries, recipients: self.recipients }
+        Audience {
+            tags: self.tags,
+            countries: self.countries,
+            recipients: self.recipients,
+            segments: self.segments,
+            expression: self.expression,
+        }
     }
 }
 

@@ -91,6 +91,10 @@ pub struct Audience {
     pub countries: Vec<Country>,
     /// Any of these people.
     pub recipients: Vec<RecipientKey>,
+    /// Any of these named audiences.
+    pub segments: Vec<Name>,
+    /// Those for whom this expression holds; it is checked where it is asked.
+    pub expression: Option<String>,
 }
 
 /// How much the campaign sends at once.

@@ -9,6 +9,7 @@ mod keyed;
 pub(super) mod people;
 pub(super) mod problem;
 pub(super) mod request;
+mod segments;
 mod workspace;
 
 use axum::extract::{Request, State};
@@ -60,6 +61,8 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(bulk::messages))
         .routes(routes!(bulk::activity))
         .routes(routes!(bulk::events))
+        .routes(routes!(segments::list))
+        .routes(routes!(segments::count, segments::save, segments::delete))
         .routes(routes!(workspace::status))
         .routes(routes!(workspace::list_insights))
         .routes(routes!(workspace::list_models))

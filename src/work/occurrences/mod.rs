@@ -7,6 +7,7 @@
 //! decided, a little late, so that nothing is passed over; deciding twice changes nothing.
 
 mod days;
+mod decided;
 mod upcoming;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::Ctx;
 use super::audience::AudienceFilter;
 use super::leadership::{PLANNING, lead};
+use super::segments::SegmentError;
 use crate::calendar::infer::infer;
 use crate::calendar::recurring::{YearDay, occasions_from};
 use crate::calendar::window;
@@ -27,15 +29,14 @@ use crate::model::event::EventKind;
 use crate::model::ids::{Name, RecipientId};
 use crate::model::recipient::Recipient;
 use crate::model::time::Instant;
-use crate::plan::occurrence::{
-    Change, KnownOccurrence, OccasionOf, OccurrenceState, REACH, changes,
-};
+use crate::plan::occurrence::{KnownOccurrence, OccasionOf, OccurrenceState, REACH, changes};
 use crate::store::{
     CampaignRow, CampaignStatus, NewRun, Occurrence, OccurrenceRow, Reader, StoreError,
     StoredEvent, Term, Tx,
 };
 
 use self::days::{occasions_of_day, zone_of};
+use self::decided::{Decided, Withdrawn};
 
 pub(super) use self::upcoming::upcoming;
 
@@ -263,7 +264,8 @@ impl Standing<'_> {
         of: impl Fn(&Recipient) -> PersonEvents,
     ) -> Result<u64, StoreError> {
         let (now, trigger, campaign) = (self.ctx.clock.now(), self.trigger, &*self.row.campaign);
-        let audience = AudienceFilter::of(campaign);
+        let audience = AudienceFilter::of(self.ctx, campaign, Some(people)).await;
+        let audience = audience.map_err(unread)?;
         let mut tx = self.ctx.store.begin().await?;
         tx.hold_term(self.term).await?;
         let found = tx.recipients(people).await?;
@@ -402,6 +404,18 @@ impl Standing<'_> {
     }
 }
 
+/// An audience that cannot be told is a campaign that cannot be read.
+fn unread(error: SegmentError) -> StoreError {
+    match error {
+        SegmentError::Store(error) => error,
+        error => {
+            let wanted = "an audience of this workspace";
+            let cause = crate::model::Invalid::new("audience", error, wanted);
+            StoreError::Corrupt { table: "campaign", cause }
+        }
+    }
+}
+
 /// What happens to a person, and what calls it off.
 struct PersonEvents {
     occasions: Vec<(OccasionOf, BTreeMap<String, String>)>,
@@ -426,49 +440,6 @@ fn known_occurrence(row: &OccurrenceRow) -> KnownOccurrence {
         (None, Some(_)) => OccurrenceState::Done,
     };
     KnownOccurrence { key: row.occurrence.key.clone(), at: row.occurrence.event_at, state }
-}
-
-/// What a run loses.
-enum Withdrawn {
-    Refused(Box<Occurrence>),
-    PutBack(String),
-    ToAnotherDay(Box<Occurrence>),
-}
-
-/// What is decided about some people.
-#[derive(Default)]
-struct Decided {
-    planned: Vec<Occurrence>,
-    refused: Vec<Occurrence>,
-    withdrawn: Vec<(Withdrawn, Reason, i64, RecipientId)>,
-}
-
-impl Decided {
-    /// Notes a change; `run` is the one that carried it before.
-    fn note(&mut self, change: Change, occurrence: Occurrence, run: Option<i64>) {
-        let person = occurrence.recipient;
-        let moved = Reason::EventMoved;
-        match (change, run) {
-            (Change::Plan | Change::Move, None) | (Change::Plan, Some(_)) => {
-                self.planned.push(occurrence);
-            }
-            (Change::Move, Some(run)) => {
-                let there = Withdrawn::ToAnotherDay(Box::new(occurrence));
-                self.withdrawn.push((there, moved, run, person));
-            }
-            (Change::PutBack, Some(run)) => {
-                self.withdrawn.push((Withdrawn::PutBack(occurrence.key), moved, run, person));
-            }
-            (Change::PutBack, None) => {}
-            (Change::Refuse(reason), None) => {
-                self.refused.push(Occurrence { refused: Some(reason), ..occurrence });
-            }
-            (Change::Refuse(reason), Some(run)) => {
-                let gone = Withdrawn::Refused(Box::new(occurrence));
-                self.withdrawn.push((gone, reason, run, person));
-            }
-        }
-    }
 }
 
 /// The window of the run for spans that end at a time: all that end on the same day (UTC).

@@ -104,7 +104,14 @@ impl PlanInputs {
                 PlanScope::Everybody => Record::read(ctx, row.id, &row.campaign).await?,
                 PlanScope::Undecided => Record::default(),
             };
-            let task = inputs.task(row, &found, scope, waits);
+            // who is decided about already stays of the audience
+            let asked: Option<&[RecipientId]> = match scope {
+                PlanScope::Everybody if !row.has_occurrences() => None,
+                _ => Some(&[]),
+            };
+            let campaign = Arc::clone(&row.campaign);
+            let audience = AudienceFilter::of(ctx, &campaign, asked).await?;
+            let task = inputs.task(row, &found, scope, (waits, &audience));
             inputs.tasks.push(PlanningTask { record, occasions, ..task });
         }
         inputs.read_taken(ctx).await?;
@@ -211,9 +218,8 @@ impl PlanInputs {
         row: CampaignRow,
         found: &StoredPeople,
         scope: PlanScope,
-        waits: HashMap<RecipientId, Instant>,
+        (waits, audience): (HashMap<RecipientId, Instant>, &AudienceFilter<'_>),
     ) -> PlanningTask {
-        let audience = AudienceFilter::of(&row.campaign);
         let (mut chosen, mut replans) = (Vec::new(), Vec::new());
         for (index, recipient) in self.people.recipients.iter().enumerate() {
             let known = found.of(recipient.id);
@@ -233,7 +239,6 @@ impl PlanInputs {
         let load = |found: &DeliveryRow| self.load(&row.campaign, found);
         let mut booked = bookings(stay, self.config.slot_length, load);
         booked.extend_from_slice(&found.booked);
-        drop(audience);
         let record = Record::default();
         let doubles = self.doubles(&row.campaign, found, scope, &chosen);
         let occasions = HashMap::new();

@@ -25,6 +25,7 @@ use chrono::TimeDelta;
 
 use super::leadership::{PLANNING, lead};
 use super::learn::LearnError;
+use super::segments::SegmentError;
 use super::{Ctx, Report, StepEnv, holdout, occurrences};
 use crate::calendar::window;
 use crate::model::campaign::Campaign;
@@ -55,6 +56,9 @@ pub enum PlanError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// It cannot be told who is of the audience.
+    #[error("could not tell who is meant")]
+    Audience(#[from] SegmentError),
     /// Another process is planning.
     #[error("another process is planning in this database")]
     Busy,
@@ -77,6 +81,7 @@ impl PlanError {
         match self {
             Self::Store(error) => error.outline(),
             Self::Read(error) => format!("{self}: {}", error.outline()),
+            Self::Audience(error) => format!("{self}: {}", error.outline()),
             error => error.to_string(),
         }
     }

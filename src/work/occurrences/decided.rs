@@ -1,0 +1,49 @@
+//! What is decided about some people, and what their runs lose by it.
+
+use crate::model::delivery::Reason;
+use crate::model::ids::RecipientId;
+use crate::plan::occurrence::Change;
+use crate::store::Occurrence;
+
+/// What a run loses.
+pub(super) enum Withdrawn {
+    Refused(Box<Occurrence>),
+    PutBack(String),
+    ToAnotherDay(Box<Occurrence>),
+}
+
+/// What is decided about some people.
+#[derive(Default)]
+pub(super) struct Decided {
+    pub(super) planned: Vec<Occurrence>,
+    pub(super) refused: Vec<Occurrence>,
+    pub(super) withdrawn: Vec<(Withdrawn, Reason, i64, RecipientId)>,
+}
+
+impl Decided {
+    /// Notes a change; `run` is the one that carried it before.
+    pub(super) fn note(&mut self, change: Change, occurrence: Occurrence, run: Option<i64>) {
+        let person = occurrence.recipient;
+        let moved = Reason::EventMoved;
+        match (change, run) {
+            (Change::Plan | Change::Move, None) | (Change::Plan, Some(_)) => {
+                self.planned.push(occurrence);
+            }
+            (Change::Move, Some(run)) => {
+                let there = Withdrawn::ToAnotherDay(Box::new(occurrence));
+                self.withdrawn.push((there, moved, run, person));
+            }
+            (Change::PutBack, Some(run)) => {
+                self.withdrawn.push((Withdrawn::PutBack(occurrence.key), moved, run, person));
+            }
+            (Change::PutBack, None) => {}
+            (Change::Refuse(reason), None) => {
+                self.refused.push(Occurrence { refused: Some(reason), ..occurrence });
+            }
+            (Change::Refuse(reason), Some(run)) => {
+                let gone = Withdrawn::Refused(Box::new(occurrence));
+                self.withdrawn.push((gone, reason, run, person));
+            }
+        }
+    }
+}
