@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::audience::AudienceFilter;
 use super::clocks::ZoneTables;
-use super::experiment::COUNTRIES_MAX;
+use super::experiment::GROUPS_MAX;
 use super::plan::{Resumed, reschedule};
 use super::{Ctx, audit};
 use crate::calendar::infer::infer;
@@ -423,7 +423,7 @@ pub(super) async fn sums(
     let failure = |(code, people, text)| FailureCount { code, people, text };
     let Campaign { goal, within, .. } = *row.campaign;
     let experiment = if row.campaign.arms.personalized < 1.0 {
-        Some(reader.experiment(row.id, goal, within, now, COUNTRIES_MAX).await?)
+        Some(reader.experiment(row.id, goal, within, now, GROUPS_MAX).await?)
     } else {
         None
     };

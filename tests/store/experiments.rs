@@ -8,6 +8,7 @@ use opportune::model::consent::ConsentChange;
 use opportune::model::content::{Goal, Media};
 use opportune::model::delivery::{Arm, Delivery, Expectation, Reason, State};
 use opportune::model::ids::RecipientId;
+use opportune::model::recipient::Profile;
 use opportune::store::{Claim, Store};
 
 use crate::support::{self, on_both};
@@ -114,6 +115,54 @@ async fn an_experiment_is_summed_up_as_far_as_answers_are_known() {
         let personalized = after.arms.iter().find(|of| of.arm == Arm::Personalized).unwrap();
         assert_eq!((personalized.people, personalized.reached), (3, 2));
         near(personalized.at_control_time.all, 1.2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_large_country_and_a_large_tag_are_told_with_both_of_their_arms() {
+    on_both(async |store| {
+        // personalized are the first, fourth and seventh, control the second and fifth
+        let rows = [
+            ("BR", &["a", "vip"][..]),
+            ("BR", &["vip"]),
+            ("BR", &["vip"]),
+            ("BR", &["vip"]),
+            ("PT", &["a"]),
+            ("", &[]),
+            ("PT", &[]),
+        ];
+        let profile = |(country, tags): &(&str, &[&str])| Profile {
+            country: country.parse().ok(),
+            tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+            ..Profile::default()
+        };
+        let rows: Vec<_> =
+            (rows.iter().enumerate()).map(|(n, row)| (key(n), profile(row))).collect();
+        let mut tx = store.begin().await.unwrap();
+        let added = tx.put_recipients(&rows).await.unwrap();
+        tx.commit().await.unwrap();
+        let ids: Vec<RecipientId> = added.into_iter().map(|(id, _)| id).collect();
+        let id = sent_campaign(&store, &ids).await;
+        let mut reader = store.read().await.unwrap();
+        let told = async |reader: &mut opportune::store::Reader, most| {
+            let sums = reader.experiment(id, Goal::Read, WITHIN, at(4), most).await.unwrap();
+            [sums.countries, sums.tags].map(|parts| {
+                let row = |part: opportune::store::ArmPart| {
+                    (part.of, part.arm, part.people, part.reached, part.known)
+                };
+                parts.into_iter().map(row).collect::<Vec<_>>()
+            })
+        };
+        let of = |name: &str, arm, people, known| (name.to_owned(), arm, people, people, known);
+        let [countries, tags] = told(&mut reader, 1).await;
+        assert_eq!(countries, [of("BR", Arm::Personalized, 2, 2), of("BR", Arm::Control, 1, 1)]);
+        assert_eq!(tags, [of("vip", Arm::Personalized, 2, 2), of("vip", Arm::Control, 1, 1)]);
+        let [countries, tags] = told(&mut reader, 9).await;
+        // the seventh is still to be sent to
+        let smaller = [of("PT", Arm::Personalized, 1, 0), of("PT", Arm::Control, 1, 1)];
+        assert_eq!(countries[2..], smaller);
+        assert_eq!(tags[2..], [of("a", Arm::Personalized, 1, 1), of("a", Arm::Control, 1, 1)]);
     })
     .await;
 }
