@@ -98,6 +98,15 @@ fn text(told: &ReplayResult) -> String {
         ]);
     }
     text.push_str(&format!("{policies}\n\n"));
+    let ahead = told.policies.iter().filter_map(|row| {
+        let gain = row.gain.filter(|gain| gain.mean >= 0.005)?;
+        Some(format!("{} by {}", name(&row.policy), gain.text(2)))
+    });
+    let ahead: Vec<String> = ahead.collect();
+    if let (Some(first), false) = (told.policies.first(), ahead.is_empty()) {
+        let first = name(&first.policy);
+        text.push_str(&format!("Ahead of {first}: {}.\n\n", ahead.join(", ")));
+    }
     let mut states = table(&["policy", "seed", "campaign", "state", "reason", "people"]);
     for outcome in &told.outcomes {
         for campaign in &outcome.campaigns {

@@ -56,7 +56,7 @@ fn points(difference: Interval) -> String {
     format!("{mean:+.1} points ({low:+.1} to {high:+.1}){sure}")
 }
 
-/// What else an experiment shows: alarms, and findings of variants and countries.
+/// What else an experiment shows: alarms, and findings of variants, countries and tags.
 fn experiment_text(experiment: &ExperimentResult) -> String {
     let mut text = String::new();
     if experiment.mismatch.is_some_and(|mismatch| mismatch.alarm) {
@@ -71,10 +71,10 @@ fn experiment_text(experiment: &ExperimentResult) -> String {
         }
     };
     findings(&experiment.variants, "Beside the other variants, corrected by Holm:");
-    findings(
-        &experiment.countries,
-        "Personalized minus control, corrected by Benjamini and Hochberg, in",
-    );
+    for (parts, of) in [(&experiment.countries, "in"), (&experiment.tags, "of the tag")] {
+        let what = "Personalized minus control, corrected by Benjamini and Yekutieli,";
+        findings(parts, &format!("{what} {of}"));
+    }
     text
 }
 

@@ -34,7 +34,7 @@ pub(super) struct Selection {
 pub(super) struct CampaignDecisions {
     pub(super) candidates: Candidates,
     pub(super) decisions: Vec<Decision>,
-    /// What each explorer drew, and among what; by person.
+    /// What was drawn for each explorer and each of the Thompson arm, and among what; by person.
     pub(super) drawn: HashMap<u32, DrawnAction>,
     /// The price of a message in each slot.
     pub(super) prices: Vec<f64>,

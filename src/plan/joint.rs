@@ -54,10 +54,11 @@ pub(super) fn plan(
         let (decided, expected) = (&mut decisions[at], &mut expectations[at]);
         let draw = |layout| Draw { setting, request, candidates: of, layout };
         match arm {
-            Arm::Explore => actions[at] = draw(layout).explore(decided, expected),
+            Arm::Explore => actions[at].extend(draw(layout).explore(decided, expected)),
             Arm::Thompson => {
                 let part = &shared[mine].parts[0];
-                thompson::plan_arm(setting, part, &layout, decided, &earlier);
+                let drawn = thompson::plan_arm(setting, part, &layout, decided, &earlier);
+                actions[at].extend(drawn);
                 thompson::expect(setting, part, expected);
             }
             _ => draw(layout).control(decided, expected),

@@ -15,6 +15,7 @@ pub mod policy;
 mod recalled;
 pub mod run;
 pub mod scenario;
+mod volume;
 
 use chrono::TimeDelta;
 use tokio::sync::watch;

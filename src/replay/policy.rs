@@ -7,13 +7,17 @@ use sha2::{Digest, Sha256};
 use toml::{Table, Value};
 
 use super::recalled::Recalled;
-use super::scenario::Script;
+use super::scenario::{Script, campaign_of};
+use super::volume::WeeklyVolumes;
 use crate::learn::{BaselinePolicy, Contents, DrawnPolicy, HourDraw, Method, Subject};
 use crate::model::campaign::Campaign;
 use crate::model::content::{Content, Goal};
-use crate::model::preference::{Answers, ContentFigures, Person, Population, Preference};
+use crate::model::preference::{
+    Answers, ContentFigures, Person, Population, Preference, WEEK_HOURS,
+};
 use crate::model::recipient::Recipient;
-use crate::work::learn::People;
+use crate::store::StoreError;
+use crate::work::learn::{ActiveModel, People};
 use crate::work::{Ctx, PreferenceOverride};
 use crate::world::{Crowd, World};
 
@@ -54,13 +58,16 @@ pub enum Policy {
     ThompsonBandit,
     /// Hours in proportion to their share in the person's shrunk histogram.
     HourShare,
+    /// This program, with as many messages a week as the campaigns' caps let through, but not as many
+    /// for each person: they go where they are worth most.
+    WeeklyVolume,
     /// Somebody who knows everybody's true chances.
     Oracle,
 }
 
 impl Policy {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Model,
         Self::Personalized,
         Self::OneMedium,
@@ -76,6 +83,7 @@ impl Policy {
         Self::MedianHour,
         Self::ThompsonBandit,
         Self::HourShare,
+        Self::WeeklyVolume,
         Self::Oracle,
     ];
 
@@ -105,6 +113,9 @@ impl Policy {
         if self == Self::Unlimited {
             table.remove("capacity");
         }
+        if self == Self::WeeklyVolume {
+            table.remove("frequency");
+        }
         if self == Self::OneMedium
             && let Some(Value::Array(variants)) = table.get_mut("variant")
         {
@@ -131,6 +142,7 @@ impl Policy {
             Self::MedianHour => Rule::Named(Method::MedianHour),
             Self::ThompsonBandit => Rule::Drawn(HourDraw::ThompsonBandit),
             Self::HourShare => Rule::Drawn(HourDraw::HourShare),
+            Self::WeeklyVolume => return Ok(Some(Arc::new(ByVolume::choose(ctx, script).await?))),
             Self::Oracle => return Ok(Some(cast.oracle())),
             _ => return Ok(None),
         };
@@ -210,6 +222,57 @@ impl PreferenceOverride for ByDraw {
     }
 }
 
+/// The model's word, for those whom the budget of messages lets a campaign through to.
+struct ByVolume {
+    model: ActiveModel,
+    volumes: WeeklyVolumes,
+}
+
+impl ByVolume {
+    async fn choose(ctx: &Ctx, script: &Script) -> Result<Self, StoreError> {
+        let model = ActiveModel::load(ctx).await?;
+        let campaigns = script.campaigns.iter().filter_map(|(_, table)| campaign_of(table).ok());
+        let campaigns: Vec<Campaign> = campaigns.collect();
+        let volumes = WeeklyVolumes::choose(ctx, &model, (script.start, &campaigns)).await?;
+        Ok(Self { model, volumes })
+    }
+}
+
+impl PreferenceOverride for ByVolume {
+    fn preference(
+        &self,
+        campaign: &Campaign,
+        recipient: &Recipient,
+        subject: &Subject<'_>,
+    ) -> Preference {
+        if self.volumes.let_through(campaign, recipient) {
+            return self.model.preference(subject).in_category(campaign.category);
+        }
+        let nobody = Population { decay: vec![1.0], ..Population::default() };
+        Preference::new(Arc::new(nobody), certain(&[1.0; WEEK_HOURS], 0.0, Vec::new()))
+    }
+}
+
+/// A person of whom reading is known for certain, and who never opts out.
+fn certain(week: &[f32; WEEK_HOURS], level: f32, tastes: Vec<(f32, f32)>) -> Person {
+    Person {
+        week: *week,
+        certainty: [1e6; 24],
+        level,
+        level_certainty: 1e6,
+        tastes: tastes.into(),
+        answers: Answers::default(),
+        answer_certainty: Answers { click: 1e6, reply: 1e6, convert: 1e6 },
+        opt_out: -20.0,
+        opt_out_certainty: 1e6,
+        recent: 0.0,
+        added: None,
+        chronotype: 0,
+        chronotype_share: 0.0,
+        evidence: 0.0,
+    }
+}
+
 /// Knows everybody's chances, but not how chance falls, nor what else will be sent.
 struct Oracle {
     world: Arc<World>,
@@ -260,23 +323,9 @@ impl PreferenceOverride for Oracle {
             contents: contents.iter().map(|content| (content.clone(), figures(content))).collect(),
             ..Population::default()
         };
-        let person = Person {
-            week: std::array::from_fn(|hour| (rates[best][hour] / most * 168.0) as f32),
-            certainty: [1e6; 24],
-            level,
-            level_certainty: 1e6,
-            tastes: rates.iter().map(|rates| ((total(rates) / most) as f32, 0.0)).collect(),
-            answers: Answers::default(),
-            answer_certainty: Answers { click: 1e6, reply: 1e6, convert: 1e6 },
-            opt_out: -20.0,
-            opt_out_certainty: 1e6,
-            recent: 0.0,
-            added: None,
-            chronotype: 0,
-            chronotype_share: 0.0,
-            evidence: 0.0,
-        };
-        Preference::new(Arc::new(population), person)
+        let week = std::array::from_fn(|hour| (rates[best][hour] / most * 168.0) as f32);
+        let tastes = rates.iter().map(|rates| ((total(rates) / most) as f32, 0.0)).collect();
+        Preference::new(Arc::new(population), certain(&week, level, tastes))
     }
 }
 
@@ -286,7 +335,7 @@ mod tests {
 
     fn table() -> Table {
         toml::from_str(
-            "name = \"c\"\n[capacity]\nper_hour = 5\n[arms]\ncontrol = 0.5\npersonalized = 0.5\n\
+            "name = \"c\"\n[capacity]\nper_hour = 5\n[frequency]\nper_week = 1\n[arms]\ncontrol = 0.5\npersonalized = 0.5\n\
              control_time = \"12:00\"\n[[variant]]\nname = \"a\"\nlanguage = \"pt\"\n\
              [[variant]]\nname = \"a\"\nlanguage = \"en\"\n[[variant]]\nname = \"b\"\n",
         )
@@ -302,6 +351,8 @@ mod tests {
         let unlimited = Policy::Unlimited.campaign(&table());
         assert!(!unlimited.contains_key("capacity"));
         assert_eq!(unlimited["variant"].as_array().unwrap().len(), 3);
+        let volume = Policy::WeeklyVolume.campaign(&table());
+        assert!(!volume.contains_key("frequency") && volume.contains_key("capacity"));
         let fixed = Policy::Fixed.campaign(&table());
         assert_eq!(fixed["arms"]["control_time"].as_str(), Some("12:00"));
         assert_eq!(fixed["arms"]["control"].as_float(), Some(1.0));

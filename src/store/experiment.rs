@@ -1,9 +1,13 @@
-//! What experiments are compared by: sums over the people of each arm, of a variant and of a
-//! country, as far as answers are known.
+//! What experiments are compared by: sums over the people of each arm, of a variant, of a country and
+//! of a tag, as far as answers are known.
+
+use std::collections::BTreeMap;
+
+use futures_util::TryStreamExt;
 
 use super::responses::engaged_in_time;
 use super::row::from_row;
-use super::{Doing, Reader, StoreError, micros, on, parsed};
+use super::{Doing, Reader, StoreError, json, micros, on, parsed};
 use crate::model::content::Goal;
 use crate::model::delivery::Arm;
 use crate::model::time::Instant;
@@ -51,7 +55,7 @@ pub struct ArmKnowledge {
 /// A part of an arm.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct ArmPart {
-    /// The variant or the country.
+    /// The variant, the country or the tag.
     pub of: String,
     /// Which arm.
     pub arm: Arm,
@@ -65,15 +69,47 @@ pub struct ArmPart {
     pub engaged: u64,
 }
 
-/// What arms, variants and countries brought.
+/// What arms, variants, countries and tags brought.
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Experiment {
     /// By arm.
     pub arms: Vec<ArmKnowledge>,
     /// Of the explore arm, by variant: those who were sent to.
     pub variants: Vec<ArmPart>,
-    /// By country of the recipient's file and arm, the largest countries.
+    /// By country of the recipient's file: both compared arms of the largest countries.
     pub countries: Vec<ArmPart>,
+    /// The same by tag; none of campaigns that older versions closed.
+    #[serde(default)]
+    pub tags: Vec<ArmPart>,
+}
+
+/// Sums by a country or a tag, of the personalized arm and of control.
+#[derive(Default)]
+struct Groups(BTreeMap<String, [Option<ArmPart>; 2]>);
+
+impl Groups {
+    fn add(&mut self, of: &str, sums: &ArmPart) {
+        let arms = match self.0.get_mut(of) {
+            Some(arms) => arms,
+            None => self.0.entry(of.to_owned()).or_default(),
+        };
+        let new =
+            || ArmPart { of: of.to_owned(), people: 0, reached: 0, known: 0, engaged: 0, ..*sums };
+        let part = arms[usize::from(sums.arm == Arm::Control)].get_or_insert_with(new);
+        part.people += sums.people;
+        part.reached += sums.reached;
+        part.known += sums.known;
+        part.engaged += sums.engaged;
+    }
+
+    /// All arms of those with most people.
+    fn largest(self, most: usize) -> Vec<ArmPart> {
+        let mut groups: Vec<_> = self.0.into_values().collect();
+        groups.sort_by_key(|arms| {
+            std::cmp::Reverse(arms.iter().flatten().map(|part| part.people).sum::<u64>())
+        });
+        groups.into_iter().take(most).flatten().flatten().collect()
+    }
 }
 
 /// Each person of an arm as numbers: `$2` is the goal, `$3` the time to answer, `$4` now. In doubt
@@ -116,14 +152,16 @@ const DAYS: &str = "SELECT arm, (sent_at + $2) / 86400000000, COUNT(*) FROM deli
 const VARIANTS: &str = concat!(
     "SELECT variant, arm, COUNT(*), SUM(reached), SUM(known), SUM(engaged) FROM ",
     people!(),
-    " WHERE arm = 'explore' AND known = 1 AND variant IS NOT NULL GROUP BY variant, arm ORDER BY 1 LIMIT $5"
+    " WHERE arm = 'explore' AND known = 1 AND variant IS NOT NULL GROUP BY variant, arm ORDER BY 1"
 );
 
-const COUNTRIES: &str = concat!(
-    "SELECT COALESCE(r.country, ''), arm, COUNT(*), SUM(reached), SUM(known), SUM(engaged) FROM ",
+/// People alike in country and tags, by arm. Tags are a list in one column, so that they are told
+/// apart here and not by the database.
+const GROUPS: &str = concat!(
+    "SELECT COALESCE(r.country, ''), r.tags, arm, COUNT(*), SUM(reached), SUM(known), SUM(engaged) FROM ",
     people!(),
     " JOIN recipient r ON r.id = person.recipient WHERE arm IN ('personalized', 'control')
-    GROUP BY COALESCE(r.country, ''), arm ORDER BY 3 DESC, 1, 2 LIMIT $5"
+    GROUP BY COALESCE(r.country, ''), r.tags, arm"
 );
 
 from_row! {
@@ -152,6 +190,8 @@ from_row! {
 const TABLE: &str = "delivery";
 
 type PartRow = (String, String, i64, i64, i64, i64);
+/// The same, with the tags behind the country.
+type GroupRow = (String, String, String, i64, i64, i64, i64);
 
 fn part((of, arm, people, reached, known, engaged): PartRow) -> Result<ArmPart, StoreError> {
     Ok(ArmPart {
@@ -165,8 +205,8 @@ fn part((of, arm, people, reached, known, engaged): PartRow) -> Result<ArmPart, 
 }
 
 impl Reader {
-    /// Sums up an experiment. An answer is known once its time is over; at most `most` rows of
-    /// countries.
+    /// Sums up an experiment. An answer is known once its time is over; the `most` largest countries
+    /// and as many tags are told.
     pub async fn experiment(
         &mut self,
         campaign: i64,
@@ -192,21 +232,35 @@ impl Reader {
             .fetch_all(db)
             .await)
         .doing(DOING)?;
-        let parts = async |reader: &mut Self, sql: &'static str, most: i64| {
-            let rows: Vec<PartRow> = on!(reader, |db| sqlx::query_as(sql)
+        // a campaign's file bounds its variants
+        let variants: Vec<PartRow> = on!(self, |db| sqlx::query_as(VARIANTS)
+            .bind(campaign)
+            .bind(goal)
+            .bind(within)
+            .bind(now)
+            .fetch_all(db)
+            .await)
+        .doing(DOING)?;
+        let (mut countries, mut tags) = (Groups::default(), Groups::default());
+        on!(self, |db| {
+            let mut rows = sqlx::query_as::<_, GroupRow>(GROUPS)
                 .bind(campaign)
                 .bind(goal)
                 .bind(within)
                 .bind(now)
-                .bind(most)
-                .fetch_all(db)
-                .await)
-            .doing(DOING)?;
-            rows.into_iter().map(part).collect::<Result<Vec<ArmPart>, StoreError>>()
-        };
-        // a campaign's file bounds its variants
-        let variants = parts(self, VARIANTS, i64::MAX).await?;
-        let countries = parts(self, COUNTRIES, most as i64).await?;
+                .fetch(db);
+            while let Some(row) = rows.try_next().await.doing(DOING)? {
+                let (country, of_tags, arm, people, reached, known, engaged) = row;
+                let sums = part((country, arm, people, reached, known, engaged))?;
+                if !sums.of.is_empty() {
+                    countries.add(&sums.of, &sums);
+                }
+                let of_tags: Vec<String> = json("recipient", &of_tags)?;
+                for tag in &of_tags {
+                    tags.add(tag, &sums);
+                }
+            }
+        });
         let arm = |row: Row| {
             let known_on = days.iter().filter(|(arm, ..)| *arm == row.arm);
             Ok(ArmKnowledge {
@@ -237,8 +291,9 @@ impl Reader {
         };
         Ok(Experiment {
             arms: rows.into_iter().map(arm).collect::<Result<_, StoreError>>()?,
-            variants,
-            countries,
+            variants: variants.into_iter().map(part).collect::<Result<_, StoreError>>()?,
+            countries: countries.largest(most),
+            tags: tags.largest(most),
         })
     }
 }

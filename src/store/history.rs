@@ -43,9 +43,9 @@ pub struct MessageRow {
 pub struct RandomizedMessage {
     /// The message.
     pub row: MessageRow,
-    /// Whether an explore arm of ours sent it; otherwise it was imported.
+    /// Whether an explore or Thompson arm of ours sent it; otherwise it was imported.
     pub is_ours: bool,
-    /// What was drawn, and among what; of ours since version 50.
+    /// What was drawn, and among what; of ours, but for those of older versions.
     pub drawn: Option<DrawnAction>,
 }
 
@@ -157,7 +157,7 @@ const RANDOMIZED: &str = concat!(
     "SELECT key, recipient, campaign, channel, category, media, style, sent_at, propensity, ",
     response_columns!(),
     ", arm, drawn, drawn_among FROM sent_message
-        WHERE propensity IS NOT NULL AND (arm IS NULL OR arm = 'explore')"
+        WHERE propensity IS NOT NULL AND (arm IS NULL OR arm IN ('explore', 'thompson'))"
 );
 
 /// Of everybody who ever consented. What people write to us answers messages, which the holdout does

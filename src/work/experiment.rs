@@ -1,6 +1,6 @@
 //! What a campaign's experiment shows: arms compared by everybody who was assigned, with intervals
-//! that hold while somebody looks every day; whether people were assigned as the file says; variants
-//! and countries, corrected for how many are looked at.
+//! that hold while somebody looks every day; whether people were assigned as the file says; variants,
+//! countries and tags, corrected for how many are looked at.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,14 +9,14 @@ use serde::Serialize;
 use super::interval::Interval;
 use crate::learn::Estimate;
 use crate::learn::experiment::{
-    self, ArmSums, CovariateSums, Difference, Mismatch, benjamini_hochberg, holm, p_value,
+    self, ArmSums, CovariateSums, Difference, Mismatch, benjamini_yekutieli, holm, p_value,
 };
 use crate::model::campaign::Campaign;
 use crate::model::delivery::Arm;
 use crate::store::{ArmKnowledge, ArmPart, ExpectedSums, Experiment};
 
-/// Countries that are looked at, the largest.
-pub(super) const COUNTRIES_MAX: usize = 30;
+/// Countries, and tags, that are looked at: the largest.
+pub(super) const GROUPS_MAX: usize = 15;
 /// Known outcomes of an arm below which a part of it is not compared.
 const PART_MIN: u64 = 30;
 /// A finding is told where its corrected p-value is below this.
@@ -32,9 +32,12 @@ pub struct ExperimentResult {
     /// Each variant of the explore arm beside its others: is any surely better or worse? Corrected
     /// by Holm, so that even one false finding is rare.
     pub variants: Vec<PartResult>,
-    /// Personalized minus control by country of the recipients' file: where is it worth to look
-    /// closer? Corrected by Benjamini and Hochberg: of those found one in twenty may be false.
+    /// Personalized minus control by country of the recipients' file, the largest: where is it worth
+    /// to look closer? Corrected by Benjamini and Yekutieli over countries and tags together: of those
+    /// found one in twenty may be false.
     pub countries: Vec<PartResult>,
+    /// The same by tag, the largest; a person counts in each of theirs.
+    pub tags: Vec<PartResult>,
 }
 
 /// One arm beside another.
@@ -60,7 +63,7 @@ pub struct Comparison {
     pub corrected_p_value: f64,
 }
 
-/// A variant or a country.
+/// A variant, a country or a tag.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct PartResult {
     /// Its name.
@@ -94,11 +97,13 @@ impl ExperimentResult {
         let known = |arm: Arm| sums.arms.iter().find(|of| of.arm == arm);
         let people = |arm: &Arm| (known(*arm).map_or(0, |of| of.people), share(*arm));
         let counted: Vec<(u64, f64)> = Arm::ALL.iter().map(people).collect();
+        let [countries, tags] = countries_and_tags(sums);
         Some(Self {
             comparisons: comparisons(&sums.arms),
             mismatch: experiment::mismatch(&counted),
             variants: variants(campaign, sums),
-            countries: countries(sums),
+            countries,
+            tags,
         })
     }
 
@@ -237,14 +242,26 @@ fn variants(campaign: &Campaign, sums: &Experiment) -> Vec<PartResult> {
     found
 }
 
-fn countries(sums: &Experiment) -> Vec<PartResult> {
-    let whole = |arm: Arm| sums.arms.iter().find(|of| of.arm == arm);
+/// Countries and tags, corrected together: a person is of a country and of several tags, so that
+/// their differences hang together.
+fn countries_and_tags(sums: &Experiment) -> [Vec<PartResult>; 2] {
+    let mut all = groups(&sums.arms, &sums.countries);
+    let countries = all.len();
+    all.extend(groups(&sums.arms, &sums.tags));
+    correct(&mut all, benjamini_yekutieli);
+    let tags = all.split_off(countries);
+    [all, tags]
+}
+
+/// Personalized beside control in each country or tag, by name.
+fn groups(arms: &[ArmKnowledge], parts: &[ArmPart]) -> Vec<PartResult> {
+    let whole = |arm: Arm| arms.iter().find(|of| of.arm == arm);
     let (Some(personalized), Some(control)) = (whole(Arm::Personalized), whole(Arm::Control))
     else {
         return Vec::new();
     };
     let part = |of: &str, whole: &ArmKnowledge| {
-        let part = sums.countries.iter().find(|part| part.of == of && part.arm == whole.arm)?;
+        let part = parts.iter().find(|part| part.of == of && part.arm == whole.arm)?;
         // its outcomes became known as those of the whole arm did
         let known = part.known as f64 / whole.known.max(1) as f64;
         let known_on = whole.known_on.iter();
@@ -261,8 +278,7 @@ fn countries(sums: &Experiment) -> Vec<PartResult> {
             known_on: known_on.collect(),
         })
     };
-    let names: BTreeSet<&str> =
-        sums.countries.iter().map(|part| part.of.as_str()).filter(|of| !of.is_empty()).collect();
+    let names: BTreeSet<&str> = parts.iter().map(|part| part.of.as_str()).collect();
     let result = |name: &str| {
         let (first, second) = (part(name, personalized)?, part(name, control)?);
         let people = first.known + second.known;
@@ -277,7 +293,57 @@ fn countries(sums: &Experiment) -> Vec<PartResult> {
             found: false,
         })
     };
-    let mut found: Vec<PartResult> = names.into_iter().filter_map(result).collect();
-    correct(&mut found, benjamini_hochberg);
-    found
+    names.into_iter().filter_map(result).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Both arms of a country or tag, in which 200 of 1,000 people of control engaged.
+    fn part(of: &str, engaged: u64) -> [ArmPart; 2] {
+        [(Arm::Personalized, engaged), (Arm::Control, 200)].map(|(arm, engaged)| ArmPart {
+            of: of.to_owned(),
+            arm,
+            people: 1000,
+            reached: 1000,
+            known: 1000,
+            engaged,
+        })
+    }
+
+    #[test]
+    fn countries_and_tags_are_corrected_for_all_of_them_together() {
+        let arm = |arm| ArmKnowledge {
+            arm,
+            people: 20_000,
+            expected: 0,
+            reached: 20_000,
+            known: 20_000,
+            engaged: 4000,
+            at_control_time: ExpectedSums::default(),
+            at_best: ExpectedSums::default(),
+            known_on: vec![(0, 20_000)],
+        };
+        let mut sums = Experiment {
+            arms: vec![arm(Arm::Personalized), arm(Arm::Control)],
+            tags: part("vip", 250).to_vec(),
+            ..Experiment::default()
+        };
+        let [countries, tags] = countries_and_tags(&sums);
+        assert!(countries.is_empty() && tags[0].found, "{tags:?}");
+        assert!(tags[0].difference.low > 0.0 && tags[0].people == 2000, "{tags:?}");
+        // beside fourteen countries one such tag is likely by chance
+        let names = (b'a'..b'o').map(|letter| format!("A{}", char::from(letter).to_uppercase()));
+        sums.countries = names.flat_map(|name| part(&name, 205)).collect();
+        let [countries, tags] = countries_and_tags(&sums);
+        assert_eq!((countries.len(), tags.len()), (14, 1));
+        assert!(!tags[0].found && tags[0].p_value < 0.01, "{tags:?}");
+        // and a large difference in one of the countries is found all the same, and in no other
+        sums.countries[0].engaged = 320;
+        let [countries, _] = countries_and_tags(&sums);
+        let found: Vec<&str> =
+            countries.iter().filter(|part| part.found).map(|part| part.name.as_str()).collect();
+        assert_eq!(found, ["AA"]);
+    }
 }

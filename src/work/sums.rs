@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::experiment::COUNTRIES_MAX;
+use super::experiment::GROUPS_MAX;
 use crate::model::campaign::Campaign;
 use crate::model::delivery::State;
 use crate::model::time::Instant;
@@ -96,7 +96,7 @@ pub(super) async fn sums(
     let failure = |(code, people, text)| FailureCount { code, people, text };
     let Campaign { goal, within, .. } = *row.campaign;
     let experiment = if row.campaign.arms.personalized < 1.0 {
-        Some(reader.experiment(row.id, goal, within, now, COUNTRIES_MAX).await?)
+        Some(reader.experiment(row.id, goal, within, now, GROUPS_MAX).await?)
     } else {
         None
     };

@@ -202,6 +202,7 @@ fn the_thompson_arm_draws_within_its_part_and_tells_the_mean() {
     let plans: Vec<Plan> = (0..5).map(|seed| on(seed, 1)).collect();
     assert!(on(3, 4) == plans[3], "the same on any number of threads");
     let (mut changed, mut drawn, mut propensities) = (0, 0, 0.0);
+    let (mut inverse, mut kinds) = (0.0, 0.0);
     for (seed, plan) in plans.iter().enumerate() {
         assert!(by_slot(plan, Some(Arm::Thompson)).values().all(|sum| *sum <= 2));
         for (person, delivery) in plan.deliveries.iter().enumerate() {
@@ -216,7 +217,16 @@ fn the_thompson_arm_draws_within_its_part_and_tells_the_mean() {
             let hours = opportune::calendar::zone::week_hours(choice.slot, SlotLength::HOUR, zone);
             let preference = stage.crowd.preference(person);
             let chances = preference.chances(content, stage.campaign.goal, stage.campaign.within);
-            let mean: f64 = hours.map(|(hour, share)| f64::from(chances[hour]) * share).sum();
+            let hours: Vec<(usize, f64)> = hours.collect();
+            let of = choice.drawn.as_ref().expect("what is drawn is known");
+            assert_eq!(of.action, Action::of(hours[0].0, content.media));
+            assert!((of.among.iter().map(|(_, chance)| chance).sum::<f64>() - 1.0).abs() < 1e-9);
+            let chance = of.among.iter().find(|(action, _)| *action == of.action).unwrap().1;
+            // an action is several slots and variants
+            assert!(chance >= known / 0.5 - 1e-9, "{chance} for {known}");
+            (inverse, kinds) = (inverse + 1.0 / chance, kinds + of.among.len() as f64);
+            let mean: f64 =
+                hours.iter().map(|(hour, share)| f64::from(chances[*hour]) * share).sum();
             assert!((choice.chance - mean).abs() < 1e-5, "{} is not {mean}", choice.chance);
             // how often the next seed chooses the same is what the propensity estimates
             if let Some(next) = plans.get(seed + 1) {
@@ -233,4 +243,6 @@ fn the_thompson_arm_draws_within_its_part_and_tells_the_mean() {
     assert!(changed > 0 && drawn > 200, "{changed} of {drawn}");
     // a redraw more counts than is drawn: the draw itself
     assert!((stays - expected).abs() < 0.05, "{stays} stay, {expected} expected");
+    // which makes it fair: the mean inverse chance is the number of actions that could be told apart
+    assert!((inverse / kinds - 1.0).abs() < 0.1, "{inverse} for {kinds}");
 }

@@ -8,6 +8,7 @@ use opportune::model::consent::ConsentChange;
 use opportune::model::content::{Goal, Media};
 use opportune::model::delivery::{Arm, Delivery, Expectation, Reason, State};
 use opportune::model::ids::RecipientId;
+use opportune::model::recipient::Profile;
 use opportune::store::{Claim, Store};
 
 use crate::support::{self, on_both};
@@ -15,12 +16,17 @@ use crate::{LENGTH, at, campaign, entry, key, message, people};
 
 const WITHIN: Duration = Duration::from_hours(2);
 
-/// A campaign whose people are of the arms in turn: all but the last are sent to at hour 2.
+/// A campaign whose people are of three arms in turn: all but the last are sent to at hour 2.
 async fn sent_campaign(store: &Store, ids: &[RecipientId]) -> i64 {
+    let arms = [Arm::Personalized, Arm::Control, Arm::Explore];
+    sent_campaign_of(store, ids, arms).await
+}
+
+async fn sent_campaign_of(store: &Store, ids: &[RecipientId], arms: [Arm; 3]) -> i64 {
     let id = campaign(store).await;
     let of = |(index, recipient): (usize, &RecipientId)| {
         let mut planned = support::planned(*recipient, "plain", at(1), LENGTH);
-        let arm = [Arm::Personalized, Arm::Control, Arm::Explore][index % 3];
+        let arm = arms[index % 3];
         planned.arm = Some(arm);
         let at_control_time = 0.1 * (index + 1) as f64;
         planned.expectation = Some(Expectation { at_control_time, at_best: 2.0 * at_control_time });
@@ -28,7 +34,7 @@ async fn sent_campaign(store: &Store, ids: &[RecipientId]) -> i64 {
             choice.propensity = Some(0.25);
             let action = Action::of(10, Media::Text);
             let among = [(action, 1.0), (Action::of(130, Media::Text), 3.0)];
-            choice.drawn = DrawnAction::new(action, among).filter(|_| arm == Arm::Explore);
+            choice.drawn = DrawnAction::new(action, among).filter(|_| arms[2] == arm);
         }
         planned
     };
@@ -45,6 +51,12 @@ async fn sent_campaign(store: &Store, ids: &[RecipientId]) -> i64 {
 
 #[tokio::test]
 async fn only_what_was_drawn_or_imported_with_its_chance_counts_as_randomized() {
+    for arm in [Arm::Explore, Arm::Thompson] {
+        drawn_messages_count_as_randomized(arm).await;
+    }
+}
+
+async fn drawn_messages_count_as_randomized(arm: Arm) {
     on_both(async |store| {
         let ids = people(&store, 7).await;
         let mut tx = store.begin().await.unwrap();
@@ -52,7 +64,7 @@ async fn only_what_was_drawn_or_imported_with_its_chance_counts_as_randomized() 
         unknown.propensity = None;
         tx.add_messages(&[(ids[0], message(1)), (ids[1], unknown)], at(0)).await.unwrap();
         tx.commit().await.unwrap();
-        sent_campaign(&store, &ids).await;
+        sent_campaign_of(&store, &ids, [Arm::Personalized, Arm::Control, arm]).await;
         let (mut imported, mut ours) = (Vec::new(), Vec::new());
         let take = |found: opportune::store::RandomizedMessage| {
             if found.is_ours { ours.push(found) } else { imported.push(found) }
@@ -60,10 +72,10 @@ async fn only_what_was_drawn_or_imported_with_its_chance_counts_as_randomized() 
         store.read().await.unwrap().each_randomized_message(take).await.unwrap();
         assert_eq!(imported.len(), 1);
         assert_eq!((imported[0].row.recipient, imported[0].drawn.as_ref()), (ids[0], None));
-        // the third and the sixth explore
+        // the third and the sixth drew
         ours.sort_by_key(|found| found.row.recipient);
-        let explorers: Vec<RecipientId> = ours.iter().map(|found| found.row.recipient).collect();
-        assert_eq!(explorers, [ids[2], ids[5]]);
+        let drawn: Vec<RecipientId> = ours.iter().map(|found| found.row.recipient).collect();
+        assert_eq!(drawn, [ids[2], ids[5]]);
         let drawn = ours[0].drawn.as_ref().unwrap();
         assert_eq!((drawn.action, drawn.among[0].1), (Action::of(10, Media::Text), 0.25));
     })
@@ -114,6 +126,54 @@ async fn an_experiment_is_summed_up_as_far_as_answers_are_known() {
         let personalized = after.arms.iter().find(|of| of.arm == Arm::Personalized).unwrap();
         assert_eq!((personalized.people, personalized.reached), (3, 2));
         near(personalized.at_control_time.all, 1.2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_large_country_and_a_large_tag_are_told_with_both_of_their_arms() {
+    on_both(async |store| {
+        // personalized are the first, fourth and seventh, control the second and fifth
+        let rows = [
+            ("BR", &["a", "vip"][..]),
+            ("BR", &["vip"]),
+            ("BR", &["vip"]),
+            ("BR", &["vip"]),
+            ("PT", &["a"]),
+            ("", &[]),
+            ("PT", &[]),
+        ];
+        let profile = |(country, tags): &(&str, &[&str])| Profile {
+            country: country.parse().ok(),
+            tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+            ..Profile::default()
+        };
+        let rows: Vec<_> =
+            (rows.iter().enumerate()).map(|(n, row)| (key(n), profile(row))).collect();
+        let mut tx = store.begin().await.unwrap();
+        let added = tx.put_recipients(&rows).await.unwrap();
+        tx.commit().await.unwrap();
+        let ids: Vec<RecipientId> = added.into_iter().map(|(id, _)| id).collect();
+        let id = sent_campaign(&store, &ids).await;
+        let mut reader = store.read().await.unwrap();
+        let told = async |reader: &mut opportune::store::Reader, most| {
+            let sums = reader.experiment(id, Goal::Read, WITHIN, at(4), most).await.unwrap();
+            [sums.countries, sums.tags].map(|parts| {
+                let row = |part: opportune::store::ArmPart| {
+                    (part.of, part.arm, part.people, part.reached, part.known)
+                };
+                parts.into_iter().map(row).collect::<Vec<_>>()
+            })
+        };
+        let of = |name: &str, arm, people, known| (name.to_owned(), arm, people, people, known);
+        let [countries, tags] = told(&mut reader, 1).await;
+        assert_eq!(countries, [of("BR", Arm::Personalized, 2, 2), of("BR", Arm::Control, 1, 1)]);
+        assert_eq!(tags, [of("vip", Arm::Personalized, 2, 2), of("vip", Arm::Control, 1, 1)]);
+        let [countries, tags] = told(&mut reader, 9).await;
+        // the seventh is still to be sent to
+        let smaller = [of("PT", Arm::Personalized, 1, 0), of("PT", Arm::Control, 1, 1)];
+        assert_eq!(countries[2..], smaller);
+        assert_eq!(tags[2..], [of("a", Arm::Personalized, 1, 1), of("a", Arm::Control, 1, 1)]);
     })
     .await;
 }

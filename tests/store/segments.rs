@@ -23,7 +23,7 @@ async fn workspace(store: &Store) -> Ctx {
     let ago = |days: i64| (now - TimeDelta::days(days)).to_rfc3339();
     let person = |n: usize| {
         json!({ "recipient": format!("r{n}"), "country": if n < 3 { "BR" } else { "PT" },
-            "address": format!("+55119900000{n:02}"), "tags": [if n % 2 == 0 { "vip" } else { "new" }],
+            "address": format!("+55119900000{n:02}"), "tags": [if n.is_multiple_of(2) { "vip" } else { "new" }],
             "opted_in_at": ago(100), "attr_city": if n == 0 { "Recife" } else { "Lisboa" } })
     };
     bring(&ctx, BulkKind::Recipients, json!((0..6).map(person).collect::<Vec<_>>())).await;

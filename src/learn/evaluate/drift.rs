@@ -1,4 +1,8 @@
 //! Whether habits moved: what was seen lately beside what was expected from all before.
+//!
+//! Among many people some seem to have moved who did not: by chance, and where little was known of
+//! them before. How many do is not computed but counted: the same people, looked at in the same way as
+//! of four weeks earlier. Only by how many more seem to have moved lately is told.
 
 use serde::Serialize;
 
@@ -6,7 +10,7 @@ use crate::learn::data::observations::{AGE_MAX, TimeSpan};
 use crate::learn::data::subject::{Subject, seconds};
 use crate::learn::infer::model::Model;
 use crate::learn::parallel::map;
-use crate::learn::statistics::estimate::Z;
+use crate::learn::statistics::estimate::{Estimate, Z};
 use crate::model::preference::WEEK_HOURS;
 use crate::model::time::Instant;
 
@@ -33,8 +37,13 @@ const EVENTS_MIN: f64 = 8.0;
 pub struct Drift {
     /// Parts of the week in which people are seen surely more or less than expected.
     pub parts: Vec<PartDrift>,
-    /// People who moved by a number of hours, −11 to 12: (hours later, people).
+    /// People who seem to have moved by a number of hours, −11 to 12: (hours later, people).
     pub moved: Vec<(i32, usize)>,
+    /// Of those seen often enough both lately and in the four weeks before: how many seem to have
+    /// moved lately but not then, and then but not lately.
+    pub moved_once: [usize; 2],
+    /// How many those are.
+    pub watched_twice: usize,
     /// People with history before and lately.
     pub people: usize,
     /// People seen often enough lately to tell.
@@ -54,7 +63,30 @@ pub struct PartDrift {
     pub error: f64,
 }
 
+/// By how many more people moved lately than seem to in any four weeks.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::learn) struct NetMovers {
+    pub(in crate::learn) people: usize,
+    /// Of those who are seen often.
+    pub(in crate::learn) share: Estimate,
+}
+
 impl Drift {
+    /// People who moved, less as many as chance moves; `None` where these may be all (`McNemar`,
+    /// Psychometrika 12, 1947), or fewer than make a segment are left.
+    pub(in crate::learn) fn net_movers(&self) -> Option<NetMovers> {
+        let [lately, before] = self.moved_once;
+        let (people, once) = (lately.saturating_sub(before), (lately + before) as f64);
+        if people < SEGMENT_MIN || people as f64 <= ERRORS * once.sqrt() {
+            return None;
+        }
+        let watched = self.watched_twice as f64;
+        let value = people as f64 / watched;
+        let error = (once / watched - value * value).max(0.0).sqrt() / watched.sqrt();
+        let [low, high] = [-Z, Z].map(|errors| (value + errors * error).clamp(0.0, 1.0));
+        Some(NetMovers { people, share: Estimate { value, low, high } })
+    }
+
     /// In plain words; nothing is said of fewer people than make a segment.
     pub fn words(&self) -> Vec<String> {
         let part = |part: &PartDrift| {
@@ -69,12 +101,13 @@ impl Drift {
             )
         };
         let mut words: Vec<String> = self.parts.iter().map(part).collect();
-        let count: usize = self.moved.iter().map(|(_, people)| people).sum();
-        if count >= SEGMENT_MIN {
+        if let Some(NetMovers { people, share }) = self.net_movers() {
+            let [low, high] = [share.low, share.high].map(|share| 100.0 * share);
             words.push(format!(
-                "{count} of {} people who are seen often now live by other hours than before, as \
-                 after a move; their newest history counts most.",
-                self.watched
+                "About {people} of {} people who are seen often now live by other hours than before, as \
+                 after a move ({low:.0} to {high:.0} %, less those who seem to in any four weeks); their \
+                 newest history counts most.",
+                self.watched_twice
             ));
         }
         words
@@ -106,7 +139,21 @@ pub fn drift(model: &Model, people: &[Subject<'_>], as_of: Instant) -> Drift {
         .iter()
         .filter(|s| s.evidence.last(from).is_some() && s.evidence.last(until) > Some(from))
         .collect();
-    let lately = map(&known, |subject| RecentPerson::new(model, subject, from, until));
+    let earlier = from.saturating_sub(LATELY_DAYS * 86_400);
+    let looked_at = map(&known, |subject| {
+        let lately = RecentPerson::new(model, subject, from, until);
+        let known_then = lately.is_watched && subject.evidence.last(earlier).is_some();
+        let before = known_then.then(|| RecentPerson::new(model, subject, earlier, from));
+        let moved_before = before.filter(|before| before.is_watched).map(|b| b.moved.is_some());
+        (lately, moved_before)
+    });
+    let twice = || {
+        let both = looked_at.iter().filter_map(|(lately, before)| Some((lately, (*before)?)));
+        both.map(|(lately, moved_before)| (lately.moved.is_some(), moved_before))
+    };
+    let once = |which: (bool, bool)| twice().filter(|moved| *moved == which).count();
+    let (moved_once, watched_twice) = ([once((true, false)), once((false, true))], twice().count());
+    let lately: Vec<RecentPerson> = looked_at.into_iter().map(|(lately, _)| lately).collect();
     let mut shifts = [0usize; 24];
     for shift in lately.iter().filter_map(|person| person.moved) {
         shifts[shift.rem_euclid(24) as usize] += 1;
@@ -115,6 +162,8 @@ pub fn drift(model: &Model, people: &[Subject<'_>], as_of: Instant) -> Drift {
     Drift {
         parts: (0..PARTS).filter_map(|part| change(part, &lately)).collect(),
         moved: (1..24).filter(|s| shifts[*s] > 0).map(|s| (signed(s), shifts[s])).collect(),
+        moved_once,
+        watched_twice,
         people: lately.len(),
         watched: lately.iter().filter(|person| person.is_watched).count(),
     }

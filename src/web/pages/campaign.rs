@@ -244,7 +244,8 @@ fn what_it_brought(results: &Results) -> Markup {
                 }
             }
             (parts("Variants beside each other, drawn at random", &experiment.variants))
-            (parts("Personalized minus control, by country", &experiment.countries))
+            (parts("Personalized minus control, by country, the largest", &experiment.countries))
+            (parts("Personalized minus control, by tag, the largest", &experiment.tags))
         }
     }
 }

@@ -1,9 +1,9 @@
 //! What other policies would have brought, by the workspace's own history: from messages whose slot
 //! and content were drawn at random, and whose chance to be drawn is known.
 //!
-//! Counted is only what was drawn: by an explore arm, or in imported history with the column
-//! `propensity`. What was chosen is none of it, however sure the plan was of it. The older part of
-//! these messages teaches, the newer part judges, so that nobody is judged by what they have
+//! Counted is only what was drawn: by an explore or Thompson arm, or in imported history with the
+//! column `propensity`. What was chosen is none of it, however sure the plan was of it. The older
+//! part of these messages teaches, the newer part judges, so that nobody is judged by what they have
 //! learned. Actions are coarse, part of the day × weekend × medium: finer ones leave a handful of
 //! matches. The chance of an action is the person's own, summed over the slots and contents that
 //! make it up.

@@ -268,6 +268,94 @@ mod tests {
         }
     }
 
+    /// What the Thompson arm logs: each person's action is drawn with chances that nobody knows, and
+    /// redrawn; the options are the shares of all these draws. With what a policy believes, and the
+    /// value of the best of each person's options.
+    struct Redrawn {
+        trials: Vec<Trial>,
+        options: Vec<Options>,
+        believed: HashMap<usize, Beliefs>,
+        truth: f64,
+        /// The sum of inverse shares, over people whose action is the best; with and without the draw
+        /// itself.
+        weights: [f64; 2],
+    }
+
+    impl Redrawn {
+        fn new(people: usize, seed: u64) -> Self {
+            const REDRAWS: usize = 32;
+            let mut random = ChaCha8Rng::seed_from_u64(seed);
+            let mut log = Self {
+                trials: Vec::new(),
+                options: Vec::new(),
+                believed: HashMap::new(),
+                truth: 0.0,
+                weights: [0.0; 2],
+            };
+            for person in 0..people {
+                // sure of one part of the week, of two, or of none
+                let chances =
+                    [[0.9, 0.05, 0.03, 0.02], [0.5, 0.4, 0.05, 0.05], [0.25; 4]][person % 3];
+                let draw = |random: &mut ChaCha8Rng| {
+                    let mut left: f64 = random.r#gen();
+                    let at = chances.iter().position(|chance| {
+                        left -= chance;
+                        left < 0.0
+                    });
+                    Action::in_part(at.unwrap_or(0), Media::Text)
+                };
+                let action = draw(&mut random);
+                let mut counts: BTreeMap<Action, f64> = [(action, 1.0)].into();
+                for _ in 0..REDRAWS {
+                    *counts.entry(draw(&mut random)).or_default() += 1.0;
+                }
+                let all = (REDRAWS + 1) as f64;
+                let own: Options = counts.iter().map(|(of, count)| (*of, count / all)).collect();
+                // what is drawn most is best, mostly
+                let level = random.gen_range(0.1..0.5);
+                let suits = |at: usize| level * (0.7 + chances[at]) * random.gen_range(0.8..1.0);
+                let rates: [f64; 4] = [0, 1, 2, 3].map(suits);
+                let rate = |action: &Action| rates[action.hours().next().unwrap() / 6];
+                let believe = |of: &Action| (*of, rate(of) * random.gen_range(0.8..1.2));
+                let beliefs: Beliefs = own.keys().map(believe).collect();
+                let best = best_of(&beliefs, &own).unwrap();
+                log.truth += rate(&best) / people as f64;
+                if best == action {
+                    log.weights[0] += all / counts[&action];
+                    let others = counts[&action] - 1.0;
+                    log.weights[1] += if others > 0.0 { REDRAWS as f64 / others } else { 0.0 };
+                }
+                let reward = f64::from(u8::from(random.gen_bool(rate(&action))));
+                log.believed.insert(person, beliefs);
+                log.trials.push(Trial { person, action, reward, options: person });
+                log.options.push(own);
+            }
+            log
+        }
+    }
+
+    #[test]
+    fn intervals_hold_where_chances_are_shares_of_draws_that_count_the_one_that_chose() {
+        const PEOPLE: usize = 900;
+        let (mut held, mut weights) = ([0u32; 3], [0.0; 2]);
+        for seed in 0..1000 {
+            let log = Redrawn::new(PEOPLE, 7000 + seed);
+            let best =
+                |trial: &Trial| best_of(&log.believed[&trial.person], &log.options[trial.options]);
+            let value = judged("test", &log.trials, &log.options, &log.believed, &best);
+            let value = value.value.unwrap();
+            let all = [value.ips, value.snips, value.doubly_robust];
+            held.iter_mut().zip(all).for_each(|(held, of)| *held += u32::from(of.holds(log.truth)));
+            weights.iter_mut().zip(log.weights).for_each(|(sum, weight)| *sum += weight);
+        }
+        for (held, what) in held.into_iter().zip(["ips", "snips", "dr"]) {
+            assert!((930..=970).contains(&held), "{what}: {held} of 1000");
+        }
+        let [with, without] = weights.map(|sum| sum / (1000 * PEOPLE) as f64);
+        // shares of the other draws alone would weigh too much, even with what none of them chose left out
+        assert!((with - 1.0).abs() < 0.01 && without > 1.04, "{with}, {without}");
+    }
+
     #[test]
     fn a_policy_that_names_what_a_person_could_not_get_is_refused_with_words() {
         let options = kinds();
@@ -286,7 +374,7 @@ mod tests {
                 sent_at: Instant::UNIX_EPOCH,
                 action: [night, Action::in_part(1, Media::Text)][at % 2],
                 reward: if at % 2 == 0 { 1.0 } else { 0.1 },
-                source: super::super::trials::ChanceSource::Explored(0),
+                source: super::super::trials::ChanceSource::Stored(0),
             })
             .collect();
         let common = best_action(&older, &trials, &options);

@@ -1,7 +1,7 @@
 //! The randomized messages of a workspace: what each did, what it brought, and the chance that each
 //! action had for its person.
 //!
-//! An explore arm stores that chance with each message. An imported message tells the chance of its
+//! An explore or Thompson arm stores that chance with each message. An imported message tells the chance of its
 //! own hour of the local week and content alone. The other options are known where people had the
 //! same ones: where each hour and content has one chance in a campaign, and these do not exceed 1.
 //! Where they do, people of one time zone, and then people with one chance, are looked at apart; who
@@ -47,8 +47,8 @@ pub(super) struct Logged {
 /// Where the chance of a message comes from.
 #[derive(Debug, Clone)]
 pub(super) enum ChanceSource {
-    /// An explore arm stored it: an index into the options.
-    Explored(usize),
+    /// The arm that drew it stored it: an index into the options.
+    Stored(usize),
     /// A file gave the chance of this hour and content.
     Given {
         campaign: Option<String>,
@@ -106,7 +106,7 @@ impl Log {
                 let zone = people.subject(person, ctx.config.time_zone).zone;
                 let reward = f64::from(u8::from(is_reached(&message, question.goal, within)));
                 let found = match drawn {
-                    Some(drawn) => Some(explored(&drawn, &mut known, &mut log.options)),
+                    Some(drawn) => Some(stored(&drawn, &mut known, &mut log.options)),
                     None if is_ours => None,
                     None => given(&message, zone),
                 };
@@ -141,7 +141,7 @@ impl Log {
         let (mut trials, mut by_campaign) = (Vec::new(), BTreeMap::new());
         for (at, row) in newer.iter().enumerate() {
             match &row.source {
-                ChanceSource::Explored(options) => trials.push((at, *options)),
+                ChanceSource::Stored(options) => trials.push((at, *options)),
                 ChanceSource::Given { campaign, .. } => {
                     by_campaign.entry(campaign.as_deref()).or_insert_with(Vec::new).push(at);
                 }
@@ -178,7 +178,7 @@ impl Log {
     }
 }
 
-fn explored(
+fn stored(
     drawn: &DrawnAction,
     known: &mut HashMap<Vec<(Action, u64)>, usize>,
     options: &mut Vec<Options>,
@@ -188,7 +188,7 @@ fn explored(
         options.push(drawn.among.iter().copied().collect());
         options.len() - 1
     });
-    (drawn.action, ChanceSource::Explored(index))
+    (drawn.action, ChanceSource::Stored(index))
 }
 
 fn given(message: &Message, zone: chrono_tz::Tz) -> Option<(Action, ChanceSource)> {

@@ -31,14 +31,18 @@ use crate::learn::parallel::map;
 use crate::model::part_of_day::COUNT;
 use crate::model::time::Instant;
 
-/// The largest groups are looked at.
-const GROUPS_MAX: usize = 24;
+/// Groups that are looked at, the largest: each asks as many questions as there are contents and
+/// times, and the more are asked the larger a difference must be to be told.
+const GROUPS_MAX: usize = 60;
+
 /// Computes what is sure, and what is not.
 pub fn insights(model: &Model, people: &[Subject<'_>], as_of: Instant) -> Vec<Insight> {
     let known: Vec<&Subject<'_>> =
         people.iter().filter(|subject| !subject.evidence.is_empty()).collect();
     let portraits = map(&known, |subject| Portrait::new(model, subject, as_of));
-    let groups = groups(&portraits);
+    let mut groups = groups(&portraits);
+    let left_out = groups.split_off(groups.len().min(GROUPS_MAX));
+    let groups: Vec<String> = groups.into_iter().map(|(name, _)| name).collect();
     let asked = Asked::of(&portraits, &groups);
     let everybody = Family::of(asked.of_everybody());
     let of_groups = Family::of(asked.of_groups());
@@ -52,19 +56,21 @@ pub fn insights(model: &Model, people: &[Subject<'_>], as_of: Instant) -> Vec<In
     insights.extend(sentences::of_groups(model, &of_groups));
     insights.extend(sentences::moved(&drift(model, people, as_of)));
     insights.extend(sentences::unsure(model, &everybody, &portraits));
+    insights.extend(sentences::left_out(groups.len(), &left_out));
     insights
 }
 
-/// Groups that are neither too small nor nearly everybody, the largest first.
-fn groups(portraits: &[Portrait]) -> Vec<String> {
+/// Groups that are neither too small nor nearly everybody, with their people, the largest first.
+fn groups(portraits: &[Portrait]) -> Vec<(String, usize)> {
     let mut sizes: BTreeMap<&String, usize> = BTreeMap::new();
     portraits.iter().flat_map(|p| &p.groups).for_each(|g| *sizes.entry(g).or_default() += 1);
-    let mut sizes: Vec<(&String, usize)> = sizes
+    let mut sizes: Vec<(String, usize)> = sizes
         .into_iter()
         .filter(|(_, size)| *size >= SEGMENT_MIN && portraits.len() - size >= SEGMENT_MIN)
+        .map(|(name, size)| (name.clone(), size))
         .collect();
-    sizes.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
-    sizes.into_iter().take(GROUPS_MAX).map(|(name, _)| name.clone()).collect()
+    sizes.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
+    sizes
 }
 
 /// Contrasts of everybody, and of the members of each group.

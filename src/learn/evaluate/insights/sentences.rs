@@ -318,15 +318,27 @@ pub(super) fn of_groups(model: &Model, groups: &Family) -> Vec<Insight> {
     groups.found.iter().filter_map(told).collect()
 }
 
+/// Says which groups were not looked at, of those large enough to be.
+pub(super) fn left_out(looked_at: usize, groups: &[(String, usize)]) -> Option<Insight> {
+    let (_, largest) = groups.first()?;
+    let count = groups.len();
+    let share = count as f64 / (looked_at + count) as f64;
+    let figure = Estimate { value: share, low: share, high: share };
+    let text = format!(
+        "{count} smaller groups (countries, zones and tags), of at most {largest} people each, were not \
+         looked at: only the {looked_at} largest are, since the more is looked at, the less is found."
+    );
+    Some(insight(About::Unsure, text, *largest, figure))
+}
+
 /// How habits moved in the last four weeks.
 pub(super) fn moved(drift: &Drift) -> Vec<Insight> {
     let part = |part: &PartDrift| {
         let [value, low, high] = [0.0, -Z, Z].map(|errors| part.change + errors * part.error);
         (drift.people, Estimate { value, low, high })
     };
-    let count = drift.moved.iter().map(|(_, people)| people).sum();
-    let moved = (count, Estimate::share(count, drift.watched.max(1)));
-    let figures = drift.parts.iter().map(part).chain([moved]);
+    let moved = drift.net_movers().map(|movers| (movers.people, movers.share));
+    let figures = drift.parts.iter().map(part).chain(moved);
     let told = drift.words().into_iter().zip(figures);
     told.map(|(text, (size, figure))| Insight {
         basis: Some(LATELY),

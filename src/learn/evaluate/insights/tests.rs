@@ -35,6 +35,14 @@ struct Truth {
     luck: f64,
     /// Whether all messages of a day have one content.
     one_content_a_day: bool,
+    /// How many tags there are, which overlap; 0 for three that do not.
+    tags: usize,
+    /// The rate of reading in the evening, of those who have the last tag, the smallest.
+    evening_of_the_last: f64,
+    /// The share of messages that were sent in the last four weeks; about a quarter of the days are.
+    lately: f64,
+    /// The share of people who are of the other time of day in the last four weeks.
+    movers: f64,
 }
 
 const NOTHING: Truth = Truth {
@@ -46,6 +54,10 @@ const NOTHING: Truth = Truth {
     liked: 1.0,
     luck: 0.0,
     one_content_a_day: false,
+    tags: 0,
+    evening_of_the_last: 1.0,
+    lately: 0.22,
+    movers: 0.0,
 };
 
 fn until() -> Instant {
@@ -70,8 +82,25 @@ fn world(truth: Truth, seed: u64) -> Vec<(Evidence, Vec<String>)> {
     let person = |index: usize, random: &mut ChaCha8Rng| {
         let level = 0.05 * unit(random).exp();
         let is_evening = random.gen_bool(truth.of_the_evening);
+        let has = |tag: usize, random: &mut ChaCha8Rng| {
+            let share = 0.5 - 0.2 * tag as f64 / truth.tags as f64;
+            random.gen_bool(if tag + 1 == truth.tags { 0.15 } else { share })
+        };
+        let mut tags: Vec<String> =
+            (0..truth.tags).filter(|tag| has(*tag, random)).map(|tag| format!("t{tag}")).collect();
+        let of_the_last = tags.last() == Some(&format!("t{}", truth.tags.saturating_sub(1)));
+        if truth.tags == 0 {
+            tags.push(["red", "green", "blue"][index % 3].to_owned());
+        }
+        let moves = truth.movers > 0.0 && random.gen_bool(truth.movers);
         let message = |hash: u32, random: &mut ChaCha8Rng| {
-            let day = random.gen_range(0..DAYS - 4);
+            let day = if truth.lately == NOTHING.lately {
+                random.gen_range(0..DAYS - 4)
+            } else if random.gen_bool(truth.lately) {
+                random.gen_range(DAYS - 28..DAYS - 4)
+            } else {
+                random.gen_range(0..DAYS - 28)
+            };
             let content = if truth.one_content_a_day {
                 (day * 7 % i64::from(CONTENTS)) as u16
             } else {
@@ -82,8 +111,11 @@ fn world(truth: Truth, seed: u64) -> Vec<(Evidence, Vec<String>)> {
                 + TimeDelta::minutes(random.gen_range(0..1440));
             let liked = if content == 0 { truth.liked } else { 1.0 };
             let read = (0i64..72).find(|age| {
-                let hour = (sent + TimeDelta::hours(*age)).timestamp() / 3600 % 24;
+                let at = sent + TimeDelta::hours(*age);
+                let hour = at.timestamp() / 3600 % 24;
+                let is_evening = is_evening != (moves && at > until() - TimeDelta::days(28));
                 let time = match hour {
+                    18..22 if of_the_last => truth.evening_of_the_last,
                     18..22 if is_evening => truth.evening,
                     5..11 if !is_evening => truth.morning,
                     _ => 1.0,
@@ -110,7 +142,7 @@ fn world(truth: Truth, seed: u64) -> Vec<(Evidence, Vec<String>)> {
             (0..truth.messages).map(|hash| message(hash, random)).collect();
         let mut evidence = Evidence::default();
         evidence.fold(&messages, &[]);
-        (evidence, vec![["red", "green", "blue"][index % 3].to_owned()])
+        (evidence, tags)
     };
     (0..truth.people).map(|index| person(index, &mut random)).collect()
 }
@@ -145,7 +177,8 @@ fn where_nothing_is_true_nothing_is_sure_in_19_of_20_worlds() {
     let mut wrong = Vec::new();
     for seed in 0..WORLDS {
         let truth = match seed % 4 {
-            0 | 1 => NOTHING,
+            0 => NOTHING,
+            1 => Truth { tags: 30, ..NOTHING },
             2 => Truth { luck: 0.2, ..NOTHING },
             _ => Truth { luck: 0.2, one_content_a_day: true, ..NOTHING },
         };
@@ -210,4 +243,61 @@ fn who_is_of_the_evening_is_counted_and_told_with_what_follows() {
         assert_eq!(chronotype.drawn.as_ref().unwrap().chars().count(), 24);
         assert!(chronotype.group.is_some());
     }
+}
+
+#[test]
+fn what_the_smallest_of_thirty_tags_does_otherwise_is_found() {
+    const WORLDS: u64 = 5;
+    let truth = Truth { tags: 30, evening_of_the_last: 4.0, people: 300, ..NOTHING };
+    let found = |told: &[Insight]| {
+        told.iter().any(|i| {
+            i.about == About::PartOfDay
+                && i.group.as_deref() == Some("tag t29")
+                && i.text.contains("in the evening")
+                && i.figure.low > 1.0
+        })
+    };
+    let count = (0..WORLDS).filter(|seed| found(&told(truth, *seed, model()))).count();
+    assert!(count >= 4, "found in {count} of {WORLDS} worlds");
+}
+
+#[test]
+fn groups_that_are_not_looked_at_are_counted() {
+    let truth = Truth { tags: 70, people: 150, ..NOTHING };
+    let told = told(truth, 3, model());
+    let left_out = told.iter().find(|i| i.text.contains("were not looked at")).unwrap();
+    assert!(!left_out.sure && left_out.text.starts_with("10 smaller groups"), "{left_out:?}");
+    // nobody's time zone differs, so that tags are all the groups
+    assert!(left_out.text.contains("the 60 largest"), "{left_out:?}");
+}
+
+#[test]
+fn who_moved_is_told_less_as_many_as_seem_to_in_any_four_weeks() {
+    const WORLDS: u64 = 20;
+    let staying = Truth {
+        evening: 20.0,
+        of_the_evening: 0.8,
+        morning: 20.0,
+        people: 300,
+        messages: 60,
+        ..NOTHING
+    };
+    let model = model_of(staying);
+    let (mut told, mut seemed) = (0, 0);
+    for seed in 0..WORLDS {
+        // of whom little was known before, the few of the morning seem to have moved there
+        let thin = Truth { lately: 0.9, people: 800, messages: 30, ..staying };
+        let truth = if seed % 2 == 0 { staying } else { thin };
+        let people = world(truth, seed);
+        let drift = drift(&model, &subjects(&people), until());
+        seemed += drift.moved.iter().map(|(_, people)| people).sum::<usize>();
+        told += u64::from(drift.net_movers().is_some());
+    }
+    assert!(seemed > WORLDS as usize / 2 * SEGMENT_MIN, "{seemed} in {WORLDS} worlds");
+    assert!(told <= WORLDS / 20, "{told} of {WORLDS} worlds");
+    let people = world(Truth { movers: 0.25, ..staying }, 77);
+    let drift = drift(&model, &subjects(&people), until());
+    let moved = sentences::moved(&drift);
+    let moved = moved.iter().find(|i| i.text.contains("other hours than before")).unwrap();
+    assert!(moved.figure.low > 0.0 && moved.figure.high < 0.35, "{moved:?}");
 }
