@@ -27,11 +27,10 @@ pub(super) fn fold(text: &str) -> Vec<char> {
         match (is_letter, is_mark) {
             // "soooo" is "so", and "2024" is any number
             (true, _) if run > 1 && c == '0' => {}
-            (true, _) if run > 2 => {
-                if run == 3 {
-                    folded.pop();
-                }
+            (true, _) if run == 3 => {
+                folded.pop();
             }
+            (true, _) if run > 3 => {}
             (true, _) => folded.push(c),
             (_, true) if run > 1 => {}
             (_, true) => {
