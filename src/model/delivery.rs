@@ -105,6 +105,10 @@ word_type! {
         MovedLate = "moved_late",
         /// The provider asked to wait; this is the next best.
         MovedThrottled = "moved_throttled",
+        // either, by the person's own word
+        /// The person asked for no message yet, or a machine answered: refused where the window ends
+        /// before, else moved behind it.
+        AskedToWait = "asked_to_wait",
         // refused by a rule
         /// The ledger has no consent.
         NoConsent = "no_consent",

@@ -35,6 +35,7 @@ pub mod preview;
 pub mod prune;
 pub mod receive;
 mod refusals;
+pub mod replies;
 pub mod results;
 pub mod tasks;
 pub mod tokens;

@@ -9,8 +9,6 @@ use crate::model::hash::mix;
 pub(super) const COLUMN_BITS: u32 = 18;
 /// Columns of a row.
 pub(super) const COLUMNS: usize = 1 << COLUMN_BITS;
-/// A piece that is in most texts still counts this much, in nats.
-const RARITY_MIN: f32 = 0.1;
 /// Seeds the column of a text's length, apart from all pieces.
 const LENGTH_SEED: u64 = 0x006c_656e_6774_6800;
 /// Longer texts count as this long, in words.
@@ -34,15 +32,15 @@ pub(super) fn columns(text: &str) -> Vec<u32> {
 pub(super) struct Rarity(Vec<f32>);
 
 impl Rarity {
-    /// Counts; columns that no text has are nothing to go by, and weigh 0.
+    /// Counts: the log of one plus the texts for each that has the column, so that what is in all of few
+    /// texts still weighs. Columns that no text has are nothing to go by, and weigh 0.
     pub(super) fn of(texts: &[Vec<u32>]) -> Self {
         let mut count = vec![0_f32; COLUMNS];
         for column in texts.iter().flatten() {
             count[*column as usize] += 1.0;
         }
         let all = texts.len() as f32;
-        let rarity =
-            |count: f32| if count > 0.0 { (all / count).ln().max(RARITY_MIN) } else { 0.0 };
+        let rarity = |count: f32| if count > 0.0 { (all / count).ln_1p() } else { 0.0 };
         Self(count.into_iter().map(rarity).collect())
     }
 

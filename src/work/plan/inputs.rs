@@ -9,12 +9,14 @@ use chrono_tz::Tz;
 use super::PlanError;
 use super::campaign_plan::CampaignPlan;
 use super::record::Record;
+use super::some_people::some_people;
 use super::taken::{self, ExpectedCost, bookings, is_forbidden};
 use super::{Ctx, PlanScope};
 use crate::calendar::infer::{Inferred, dialling_country, infer, place_of};
 use crate::calendar::rules::Rules;
 use crate::config::{Config, ProviderConfig};
 use crate::model::campaign::Campaign;
+use crate::model::content::Category;
 use crate::model::delivery::{Delivery, Reason, State};
 use crate::model::frequency::{RecentSend, reach};
 use crate::model::ids::{Name, RecipientId, RecipientKey};
@@ -26,9 +28,8 @@ use crate::plan::{
 };
 use crate::store::{CampaignRow, DeliveryRow, StoreError};
 use crate::work::audience::AudienceFilter;
-use crate::work::habits::evidence_of;
 use crate::work::holdout;
-use crate::work::learn::{ActiveModel, LearnError, People};
+use crate::work::learn::{ActiveModel, People};
 use crate::work::{PreferenceOverride, channel};
 
 /// Of every plan: the same inputs give the same plan.
@@ -53,6 +54,8 @@ pub struct PlanInputs {
     pub(super) taken: HashMap<RecipientId, Vec<RecentSend>>,
     /// Whom the channel does not reach.
     pub(super) suppressed: HashMap<RecipientId, String>,
+    /// Who asked for no marketing, until when.
+    asked_to_wait: HashMap<RecipientId, Instant>,
     /// Until when the provider as a whole asked to wait.
     paused: Option<Instant>,
 }
@@ -151,15 +154,18 @@ impl PlanInputs {
             booked: Vec::new(),
             taken: HashMap::new(),
             suppressed: HashMap::new(),
+            asked_to_wait: HashMap::new(),
             paused: None,
         })
     }
 
-    /// Whom the channel does not reach.
+    /// Whom the channel does not reach, and who asked to wait.
     async fn read_suppressed(&mut self, ctx: &Ctx, provider: &Name) -> Result<(), StoreError> {
         let people: Vec<RecipientId> = self.people.recipients.iter().map(|r| r.id).collect();
         let people = self.is_brief.then_some(people.as_slice());
-        self.suppressed = ctx.store.read().await?.suppressed(provider, people).await?;
+        let mut reader = ctx.store.read().await?;
+        self.suppressed = reader.suppressed(provider, people).await?;
+        self.asked_to_wait = reader.reply_pauses(people, self.now).await?;
         Ok(())
     }
 
@@ -247,7 +253,7 @@ impl PlanInputs {
 
     fn replan(&self, found: &DeliveryRow) -> Option<Replan> {
         let reason = found.delivery.reason;
-        matches!(reason, Reason::MovedLate | Reason::MovedThrottled)
+        matches!(reason, Reason::MovedLate | Reason::MovedThrottled | Reason::AskedToWait)
             .then(|| Replan { reason, from: found.not_before.unwrap_or(self.now) })
     }
 
@@ -322,6 +328,9 @@ impl PlanInputs {
             }),
             forbidden: provider.is_some_and(|p| is_forbidden(p, campaign, profile)),
             not_before: task.waits.get(&recipient.id).copied().max(self.paused),
+            paused_until: (campaign.category == Category::Marketing)
+                .then(|| self.asked_to_wait.get(&recipient.id).copied())
+                .flatten(),
             price: self.price(campaign, index),
             taken: self.taken.get(&recipient.id).map_or(&[], Vec::as_slice),
             replan,
@@ -475,21 +484,4 @@ pub(super) fn is_open(found: &DeliveryRow, scope: PlanScope) -> bool {
     let delivery = &found.delivery;
     let untried = matches!(delivery.state, State::Planned | State::Refused) && found.attempts == 0;
     found.is_undecided() || scope == PlanScope::Everybody && untried
-}
-
-/// The people with the numbers, and their evidence.
-async fn some_people(ctx: &Ctx, mut ids: Vec<RecipientId>) -> Result<People, LearnError> {
-    ids.sort_unstable();
-    ids.dedup();
-    let mut tx = ctx.store.begin().await?;
-    let mut found = tx.recipients(&ids).await?;
-    tx.commit().await?;
-    let (mut read, _) = evidence_of(&ctx.store, &ids).await?;
-    let (mut recipients, mut evidence) = (Vec::new(), Vec::new());
-    for id in ids {
-        let Some(recipient) = found.remove(&id) else { continue };
-        recipients.push(recipient);
-        evidence.push(read.remove(&id).unwrap_or_default());
-    }
-    Ok(People { recipients, evidence })
 }

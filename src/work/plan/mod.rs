@@ -14,6 +14,7 @@ mod addresses;
 pub mod campaign_plan;
 pub mod inputs;
 pub mod record;
+mod some_people;
 pub mod taken;
 
 use std::collections::BTreeMap;
