@@ -8,6 +8,7 @@ mod api;
 mod clients;
 mod metrics;
 mod pages;
+mod replies;
 
 use axum::Json;
 use axum::http::StatusCode;

@@ -241,7 +241,7 @@ async fn the_digest_counts_and_tells_what_is_asked_most() {
             digest.campaigns.iter().map(|c| (c.campaign.as_deref(), c.replies)).collect();
         assert_eq!(of, [(Some("c"), 5), (None, 2)]);
         assert_eq!(digest.questions[0].replies, 3);
-        assert!(digest.questions[0].example.contains("shipping"));
+        assert!(digest.questions[0].text.contains("shipping"));
         let since = Some(noon());
         assert_eq!(replies::digest(&scene.ctx, since).await.unwrap().replies, 5);
     })

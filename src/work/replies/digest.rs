@@ -79,7 +79,7 @@ pub struct IntentCount {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct AskedQuestion {
     /// The text that is most like the others.
-    pub example: String,
+    pub text: String,
     /// The number of that reply.
     pub reply: i64,
     /// How often it was asked.
@@ -120,7 +120,7 @@ pub async fn digest(ctx: &Ctx, since: Option<Instant>) -> Result<ReplyDigest, St
     let put_together = move || {
         let texts: Vec<&str> = asked.iter().map(|reply| reply.text.as_str()).collect();
         let told = clusters(&texts).into_iter().take(QUESTIONS_MAX).map(|cluster| AskedQuestion {
-            example: asked[cluster.example].text.clone(),
+            text: asked[cluster.example].text.clone(),
             reply: asked[cluster.example].id,
             replies: cluster.texts.len() as u64,
         });
