@@ -2,17 +2,21 @@
 
 use std::sync::{Arc, LazyLock};
 
-use super::examples::{Example, LANGUAGES, examples};
+use super::examples::{Example, LANGUAGES, examples, pattern_examples};
 use super::row::{COLUMNS, Rarity, columns};
 use crate::model::hash::mix;
 use crate::model::reply::{Intent, JudgedText};
 
 /// Passes over the examples; more of them fit their noise.
-const PASSES: usize = 8;
+const PASSES: u64 = 6;
+/// The same for languages, which are told apart more easily.
+const LANGUAGE_PASSES: u64 = 2;
 /// The first step of a weight, in log-odds for each unit of its column.
 const STEP: f32 = 0.5;
 /// Keeps the first division finite.
 const SQUARES_START: f32 = 1e-6;
+/// An example that is known so well teaches nothing any more.
+const SQUARE_MIN: f32 = 1e-4;
 /// A person's correction counts as so many examples: it is about this workspace's own texts.
 const LABEL_WEIGHT: f32 = 4.0;
 
@@ -47,7 +51,7 @@ impl ReplyClassifier {
     /// The classifier of the built-in examples; trained when it is first asked for.
     pub fn built_in() -> Arc<Self> {
         static BUILT_IN: LazyLock<Arc<ReplyClassifier>> =
-            LazyLock::new(|| Arc::new(ReplyClassifier::train(&examples(), &[])));
+            LazyLock::new(|| Arc::new(ReplyClassifier::train(examples(), &[])));
         Arc::clone(&BUILT_IN)
     }
 
@@ -56,15 +60,17 @@ impl ReplyClassifier {
         if labels.is_empty() {
             return Self::built_in();
         }
-        Arc::new(Self::train(&examples(), labels))
+        Arc::new(Self::train(examples(), labels))
     }
 
-    pub(super) fn train(examples: &[Example], labels: &[LabelledText]) -> Self {
+    /// Learns from examples, from the built-in patterns, and from labels.
+    pub(super) fn train(mut examples: Vec<Example>, labels: &[LabelledText]) -> Self {
+        examples.extend(pattern_examples());
         let texts = examples.iter().map(|example| example.text.as_str());
         let texts = texts.chain(labels.iter().map(|label| label.text.as_str()));
         let texts: Vec<Vec<u32>> = texts.map(columns).collect();
         let rarity = Rarity::of(&texts);
-        let known = examples.iter().map(|e| (e.intent, Some(e.language), 1.0));
+        let known = examples.iter().map(|e| (e.intent, Some(e.language), e.weight));
         let known = known.chain(labels.iter().map(|l| (l.intent, None, LABEL_WEIGHT)));
         let targets = texts.iter().zip(known).map(|(columns, (intent, language, weight))| Target {
             row: rarity.row(columns),
@@ -74,13 +80,13 @@ impl ReplyClassifier {
         });
         let targets: Vec<Target> = targets.collect();
         let (mut intents, mut languages) = (Head::new(), Head::new());
-        for pass in 0..PASSES as u64 {
+        for pass in 0..PASSES {
             let mut order: Vec<usize> = (0..targets.len()).collect();
             // the same order every time
             order.sort_by_key(|at| mix(pass << 32 | *at as u64));
             for target in order.into_iter().map(|at| &targets[at]) {
                 intents.learn(&target.row, target.intent, target.weight);
-                if let Some(language) = target.language {
+                if let Some(language) = target.language.filter(|_| pass < LANGUAGE_PASSES) {
                     languages.learn(&target.row, language, target.weight);
                 }
             }
@@ -140,6 +146,9 @@ impl<const N: usize> Head<N> {
         let mut gradient = self.probabilities(row).map(|probability| -weight * probability);
         gradient[class] += weight;
         let square: f32 = gradient.iter().map(|part| part * part).sum();
+        if square < SQUARE_MIN {
+            return;
+        }
         for (column, value) in row {
             let column = *column as usize;
             self.squares[column] += square * value * value;

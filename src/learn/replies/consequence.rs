@@ -13,9 +13,9 @@ pub(super) const LOOK_COST: f64 = 0.05;
 
 /// From this probability on a stop is sure. It is where the cost over cross-validated examples is
 /// least; a test measures it.
-pub(super) const SURE: f64 = 0.97;
+pub(super) const SURE: f64 = 0.94;
 /// From this probability on a stop may be meant, and a person looks.
-pub(super) const POSSIBLE: f64 = 0.15;
+pub(super) const POSSIBLE: f64 = 0.18;
 
 /// What follows from a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
