@@ -120,6 +120,7 @@ async fn the_inbox_shows_what_needs_a_human_first_and_labels_without_script() {
         let (waiting, all) = inbox.split_once("<h2>All</h2>").unwrap();
         assert!(waiting.contains("enough &lt;b&gt;of&lt;/b&gt; this"), "{waiting}");
         assert!(!waiting.contains("lovely shop") && all.contains("lovely shop"), "{all}");
+        assert!(page("/", &cookie).await.contains("1 replies need a human"));
         let path = format!("/replies/{stop}/label");
         assert!(inbox.contains(&format!("action=\"{path}\"")), "{inbox}");
         assert!(!page("/replies", &reader).await.contains(&path));

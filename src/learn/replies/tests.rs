@@ -177,7 +177,8 @@ fn the_thresholds_are_where_the_measured_cost_is_least() {
         count(&|p| p >= SURE, true) / count(&|_| true, true),
         count(&|p| p >= SURE, false) / count(&|_| true, false),
     );
-    assert!(withdrawing(SURE) <= 1.1 * sure.0, "{sure:?}");
+    // a single false withdrawal moves the least cost by a fifth
+    assert!(withdrawing(SURE) <= 1.25 * sure.0, "{sure:?}");
     assert!(showing(POSSIBLE) <= 1.1 * possible.0, "{possible:?}");
 }
 
