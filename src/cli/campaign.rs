@@ -230,6 +230,12 @@ pub(super) async fn status(env: &Env) -> anyhow::Result<()> {
             found.pending_consents
         ));
     }
+    if found.waiting_replies > 0 {
+        note(format_args!(
+            "{} replies need a human: opportune replies list --needs-human",
+            found.waiting_replies
+        ));
+    }
     if let Some(warning) = found.zone_tables.warning() {
         note(warning);
     }

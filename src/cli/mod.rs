@@ -24,6 +24,7 @@ pub mod print;
 mod prune;
 mod recipient;
 mod replay;
+mod replies;
 mod results;
 mod segment;
 mod suppressions;
@@ -118,6 +119,8 @@ enum Verb {
     Consent(consent::Args),
     /// Whom channels do not reach, apart from consent.
     Suppressions(suppressions::Args),
+    /// What people wrote, by intent: listed, corrected, summed up.
+    Replies(replies::Args),
     /// Named audiences.
     Segment(segment::Args),
     /// Who gets no marketing of any campaign, and what all messages together bring.
@@ -162,6 +165,7 @@ pub fn run(cli: Cli) -> LocalBoxFuture<'static, anyhow::Result<()>> {
             Verb::Token(args) => token::run(args, &env).await,
             Verb::Consent(args) => consent::run(args, &env).await,
             Verb::Suppressions(args) => suppressions::run(args, &env).await,
+            Verb::Replies(args) => replies::run(args, &env).await,
             Verb::Segment(args) => segment::run(args, &env).await,
             Verb::Holdout(args) => holdout::run(args, &env).await,
             Verb::Recipient(args) => recipient::run(args, &env).await,

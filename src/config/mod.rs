@@ -5,6 +5,8 @@
 mod holdout;
 mod links;
 mod provider;
+mod replies;
+mod retention;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -30,6 +32,9 @@ pub use provider::{
     WhatsAppApi, WhatsAppSettings,
 };
 
+pub use replies::ReplySettings;
+pub use retention::Retention;
+
 use holdout::RawHoldout;
 use links::RawLinks;
 use provider::{RawProvider, SETTLING};
@@ -47,8 +52,6 @@ const OPT_OUT_COST_MAX: f64 = 1000.0;
 /// Shorter leases would end while their calls are under way; longer ones hold up what a dead daemon
 /// had claimed.
 const LEASE_RANGE: [Duration; 2] = [Duration::from_secs(5), Duration::from_hours(1)];
-/// Answers come for 30 days, and caps look back a week: what is younger is still needed.
-const RETENTION_MIN: Duration = Duration::from_hours(31 * 24);
 /// Lanes that claim beside each other; more only wait for one another.
 const WORKERS_MAX: usize = 16;
 
@@ -91,26 +94,10 @@ pub struct Config {
     pub retention: Retention,
     /// Where people's own links lead to; without it a link stays as it is.
     pub links: Option<LinkSettings>,
+    /// What follows from what people answer.
+    pub replies: ReplySettings,
     /// The channels by name.
     pub providers: BTreeMap<Name, ProviderConfig>,
-}
-
-/// How long things are kept that `prune` deletes; what has no bound is kept for ever.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Retention {
-    /// Imported messages and signs of presence.
-    #[serde(with = "humantime_serde")]
-    pub history: Option<Duration>,
-    /// Who got what in campaigns that are over; their sums stay.
-    #[serde(with = "humantime_serde")]
-    pub campaigns: Option<Duration>,
-    /// What people wrote and no endpoint was told.
-    #[serde(with = "humantime_serde")]
-    pub inbound: Option<Duration>,
-    /// Who did what.
-    #[serde(with = "humantime_serde")]
-    pub audit: Option<Duration>,
 }
 
 /// What the daemon may call besides the providers: media, and endpoints of the user's own.
@@ -219,6 +206,8 @@ struct RawConfig {
     #[serde(default)]
     retention: Retention,
     #[serde(default)]
+    replies: ReplySettings,
+    #[serde(default)]
     provider: BTreeMap<Name, RawProvider>,
 }
 
@@ -296,18 +285,6 @@ impl Config {
     }
 }
 
-impl Retention {
-    /// Each span by its key.
-    fn spans(&self) -> [(&'static str, Option<Duration>); 4] {
-        [
-            ("history", self.history),
-            ("campaigns", self.campaigns),
-            ("inbound", self.inbound),
-            ("audit", self.audit),
-        ]
-    }
-}
-
 impl RawConfig {
     fn check(self, wrong: &mut Vec<String>) -> Config {
         let slot_length = SlotLength::try_from(self.slot_minutes.unwrap_or(60))
@@ -330,11 +307,8 @@ impl RawConfig {
         if !is_database_url(&database_url) {
             wrong.push(format!("database.url: {DATABASE_URL_PROBLEM}"));
         }
-        for (key, span) in self.retention.spans() {
-            if let Some(span) = span.filter(|span| *span < RETENTION_MIN) {
-                wrong.push(format!("retention.{key}: {span:?} is less than {RETENTION_MIN:?}"));
-            }
-        }
+        self.retention.check(wrong);
+        self.replies.check(wrong);
         let quiet_hours = self.quiet_hours.and_then(|raw| {
             QuietHours::parse(&raw.start, &raw.end)
                 .map_err(|problem| wrong.push(format!("quiet_hours: {problem}")))
@@ -406,6 +380,7 @@ impl RawConfig {
             links,
             country_rules: self.country_rules,
             retention: self.retention,
+            replies: self.replies,
             providers,
         }
     }

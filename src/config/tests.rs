@@ -36,7 +36,7 @@ fn a_wrong_key_is_named_with_its_line() {
       |
     1 | slot_minuts = 60
       | ^^^^^^^^^^^
-    unknown field `slot_minuts`, expected one of `slot_minutes`, `time_zone`, `opt_out_cost`, `learn_from`, `max_lateness`, `database`, `daemon`, `country_rules`, `outbound`, `quiet_hours`, `frequency`, `holdout`, `links`, `retention`, `provider`
+    unknown field `slot_minuts`, expected one of `slot_minutes`, `time_zone`, `opt_out_cost`, `learn_from`, `max_lateness`, `database`, `daemon`, `country_rules`, `outbound`, `quiet_hours`, `frequency`, `holdout`, `links`, `retention`, `replies`, `provider`
     "#);
 }
 

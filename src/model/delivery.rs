@@ -107,6 +107,10 @@ word_type! {
         MovedThrottled = "moved_throttled",
         /// What the campaign waits for came into reach; the decision is next.
         Occurred = "occurred",
+        // either, by the person's own word
+        /// The person asked for no message yet, or a machine answered: refused where the window ends
+        /// before, else moved behind it.
+        AskedToWait = "asked_to_wait",
         // refused by a rule
         /// The ledger has no consent.
         NoConsent = "no_consent",

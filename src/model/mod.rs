@@ -26,6 +26,7 @@ pub mod phone;
 pub mod preference;
 mod range;
 pub mod recipient;
+pub mod reply;
 mod saturate;
 pub mod slot;
 mod stamp;

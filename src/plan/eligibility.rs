@@ -198,8 +198,10 @@ impl Candidates {
         };
         let person = counted_person.person;
         let (late, held) = (before(person.replan.map(|a| a.from)), before(person.not_before));
-        if late.max(held) > 0 {
-            self.bans.push(0..late.max(held));
+        let paused = before(person.paused_until);
+        let first_free = late.max(held).max(paused);
+        if first_free > 0 {
+            self.bans.push(0..first_free);
         }
         let span = person.span.map(|(opens, closes)| {
             let last = self.slots.partition_point(|slot| slot.end(length) <= closes) as u32;
@@ -226,6 +228,8 @@ impl Candidates {
             if over { Reason::WindowOver } else { Reason::NoAllowedSlot }
         } else if all_before(late) {
             Reason::NoAllowedSlot
+        } else if all_before(paused) {
+            Reason::AskedToWait
         } else if all_before(held) {
             Reason::ProviderForbids
         } else {

@@ -44,6 +44,8 @@ pub struct Explanation {
     pub observations: f64,
     /// Whether conversions count by what a message adds over none, and what that is, if it is known.
     pub added: Option<Option<AddedByMessage>>,
+    /// Until when the person asked for no message, if that is still to come.
+    pub paused_until: Option<NaiveDateTime>,
     /// The channel's code of a failure, with its words.
     pub failure: Option<(String, Option<String>)>,
 }
@@ -132,6 +134,7 @@ pub fn explain(
         variants: Vec::new(),
         observations: preference.evidence(),
         added: counts_added(setting, request).then(|| preference.added()),
+        paused_until: who.paused_until.map(|until| local(until, who.zone)),
         failure: None,
     };
     if candidates.variant_lists.is_empty() {
@@ -281,11 +284,18 @@ impl fmt::Display for Explanation {
             let text = text.as_ref().map(|text| format!(": {text}")).unwrap_or_default();
             writeln!(f, "The channel's code: {code}{text}")?;
         }
+        if let Some(until) = &self.paused_until {
+            writeln!(
+                f,
+                "The person answered to wait: nothing before {} on their clock",
+                time(until)
+            )?;
+        }
         let (allowed, capped) = (self.slots_allowed, self.slots_capped);
         writeln!(
             f,
             "Slots that window and quiet hours leave: {allowed}; of those barred by frequency caps, \
-             the provider or an earlier attempt: {capped}"
+             the person, the provider or an earlier attempt: {capped}"
         )?;
         if let Some(better) = &self.forbidden {
             let (at, value) = (time(&better.local), better.value);
@@ -328,6 +338,9 @@ pub fn reason_sentence(reason: Reason) -> &'static str {
         Reason::MovedLate => "the first slot passed unused; this is the best that is left",
         Reason::MovedThrottled => "the provider asked to wait; this is the best that is left",
         Reason::NoConsent => "the ledger has no consent",
+        Reason::AskedToWait => {
+            "the person asked for no message yet, or a machine answered for them"
+        }
         Reason::Suppressed => "the channel does not reach this person, by its own word",
         Reason::SameAddress => "another person with the same address gets the message",
         Reason::NoAddress => "there is no address",

@@ -133,6 +133,8 @@ pub struct AudienceMember<'a> {
     pub forbidden: bool,
     /// The provider takes nothing for this person before.
     pub not_before: Option<Instant>,
+    /// The person asked for no message of this campaign's category before.
+    pub paused_until: Option<Instant>,
     /// Price of a message to this person, in the budget's currency.
     pub price: f64,
     /// Messages sent or planned to this person by other campaigns, or before.
@@ -146,7 +148,7 @@ pub struct AudienceMember<'a> {
 /// A person whose earlier slot came to nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Replan {
-    /// [`Reason::MovedLate`] or [`Reason::MovedThrottled`].
+    /// [`Reason::MovedLate`], [`Reason::MovedThrottled`] or [`Reason::AskedToWait`].
     pub reason: Reason,
     /// Not before this.
     pub from: Instant,

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::stop_words::StopWord;
-use super::{Code, SendOutcome, Wording};
+use super::{Code, InboundText, SendOutcome, Wording};
 use crate::model::ids::{MessageKey, Name, ProviderMessage};
 use crate::model::recipient::{Address, Locale};
 use crate::model::time::Instant;
@@ -213,6 +213,8 @@ pub struct InboundMessage {
     pub by_button: bool,
     /// The person asks not to be written to again, where the word means that for them.
     pub stop: Option<StopWord>,
+    /// What was written or stood on the button, where anything was.
+    pub text: Option<InboundText>,
     /// When.
     pub at: Instant,
     /// As the channel told it, in JSON, for an endpoint of the user's own.

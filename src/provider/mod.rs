@@ -46,7 +46,7 @@ pub use outcome::{Refusal, RefusalScope, Scope, SendOutcome};
 pub use parameters::{Unfit, fitted};
 pub use simulated::Simulated;
 pub use stop_words::{StopWord, stop_word};
-pub use text::{Code, Wording};
+pub use text::{Code, InboundText, Wording};
 
 /// One message, ready to go.
 #[derive(Debug, Clone)]

@@ -96,6 +96,10 @@ short_text! {
     /// A sentence for people: what a code means, or what a notice says.
     Wording, 400
 }
+short_text! {
+    /// What a person wrote; no channel lets them write more that matters.
+    InboundText, 4096
+}
 
 #[cfg(test)]
 mod tests {

@@ -12,7 +12,7 @@ macro_rules! files {
     };
 }
 
-const FILES: [(&str, &str); 16] = files![
+const FILES: [(&str, &str); 17] = files![
     "0001_workspace",
     "0003_plan",
     "0004_dispatch",
@@ -25,6 +25,7 @@ const FILES: [(&str, &str); 16] = files![
     "0040_alert_end",
     "0050_randomized",
     "0060_api",
+    "0070_replies",
     "0080_events",
     "0081_occurrences",
     "0082_links",

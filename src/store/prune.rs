@@ -7,7 +7,7 @@ use crate::model::time::Instant;
 
 word_type! {
     /// What is kept for a time.
-    Kept, "kind", "one of messages, activity, campaigns, inbound, audit" {
+    Kept, "kind", "one of messages, activity, campaigns, inbound, replies, audit" {
         /// Imported messages.
         Messages = "messages",
         /// Signs of presence.
@@ -16,6 +16,8 @@ word_type! {
         Campaigns = "campaigns",
         /// What people wrote and no endpoint was told.
         Inbound = "inbound",
+        /// What people wrote, with its labels.
+        Replies = "replies",
         /// Who did what.
         Audit = "audit",
     }
@@ -33,6 +35,7 @@ impl Kept {
             Self::Messages => Some(imported!("SELECT COUNT(*)", "")),
             Self::Activity => Some("SELECT COUNT(*) FROM activity WHERE at < $1"),
             Self::Inbound => Some("SELECT COUNT(*) FROM inbound WHERE added_at < $1"),
+            Self::Replies => Some("SELECT COUNT(*) FROM reply WHERE received_at < $1"),
             Self::Audit => Some("SELECT COUNT(*) FROM audit WHERE at < $1"),
             Self::Campaigns => None,
         }
@@ -52,6 +55,10 @@ impl Kept {
             Self::Inbound => Some(
                 "DELETE FROM inbound WHERE id IN
                     (SELECT id FROM inbound WHERE added_at < $1 LIMIT $2)",
+            ),
+            Self::Replies => Some(
+                "DELETE FROM reply WHERE id IN
+                    (SELECT id FROM reply WHERE received_at < $1 ORDER BY id LIMIT $2)",
             ),
             Self::Audit => Some(
                 "DELETE FROM audit WHERE id IN

@@ -342,6 +342,8 @@ pub struct Status {
     pub alerts: Vec<Alert>,
     /// Names under which words on consent wait for somebody to have them.
     pub pending_consents: u64,
+    /// Replies at which somebody should look.
+    pub waiting_replies: u64,
     /// The tables that clocks are told by.
     pub zone_tables: ZoneTables,
     /// What the background tasks of every daemon did last.
@@ -366,9 +368,10 @@ pub async fn status(ctx: &Ctx) -> Result<Status, StoreError> {
     }
     let alerts = reader.alerts(ctx.clock.now()).await?;
     let pending_consents = reader.pending_count().await?;
+    let waiting_replies = reader.waiting_replies().await?;
     let zone_tables = ZoneTables::at(ctx.clock.now());
     let tasks = reader.tasks().await?;
-    Ok(Status { campaigns, broken, alerts, pending_consents, zone_tables, tasks })
+    Ok(Status { campaigns, broken, alerts, pending_consents, waiting_replies, zone_tables, tasks })
 }
 
 /// Up to `limit` campaigns that can be read, the newest first, older than the one with the number

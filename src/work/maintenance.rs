@@ -47,6 +47,7 @@ pub async fn run(ctx: &Ctx) -> Result<Report, StoreError> {
     let mut tx = ctx.store.begin().await?;
     tx.prune_admission(now - LIMITS_KEPT).await?;
     tx.prune_answers(now - ANSWERS_KEPT).await?;
+    tx.drop_reply_pauses(now).await?;
     tx.commit().await?;
     let report = Report { done: done as usize + opened, ..Report::default() };
     failure.map_or(Ok(report), Err)

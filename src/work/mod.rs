@@ -37,6 +37,7 @@ pub mod preview;
 pub mod prune;
 pub mod receive;
 mod refusals;
+pub mod replies;
 pub mod results;
 pub mod segments;
 pub mod sums;

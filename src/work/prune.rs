@@ -35,6 +35,7 @@ pub async fn run(ctx: &Ctx, mode: Mode) -> Result<Vec<Pruned>, StoreError> {
         (Kept::Activity, kept.history),
         (Kept::Campaigns, kept.campaigns),
         (Kept::Inbound, kept.inbound),
+        (Kept::Replies, kept.replies),
         (Kept::Audit, kept.audit),
     ];
     let mut pruned = Vec::new();

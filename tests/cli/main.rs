@@ -7,5 +7,6 @@ mod campaigns;
 mod habits;
 mod imports;
 mod people;
+mod replies;
 mod scene;
 mod settings;

@@ -165,6 +165,7 @@ impl Crowd {
             number: None,
             forbidden: member.forbidden,
             not_before: None,
+            paused_until: None,
             price: member.price,
             taken: &self.members[index].taken,
             span: None,

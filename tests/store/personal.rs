@@ -2,7 +2,8 @@
 //! the schema, so that a new table is looked at too.
 
 use opportune::model::ids::RecipientId;
-use opportune::store::Store;
+use opportune::model::reply::{Intent, JudgedText};
+use opportune::store::{NewReply, Store};
 use opportune::work::people;
 use sqlx::{PgPool, SqlitePool};
 
@@ -67,6 +68,23 @@ async fn every_table_with_people_is_exported_and_forgotten() {
         tx.suppress(&"console".parse().unwrap(), first, "131026", chrono::DateTime::UNIX_EPOCH)
             .await
             .unwrap();
+        let reply = NewReply {
+            message: "wamid.1".to_owned(),
+            recipient: first,
+            campaign: None,
+            received_at: chrono::DateTime::UNIX_EPOCH,
+            text: "not now".to_owned(),
+            judged: JudgedText {
+                intent: Intent::NotNow,
+                probability: 0.9,
+                stop: 0.1,
+                language: "en",
+                language_probability: 1.0,
+            },
+            needs_human: false,
+        };
+        let new = tx.add_replies(&"console".parse().unwrap(), &[reply]).await.unwrap();
+        tx.pause_people(&[(first, new["wamid.1"], chrono::DateTime::UNIX_EPOCH)]).await.unwrap();
         tx.commit().await.unwrap();
         db.run(
             "INSERT INTO event (recipient, kind, key, keyed, at, attributes, added_at, changed_at)
@@ -104,6 +122,7 @@ async fn every_table_with_people_is_exported_and_forgotten() {
         assert_eq!(told["other"]["inbound"][0]["body"], "{\"text\":\"when?\"}");
         assert_eq!(told["other"]["service_window"][0]["open_until"], "2026-01-02T13:00:00Z");
         assert_eq!(told["other"]["contact"][0]["account"], "number:console");
+        assert_eq!(told["other"]["reply"][0]["text"], "not now");
         assert_eq!(told["names"]["aliases"][0], "BR.123");
         assert_eq!(told["names"]["former_addresses"][0], "+447700900777");
         for list in ["consent", "messages", "activity", "deliveries"] {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use opportune::model::reply::Intent;
 use opportune::work::tokens::Scope;
 use serde_json::{Value, json};
 
@@ -27,12 +28,12 @@ impl Listener {
         (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
     }
 
-    async fn post(&self, path: &str, token: &str, body: Value) -> (u16, Value) {
+    pub(crate) async fn post(&self, path: &str, token: &str, body: Value) -> (u16, Value) {
         let json = "content-type: application/json\r\n";
         self.json(("POST", path), token, json, &body.to_string()).await
     }
 
-    async fn get(&self, path: &str, token: &str) -> (u16, Value) {
+    pub(crate) async fn get(&self, path: &str, token: &str) -> (u16, Value) {
         self.json(("GET", path), token, "", "").await
     }
 }
@@ -53,7 +54,8 @@ async fn every_route_of_the_document_needs_a_token_with_its_scope() {
                 .replace("{name}", "spring")
                 .replace("{recipient}", "r1")
                 .replace("{segment}", "lapsed")
-                .replace("{version}", "1");
+                .replace("{version}", "1")
+                .replace("{id}", "1");
             for (method, operation) in operations.as_object().unwrap() {
                 let scope = operation["security"][0]["token"][0].as_str().unwrap();
                 let scope: Scope = scope.parse().unwrap();
@@ -94,13 +96,19 @@ async fn every_example_of_the_document_is_answered_as_it_says() {
         "/campaigns/check",
         "/campaigns",
         "/segments/{segment}",
+        "/replies/{id}/label",
     ];
+    let person = listener.person("r1").await;
+    let id = listener.reply(person, "when do you open?", Intent::Other).await;
     for path in order {
         let method = if path.starts_with("/segments") { "put" } else { "post" };
         let operation = &document["paths"][format!("/api/v1{path}")][method];
         let example = &operation["requestBody"]["content"]["application/json"]["example"];
         assert!(example.is_object(), "{path} has no example");
-        let path = path.replace("{recipient}", "c-1001").replace("{segment}", "lapsed");
+        let path = path
+            .replace("{recipient}", "c-1001")
+            .replace("{segment}", "lapsed")
+            .replace("{id}", &id.to_string());
         let route = (method.to_uppercase(), path.as_str());
         let (route, body) = ((route.0.as_str(), route.1), example.to_string());
         let (status, answer) =

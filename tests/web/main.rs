@@ -9,6 +9,7 @@ mod clients;
 mod links;
 mod metrics;
 mod pages;
+mod replies;
 
 use axum::Json;
 use axum::extract::State;

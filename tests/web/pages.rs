@@ -6,11 +6,17 @@ use opportune::work::tokens::Scope;
 use crate::{CAMPAIGN, Listener};
 
 /// An answer: status, headers in lower case, body.
-struct Answer(u16, String, String);
+pub(crate) struct Answer(pub(crate) u16, String, pub(crate) String);
 
 impl Listener {
     /// What a browser sends.
-    async fn browse(&self, method: &str, path: &str, cookie: &str, form: Option<&str>) -> Answer {
+    pub(crate) async fn browse(
+        &self,
+        method: &str,
+        path: &str,
+        cookie: &str,
+        form: Option<&str>,
+    ) -> Answer {
         let body = form.unwrap_or_default();
         let head = form.map_or("", |_| "content-type: application/x-www-form-urlencoded\r\n");
         let request = format!(
@@ -29,7 +35,7 @@ impl Listener {
     }
 
     /// Signs in; the cookie, and the key of the visitor's forms.
-    async fn sign_in(&self, name: &str, scopes: &[Scope]) -> (String, String) {
+    pub(crate) async fn sign_in(&self, name: &str, scopes: &[Scope]) -> (String, String) {
         let token = self.token(name, scopes).await;
         let form = format!("token={token}&next=%2F");
         let Answer(status, head, _) = self.browse("POST", "/login", "", Some(&form)).await;

@@ -21,5 +21,6 @@ mod opt_outs;
 mod order;
 mod outgoing;
 mod refusals;
+mod replies;
 mod scene;
 mod statuses;

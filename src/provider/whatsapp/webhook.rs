@@ -16,6 +16,7 @@ use super::timestamps::instant;
 use crate::model::ids::ProviderMessage;
 use crate::model::recipient::Address;
 use crate::model::time::Instant;
+use crate::provider::InboundText;
 use crate::provider::stop_words::stop_word;
 use crate::provider::{
     Event, InboundKind, InboundMessage, Incoming, Move, PreferenceChange, PreferenceKind, Rejected,
@@ -286,6 +287,12 @@ fn message(
         answers: answered.and_then(|id| id.parse().ok()),
         by_button: said.by_button && kind == InboundKind::Private,
         stop: said.words.iter().find_map(|word| stop_word(word)),
+        // of a button the last word is what it shows
+        text: said
+            .words
+            .last()
+            .map(|word| InboundText::clean(word))
+            .filter(|text| !text.is_empty()),
         at,
         raw: json!({ "phone_number_id": number, "message": raw }).to_string(),
     }))))

@@ -8,6 +8,7 @@ mod campaigns;
 mod keyed;
 pub(super) mod people;
 pub(super) mod problem;
+mod replies;
 pub(super) mod request;
 mod segments;
 mod workspace;
@@ -57,6 +58,10 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(people::ledger, people::say))
         .routes(routes!(people::suppressions))
         .routes(routes!(people::remove_suppressions))
+        .routes(routes!(replies::list))
+        .routes(routes!(replies::digest))
+        .routes(routes!(replies::show))
+        .routes(routes!(replies::label))
         .routes(routes!(bulk::recipients))
         .routes(routes!(bulk::messages))
         .routes(routes!(bulk::activity))

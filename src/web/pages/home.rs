@@ -51,6 +51,7 @@ fn needs_a_human(status: &Status, problems: &[String]) -> Markup {
         && problems.is_empty()
         && paused.is_empty()
         && status.pending_consents == 0
+        && status.waiting_replies == 0
         && status.zone_tables.warning().is_none();
     html! {
         @if calm { p.good { "Nothing." } }
@@ -78,6 +79,9 @@ fn needs_a_human(status: &Status, problems: &[String]) -> Markup {
                 "Words on consent wait under " (count(status.pending_consents))
                 " names that nobody has yet; import who they are."
             }
+        }
+        @if status.waiting_replies > 0 {
+            p { a href="/replies" { (count(status.waiting_replies)) " replies need a human" } "." }
         }
         @if let Some(warning) = status.zone_tables.warning() { p.notice { (warning) } }
     }

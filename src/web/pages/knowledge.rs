@@ -1,13 +1,12 @@
-//! What is known: of the population, of what messages bring, and of what people answered.
+//! What is known: of the population, and of what messages bring.
 
 use axum::extract::State;
 use maud::{Markup, PreEscaped, html};
 
-use super::frame::{NoPage, count, moment};
+use super::frame::{NoPage, count};
 use super::layout::page;
-use super::person;
 use super::visitor::Visitor;
-use crate::pictures::{Line, forest, scrolled};
+use crate::pictures::{Line, forest};
 use crate::web::app::App;
 use crate::work::holdout::{self, Brought};
 use crate::work::insights::Insight;
@@ -16,8 +15,6 @@ use crate::work::tokens::Scope;
 
 /// Campaigns whose experiments are shown, the newest.
 const CAMPAIGNS_MAX: usize = 50;
-/// Replies that are shown, the newest.
-const REPLIES_MAX: usize = 200;
 
 /// `/insights`
 pub(super) async fn insights(visitor: Visitor, State(app): State<App>) -> Result<Markup, NoPage> {
@@ -129,21 +126,4 @@ fn brought(what: &str, of: Option<Brought>) -> Markup {
             }
         }
     }
-}
-
-/// `/replies`
-pub(super) async fn replies(visitor: Visitor, State(app): State<App>) -> Result<Markup, NoPage> {
-    visitor.needs(Scope::People)?;
-    let replies = app.ctx.store.read().await?.last_replies(REPLIES_MAX).await?;
-    let body = html! {
-        @if replies.is_empty() { p { "Nobody has answered yet." } } @else {
-            (scrolled("Replies", "Who answered a campaign, the newest first.", &["answered", "person", "campaign", "sent"], &html! { @for reply in &replies { tr {
-                        th scope="row" { (moment(reply.replied_at)) }
-                        td { (person::link(reply.recipient.as_str())) }
-                        td { a href={ "/campaigns/" (reply.campaign) } { (reply.campaign) } }
-                        td { (moment(reply.sent_at)) }
-                    } } }))
-        }
-    };
-    Ok(page(&visitor, "/replies", "Replies", &body))
 }

@@ -12,6 +12,7 @@ mod launch;
 mod layout;
 mod live;
 mod person;
+mod replies;
 mod settings;
 mod visitor;
 
@@ -51,7 +52,8 @@ pub(super) fn routes() -> Router<App> {
         .route("/people/{recipient}", get(person::show))
         .route("/insights", get(knowledge::insights))
         .route("/experiments", get(knowledge::experiments))
-        .route("/replies", get(knowledge::replies))
+        .route("/replies", get(replies::show))
+        .route("/replies/{id}/label", post(replies::label))
         .route("/settings", get(settings::show))
         .route("/live/home", get(home::live))
         .route("/live/campaigns/{name}", get(campaign::live))

@@ -14,6 +14,7 @@ use super::check::{Check, given_back, refused, undecided};
 use super::claimed::{Batch, Batches, Concluded, Ready};
 use super::conclude::Runs;
 use crate::config::Limits;
+use crate::model::content::Category;
 use crate::model::delivery::Reason;
 use crate::model::ids::RecipientId;
 use crate::model::time::Instant;
@@ -198,6 +199,10 @@ impl Batches<'_> {
         let ids: Vec<RecipientId> = claimed.iter().map(|due| due.recipient).collect();
         let mut people = tx.recipients(&ids).await?;
         let unreachable = tx.suppressed(provider, Some(&ids)).await?;
+        let waiting = match self.row.campaign.category {
+            Category::Marketing => tx.reply_pauses(Some(&ids), now).await?,
+            _ => HashMap::new(),
+        };
         let mut batch = Batch { claim, ready: Vec::new(), concluded: Vec::new() };
         let links = LinkMaker::of(self.ctx, tx, self.row).await?;
         let check = self.check().with_links(links);
@@ -222,6 +227,9 @@ impl Batches<'_> {
                 Some(_) if occurrence == Some(None) => Err(refused(due, Reason::CalledOff)),
                 Some(_) if unreachable.contains_key(&due.recipient) => {
                     Err(refused(due, Reason::Suppressed))
+                }
+                Some(_) if waiting.get(&due.recipient).is_some_and(|until| at < *until) => {
+                    Err(undecided(due, Reason::AskedToWait, None))
                 }
                 Some(person) => check.message(&person, due, at).map(|message| (person, message)),
             };

@@ -16,6 +16,7 @@ use crate::calendar::infer::{Inferred, dialling_country, infer, place_of};
 use crate::calendar::rules::Rules;
 use crate::config::{Config, ProviderConfig};
 use crate::model::campaign::Campaign;
+use crate::model::content::Category;
 use crate::model::delivery::{Delivery, Reason};
 use crate::model::frequency::{RecentSend, reach};
 use crate::model::ids::{Name, RecipientId, RecipientKey};
@@ -53,6 +54,8 @@ pub struct PlanInputs {
     pub(super) taken: HashMap<RecipientId, Vec<RecentSend>>,
     /// Whom the channel does not reach.
     pub(super) suppressed: HashMap<RecipientId, String>,
+    /// Who asked for no marketing, until when.
+    asked_to_wait: HashMap<RecipientId, Instant>,
     /// Until when the provider as a whole asked to wait.
     paused: Option<Instant>,
 }
@@ -165,15 +168,18 @@ impl PlanInputs {
             booked: Vec::new(),
             taken: HashMap::new(),
             suppressed: HashMap::new(),
+            asked_to_wait: HashMap::new(),
             paused: None,
         })
     }
 
-    /// Whom the channel does not reach.
+    /// Whom the channel does not reach, and who asked to wait.
     async fn read_suppressed(&mut self, ctx: &Ctx, provider: &Name) -> Result<(), StoreError> {
         let people: Vec<RecipientId> = self.people.recipients.iter().map(|r| r.id).collect();
         let people = self.is_brief.then_some(people.as_slice());
-        self.suppressed = ctx.store.read().await?.suppressed(provider, people).await?;
+        let mut reader = ctx.store.read().await?;
+        self.suppressed = reader.suppressed(provider, people).await?;
+        self.asked_to_wait = reader.reply_pauses(people, self.now).await?;
         Ok(())
     }
 
@@ -263,7 +269,7 @@ impl PlanInputs {
 
     fn replan(&self, found: &DeliveryRow) -> Option<Replan> {
         let reason = found.delivery.reason;
-        matches!(reason, Reason::MovedLate | Reason::MovedThrottled)
+        matches!(reason, Reason::MovedLate | Reason::MovedThrottled | Reason::AskedToWait)
             .then(|| Replan { reason, from: found.not_before.unwrap_or(self.now) })
     }
 
@@ -340,6 +346,9 @@ impl PlanInputs {
             }),
             forbidden: provider.is_some_and(|p| is_forbidden(p, campaign, profile)),
             not_before: task.waits.get(&recipient.id).copied().max(self.paused),
+            paused_until: (campaign.category == Category::Marketing)
+                .then(|| self.asked_to_wait.get(&recipient.id).copied())
+                .flatten(),
             price: self.price(campaign, index),
             taken: self.taken.get(&recipient.id).map_or(&[], Vec::as_slice),
             replan,

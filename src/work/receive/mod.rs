@@ -1,5 +1,5 @@
 //! What came back: updates become engagement, consent that ended, and doubts that are settled; what
-//! people write opens their service window.
+//! people write opens their service window, and is told by what it means.
 //!
 //! Updates come twice, late, early, out of order and about messages nobody knows; all of that is
 //! normal. The earliest time of an event counts, and nothing is ever taken back. An update about a
@@ -9,6 +9,7 @@
 //! *Invariant:* a webhook speaks for its own provider: it touches no message of another.
 
 mod moves;
+mod replies;
 mod responses;
 mod senders;
 mod statuses;
@@ -18,9 +19,11 @@ use std::collections::BTreeMap;
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
+use self::replies::ReplyBatch;
 use self::senders::SenderLookup;
 use self::statuses::{Noted, StatusBatch};
 use super::channel::{self, TemplateKey};
+use super::replies::{JudgedReplies, judge, withdrawal};
 use super::{Ctx, StepEnv, dispatch, refusals};
 use crate::calendar::infer::dialling_country;
 use crate::model::consent::{ConsentChange, ConsentEntry};
@@ -100,23 +103,25 @@ pub async fn take(ctx: &Ctx, provider: &Name, told: Vec<Incoming>) -> Result<Rec
     if told.is_empty() {
         return Ok(Received::default());
     }
+    let judged = judge(ctx, &told).await?;
     // a transaction that another one crossed is run again
     for _ in 1..TRIES_MAX {
-        match take_once(ctx, provider, told.clone()).await {
+        match take_once(ctx, provider, told.clone(), judged.clone()).await {
             Err(error) if error.is_conflict() => {}
             done => return done,
         }
     }
-    take_once(ctx, provider, told).await
+    take_once(ctx, provider, told, judged).await
 }
 
 async fn take_once(
     ctx: &Ctx,
     provider: &Name,
     told: Vec<Incoming>,
+    judged: JudgedReplies,
 ) -> Result<Received, StoreError> {
     let mut tx = ctx.store.begin().await?;
-    let mut batch = WebhookBatch::new(ctx, provider);
+    let mut batch = WebhookBatch { judged, ..WebhookBatch::new(ctx, provider) };
     batch.all(&mut tx, told).await?;
     tx.commit().await?;
     Ok(batch.received)
@@ -177,13 +182,16 @@ struct WebhookBatch<'a> {
     now: Instant,
     /// When its updates came first.
     first_at: Instant,
+    /// What the texts of people are taken for.
+    judged: JudgedReplies,
     received: Received,
 }
 
 impl<'a> WebhookBatch<'a> {
     fn new(env: &'a StepEnv, provider: &'a Name) -> Self {
         let now = env.clock.now();
-        Self { env, provider, now, first_at: now, received: Received::default() }
+        let (judged, received) = (JudgedReplies::new(), Received::default());
+        Self { env, provider, now, first_at: now, judged, received }
     }
 
     async fn updates(&mut self, tx: &mut Tx, updates: Vec<Update>) -> Result<(), StoreError> {
@@ -219,7 +227,8 @@ impl<'a> WebhookBatch<'a> {
             match told {
                 Incoming::Update(update) => updates.push(update),
                 Incoming::Message(word) => {
-                    updates.extend(engagement(&word));
+                    let is_stop = replies::is_sure_stop(&word, &self.judged);
+                    updates.extend(engagement(&word, is_stop));
                     written.push(*word);
                 }
                 Incoming::Moved(told) => moves.push(told),
@@ -321,7 +330,8 @@ impl<'a> WebhookBatch<'a> {
         Ok(())
     }
 
-    /// Opens windows, notes presence and opt-outs, keeps words for an endpoint of the user's own.
+    /// Opens windows, notes presence and opt-outs, keeps texts and words for an endpoint of the user's
+    /// own.
     async fn written(
         &mut self,
         tx: &mut Tx,
@@ -334,6 +344,7 @@ impl<'a> WebhookBatch<'a> {
         let mut windows: BTreeMap<RecipientId, Instant> = BTreeMap::new();
         let mut reached: BTreeMap<RecipientId, Instant> = BTreeMap::new();
         let (mut presence, mut withdrawn) = (Vec::new(), Vec::new());
+        let mut replies = ReplyBatch::default();
         for word in &written {
             let at = word.at.min(self.now);
             let ids = senders.people(&word.from);
@@ -356,8 +367,14 @@ impl<'a> WebhookBatch<'a> {
                     withdrawn.push((*id, entry.clone()));
                 }
             }
+            let is_stop = withdrawn.last().is_some_and(|(_, last)| last.evidence == entry.evidence);
+            replies.add(word, &self.judged, (&ids, at), is_stop);
             // where nobody is known, the dialling code alone tells whether a bound word counts
             if ids.is_empty() && word.stop.as_ref().is_some_and(|stop| applies(stop, word, None)) {
+                tx.keep_consent(Some(provider), &word.from, &entry).await?;
+            }
+            if ids.is_empty() && replies::is_sure_stop(word, &self.judged) {
+                let entry = withdrawal(provider, word.id.as_str(), (at, self.now));
                 tx.keep_consent(Some(provider), &word.from, &entry).await?;
             }
             if config.inbound.is_some() {
@@ -375,6 +392,7 @@ impl<'a> WebhookBatch<'a> {
         tx.open_service_windows(provider, &windows).await?;
         tx.lift_suppressions(provider, &reached).await?;
         tx.add_activity(&presence, self.now).await?;
+        withdrawn.extend(replies.keep(env, tx, provider).await?);
         refusals::withdraw(tx, &withdrawn).await?;
         if let Some(rate) = config.limits.per_second {
             let span = dispatch::interval_us(rate) * written.len() as i64;
@@ -432,7 +450,7 @@ fn applies(stop: &StopWord, word: &InboundMessage, person: Option<&Recipient>) -
 }
 
 /// What a word that answers a message says of it.
-fn engagement(word: &InboundMessage) -> Vec<Update> {
+fn engagement(word: &InboundMessage, is_stop: bool) -> Vec<Update> {
     let Some(answers) = &word.answers else { return Vec::new() };
     let update = |event| {
         let of = UpdateOf::Theirs(answers.clone());
@@ -442,8 +460,8 @@ fn engagement(word: &InboundMessage) -> Vec<Update> {
     if word.by_button {
         updates.push(update(Event::Clicked));
     }
-    // whether another word is a stop is known with the person
-    if word.stop.as_ref().is_some_and(StopWord::is_plain) {
+    // whether another word of the list is a stop is known with the person
+    if is_stop || word.stop.as_ref().is_some_and(StopWord::is_plain) {
         updates.push(update(Event::OptedOut));
     }
     updates
