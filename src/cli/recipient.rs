@@ -1,10 +1,14 @@
 //! `recipient`: everything that is stored of a person, given out or erased.
 
+use std::collections::BTreeSet;
+
 use clap::Subcommand;
 
 use super::print::Show;
 use super::{BadInput, Env, actor, find_recipient};
+use crate::model::Invalid;
 use crate::model::ids::RecipientKey;
+use crate::model::wish::Wishes;
 use crate::work::people::{self, Erased, Stored};
 
 #[derive(clap::Args)]
@@ -19,6 +23,20 @@ enum Verb {
     Export {
         /// The caller's id of the person.
         recipient: RecipientKey,
+    },
+    /// Note what a person states of messages; plans obey it. `none` takes a word back.
+    Wish {
+        /// The caller's id of the person.
+        recipient: RecipientKey,
+        /// Nothing on these days: Sat,Sun.
+        #[arg(long, value_name = "DAYS", value_delimiter = ',')]
+        not_days: Option<Vec<String>>,
+        /// Only in these parts of the day: morning,noon,afternoon,evening,night.
+        #[arg(long, value_name = "PARTS", value_delimiter = ',')]
+        only_dayparts: Option<Vec<String>>,
+        /// Only with these media: text,image,video.
+        #[arg(long, value_name = "MEDIA", value_delimiter = ',')]
+        only_media: Option<Vec<String>>,
     },
     /// Erase a person everywhere; a keyed hash stays, so that no import brings them back.
     Forget {
@@ -51,9 +69,36 @@ impl Show for Erased {
     }
 }
 
+impl Show for Wishes {
+    fn text(&self) -> String {
+        if self.is_empty() { "Nothing is stated.".to_owned() } else { format!("{self}.") }
+    }
+}
+
+/// Words of a closed set; the word `none` alone is the empty list.
+fn words<T>(given: Option<Vec<String>>) -> anyhow::Result<Option<BTreeSet<T>>>
+where
+    T: std::str::FromStr<Err = Invalid> + Ord,
+{
+    let Some(given) = given else { return Ok(None) };
+    let words = given.iter().filter(|word| *word != "none");
+    let words: Result<_, Invalid> = words.map(|word| word.to_ascii_lowercase().parse()).collect();
+    words.map(Some).map_err(|error| BadInput(error.to_string()).into())
+}
+
 pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
     let ctx = env.ctx().await?;
     match args.verb {
+        Verb::Wish { recipient, not_days, only_dayparts, only_media } => {
+            let told = Wishes {
+                not_days: words(not_days)?,
+                only_dayparts: words(only_dayparts)?,
+                only_media: words(only_media)?,
+            };
+            let wishes = people::wish(&ctx, &recipient, &told, &actor()).await?;
+            let absent = || BadInput(format!("there is no recipient {:?}", recipient.as_str()));
+            env.printer.show(&wishes.ok_or_else(absent)?)
+        }
         Verb::Export { recipient } => {
             let recipient = find_recipient(&ctx, &recipient).await?;
             env.printer.show(&people::stored(&ctx, recipient).await?)

@@ -1,6 +1,6 @@
 //! The shapes of the three history files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::calendar::infer::infer;
 use crate::calendar::told;
@@ -10,6 +10,7 @@ use crate::model::ids::{MessageKey, RecipientKey};
 use crate::model::message::{Message, Response};
 use crate::model::recipient::{Address, Country, Locale, Profile, Zone};
 use crate::model::time::Instant;
+use crate::model::wish::Wishes;
 
 use super::cells::Cells;
 use super::read::HistoryFile;
@@ -87,6 +88,9 @@ impl HistoryFile for Recipients {
         "opt_in_source",
         "opted_out_at",
         "tags",
+        "not_days",
+        "only_dayparts",
+        "only_media",
     ];
     const REQUIRED: &'static [&'static str] = &["recipient"];
     const ATTRIBUTES: bool = true;
@@ -116,6 +120,11 @@ impl HistoryFile for Recipients {
                 country,
                 tags,
                 attributes: attributes(cells)?,
+                wishes: Wishes {
+                    not_days: words(cells, 9)?,
+                    only_dayparts: words(cells, 10)?,
+                    only_media: words(cells, 11)?,
+                },
             },
             opted_in,
             opted_out: cells.time(7, "opted_out_at", now)?,
@@ -215,6 +224,19 @@ impl HistoryFile for OptOuts {
         let source = word(cells, 3, "source")?.unwrap_or("import".to_owned());
         Ok(OptOutRow { recipient, address, at: cells.time(2, "at", now)?, source })
     }
+}
+
+/// Words of a closed set with `|` between them; `none` takes back what was told before.
+fn words<T>(cells: &Cells<'_>, index: usize) -> Result<Option<BTreeSet<T>>, Invalid>
+where
+    T: std::str::FromStr<Err = Invalid> + Ord,
+{
+    let Some(text) = cells.text(index) else { return Ok(None) };
+    if text.eq_ignore_ascii_case("none") {
+        return Ok(Some(BTreeSet::new()));
+    }
+    let words = text.split('|').map(str::trim).filter(|word| !word.is_empty());
+    words.map(|word| word.to_ascii_lowercase().parse()).collect::<Result<_, _>>().map(Some)
 }
 
 /// The columns `attr_X` of a row that has them.

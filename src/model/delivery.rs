@@ -148,6 +148,8 @@ word_type! {
         CalledOff = "called_off",
         /// What the message was to be about moved to another day, and its message with it.
         EventMoved = "event_moved",
+        /// The person wants no messages at these times, or none with these media.
+        Unwanted = "unwanted",
         /// Another occurrence for this person lies too near.
         AgainTooSoon = "again_too_soon",
         // refused by the provider

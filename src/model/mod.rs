@@ -32,6 +32,7 @@ pub mod slot;
 mod stamp;
 pub mod tariff;
 pub mod time;
+pub mod wish;
 pub(crate) mod written;
 
 use std::fmt;

@@ -6,21 +6,21 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
-use chrono::{Days, NaiveTime};
+use chrono::{Days, NaiveTime, TimeDelta};
 use chrono_tz::Tz;
 
 use super::request::{AudienceMember, Carrier, Request, Setting};
 use super::solve::LANES;
+use super::variants::variant_lists;
 use crate::calendar::law::Case;
 use crate::calendar::quiet::Quiet;
 use crate::calendar::window::{allowed_slots, span};
 use crate::calendar::zone::{instant, local, week_hours};
-use crate::model::campaign::{Campaign, MissingParameter};
+use crate::model::campaign::Campaign;
 use crate::model::content::Category;
 use crate::model::delivery::Reason;
 use crate::model::frequency::{Cap, RecentSend};
 use crate::model::ids::RecipientId;
-use crate::model::recipient::Locale;
 use crate::model::slot::{Slot, SlotLength};
 use crate::model::time::Instant;
 
@@ -207,6 +207,8 @@ impl Candidates {
             let last = self.slots.partition_point(|slot| slot.end(length) <= closes) as u32;
             before(Some(opens))..last
         });
+        let unwanted = self.unwanted(setting, person, at);
+        self.bans.extend(unwanted);
         if let Some(span) = &span {
             self.bans.extend([0..span.start, span.end..self.slots.len() as u32]);
         }
@@ -230,6 +232,12 @@ impl Candidates {
             Reason::NoAllowedSlot
         } else if all_before(paused) {
             Reason::AskedToWait
+        } else if !at
+            .slots
+            .iter()
+            .any(|slot| is_wanted(setting, person, self.slots[*slot as usize]))
+        {
+            Reason::Unwanted
         } else if all_before(held) {
             Reason::ProviderForbids
         } else {
@@ -237,6 +245,21 @@ impl Candidates {
         };
         self.bans.truncate(first as usize);
         Err(reason)
+    }
+
+    /// The slots of a class in which the person wants no messages.
+    fn unwanted(
+        &self,
+        setting: &Setting<'_>,
+        person: &AudienceMember<'_>,
+        class: &SlotClass,
+    ) -> Vec<Range<u32>> {
+        if person.wishes.is_empty() {
+            return Vec::new();
+        }
+        let slot = |at: &&u32| self.slots[**at as usize];
+        let unwanted = class.slots.iter().filter(|at| !is_wanted(setting, person, slot(at)));
+        unwanted.map(|at| *at..*at + 1).collect()
     }
 
     /// The slot of a person that holds the control time, on the first day on which it is allowed.
@@ -274,6 +297,13 @@ impl Candidates {
     }
 }
 
+/// Whether all of a slot lies where the person wants messages.
+fn is_wanted(setting: &Setting<'_>, person: &AudienceMember<'_>, slot: Slot) -> bool {
+    let last = slot.end(setting.length) - TimeDelta::microseconds(1);
+    let moments = [slot.start(setting.length), last];
+    moments.iter().all(|at| person.wishes.allow_time(local(*at, person.zone)))
+}
+
 /// A person in a campaign, with the messages that count against caps.
 struct CountedPerson<'a> {
     person: &'a AudienceMember<'a>,
@@ -308,56 +338,6 @@ fn capped<'a>(
         }
     }
     spans
-}
-
-/// The variants that each person can be given, or why there is none.
-fn variant_lists(request: &Request<'_>, threads: usize) -> Vec<Result<Vec<u16>, Reason>> {
-    let mut by_locale: BTreeMap<Option<&Locale>, Vec<usize>> = BTreeMap::new();
-    for person in request.people {
-        by_locale
-            .entry(person.locale)
-            .or_insert_with(|| request.campaign.variants_for(person.locale));
-    }
-    let variant_list = |person: &AudienceMember<'_>| {
-        if !person.consented {
-            return Err(Reason::NoConsent);
-        }
-        if person.held_out {
-            return Err(Reason::Holdout);
-        }
-        if !person.has_address {
-            return Err(Reason::NoAddress);
-        }
-        if person.bad_address {
-            return Err(Reason::BadAddress);
-        }
-        if person.suppressed {
-            return Err(Reason::Suppressed);
-        }
-        if person.shares_address {
-            return Err(Reason::SameAddress);
-        }
-        if person.forbidden {
-            return Err(Reason::ProviderForbids);
-        }
-        let fit = &by_locale[&person.locale];
-        if fit.is_empty() {
-            let parked = request.campaign.variants.iter().any(|variant| variant.parked);
-            return Err(if parked { Reason::TemplateRefused } else { Reason::NoTranslation });
-        }
-        let complete = |index: &&usize| -> Result<(), MissingParameter> {
-            request.campaign.variants[**index].render(person.attributes, str::to_owned).map(drop)
-        };
-        let variant_list: Vec<u16> =
-            fit.iter().filter(|index| complete(index).is_ok()).map(|index| *index as u16).collect();
-        if variant_list.is_empty() { Err(Reason::MissingParameter) } else { Ok(variant_list) }
-    };
-    super::parallel::parallel_map(request.people.len(), threads, |range| {
-        request.people[range].iter().map(variant_list).collect::<Vec<_>>()
-    })
-    .into_iter()
-    .flatten()
-    .collect()
 }
 
 /// The campaign's slots, its slot classes, and the slot class of each person.

@@ -46,6 +46,8 @@ pub struct Explanation {
     pub added: Option<Option<AddedByMessage>>,
     /// Until when the person asked for no message, if that is still to come.
     pub paused_until: Option<NaiveDateTime>,
+    /// What the person states of messages, in words; empty where nothing is.
+    pub wishes: String,
     /// The channel's code of a failure, with its words.
     pub failure: Option<(String, Option<String>)>,
 }
@@ -135,6 +137,7 @@ pub fn explain(
         observations: preference.evidence(),
         added: counts_added(setting, request).then(|| preference.added()),
         paused_until: who.paused_until.map(|until| local(until, who.zone)),
+        wishes: who.wishes.to_string(),
         failure: None,
     };
     if candidates.variant_lists.is_empty() {
@@ -284,6 +287,9 @@ impl fmt::Display for Explanation {
             let text = text.as_ref().map(|text| format!(": {text}")).unwrap_or_default();
             writeln!(f, "The channel's code: {code}{text}")?;
         }
+        if !self.wishes.is_empty() {
+            writeln!(f, "The person asks: {}", self.wishes)?;
+        }
         if let Some(until) = &self.paused_until {
             writeln!(
                 f,
@@ -357,6 +363,7 @@ pub fn reason_sentence(reason: Reason) -> &'static str {
         Reason::Occurred => "what the campaign waits for is in reach; it is decided next",
         Reason::CalledOff => "what the message was to be about was called off",
         Reason::EventMoved => "what the message was to be about moved to another day",
+        Reason::Unwanted => "the person wants no messages then, or none of this kind",
         Reason::AgainTooSoon => "another message of the campaign to this person lies too near",
         Reason::Holdout => "kept without a message, to measure what messaging brings",
         Reason::ConsentWithdrawn => "consent ended after planning",

@@ -4,7 +4,7 @@
 //! booked already, and a seed. The modules, in the order in which a plan walks through them:
 //!
 //! - [`request`]: what it is a function of
-//! - `eligibility`: who may be written to, when, with what; else the reason
+//! - `eligibility`: who may be written to, when; `variants`: with what; else the reason
 //! - `arms`: who is in which arm, and each arm's share of capacity
 //! - `limits`: campaign, provider, agents and budget as limits on slots
 //! - `fatigue`: what other messages to a person change; `objective`: what a slot and a variant are
@@ -42,6 +42,7 @@ mod personalized;
 pub mod request;
 mod solve;
 mod thompson;
+mod variants;
 
 pub use arms::arm_of;
 pub use certificate::{BindingLimit, Certificate, LimitKind};

@@ -13,6 +13,7 @@ use crate::model::preference::{Preference, ReplyDelays};
 use crate::model::recipient::{Country, Locale};
 use crate::model::slot::{Slot, SlotLength};
 use crate::model::time::Instant;
+use crate::model::wish::Wishes;
 
 /// What holds for every campaign of the workspace.
 #[derive(Clone, Copy)]
@@ -115,6 +116,8 @@ pub struct AudienceMember<'a> {
     pub number: Option<(&'a Country, Option<&'a str>)>,
     /// The language to write in.
     pub locale: Option<&'a Locale>,
+    /// What the person states of messages.
+    pub wishes: &'a Wishes,
     /// What fills the parameters.
     pub attributes: &'a BTreeMap<String, String>,
     /// Whether the ledger has consent.

@@ -12,7 +12,7 @@ macro_rules! files {
     };
 }
 
-const FILES: [(&str, &str); 17] = files![
+const FILES: [(&str, &str); 18] = files![
     "0001_workspace",
     "0003_plan",
     "0004_dispatch",
@@ -30,6 +30,7 @@ const FILES: [(&str, &str); 17] = files![
     "0081_occurrences",
     "0082_links",
     "0083_segments",
+    "0084_wishes",
 ];
 
 /// All of them.

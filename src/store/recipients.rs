@@ -32,6 +32,7 @@ from_row! {
         country: Option<String>,
         tags: String,
         attributes: String,
+        wishes: String,
         consented: bool,
     }
 }
@@ -55,6 +56,7 @@ impl TryFrom<RecipientRow> for Recipient {
                 country: row.country.map(|text| parsed(TABLE, &text)).transpose()?,
                 tags: json(TABLE, &row.tags)?,
                 attributes: json(TABLE, &row.attributes)?,
+                wishes: json(TABLE, &row.wishes)?,
             },
             consented: row.consented,
         })
@@ -68,7 +70,7 @@ macro_rules! select {
     ($end:expr) => {
         concat!(
             "SELECT id, key, address, time_zone, zone_inferred, locale, country, tags, attributes,
-            consented FROM recipient ",
+            wishes, consented FROM recipient ",
             $end
         )
     };
@@ -87,12 +89,12 @@ const BY_KEYS: Sql = [
 const BY_NUMBER: Sql = one_of!(select!("WHERE id"), "$1", "");
 
 const PUT: &str = "INSERT INTO recipient (id, key, address, time_zone, zone_inferred, locale,
-    country, tags, attributes, consented) ";
+    country, tags, attributes, wishes, consented) ";
 
 const PUT_END: &str = " ON CONFLICT (id) DO UPDATE SET address = excluded.address,
     time_zone = excluded.time_zone, zone_inferred = excluded.zone_inferred,
     locale = excluded.locale, country = excluded.country, tags = excluded.tags,
-    attributes = excluded.attributes";
+    attributes = excluded.attributes, wishes = excluded.wishes";
 
 impl Reader {
     /// Up to `limit` recipients after `after`, in the order of their numbers.
@@ -215,7 +217,11 @@ impl Tx {
             let (id, became, profile) = match known.get(key) {
                 None => {
                     next += 1;
-                    (RecipientId(next - 1), AddedRecipient::New, profile.clone())
+                    (
+                        RecipientId(next - 1),
+                        AddedRecipient::New,
+                        updated(&Profile::default(), profile, false),
+                    )
                 }
                 Some((id, stored)) => {
                     let address = profile.address.clone();
@@ -244,6 +250,7 @@ impl Tx {
                         .push_bind(profile.country.as_ref().map(Country::as_str))
                         .push_bind(to_json(&profile.tags))
                         .push_bind(to_json(&profile.attributes))
+                        .push_bind(to_json(&profile.wishes))
                         .push_bind(false);
                 });
                 query.push(PUT_END);
@@ -286,5 +293,6 @@ fn updated(stored: &Profile, given: &Profile, left: bool) -> Profile {
         country: given.country.clone().or_else(|| stored.country.clone()),
         tags: if given.tags.is_empty() { stored.tags.clone() } else { given.tags.clone() },
         attributes,
+        wishes: stored.wishes.updated(&given.wishes),
     }
 }

@@ -13,6 +13,7 @@ use crate::model::ids::{RecipientId, RecipientKey};
 use crate::model::message::Message;
 use crate::model::recipient::{Profile, Recipient};
 use crate::model::time::Instant;
+use crate::model::wish::Wishes;
 use crate::store::{ForgottenCounts, Names, StoreError};
 
 /// Tries of an erasure that another transaction crossed.
@@ -43,6 +44,24 @@ pub async fn change_consent(
     audit::note(ctx, &mut tx, actor, &action, &format!("recipient #{id}"), &source).await?;
     tx.commit().await?;
     Ok(true)
+}
+
+/// Notes what a person states of messages, over what they stated before; `None` when nobody is known by
+/// the key.
+pub async fn wish(
+    ctx: &Ctx,
+    key: &RecipientKey,
+    wishes: &Wishes,
+    actor: &str,
+) -> Result<Option<Wishes>, StoreError> {
+    let Some(known) = ctx.store.read().await?.recipient(key).await? else { return Ok(None) };
+    let told = Profile { wishes: wishes.clone(), ..Profile::default() };
+    let mut tx = ctx.store.begin().await?;
+    tx.put_recipients(&[(key.clone(), told)]).await?;
+    audit::note(ctx, &mut tx, actor, "wish", &format!("recipient #{}", known.id), "").await?;
+    tx.commit().await?;
+    let stored = ctx.store.read().await?.recipient(key).await?;
+    Ok(stored.map(|stored| stored.profile.wishes))
 }
 
 /// What the ledger says of a person.

@@ -11,6 +11,7 @@ use crate::model::ids::{MessageKey, RecipientKey};
 use crate::model::message::{Message, Response};
 use crate::model::recipient::{Profile, Zone};
 use crate::model::time::Instant;
+use crate::model::wish::Wishes;
 use chrono::{DateTime, TimeDelta};
 
 /// A row of `recipients.csv`.
@@ -118,6 +119,7 @@ impl Person<'_> {
                 country: place.map(|p| p.country.parse().expect("the table holds countries")),
                 tags: self.tags(),
                 attributes: [("name".to_owned(), name.to_owned())].into(),
+                wishes: Wishes::default(),
             },
             opted_in: consented.then_some((opted_in, SOURCES[dice(6).below(3)])),
         }

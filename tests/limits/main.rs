@@ -10,6 +10,7 @@ mod fatigue;
 mod steps;
 mod triggers;
 mod uplift;
+mod wishes;
 
 use chrono::{DateTime, Utc};
 use opportune::model::content::{Category, Media};

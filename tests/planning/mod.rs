@@ -63,6 +63,10 @@ pub(crate) struct Crowd {
     attributes: BTreeMap<String, String>,
 }
 
+/// What people state who state nothing.
+pub(crate) static NO_WISHES: opportune::model::wish::Wishes =
+    opportune::model::wish::Wishes { not_days: None, only_dayparts: None, only_media: None };
+
 impl Crowd {
     /// People of five zones, some without consent or address, some written to already.
     pub(crate) fn mixed(count: usize, seed: u64) -> Self {
@@ -169,6 +173,7 @@ impl Crowd {
             price: member.price,
             taken: &self.members[index].taken,
             span: None,
+            wishes: &NO_WISHES,
             replan: None,
         };
         self.members.iter().enumerate().map(person).collect()

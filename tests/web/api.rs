@@ -93,6 +93,7 @@ async fn every_example_of_the_document_is_answered_as_it_says() {
         "/activity",
         "/events",
         "/recipients/{recipient}/consent",
+        "/recipients/{recipient}/wishes",
         "/campaigns/check",
         "/campaigns",
         "/segments/{segment}",
@@ -101,7 +102,8 @@ async fn every_example_of_the_document_is_answered_as_it_says() {
     let person = listener.person("r1").await;
     let id = listener.reply(person, "when do you open?", Intent::Other).await;
     for path in order {
-        let method = if path.starts_with("/segments") { "put" } else { "post" };
+        let is_put = path.starts_with("/segments") || path.ends_with("/wishes");
+        let method = if is_put { "put" } else { "post" };
         let operation = &document["paths"][format!("/api/v1{path}")][method];
         let example = &operation["requestBody"]["content"]["application/json"]["example"];
         assert!(example.is_object(), "{path} has no example");

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Invalid;
 use super::ids::{RecipientId, RecipientKey};
+use super::wish::Wishes;
 
 pub use address::Address;
 pub use country::Country;
@@ -64,4 +65,7 @@ pub struct Profile {
     pub tags: Vec<String>,
     /// `attr_X` columns by `X`.
     pub attributes: BTreeMap<String, String>,
+    /// What the person states of messages.
+    #[serde(default)]
+    pub wishes: Wishes,
 }

@@ -56,6 +56,7 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(people::stored, people::forget))
         .routes(routes!(people::show_preferences))
         .routes(routes!(people::ledger, people::say))
+        .routes(routes!(people::wish))
         .routes(routes!(people::suppressions))
         .routes(routes!(people::remove_suppressions))
         .routes(routes!(replies::list))

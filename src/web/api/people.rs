@@ -12,6 +12,7 @@ use crate::model::consent::{ConsentChange, ConsentEntry};
 use crate::model::ids::RecipientKey;
 use crate::model::recipient::Recipient;
 use crate::model::time::Instant;
+use crate::model::wish::Wishes;
 use crate::store::Suppression;
 use crate::work::Ctx;
 use crate::work::people::{self, Erased, Ledger, Stored};
@@ -132,6 +133,23 @@ pub(super) async fn say(
 
 /// The longest source or evidence, in bytes.
 const TEXT_MAX: usize = 1000;
+
+/// Notes what a person states of messages, over what they stated before; plans obey it. An empty list
+/// takes a word back.
+#[utoipa::path(put, path = "/recipients/{recipient}/wishes",
+    params(("recipient" = String, Path)),
+    request_body(content = Wishes, example = json!({ "not_days": ["Sunday"],
+        "only_dayparts": ["morning"], "only_media": ["text"] })),
+    security(("token" = ["write"])), responses((status = 200, body = Wishes), Problems))]
+pub(super) async fn wish(
+    caller: Caller<Write>,
+    NamedPerson(key): NamedPerson,
+    State(ctx): State<Ctx>,
+    Body(wishes): Body<Wishes>,
+) -> Result<Json<Wishes>, ApiProblem> {
+    let wishes = people::wish(&ctx, &key, &wishes, &caller.actor()).await?;
+    wishes.map(Json).ok_or_else(|| ApiProblem::absent("such recipient"))
+}
 
 /// Erases a person everywhere.
 #[utoipa::path(delete, path = "/recipients/{recipient}", params(("recipient" = String, Path)),

@@ -10,6 +10,7 @@ use crate::calendar::infer::{infer, place_of};
 use crate::calendar::law::Case;
 use crate::calendar::quiet::Quiet;
 use crate::calendar::window;
+use crate::calendar::zone::local;
 use crate::config::ProviderConfig;
 use crate::model::campaign::Campaign;
 use crate::model::delivery::{Reason, State, message_key};
@@ -87,6 +88,9 @@ impl<'a> Check<'a> {
         }
         self.timely(&person.profile, due, now)?;
         let variant = &campaign.variants[usize::from(due.variant_index)];
+        if !person.profile.wishes.allow_media(variant.content.media) {
+            return refused(Reason::Unwanted);
+        }
         let link = |url: &str| match &self.links {
             Some(links) => links.link(person.id, url),
             None => url.to_owned(),
@@ -162,7 +166,8 @@ impl<'a> Check<'a> {
         }
         let end = now + CALL_MARGIN;
         let quiet = || times.quiet.forbids_span(now, end, zone).is_some();
-        if late || now < times.opens || end > closes || quiet() {
+        let wanted = || profile.wishes.allow_time(local(now, zone));
+        if late || now < times.opens || end > closes || quiet() || !wanted() {
             return Err(undecided(due, Reason::MovedLate, None));
         }
         Ok(())

@@ -333,6 +333,7 @@ impl PlanInputs {
             number: (profile.address.as_ref().and_then(place_of))
                 .map(|place| (&place.country, place.region)),
             locale: profile.locale.as_ref(),
+            wishes: &profile.wishes,
             attributes: about.map_or(&profile.attributes, |about| &about.attributes),
             span: about.map(|about| about.span),
             consented: recipient.consented,
