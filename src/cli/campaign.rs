@@ -1,21 +1,27 @@
 //! `campaign`, `status`: submitted, looked at, paused, resumed, cancelled, exported.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Subcommand;
 use serde::Serialize;
 
 use super::print::{Show, note, table};
-use super::{BadInput, Env, actor};
+use super::{BadInput, Env, actor, find_recipient};
 use crate::files::Output;
-use crate::model::ids::Name;
+use crate::model::campaign::Campaign;
+use crate::model::ids::{Name, RecipientKey};
+use crate::model::recipient::{Address, Recipient};
 use crate::model::time::{Instant, format_instant};
+use crate::provider;
 use crate::store::{CampaignRow, StateCount, TaskRow};
 use crate::work::campaigns::{self, CampaignSummary, OperatorCommand, Status};
 use crate::work::check::{self, Checked};
 use crate::work::export::{self, PeopleCursor, PeopleFilter};
+use crate::work::preview::{self, Preview};
 use crate::work::sums::FailureCount;
+use crate::work::trial::{self, TrialError, Tried};
 use crate::work::{Ctx, results};
 
 #[derive(clap::Args)]
@@ -62,6 +68,25 @@ enum Verb {
     Results {
         /// Its name.
         name: Name,
+    },
+    /// Each variant and translation as it will read.
+    Preview {
+        /// A campaign's name, or its TOML file.
+        campaign: String,
+        /// For this person; else what would be filled in stays as the file has it.
+        #[arg(long, value_name = "ID")]
+        recipient: Option<RecipientKey>,
+    },
+    /// Send each variant and translation to addresses of your own, outside all statistics.
+    Test {
+        /// A campaign's name, or its TOML file.
+        campaign: String,
+        /// Where to; up to 20.
+        #[arg(long, required = true, num_args = 1.., value_name = "ADDRESS")]
+        to: Vec<Address>,
+        /// With the attributes of this person.
+        #[arg(long, value_name = "ID")]
+        recipient: Option<RecipientKey>,
     },
     /// A row a person.
     Export {
@@ -201,6 +226,27 @@ pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
             let row = find_campaign(&ctx, &name).await?;
             env.printer.show(&results::results(&ctx, &row).await?)
         }
+        Verb::Preview { campaign, recipient } => {
+            let campaign = named_or_file(&ctx, &campaign).await?;
+            let person = person(&ctx, recipient.as_ref()).await?;
+            let previews = preview::of(&ctx, &campaign, person.as_ref());
+            env.printer.show(&Previews(previews))
+        }
+        Verb::Test { campaign, to, recipient } => {
+            let mut ctx = ctx;
+            let providers = provider::from_config(&ctx.config.providers, &ctx.config.outbound)?;
+            ctx.providers = std::sync::Arc::new(providers);
+            let campaign = named_or_file(&ctx, &campaign).await?;
+            let person = person(&ctx, recipient.as_ref()).await?;
+            let tried = trial::run(&ctx, &campaign, &to, person.as_ref()).await;
+            let tried = tried.map_err(|error| match error {
+                TrialError::Store(error) => anyhow::Error::from(error),
+                error => BadInput(error.to_string()).into(),
+            })?;
+            let all = tried.iter().all(|tried| tried.accepted);
+            env.printer.show(&Trials(tried))?;
+            if all { Ok(()) } else { Err(anyhow::anyhow!("not every message was taken")) }
+        }
         Verb::Export { name, out } => write_people(&ctx, &name, &out).await,
     }
 }
@@ -278,6 +324,69 @@ fn tasks_table(tasks: &[TaskRow]) -> String {
         }
     }
     text
+}
+
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Previews(Vec<Preview>);
+
+impl Show for Previews {
+    fn text(&self) -> String {
+        let one = |preview: &Preview| {
+            let mut text = format!("{}, {}", preview.variant, preview.media);
+            for more in [&preview.language, &preview.template].into_iter().flatten() {
+                text.push_str(&format!(", {more}"));
+            }
+            if !preview.fits {
+                text.push_str(" (another translation fits this person)");
+            }
+            let parameters = preview.parameters.iter().enumerate();
+            let parameters = parameters.map(|(at, value)| format!("{{{{{}}}}}: {value}", at + 1));
+            let texts =
+                preview.header.iter().chain(&preview.text).chain(&preview.media_url).cloned();
+            let problem = preview.problem.iter().map(|why| format!("It cannot be sent: {why}"));
+            for line in texts.chain(parameters).chain(problem) {
+                text.push_str(&format!("\n  {line}"));
+            }
+            text
+        };
+        self.0.iter().map(one).collect::<Vec<_>>().join("\n\n")
+    }
+}
+
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Trials(Vec<Tried>);
+
+impl Show for Trials {
+    fn text(&self) -> String {
+        let mut shown = table(&["to", "variant", "language", "answer"]);
+        for tried in &self.0 {
+            let language = tried.language.clone().unwrap_or_default();
+            let cells = [tried.to.to_string(), tried.variant.to_string(), language];
+            shown.add_row(cells.into_iter().chain([tried.answer.clone()]));
+        }
+        shown.to_string()
+    }
+}
+
+/// A stored campaign, or one in a file.
+async fn named_or_file(ctx: &Ctx, given: &str) -> anyhow::Result<Arc<Campaign>> {
+    if let Ok(name) = given.parse::<Name>()
+        && let Some(row) = ctx.store.read().await?.campaign(&name).await?
+    {
+        return Ok(row.campaign);
+    }
+    let file = PathBuf::from(given);
+    let campaign = Campaign::from_toml(&read(&file)?);
+    Ok(Arc::new(campaign.with_context(|| given.to_owned())?))
+}
+
+async fn person(ctx: &Ctx, key: Option<&RecipientKey>) -> anyhow::Result<Option<Recipient>> {
+    match key {
+        None => Ok(None),
+        Some(key) => find_recipient(ctx, key).await.map(Some),
+    }
 }
 
 pub(super) fn read(file: &PathBuf) -> anyhow::Result<String> {

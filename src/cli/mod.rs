@@ -27,6 +27,7 @@ mod replay;
 mod replies;
 mod results;
 mod segment;
+mod shell;
 mod suppressions;
 mod token;
 
@@ -135,6 +136,10 @@ enum Verb {
     Restore(backup::RestoreArgs),
     /// Delete what the settings' retention no longer keeps.
     Prune(prune::Args),
+    /// Print what a shell completes commands by.
+    Completions(shell::CompletionsArgs),
+    /// Write manual pages to a folder.
+    Man(shell::ManArgs),
 }
 
 /// Reads the command line; wrong usage and `--help` end the process here.
@@ -173,6 +178,8 @@ pub fn run(cli: Cli) -> LocalBoxFuture<'static, anyhow::Result<()>> {
             Verb::Backup(args) => backup::backup(args, &env).await,
             Verb::Restore(args) => backup::restore(args, &env).await,
             Verb::Prune(args) => prune::run(args, &env).await,
+            Verb::Completions(args) => shell::completions(&args),
+            Verb::Man(args) => shell::man(&args),
         }
     })
 }

@@ -43,6 +43,7 @@ pub mod segments;
 pub mod sums;
 pub mod tasks;
 pub mod tokens;
+pub mod trial;
 pub mod visits;
 
 use std::collections::BTreeMap;

@@ -201,3 +201,38 @@ fn a_check_says_the_smallest_effect_that_so_many_people_can_show() {
     assert!((2.75..3.1).contains(&(found / error)), "{effect}");
     assert!(workspace.ok(&["campaign", "check", "c.toml"]).contains("80 times in 100"));
 }
+
+#[test]
+fn a_campaign_is_previewed_and_tried_out_without_leaving_a_trace() {
+    let workspace = workspace();
+    let file = campaign(&|c: &str| c.to_owned());
+    workspace.write("c.toml", &file);
+    let previews = workspace.json(&["campaign", "preview", "c.toml"]);
+    let text = previews[0]["text"].as_str().unwrap().to_owned();
+    assert!(!text.is_empty(), "{previews}");
+    workspace.ok(&["campaign", "submit", "c.toml"]);
+    assert_eq!(workspace.json(&["campaign", "preview", "spring"])[0]["text"], *text);
+    let tried =
+        workspace.json(&["campaign", "test", "spring", "--to", "+5511987654321", "me@x.org"]);
+    let tried = tried.as_array().unwrap();
+    assert!(tried.len() >= 2 && tried.iter().all(|tried| tried["accepted"] == true), "{tried:?}");
+    // nobody was written to by the campaign
+    let states = workspace.json(&["campaign", "results", "spring"])["states"].clone();
+    assert_eq!(states, serde_json::json!([]));
+    let told = workspace.fails(2, &["campaign", "preview", "nowhere"]);
+    assert!(told.contains("could not read nowhere"), "{told}");
+}
+
+#[test]
+fn shells_and_manuals_know_every_command() {
+    let workspace = workspace();
+    for shell in ["bash", "zsh", "fish"] {
+        let text = workspace.ok(&["completions", shell]);
+        assert!(text.contains("campaign") && text.contains("segment"), "{shell}");
+    }
+    workspace.ok(&["man", "pages"]);
+    let page =
+        std::fs::read_to_string(workspace.path("pages/opportune-campaign-submit.1")).unwrap();
+    assert!(page.contains("Validate a campaign file and store it"), "{page}");
+    assert!(workspace.path("pages/opportune.1").exists());
+}

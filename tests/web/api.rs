@@ -96,6 +96,7 @@ async fn every_example_of_the_document_is_answered_as_it_says() {
         "/recipients/{recipient}/wishes",
         "/campaigns/check",
         "/campaigns",
+        "/campaigns/{name}/test",
         "/segments/{segment}",
         "/replies/{id}/label",
     ];
@@ -109,6 +110,7 @@ async fn every_example_of_the_document_is_answered_as_it_says() {
         assert!(example.is_object(), "{path} has no example");
         let path = path
             .replace("{recipient}", "c-1001")
+            .replace("{name}", "first")
             .replace("{segment}", "lapsed")
             .replace("{id}", &id.to_string());
         let route = (method.to_uppercase(), path.as_str());

@@ -5,21 +5,25 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 use super::problem::{ApiProblem, Problems};
 use super::request::{
-    Asked, Caller, NamedCampaign, NamedPerson, Operate, Page, PageOf, People, Read, Submit,
+    Asked, Body, Caller, NamedCampaign, NamedPerson, Operate, Page, PageOf, People, Read, Submit,
     content_type, parse,
 };
 use crate::model::campaign::{RawCampaign, json_to_toml};
 use crate::model::delivery::{Reason, State as Stands};
+use crate::model::ids::RecipientKey;
+use crate::model::recipient::Address;
 use crate::store::CampaignRow;
 use crate::work::campaigns::{CampaignSummary, OperatorCommand};
 use crate::work::check::Checked;
 use crate::work::export::{self, CampaignPerson, PeopleCursor, PeopleFilter};
 use crate::work::plan::{self, Explained, Summary};
 use crate::work::results::{self, Results};
+use crate::work::tokens::Scope;
+use crate::work::trial::{self, TrialError, Tried};
 use crate::work::{Ctx, campaigns, check};
 
 /// All campaigns, the newest first.
@@ -167,6 +171,46 @@ pub(super) async fn submit(
     let text = campaign_text(request).await?;
     let stored = check::submit(&ctx, &text, &caller.actor()).await?;
     Ok((StatusCode::CREATED, Json(stored)))
+}
+
+/// Where a campaign is tried out.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TestAddresses {
+    /// Addresses of your own, up to 20.
+    #[schema(value_type = Vec<String>, max_items = 20)]
+    to: Vec<Address>,
+    /// With the attributes of this person.
+    #[schema(value_type = Option<String>)]
+    recipient: Option<RecipientKey>,
+}
+
+/// Sends each variant and translation to addresses of your own, outside all statistics.
+#[utoipa::path(post, path = "/campaigns/{name}/test",
+    params(("name" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    request_body(content = TestAddresses, example = json!({ "to": ["+5511987654321"] })),
+    security(("token" = ["submit"])),
+    responses((status = 200, body = Vec<Tried>), Problems))]
+pub(super) async fn test(
+    caller: Caller<Submit>,
+    NamedCampaign(row): NamedCampaign,
+    State(ctx): State<Ctx>,
+    Body(trial): Body<TestAddresses>,
+) -> Result<Json<Vec<Tried>>, ApiProblem> {
+    let person = match &trial.recipient {
+        // whose attributes are read is a person's matter
+        Some(_) if !caller.may(Scope::People) => {
+            let lacks = "recipient: the token lacks the scope people";
+            return Err(ApiProblem::new(StatusCode::FORBIDDEN, lacks));
+        }
+        Some(key) => Some(super::people::find(&ctx, key).await?),
+        None => None,
+    };
+    let tried = trial::run(&ctx, &row.campaign, &trial.to, person.as_ref()).await;
+    tried.map(Json).map_err(|error| match error {
+        TrialError::Store(error) => error.into(),
+        error => ApiProblem::wrong("/to", error),
+    })
 }
 
 async fn change(

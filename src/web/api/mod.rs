@@ -50,6 +50,7 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(campaigns::show_results))
         .routes(routes!(campaigns::people))
         .routes(routes!(campaigns::explain))
+        .routes(routes!(campaigns::test))
         .routes(routes!(campaigns::pause))
         .routes(routes!(campaigns::resume))
         .routes(routes!(campaigns::cancel))

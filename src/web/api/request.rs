@@ -37,6 +37,11 @@ scopes!(Read, People, Submit, Operate, Write);
 pub(in crate::web) struct Caller<S>(Token, PhantomData<S>);
 
 impl<S> Caller<S> {
+    /// Whether the token has another scope as well.
+    pub(in crate::web) fn may(&self, scope: Scope) -> bool {
+        self.0.scopes.contains(&scope)
+    }
+
     /// How the audit trail calls who asks.
     pub(in crate::web) fn actor(&self) -> String {
         self.0.actor()
