@@ -205,7 +205,7 @@ fn a_check_says_the_smallest_effect_that_so_many_people_can_show() {
 #[test]
 fn a_campaign_is_previewed_and_tried_out_without_leaving_a_trace() {
     let workspace = workspace();
-    let file = campaign(&|c: &str| c.to_owned());
+    let file = campaign(|c: &str| c.to_owned());
     workspace.write("c.toml", &file);
     let previews = workspace.json(&["campaign", "preview", "c.toml"]);
     let text = previews[0]["text"].as_str().unwrap().to_owned();
