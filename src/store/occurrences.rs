@@ -236,20 +236,25 @@ impl Reader {
         kinds: &[EventKind],
         after: Instant,
     ) -> Result<HashMap<RecipientId, Vec<StoredEvent>>, StoreError> {
-        const COLUMNS: &str =
+        const SQL: Sql = one_of!(
             "SELECT recipient, kind, key, keyed, at, attributes, added_at, changed_at
-            FROM event WHERE recipient = $1 AND at > $2 ORDER BY at DESC";
-        let wanted: HashSet<&str> = kinds.iter().map(EventKind::as_str).collect();
+            FROM event WHERE recipient = $1 AND at > $2 AND kind",
+            "$3",
+            " ORDER BY at DESC LIMIT $4"
+        );
+        let sql = self.text(SQL);
+        let kinds: Vec<String> = kinds.iter().map(ToString::to_string).collect();
         let mut found: HashMap<RecipientId, Vec<StoredEvent>> = HashMap::new();
         for person in people {
-            let rows: Vec<EventRow> = on!(self, |db| sqlx::query_as(COLUMNS)
+            let rows: Vec<EventRow> = on!(self, |db| sqlx::query_as(sql)
                 .bind(person.0)
                 .bind(micros(after))
+                .bind(List(kinds.clone()))
+                .bind(EVENTS_MAX as i64)
                 .fetch_all(db)
                 .await)
             .doing("read a person's events")?;
-            let rows = rows.into_iter().filter(|row| wanted.contains(row.kind.as_str()));
-            let events = rows.take(EVENTS_MAX).map(EventRow::into_model);
+            let events = rows.into_iter().map(EventRow::into_model);
             found.insert(*person, events.collect::<Result<_, _>>()?);
         }
         Ok(found)

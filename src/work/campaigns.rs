@@ -265,8 +265,8 @@ pub async fn change(
     let mut tx = ctx.store.begin().await?;
     let mut changed = false;
     // what is commanded of a standing campaign holds for its runs
-    let open = tx.open_campaigns().await?.rows;
-    let runs = open.iter().filter(|run| row.is_standing() && run.parent == Some(row.id));
+    let open = if row.is_standing() { tx.open_campaigns().await?.rows } else { Vec::new() };
+    let runs = open.iter().filter(|run| run.parent == Some(row.id));
     for row in std::iter::once(row).chain(runs) {
         let done = match command {
             OperatorCommand::Pause => tx.set_campaign_status(row.id, &[Active], Paused).await?,

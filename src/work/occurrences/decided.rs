@@ -5,6 +5,15 @@ use crate::model::ids::RecipientId;
 use crate::plan::occurrence::Change;
 use crate::store::Occurrence;
 
+/// What became of decisions about some people.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct StoredChanges {
+    /// Occurrences that are new, moved or refused.
+    pub(super) changed: u64,
+    /// Whether a message was under way, so that it has to be looked at again.
+    pub(super) waits: bool,
+}
+
 /// What a run loses.
 pub(super) enum Withdrawn {
     Refused(Box<Occurrence>),
@@ -16,6 +25,8 @@ pub(super) enum Withdrawn {
 #[derive(Default)]
 pub(super) struct Decided {
     pub(super) planned: Vec<Occurrence>,
+    /// Occurrences of which more is known.
+    pub(super) described: Vec<Occurrence>,
     pub(super) refused: Vec<Occurrence>,
     pub(super) withdrawn: Vec<(Withdrawn, Reason, i64, RecipientId)>,
 }

@@ -36,7 +36,7 @@ use crate::store::{
 };
 
 use self::days::{occasions_of_day, zone_of};
-use self::decided::{Decided, Withdrawn};
+use self::decided::{Decided, StoredChanges, Withdrawn};
 
 pub(super) use self::upcoming::upcoming;
 
@@ -45,7 +45,7 @@ const PAGE: usize = 10_000;
 /// People who are decided about in one transaction.
 const CHUNK: usize = 500;
 /// Events that another transaction is still writing carry an earlier time than what was looked at.
-const MARGIN: TimeDelta = TimeDelta::minutes(15);
+const MARGIN: TimeDelta = TimeDelta::minutes(2);
 /// Between looks at what happened.
 const LOOK_EVERY: TimeDelta = TimeDelta::seconds(15);
 /// Between looks at everybody's attributes.
@@ -153,7 +153,7 @@ impl Standing<'_> {
         drop(reader);
         let people: Vec<RecipientId> = people.into_iter().collect();
         let oldest = now - trigger.to - PAST_MAX;
-        let mut changed = 0;
+        let (mut changed, mut waits) = (0, false);
         for chunk in people.chunks(CHUNK) {
             let mut reader = self.ctx.store.read().await?;
             let events = reader.events_of(chunk, &kinds, oldest - UNLESS_BACK).await?;
@@ -168,10 +168,14 @@ impl Standing<'_> {
                     unless: unless.into_iter().map(|event| with_attributes(event).0).collect(),
                 }
             };
-            changed += self.decide(chunk, of).await?;
+            let done = self.decide(chunk, of).await?;
+            changed += done.changed;
+            waits |= done.waits;
         }
         let horizon = horizon.max(before.horizon);
-        self.note(&Looked { horizon, changed: now }).await?;
+        // who is in a claim is looked at again, until it is known what became of the call
+        let seen = if waits { before.changed } else { now };
+        self.note(&Looked { horizon, changed: seen }).await?;
         Ok(changed)
     }
 
@@ -220,7 +224,7 @@ impl Standing<'_> {
                             .collect(),
                     }
                 };
-                changed += self.decide(chunk, of).await?;
+                changed += self.decide(chunk, of).await?.changed;
             }
         }
         self.note(&Looked { horizon: now, changed: now }).await?;
@@ -262,7 +266,7 @@ impl Standing<'_> {
         &self,
         people: &[RecipientId],
         of: impl Fn(&Recipient) -> PersonEvents,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<StoredChanges, StoreError> {
         let (now, trigger, campaign) = (self.ctx.clock.now(), self.trigger, &*self.row.campaign);
         let audience = AudienceFilter::of(self.ctx, campaign, Some(people)).await;
         let audience = audience.map_err(unread)?;
@@ -293,7 +297,20 @@ impl Standing<'_> {
             });
             let alone: Vec<OccasionOf> = occasions.iter().map(|(of, _)| of.clone()).collect();
             let before: Vec<KnownOccurrence> = known.iter().map(known_occurrence).collect();
-            for (index, change) in changes(trigger, now, &alone, &unless, &before) {
+            let changes = changes(trigger, now, &alone, &unless, &before);
+            // what is otherwise the same may be described anew
+            for (at, (occasion, attributes)) in occasions.iter().enumerate() {
+                let same = |row: &&OccurrenceRow| row.occurrence.key == occasion.key;
+                let stored = known.iter().find(same).map(|row| &row.occurrence);
+                let is_changed = changes.iter().any(|(index, _)| *index == at);
+                if let Some(stored) =
+                    stored.filter(|of| of.attributes != *attributes && !is_changed)
+                {
+                    let described = Occurrence { attributes: attributes.clone(), ..stored.clone() };
+                    decided.described.push(described);
+                }
+            }
+            for (index, change) in changes {
                 let (occasion, attributes) = &occasions[index];
                 let before = known.iter().find(|row| row.occurrence.key == occasion.key);
                 let before = before.map(|row| &row.occurrence);
@@ -310,15 +327,16 @@ impl Standing<'_> {
                 decided.note(change, occurrence, before.and_then(|before| before.run));
             }
         }
-        let changed = self.store(&mut tx, decided).await?;
+        let stored = self.store(&mut tx, decided).await?;
         tx.commit().await?;
-        Ok(changed)
+        Ok(stored)
     }
 
-    async fn store(&self, tx: &mut Tx, decided: Decided) -> Result<u64, StoreError> {
+    async fn store(&self, tx: &mut Tx, decided: Decided) -> Result<StoredChanges, StoreError> {
         let now = self.ctx.clock.now();
-        let mut changed = 0;
-        let mut put: Vec<Occurrence> = Vec::new();
+        let (mut changed, mut waits) = (0, false);
+        let mut put: Vec<Occurrence> = decided.described;
+        let described = put.len();
         // what leaves a run before what comes into it
         let mut left: BTreeMap<(i64, Reason), Vec<RecipientId>> = BTreeMap::new();
         for (_, reason, run, person) in &decided.withdrawn {
@@ -332,6 +350,7 @@ impl Standing<'_> {
         for (what, reason, run, person) in decided.withdrawn {
             // who is in a claim is looked at again: the call sees the refusal, or it was too late for one
             let withdrawn = gone.contains(&(run, person));
+            waits |= !withdrawn;
             match what {
                 Withdrawn::Refused(occurrence) => {
                     changed += u64::from(withdrawn);
@@ -357,7 +376,7 @@ impl Standing<'_> {
             put.push(Occurrence { run: Some(run), ..occurrence });
         }
         let mut awaited: BTreeMap<i64, Vec<RecipientId>> = BTreeMap::new();
-        for occurrence in put.iter().filter(|of| of.refused.is_none()) {
+        for occurrence in put[described..].iter().filter(|of| of.refused.is_none()) {
             awaited
                 .entry(occurrence.run.unwrap_or_default())
                 .or_default()
@@ -368,7 +387,7 @@ impl Standing<'_> {
         for (run, people) in awaited {
             tx.await_decision(run, &people, now).await?;
         }
-        Ok(changed)
+        Ok(StoredChanges { changed, waits })
     }
 
     /// The run that carries an occurrence.
