@@ -11,6 +11,7 @@ mod full_disk;
 mod logs;
 mod pages;
 mod scene;
+mod schema;
 mod sending;
 mod stopping;
 mod supervision;
