@@ -199,6 +199,15 @@ async fn a_mapped_trait_grants_and_withdraws_consent() {
         let (consented, entries) = words().await;
         assert!(!consented);
         assert_eq!(entries.last(), Some(&withdrawn));
+        // whoever left before the platform told the trait is not granted back by it
+        let left = json!({ "items": [{ "recipient": "r2", "opted_in_at": "2026-01-01T10:00:00Z",
+            "opted_out_at": "2026-02-01T10:00:00Z" }] });
+        assert_eq!(listener.post("/recipients", &token, left).await.0, 200);
+        for (value, consented) in [(true, false), (true, false), (false, false), (true, true)] {
+            let call = json!({ "userId": "r2", "traits": { "whatsapp_opt_in": value } });
+            listener.taken("identify", &token, call).await;
+            assert_eq!(listener.stored_of("r2").await["consented"], consented, "{value}");
+        }
     }
 }
 
@@ -232,6 +241,25 @@ async fn events_convert_show_presence_and_opt_out_as_the_settings_say() {
         let stored = listener.stored_of("console-1").await;
         assert_eq!(stored["activity"].as_array().unwrap().len(), 1);
         assert_eq!(stored["consented"], true);
+        // the last message before counts, for 72 hours
+        let ago = |hours: i64| now - TimeDelta::hours(hours);
+        let sent = |key: &str, hours: i64| json!({ "message": key, "recipient": "r7", "channel": "console", "sent_at": ago(hours) });
+        let items = json!({ "items": [sent("h-1", 200), sent("h-2", 100)] });
+        assert_eq!(listener.post("/messages", &token, items).await.0, 200);
+        for (key, hours, wanted) in [
+            ("o-4", 201, [Value::Null, Value::Null]),
+            ("o-5", 101, [Value::Null, Value::Null]),
+            ("o-6", 27, [Value::Null, Value::Null]),
+            ("o-7", 28, [Value::Null, json!(ago(28))]),
+            ("o-8", 190, [json!(ago(190)), json!(ago(28))]),
+        ] {
+            let order = json!({ "userId": "r7", "event": "Order Completed", "messageId": key,
+                "timestamp": ago(hours) });
+            listener.taken("track", &token, order).await;
+            let messages = listener.stored_of("r7").await["messages"].clone();
+            let converted = [0, 1].map(|index| messages[index]["response"]["converted_at"].clone());
+            assert_eq!(converted, wanted, "{key}");
+        }
         // who leaves has left, once
         let leave = json!({ "userId": "console-1", "event": "Unsubscribed", "messageId": "u-1",
             "timestamp": now });

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::config::SegmentSettings;
 use crate::model::campaign::is_currency;
+use crate::model::consent::ConsentChange;
 use crate::model::event::{EventKey, EventKind};
 use crate::model::ids::{RecipientKey, TEXT_MAX};
 use crate::model::recipient::{Address, Country};
@@ -67,7 +68,8 @@ pub(super) struct KnownPerson {
     pub(super) country: Option<Country>,
     /// What the trait of consent told last.
     pub(super) opted_in: Option<bool>,
-    pub(super) consented: bool,
+    /// The last word in the ledger.
+    pub(super) consent: Option<ConsentChange>,
 }
 
 /// Text, number or truth as a text.
@@ -155,8 +157,8 @@ impl IdentifyCall {
 
     /// The row of `recipients.csv`; `known` becomes what is known after it.
     ///
-    /// A platform tells a trait again with each visit: that it is still true is no new consent, so
-    /// that whoever withdrew elsewhere is not granted it back.
+    /// A platform tells a trait again with each visit: that it is still true is no new consent, nor
+    /// that it is told for the first time of somebody who withdrew before.
     pub(super) fn item(
         &self,
         settings: &SegmentSettings,
@@ -179,15 +181,20 @@ impl IdentifyCall {
         put("locale", told("locale"));
         put("time_zone", told("timezone"));
         let opted_in = self.opted_in(settings);
+        let turned_true = match known.opted_in {
+            Some(was) => !was,
+            None => known.consent != Some(ConsentChange::Withdrawn),
+        };
+        let turned_false = known.opted_in != Some(false);
         match opted_in {
-            Some(true) if known.opted_in != Some(true) => {
+            Some(true) if turned_true => {
                 put("opted_in_at", Some(format_instant(at)));
                 put("opt_in_source", Some(SOURCE.to_owned()));
-                known.consented = true;
+                known.consent = Some(ConsentChange::Granted);
             }
-            Some(false) if known.opted_in != Some(false) || known.consented => {
+            Some(false) if turned_false || known.consent == Some(ConsentChange::Granted) => {
                 put("opted_out_at", Some(format_instant(at)));
-                known.consented = false;
+                known.consent = Some(ConsentChange::Withdrawn);
             }
             _ => {}
         }
@@ -283,11 +290,17 @@ mod tests {
         };
         assert_eq!(grants(json!(true), &mut known), (true, false));
         // the person withdrew elsewhere, and the platform tells its old word again
-        known.consented = false;
+        known.consent = Some(ConsentChange::Withdrawn);
         assert_eq!(grants(json!("TRUE"), &mut known), (false, false));
         assert_eq!(grants(json!("perhaps"), &mut known), (false, false));
         assert_eq!(grants(json!(false), &mut known), (false, true));
         assert_eq!(grants(json!(false), &mut known), (false, false));
+        assert_eq!(grants(json!(true), &mut known), (true, false));
+        // nobody knows since when it is true of somebody who withdrew before it was told first
+        let consent = Some(ConsentChange::Withdrawn);
+        let mut known = KnownPerson { consent, ..KnownPerson::default() };
+        assert_eq!(grants(json!(true), &mut known), (false, false));
+        assert_eq!(grants(json!(false), &mut known), (false, true));
         assert_eq!(grants(json!(true), &mut known), (true, false));
     }
 

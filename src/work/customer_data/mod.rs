@@ -118,11 +118,12 @@ async fn known_person(
     let Some(person) = reader.recipient(key).await? else { return Ok(KnownPerson::default()) };
     let name = ctx.config.segment.consent_trait.as_ref();
     let told = name.and_then(|name| person.profile.attributes.get(name));
+    let ledger = if name.is_some() { reader.ledger(person.id).await? } else { Vec::new() };
     Ok(KnownPerson {
         opted_in: told.and_then(|told| truth(told)),
         address: person.profile.address,
         country: person.profile.country,
-        consented: person.consented,
+        consent: ledger.last().map(|entry| entry.change),
     })
 }
 
