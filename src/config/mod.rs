@@ -7,6 +7,7 @@ mod links;
 mod provider;
 mod replies;
 mod retention;
+mod segment;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -34,6 +35,7 @@ pub use provider::{
 
 pub use replies::ReplySettings;
 pub use retention::Retention;
+pub use segment::SegmentSettings;
 
 use holdout::RawHoldout;
 use links::RawLinks;
@@ -96,6 +98,8 @@ pub struct Config {
     pub links: Option<LinkSettings>,
     /// What follows from what people answer.
     pub replies: ReplySettings,
+    /// What follows from what customer data platforms post.
+    pub segment: SegmentSettings,
     /// The channels by name.
     pub providers: BTreeMap<Name, ProviderConfig>,
 }
@@ -208,6 +212,8 @@ struct RawConfig {
     #[serde(default)]
     replies: ReplySettings,
     #[serde(default)]
+    segment: SegmentSettings,
+    #[serde(default)]
     provider: BTreeMap<Name, RawProvider>,
 }
 
@@ -309,6 +315,7 @@ impl RawConfig {
         }
         self.retention.check(wrong);
         self.replies.check(wrong);
+        self.segment.check(wrong);
         let quiet_hours = self.quiet_hours.and_then(|raw| {
             QuietHours::parse(&raw.start, &raw.end)
                 .map_err(|problem| wrong.push(format!("quiet_hours: {problem}")))
@@ -381,6 +388,7 @@ impl RawConfig {
             country_rules: self.country_rules,
             retention: self.retention,
             replies: self.replies,
+            segment: self.segment,
             providers,
         }
     }

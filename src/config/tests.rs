@@ -36,7 +36,7 @@ fn a_wrong_key_is_named_with_its_line() {
       |
     1 | slot_minuts = 60
       | ^^^^^^^^^^^
-    unknown field `slot_minuts`, expected one of `slot_minutes`, `time_zone`, `opt_out_cost`, `learn_from`, `max_lateness`, `database`, `daemon`, `country_rules`, `outbound`, `quiet_hours`, `frequency`, `holdout`, `links`, `retention`, `replies`, `provider`
+    unknown field `slot_minuts`, expected one of `slot_minutes`, `time_zone`, `opt_out_cost`, `learn_from`, `max_lateness`, `database`, `daemon`, `country_rules`, `outbound`, `quiet_hours`, `frequency`, `holdout`, `links`, `retention`, `replies`, `segment`, `provider`
     "#);
 }
 
@@ -75,6 +75,19 @@ fn what_does_not_fit_into_a_lease_or_a_grace_time_is_refused() {
         let text = shop("10m", &format!("in_doubt_grace = \"{grace}\""));
         assert_eq!(parse(&text).is_ok(), fits, "{grace}");
     }
+}
+
+#[test]
+fn what_platforms_post_is_mapped_by_names_that_can_be() {
+    let text = "[segment]\nconvert = [\"Left\"]\nopt_out = [\"Left\"]\nconsent_trait = \" \"\n";
+    insta::assert_snapshot!(problem(text), @r#"
+    opportune.toml: segment.consent_trait: " " is no name of a trait
+    segment.opt_out: "Left" is in segment.convert as well
+    "#);
+    let told = problem("[segment]\nconsent_trait = \"phone\"\n");
+    assert!(told.contains("\"phone\" says something else already"), "{told}");
+    let told = problem("[segment]\nactivity = [\"App Opened\", \"\"]\n");
+    assert!(told.contains("line 2") && told.contains("event \"\" is not a word"), "{told}");
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::bulk::{Column, Rows};
-use super::{Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, micros, on};
-use crate::model::event::{EventKind, PersonEvent};
-use crate::model::ids::RecipientId;
+use super::{Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, instant, micros, on};
+use crate::model::event::{EventKey, EventKind, PersonEvent};
+use crate::model::ids::{RecipientId, RecipientKey};
 use crate::model::time::Instant;
 
 /// What became of an event.
@@ -99,6 +99,25 @@ impl Reader {
     pub async fn event_kinds(&mut self) -> Result<Vec<String>, StoreError> {
         const SQL: &str = "SELECT kind FROM event_kind ORDER BY kind LIMIT 1000";
         on!(self, |db| sqlx::query_scalar(SQL).fetch_all(db).await).doing("read kinds of events")
+    }
+
+    /// When a person's event with a key is, if it is known.
+    pub async fn event_time(
+        &mut self,
+        person: &RecipientKey,
+        kind: &EventKind,
+        key: &EventKey,
+    ) -> Result<Option<Instant>, StoreError> {
+        const SQL: &str = "SELECT e.at FROM event e JOIN recipient r ON r.id = e.recipient
+            WHERE r.key = $1 AND e.kind = $2 AND e.key = $3";
+        let at: Option<i64> = on!(self, |db| sqlx::query_scalar(SQL)
+            .bind(person.as_str())
+            .bind(kind.as_str())
+            .bind(key.as_str())
+            .fetch_optional(db)
+            .await)
+        .doing("look up an event")?;
+        at.map(|at| instant("event", at)).transpose()
     }
 }
 

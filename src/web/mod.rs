@@ -11,6 +11,7 @@ mod fragments;
 mod links;
 mod metrics;
 mod pages;
+mod segment;
 mod serve;
 
 use std::collections::BTreeMap;
@@ -99,6 +100,7 @@ pub async fn serve(
         .route("/l/{token}", get(links::follow))
         .route("/webhooks/{provider}", get(verify).post(webhook))
         .merge(api::routes(&app))
+        .merge(segment::routes(&app))
         .merge(pages::routes())
         .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn_with_state(Arc::new(Semaphore::new(BODIES_MAX)), hold))

@@ -10,6 +10,7 @@ pub mod campaigns;
 mod channel;
 pub mod check;
 pub mod clocks;
+pub mod customer_data;
 pub mod dispatch;
 pub mod evaluate;
 pub mod experiment;

@@ -10,6 +10,7 @@ mod links;
 mod metrics;
 mod pages;
 mod replies;
+mod segment;
 
 use axum::Json;
 use axum::extract::State;
@@ -80,7 +81,9 @@ impl Listener {
             "[provider.console]\nkind = \"console\"\n[provider.people]\nkind = \"simulated\"\n\
              [provider.shop]\nkind = \"http\"\nurl = \"http://127.0.0.1:{}/\"\n\
              secret = {{ file = \"{}\" }}\n\
-             [links]\nbase = \"https://l.example.com/\"\nutm_source = \"us\"\n",
+             [links]\nbase = \"https://l.example.com/\"\nutm_source = \"us\"\n\
+             [segment]\nconvert = [\"Order Completed\"]\nactivity = [\"App Opened\"]\n\
+             opt_out = [\"Unsubscribed\"]\nconsent_trait = \"whatsapp_opt_in\"\n",
             shop.local_addr().unwrap().port(),
             secret.display()
         );

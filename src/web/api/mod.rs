@@ -96,11 +96,16 @@ pub(super) fn routes(app: &App) -> Router<App> {
 }
 
 /// Finds out whose token it is; which scope it needs is said by each handler.
-async fn known(State(app): State<App>, mut request: Request, next: Next) -> Response {
+async fn known(State(app): State<App>, request: Request, next: Next) -> Response {
     let given = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let given = given.and_then(|given| given.split_once(' '));
     let bearer = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    let secret = bearer.map_or("", |(_, secret)| secret.trim());
+    let secret = bearer.map_or("", |(_, secret)| secret.trim()).to_owned();
+    admit(&app, &secret, request, next).await
+}
+
+/// Lets a request with a token's secret through, as that token's.
+pub(super) async fn admit(app: &App, secret: &str, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<Peer>().copied();
     let Some(Peer(peer)) = peer else {
         return ApiProblem::new(StatusCode::INTERNAL_SERVER_ERROR, "the caller has no address")

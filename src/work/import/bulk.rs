@@ -24,6 +24,17 @@ pub enum BulkKind {
     Events,
 }
 
+/// Through what items come.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::work) struct BulkSource {
+    /// What proves consent that they tell of.
+    pub(in crate::work) evidence: &'static str,
+    /// Through what consent ends that they say has ended.
+    pub(in crate::work) withdrawn_by: &'static str,
+}
+
+const API: BulkSource = BulkSource { evidence: "API", withdrawn_by: "import" };
+
 /// Takes in items with the columns of a file as keys; what became of each, in their order, once all of
 /// it is durable.
 pub async fn items(
@@ -32,19 +43,30 @@ pub async fn items(
     items: &[BulkItem],
     actor: &str,
 ) -> Result<Vec<RowOutcome>, StoreError> {
+    items_from(ctx, kind, items, API, actor).await
+}
+
+/// As [`items`], from another source.
+pub(in crate::work) async fn items_from(
+    ctx: &Ctx,
+    kind: BulkKind,
+    items: &[BulkItem],
+    source: BulkSource,
+    actor: &str,
+) -> Result<Vec<RowOutcome>, StoreError> {
     match kind {
-        BulkKind::Recipients => of::<Recipients>(ctx, items, "recipients", actor).await,
-        BulkKind::Messages => of::<Messages>(ctx, items, "messages", actor).await,
-        BulkKind::Events => of::<Events>(ctx, items, "events", actor).await,
-        BulkKind::Activity => of::<Activity>(ctx, items, "activity", actor).await,
+        BulkKind::Recipients => of::<Recipients>(ctx, items, source, ("recipients", actor)).await,
+        BulkKind::Messages => of::<Messages>(ctx, items, source, ("messages", actor)).await,
+        BulkKind::Events => of::<Events>(ctx, items, source, ("events", actor)).await,
+        BulkKind::Activity => of::<Activity>(ctx, items, source, ("activity", actor)).await,
     }
 }
 
 async fn of<F: HistoryRows>(
     ctx: &Ctx,
     items: &[BulkItem],
-    what: &str,
-    actor: &str,
+    source: BulkSource,
+    (what, actor): (&str, &str),
 ) -> Result<Vec<RowOutcome>, StoreError> {
     let key = ctx.store.forgotten_key().await?;
     let now = ctx.clock.now();
@@ -56,7 +78,8 @@ async fn of<F: HistoryRows>(
     let mut tries = 1;
     let outcomes = loop {
         let mut imported = Imported { each: Some(BTreeMap::new()), ..Imported::default() };
-        let loader = Loader { now: ctx.clock.now(), key: &key, evidence: "API" };
+        let BulkSource { evidence, withdrawn_by } = source;
+        let loader = Loader { now: ctx.clock.now(), key: &key, evidence, withdrawn_by };
         let deed = AuditEntry {
             at: loader.now,
             actor: actor.to_owned(),

@@ -134,6 +134,8 @@ pub(in crate::work) struct Loader<'k> {
     pub(super) key: &'k Forgotten,
     /// What proves consent that rows tell of.
     pub(super) evidence: &'static str,
+    /// Through what consent ends that rows say has ended.
+    pub(super) withdrawn_by: &'static str,
 }
 
 impl Loader<'_> {
@@ -300,7 +302,8 @@ async fn put_batch(
             changed.push(id);
         }
         let granted = opted_in.map(|(at, source)| (ConsentChange::Granted, at, source));
-        let withdrawn = opted_out.map(|at| (ConsentChange::Withdrawn, at, "import".to_owned()));
+        let withdrawn =
+            opted_out.map(|at| (ConsentChange::Withdrawn, at, loader.withdrawn_by.to_owned()));
         entries.extend(granted.into_iter().chain(withdrawn).map(|(change, at, source)| {
             let evidence = loader.evidence.to_owned();
             (id, ConsentEntry { change, at, source, evidence, recorded_at: loader.now })

@@ -31,6 +31,7 @@ pub(super) use self::chunk::{HistoryRows, Loader, Owners, create_owners, known_o
 pub use crate::files::BulkItem;
 
 pub use self::bulk::{BulkKind, ITEMS_MAX, items};
+pub(super) use self::bulk::{BulkSource, items_from};
 pub use self::chunk::{Imported, REFUSED_LISTED_MAX, RowOutcome};
 
 /// Rows that the parser hands over at once, and in one transaction: enough that pages of the indexes
@@ -180,7 +181,12 @@ async fn load<F: HistoryRows>(
     while let Some(chunk) = chunks.recv().await {
         let mut tries = 1;
         let imported = loop {
-            let loader = Loader { now: ctx.clock.now(), key: &key, evidence: "recipients.csv" };
+            let loader = Loader {
+                now: ctx.clock.now(),
+                key: &key,
+                evidence: "recipients.csv",
+                withdrawn_by: "import",
+            };
             let mut imported = kept.imported.clone();
             match loader.load::<F>(&ctx.store, &chunk, load, &mut imported).await {
                 Ok(()) => break imported,
