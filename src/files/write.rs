@@ -1,6 +1,7 @@
 //! Writing: cells that no spreadsheet runs as a formula, numbers of nine significant digits.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
@@ -175,12 +176,21 @@ pub fn write_recipients(
             source.unwrap_or_default(),
             time(opted_out),
             profile.tags.join("|"),
+            words(profile.wishes.not_days.as_ref()),
+            words(profile.wishes.only_dayparts.as_ref()),
+            words(profile.wishes.only_media.as_ref()),
         ];
         let value = |name| profile.attributes.get(name).cloned().unwrap_or_default();
         cells.extend(attributes.iter().map(value));
         output.row(cells)?;
     }
     output.finish()
+}
+
+/// Words of a closed set with `|` between them.
+fn words<T: ToString>(list: Option<&BTreeSet<T>>) -> String {
+    let words = list.into_iter().flatten().map(ToString::to_string);
+    words.collect::<Vec<_>>().join("|")
 }
 
 /// Writes `messages.csv`.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::bulk::{List, Sql, one_of};
+use super::bulk::{List, Sql, numbers, one_of};
 use super::row::from_row;
 use super::{Doing, Reader, StoreError, Tx, instant, micros, on, parsed, run};
 use crate::model::ids::{Name, RecipientId};
@@ -67,20 +67,35 @@ from_row! {
     }
 }
 
-const ENGAGEMENT: &str = "SELECT recipient, COUNT(*) AS sent, MAX(sent_at) AS last_sent,
+const ENGAGEMENT: Sql = one_of!(
+    "SELECT recipient, COUNT(*) AS sent, MAX(sent_at) AS last_sent,
         COUNT(read_at) AS read, MAX(read_at) AS last_read, COUNT(clicked_at) AS clicked,
         MAX(clicked_at) AS last_click, COUNT(replied_at) AS replied, MAX(replied_at) AS last_reply,
         COUNT(converted_at) AS converted, MAX(converted_at) AS last_conversion,
         COALESCE(SUM(amount), 0.0) AS amount
-    FROM sent_message WHERE recipient >= $1 AND recipient <= $2 GROUP BY recipient";
-
-const EVENTS: Sql = one_of!(
-    "SELECT recipient, kind, COUNT(*) AS count, MAX(CASE WHEN at <= $3 THEN at END) AS last,
-        MIN(CASE WHEN at > $3 THEN at END) AS next
-    FROM event WHERE recipient >= $1 AND recipient <= $2 AND kind",
-    "$4",
-    " GROUP BY recipient, kind"
+    FROM sent_message WHERE recipient",
+    "$1",
+    " GROUP BY recipient"
 );
+
+macro_rules! events {
+    ($people:literal, $kinds:literal) => {
+        concat!(
+            "SELECT recipient, kind, COUNT(*) AS count, MAX(CASE WHEN at <= $3 THEN at END) AS last,
+                MIN(CASE WHEN at > $3 THEN at END) AS next
+            FROM event WHERE recipient ",
+            $people,
+            " AND kind ",
+            $kinds,
+            " GROUP BY recipient, kind"
+        )
+    };
+}
+
+const EVENTS: Sql = [
+    events!("IN (SELECT value FROM json_each($1))", "IN (SELECT value FROM json_each($2))"),
+    events!("= ANY($1)", "= ANY($2)"),
+];
 
 impl Reader {
     /// Every named audience, by name; at most a thousand.
@@ -95,35 +110,30 @@ impl Reader {
         rows.into_iter().map(segment).collect()
     }
 
-    /// What came of the messages of people whose numbers lie from the first to the last.
-    pub async fn engagement_between(
+    /// What came of people's messages.
+    pub async fn engagement(
         &mut self,
-        first: RecipientId,
-        last: RecipientId,
+        people: &[RecipientId],
     ) -> Result<HashMap<RecipientId, EngagementRow>, StoreError> {
-        let rows: Vec<EngagementRow> = on!(self, |db| sqlx::query_as(ENGAGEMENT)
-            .bind(first.0)
-            .bind(last.0)
-            .fetch_all(db)
-            .await)
-        .doing("add up what came of messages")?;
+        let sql = self.text(ENGAGEMENT);
+        let rows: Vec<EngagementRow> =
+            on!(self, |db| sqlx::query_as(sql).bind(numbers(people)).fetch_all(db).await)
+                .doing("add up what came of messages")?;
         Ok(rows.into_iter().map(|row| (RecipientId(row.recipient), row)).collect())
     }
 
-    /// Events of some kinds, of people whose numbers lie from the first to the last.
-    pub async fn events_between(
+    /// People's events of some kinds.
+    pub async fn event_counts(
         &mut self,
-        first: RecipientId,
-        last: RecipientId,
+        people: &[RecipientId],
         kinds: &[String],
         now: Instant,
     ) -> Result<HashMap<RecipientId, Vec<EventCountRow>>, StoreError> {
         let (sql, kinds) = (self.text(EVENTS), List(kinds.to_vec()));
         let rows: Vec<EventCountRow> = on!(self, |db| sqlx::query_as(sql)
-            .bind(first.0)
-            .bind(last.0)
-            .bind(micros(now))
+            .bind(numbers(people))
             .bind(kinds)
+            .bind(micros(now))
             .fetch_all(db)
             .await)
         .doing("count events")?;

@@ -297,27 +297,23 @@ async fn each_page<A: Send + 'static>(
                 }
             },
         };
-        let (Some(first), Some(last)) = (page.first(), page.last()) else {
+        let Some(last) = page.last() else {
             if wanted.is_some() {
                 continue;
             }
             return Ok(());
         };
-        let (first, last) = (first.id, last.id);
-        after = last;
+        after = last.id;
+        let ids: Vec<RecipientId> = page.iter().map(|person| person.id).collect();
         let mut reader = ctx.store.read().await?;
-        let engagement = if needs.engagement {
-            reader.engagement_between(first, last).await?
-        } else {
-            HashMap::new()
-        };
+        let engagement =
+            if needs.engagement { reader.engagement(&ids).await? } else { HashMap::new() };
         let mut events = if needs.events.is_empty() {
             HashMap::new()
         } else {
-            reader.events_between(first, last, &needs.events, now).await?
+            reader.event_counts(&ids, &needs.events, now).await?
         };
         drop(reader);
-        let ids: Vec<RecipientId> = page.iter().map(|person| person.id).collect();
         let mut evidence = match &model {
             None => HashMap::new(),
             Some(_) => evidence_of(&ctx.store, &ids).await?.0,
