@@ -133,6 +133,14 @@ impl Reader {
         row.map(Recipient::try_from).transpose()
     }
 
+    /// The highest number of a person; 0 where nobody is known.
+    pub async fn last_recipient(&mut self) -> Result<RecipientId, StoreError> {
+        const SQL: &str = "SELECT COALESCE(MAX(id), 0) FROM recipient";
+        let id: i64 = on!(self, |db| sqlx::query_scalar(SQL).fetch_one(db).await)
+            .doing("find the last recipient")?;
+        Ok(RecipientId(id))
+    }
+
     /// How many are known.
     pub async fn recipient_count(&mut self) -> Result<u64, StoreError> {
         let count: i64 = on!(self, |db| sqlx::query_scalar("SELECT COUNT(*) FROM recipient")

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use rayon::prelude::*;
+use chrono_tz::Tz;
+use futures_util::stream::{self, StreamExt};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -11,6 +12,7 @@ use super::habits::evidence_of;
 use super::learn::{ActiveModel, LearnError, subject};
 use super::{Ctx, audit};
 use crate::calendar::infer::infer;
+use crate::learn::Evidence;
 use crate::model::campaign::Campaign;
 use crate::model::content::{Content, Goal, Media};
 use crate::model::ids::{Name, RecipientId};
@@ -20,7 +22,7 @@ use crate::model::time::Instant;
 use crate::segment::{
     Engagement, EventFacts, Expression, ExpressionError, LearnedFacts, NeededFacts, PersonFacts,
 };
-use crate::store::{EngagementRow, SegmentRow, StoreError};
+use crate::store::{EngagementRow, EventCountRow, SegmentRow, StoreError};
 
 /// People who are asked at once.
 const PAGE: usize = 20_000;
@@ -188,13 +190,12 @@ pub async fn count(ctx: &Ctx, name: &Name) -> Result<SegmentCount, SegmentError>
         &needs,
         None,
         move |page, now| {
-            let holds = |asker: &mut Vec<crate::segment::Asker<'_>>, facts: &PersonFacts<'_>| {
-                asker.iter().take_while(|asker| asker.holds(facts)).count()
+            let askers: Vec<_> = asked.iter().map(|clause| clause.asker(now)).collect();
+            let holds = |facts: &PersonFacts<'_>| {
+                let count = askers.iter().take_while(|asker| asker.holds(facts)).count();
+                (count, facts.recipient.consented)
             };
-            let askers = || asked.iter().map(|clause| clause.asker(now)).collect::<Vec<_>>();
-            page.par_iter()
-                .map_init(askers, |askers, facts| (holds(askers, facts), facts.recipient.consented))
-                .collect::<Vec<_>>()
+            page.iter().map(holds).collect::<Vec<_>>()
         },
         |page, counted: Vec<(usize, bool)>| {
             known += page.len() as u64;
@@ -246,18 +247,14 @@ pub(super) async fn members(
         &needs,
         people,
         move |page, now| {
-            let askers = || {
-                let (segments, own) = &*asked;
-                let segments: Vec<_> = segments.iter().map(|segment| segment.asker(now)).collect();
-                (segments, own.as_ref().map(|own| own.asker(now)))
+            let (segments, own) = &*asked;
+            let segments: Vec<_> = segments.iter().map(|segment| segment.asker(now)).collect();
+            let own = own.as_ref().map(|own| own.asker(now));
+            let holds = |facts: &PersonFacts<'_>| {
+                let any = segments.is_empty() || segments.iter().any(|asker| asker.holds(facts));
+                any && own.as_ref().is_none_or(|own| own.holds(facts))
             };
-            page.par_iter()
-                .map_init(askers, |(segments, own), facts| {
-                    let any =
-                        segments.is_empty() || segments.iter().any(|asker| asker.holds(facts));
-                    any && own.as_ref().is_none_or(|own| own.holds(facts))
-                })
-                .collect::<Vec<bool>>()
+            page.iter().map(holds).collect::<Vec<bool>>()
         },
         |page, holds: Vec<bool>| {
             let those = page.iter().zip(holds).filter(|(_, holds)| *holds);
@@ -268,8 +265,16 @@ pub(super) async fn members(
     Ok(Some(members))
 }
 
-/// Reads people page by page with what is needed of them, asks each page on a thread of its own, and
-/// hands over what was answered.
+/// People who are asked together.
+enum Page {
+    /// Those whose numbers lie after the first, up to the last.
+    Between(RecipientId, RecipientId),
+    /// These.
+    These(Vec<RecipientId>),
+}
+
+/// Reads people page by page with what is needed of them, several pages at once, asks each page, and
+/// hands over what was answered, in order.
 async fn each_page<A: Send + 'static>(
     ctx: &Ctx,
     needs: &NeededFacts,
@@ -277,34 +282,45 @@ async fn each_page<A: Send + 'static>(
     ask: impl Fn(&[PersonFacts<'_>], Instant) -> A + Send + Sync + 'static,
     mut take: impl FnMut(&[Recipient], A),
 ) -> Result<(), SegmentError> {
-    let now = ctx.clock.now();
+    let pages: Vec<Page> = if let Some(people) = people {
+        people.chunks(PAGE).map(|ids| Page::These(ids.to_vec())).collect()
+    } else {
+        let last = ctx.store.read().await?.last_recipient().await?;
+        let firsts = (0..last.0).step_by(PAGE);
+        let page = |first| Page::Between(RecipientId(first), RecipientId(first + PAGE as i64));
+        firsts.map(page).collect()
+    };
     let model = if needs.learned { Some(Arc::new(ActiveModel::load(ctx).await?)) } else { None };
-    let ask = Arc::new(ask);
-    let mut after = RecipientId(0);
-    let mut wanted = people.map(|people| people.chunks(PAGE));
-    loop {
-        let page = match &mut wanted {
-            None => ctx.store.read().await?.recipients_after(after, PAGE).await?,
-            Some(chunks) => match chunks.next() {
-                None => return Ok(()),
-                Some(ids) => {
-                    let mut tx = ctx.store.begin().await?;
-                    let found = tx.recipients(ids).await?;
-                    tx.commit().await?;
-                    let mut found: Vec<Recipient> = found.into_values().collect();
-                    found.sort_by_key(|person| person.id);
-                    found
-                }
-            },
-        };
-        let Some(last) = page.last() else {
-            if wanted.is_some() {
-                continue;
-            }
-            return Ok(());
-        };
-        after = last.id;
-        let ids: Vec<RecipientId> = page.iter().map(|person| person.id).collect();
+    let asking = Arc::new(Asking { ctx: ctx.clone(), needs: needs.clone(), model, ask });
+    let at_once = std::thread::available_parallelism().map_or(1, usize::from);
+    let reading = |page| {
+        let asking = Arc::clone(&asking);
+        tokio::spawn(async move { asking.page(page).await })
+    };
+    let mut answers = stream::iter(pages).map(reading).buffered(at_once);
+    while let Some(answered) = answers.next().await {
+        let (people, answer) = answered.map_err(|_| LearnError::Panicked)??;
+        take(&people, answer);
+    }
+    Ok(())
+}
+
+/// What pages of people are asked with.
+struct Asking<F> {
+    ctx: Ctx,
+    needs: NeededFacts,
+    model: Option<Arc<ActiveModel>>,
+    ask: F,
+}
+
+impl<F> Asking<F> {
+    async fn page<A>(&self, page: Page) -> Result<(Vec<Recipient>, A), SegmentError>
+    where
+        F: Fn(&[PersonFacts<'_>], Instant) -> A,
+    {
+        let (ctx, needs, now) = (&self.ctx, &self.needs, self.ctx.clock.now());
+        let people = self.people(page).await?;
+        let ids: Vec<RecipientId> = people.iter().map(|person| person.id).collect();
         let mut reader = ctx.store.read().await?;
         let engagement =
             if needs.engagement { reader.engagement(&ids).await? } else { HashMap::new() };
@@ -314,48 +330,66 @@ async fn each_page<A: Send + 'static>(
             reader.event_counts(&ids, &needs.events, now).await?
         };
         drop(reader);
-        let mut evidence = match &model {
+        let mut evidence = match &self.model {
             None => HashMap::new(),
             Some(_) => evidence_of(&ctx.store, &ids).await?.0,
         };
-        let (ask, model, zone) = (Arc::clone(&ask), model.clone(), ctx.config.time_zone);
-        let work = move || {
-            let countries: Vec<Option<String>> = page.iter().map(country).collect();
-            let facts = |(person, country)| {
-                let (person, country): (&Recipient, &Option<String>) = (person, country);
-                let events = events.remove(&person.id).unwrap_or_default();
-                let own = evidence.remove(&person.id).unwrap_or_default();
-                let learned = model.as_ref().filter(|_| !own.is_empty()).map(|model| {
-                    let preference = model.preference(&subject(person, &own, zone));
-                    let week = preference.presence().map(|share| share as f32);
-                    let words = Content { media: Media::Text, style: None };
-                    let chances = preference.chances(&words, Goal::Read, READ_WITHIN);
-                    let chance = chances.into_iter().fold(0.0, f32::max).into();
-                    LearnedFacts { best_daypart: PARTS[best_part(&week)].0, chance }
-                });
-                PersonFacts {
-                    recipient: person,
-                    country: country.as_deref(),
-                    engagement: engagement.get(&person.id).map(told).unwrap_or_default(),
-                    events: events
-                        .into_iter()
-                        .map(|row| {
-                            let (last, next) = (moment(row.last), moment(row.next));
-                            (row.kind, EventFacts { count: row.count, last, next })
-                        })
-                        .collect::<BTreeMap<_, _>>(),
-                    learned,
-                }
+        let countries: Vec<Option<String>> = people.iter().map(country).collect();
+        let mut facts = Vec::with_capacity(people.len());
+        for (recipient, country) in people.iter().zip(&countries) {
+            let own = evidence.remove(&recipient.id).unwrap_or_default();
+            let model = self.model.as_ref().filter(|_| !own.is_empty());
+            let of_kind = |row: EventCountRow| {
+                let (last, next) = (moment(row.last), moment(row.next));
+                (row.kind, EventFacts { count: row.count, last, next })
             };
-            let facts: Vec<PersonFacts<'_>> = page.iter().zip(&countries).map(facts).collect();
-            let answer = ask(&facts, now);
-            drop(facts);
-            (page, answer)
-        };
-        let done = tokio::task::spawn_blocking(work).await;
-        let (page, answer) = done.map_err(|_| LearnError::Panicked)?;
-        take(&page, answer);
+            facts.push(PersonFacts {
+                recipient,
+                country: country.as_deref(),
+                engagement: engagement.get(&recipient.id).map(told).unwrap_or_default(),
+                events: events
+                    .remove(&recipient.id)
+                    .into_iter()
+                    .flatten()
+                    .map(of_kind)
+                    .collect::<BTreeMap<_, _>>(),
+                learned: model.map(|model| learned(model, recipient, &own, ctx.config.time_zone)),
+            });
+        }
+        let answer = (self.ask)(&facts, now);
+        drop(facts);
+        Ok((people, answer))
     }
+
+    async fn people(&self, page: Page) -> Result<Vec<Recipient>, StoreError> {
+        match page {
+            Page::Between(first, last) => {
+                let mut reader = self.ctx.store.read().await?;
+                let mut found = reader.recipients_after(first, PAGE).await?;
+                // where numbers are missing, the next page has the rest
+                found.retain(|person| person.id <= last);
+                Ok(found)
+            }
+            Page::These(ids) => {
+                let mut tx = self.ctx.store.begin().await?;
+                let found = tx.recipients(&ids).await?;
+                tx.commit().await?;
+                let mut found: Vec<Recipient> = found.into_values().collect();
+                found.sort_by_key(|person| person.id);
+                Ok(found)
+            }
+        }
+    }
+}
+
+/// What was learned of a person.
+fn learned(model: &ActiveModel, person: &Recipient, own: &Evidence, zone: Tz) -> LearnedFacts {
+    let preference = model.preference(&subject(person, own, zone));
+    let week = preference.presence().map(|share| share as f32);
+    let words = Content { media: Media::Text, style: None };
+    let chances = preference.chances(&words, Goal::Read, READ_WITHIN);
+    let chance = chances.into_iter().fold(0.0, f32::max).into();
+    LearnedFacts { best_daypart: PARTS[best_part(&week)].0, chance }
 }
 
 /// The country whose law binds a person, as audiences know it.
