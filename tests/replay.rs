@@ -19,6 +19,7 @@ use opportune::replay::policy::Policy;
 use opportune::replay::scenario::Script;
 use opportune::replay::{drive, run};
 use opportune::store::{Create, Store};
+use opportune::work::import::{self, BulkKind};
 use opportune::work::{Ctx, campaigns, results};
 use opportune::world::spec::Spec;
 use proptest::prelude::*;
@@ -373,4 +374,65 @@ fn estimates_agree_with_open_bandit_where_it_is_there() {
     // one row of this log weighs as much as all others together
     let TooThin(overlap) = value(&log("bts", "women", 46.0)).unwrap_err();
     assert!(overlap.effective < 3.0, "{overlap:?}");
+}
+
+/// Everybody has an appointment; half are reminded at the hour learned for them within the span from 44 to
+/// 18 hours before, the others 24 hours before. Both are read by people whose habits are known to the world
+/// alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn reminders_at_the_learned_hour_are_read_in_time_more_often() {
+    let dir = TempDir::new().unwrap();
+    let out = dir.path().join("demo");
+    demo::run(&out, &Spec { people: 1000, ..Spec::demo() }, 5, |_| {}).await.unwrap();
+    let config = Config::load(&out.join("opportune.toml")).unwrap();
+    let store = Store::open(&config.database_url, Create::No).await.unwrap();
+    let start: DateTime<Utc> = "2026-08-03T00:00:00Z".parse().unwrap();
+    let ctx = support::ctx(store, config, Clock::starting_at(start));
+    let everybody = ctx.store.read().await.unwrap().everybody().await.unwrap();
+    let event = |(number, person): (usize, &opportune::model::recipient::Recipient)| {
+        let zone = person.profile.zone.map_or(chrono_tz::Tz::UTC, |zone| zone.tz);
+        let day = NaiveDate::from_ymd_opt(2026, 8, 6).unwrap() + TimeDelta::days(number as i64 % 5);
+        let at = day.and_hms_opt(9 + (number as u32 * 7) % 10, 0, 0).unwrap();
+        let at = opportune::calendar::zone::instant(at, zone).to_rfc3339();
+        serde_json::json!({ "recipient": person.key.as_str(), "event": "appointment", "at": at })
+    };
+    let events: Vec<_> = everybody.iter().enumerate().map(event).collect();
+    for chunk in events.chunks(1000) {
+        let items: Vec<import::BulkItem> =
+            serde_json::from_value(serde_json::json!(chunk)).unwrap();
+        import::items(&ctx, BulkKind::Events, &items, "test").await.unwrap();
+    }
+    let file = |name: &str, span: [&str; 2], last: &str| {
+        format!(
+            "name = \"{name}\"\nprovider = \"simulated\"\ncategory = \"utility\"\nwithin = \"2h\"\n\
+             [trigger]\nevent = \"appointment\"\nfrom = \"{}\"\nto = \"{}\"\n\
+             [audience]\nwhere = 'consented && recipient.matches(\"[{last}]$\")'\n\
+             [[variant]]\nname = \"words\"\nmedia = \"text\"\n",
+            span[0], span[1]
+        )
+    };
+    for source in
+        [file("learned", ["-44h", "-18h"], "02468"), file("fixed", ["-25h", "-23h"], "13579")]
+    {
+        campaigns::submit(&ctx, &source, "test").await.unwrap();
+    }
+    drive(&ctx, "2026-08-12T00:00:00Z".parse().unwrap(), |_| {}).await.unwrap();
+    let mut shares = Vec::new();
+    for name in ["learned", "fixed"] {
+        let mut reader = ctx.store.read().await.unwrap();
+        let row = reader.campaign(&name.parse().unwrap()).await.unwrap().unwrap();
+        drop(reader);
+        let results = results::results(&ctx, &row).await.unwrap();
+        let arm = &results.arms[0];
+        // who is refused is counted as not reminded
+        let people: u64 = results.states.iter().map(|count| count.people).sum();
+        assert!(people > 250 && arm.sent as f64 > 0.9 * people as f64, "{name}: {results:?}");
+        shares.push((arm.engaged as f64 / people as f64, people as f64));
+    }
+    let [(learned, a), (fixed, b)] = shares[..] else { panic!("there are two") };
+    let error = (learned * (1.0 - learned) / a + fixed * (1.0 - fixed) / b).sqrt();
+    let more = learned - fixed;
+    println!("read within 2 h: {learned:.3} and {fixed:.3}, {more:+.3} ± {:.3}", 1.96 * error);
+    // surely more, one-sided at 95 %
+    assert!(more > 1.645 * error, "read within 2 h: {learned:.3} and {fixed:.3} ± {error:.3}");
 }
