@@ -22,7 +22,7 @@ pub struct EventRow {
 
 impl HistoryFile for Events {
     type Row = EventRow;
-    const COLUMNS: &'static [&'static str] = &["recipient", "event", "at", "key"];
+    const COLUMNS: &'static [&'static str] = &["recipient", "event", "at", "key", "id"];
     const REQUIRED: &'static [&'static str] = &["recipient", "event", "at"];
     const ATTRIBUTES: bool = true;
 
@@ -33,6 +33,7 @@ impl HistoryFile for Events {
         let event = PersonEvent {
             kind: cells.required(1)?,
             key: cells.text(3).map(str::parse).transpose()?,
+            id: cells.text(4).map(str::parse).transpose()?,
             at: at.ok_or_else(|| Invalid::new("at", cells.text(2).unwrap_or_default(), wanted))?,
             attributes: attributes(cells)?,
         };

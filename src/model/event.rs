@@ -29,6 +29,8 @@ pub struct PersonEvent {
     pub kind: EventKind,
     /// Which of its kind, where the caller tells them apart; else they are told apart by their time.
     pub key: Option<EventKey>,
+    /// What makes one that comes again the same, and names nothing: the id of a call, say.
+    pub id: Option<EventKey>,
     /// When.
     pub at: Instant,
     /// What else is known of it.
@@ -38,6 +40,7 @@ pub struct PersonEvent {
 impl PersonEvent {
     /// What tells it apart from the person's other events of its kind. One with a known key moves.
     pub fn identity(&self) -> String {
-        self.key.as_ref().map_or_else(|| format_instant(self.at), ToString::to_string)
+        let told = self.key.as_ref().or(self.id.as_ref());
+        told.map_or_else(|| format_instant(self.at), ToString::to_string)
     }
 }

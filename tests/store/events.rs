@@ -38,8 +38,17 @@ async fn an_event_with_a_known_key_moves_and_one_without_is_another() {
             r1,appointment,2027-03-09T14:30:00Z,\n";
         let moved = events(store, moved).await;
         assert_eq!((moved.new, moved.updated, moved.same), (1, 2, 0));
+        // an id makes a row that comes again the same, and is no key
+        let told = "recipient,event,at,id\nr3,cart,2026-03-07T14:30:00Z,call-1\n";
+        assert_eq!(events(store, told).await.new, 1);
+        assert_eq!(events(store, told).await.same, 1);
         let mut reader = store.read().await.unwrap();
-        assert_eq!(reader.event_kinds().await.unwrap(), ["appointment", "purchase"]);
+        let person = reader.recipient(&"r3".parse().unwrap()).await.unwrap().unwrap();
+        let kinds = ["cart".parse().unwrap()];
+        let found =
+            reader.events_of(&[person.id], &kinds, chrono::DateTime::UNIX_EPOCH).await.unwrap();
+        assert!(!found[&person.id][0].keyed && found[&person.id][0].key == "call-1");
+        assert_eq!(reader.event_kinds().await.unwrap(), ["appointment", "cart", "purchase"]);
         let person = reader.recipient(&"r1".parse().unwrap()).await.unwrap().unwrap();
         drop(reader);
         let stored = people::stored(&ctx(store), person).await.unwrap();

@@ -107,7 +107,12 @@ impl TrackCall {
         item.insert("event".to_owned(), self.event.as_str().into());
         item.insert("at".to_owned(), format_instant(at).into());
         if let Some(key) = &self.key {
-            item.insert("key".to_owned(), key.as_str().into());
+            item.insert("id".to_owned(), key.as_str().into());
+        }
+        // which appointment, say: another call with it moves it or calls it off
+        let key = self.properties.get("key").and_then(scalar);
+        if let Some(key) = key.filter(|key| key.parse::<EventKey>().is_ok()) {
+            item.insert("key".to_owned(), key.into());
         }
         describe(&mut item, self.properties.iter());
         item
