@@ -168,7 +168,7 @@ pub(crate) async fn of(
     }
     let truth = Truth { crowd, sent_to };
     let (mut outcomes, mut by_person) = (Vec::new(), BTreeMap::new());
-    let clock = |r: &Recipient| r.profile.zone.map_or(ctx.config.time_zone, |zone| zone.tz);
+    let clock = |r: &Recipient| r.profile.zone_or(ctx.config.time_zone);
     let zones =
         ctx.store.read().await?.everybody().await?.iter().map(|r| (r.id.0, clock(r))).collect();
     for (row, people) in played {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use cel::common::ast::Expr;
 use cel::{IdedExpr, Program};
 
-use super::facts::{FUNCTIONS, VARIABLES};
+use super::facts::{FUNCTIONS, variables};
 
 /// The longest expression, in bytes.
 const LENGTH_MAX: usize = 2000;
@@ -179,8 +179,8 @@ impl Walk<'_> {
         if name == "events" {
             return Err(self.no_kind(at));
         }
-        if !VARIABLES.contains(&name) {
-            let there = VARIABLES.join(", ");
+        if !variables().any(|known| known == name) {
+            let there = variables().collect::<Vec<_>>().join(", ");
             return Err(self.at(at, name, format!("there is no {name}; there are {there}")));
         }
         self.named.variables.insert(name.to_owned());

@@ -8,8 +8,8 @@ use crate::model::ids::RecipientId;
 use crate::model::recipient::{Profile, Recipient};
 use crate::model::time::Instant;
 
-/// What can be asked.
-pub(super) const VARIABLES: [&str; 23] = [
+/// What can be asked of the person as such.
+const PROFILE: [&str; 10] = [
     "recipient",
     "country",
     "locale",
@@ -20,21 +20,8 @@ pub(super) const VARIABLES: [&str; 23] = [
     "has_address",
     "now",
     "events",
-    "sent",
-    "last_sent",
-    "read",
-    "last_read",
-    "clicked",
-    "last_click",
-    "replied",
-    "last_reply",
-    "converted",
-    "last_conversion",
-    "best_daypart",
-    "chance",
-    "amount",
 ];
-/// Of them those that come of messages.
+/// What comes of messages.
 pub(super) const ENGAGEMENT: [&str; 11] = [
     "sent",
     "last_sent",
@@ -48,8 +35,13 @@ pub(super) const ENGAGEMENT: [&str; 11] = [
     "last_conversion",
     "amount",
 ];
-/// Those that were learned.
+/// What was learned.
 pub(super) const LEARNED: [&str; 2] = ["best_daypart", "chance"];
+/// Everything that can be asked.
+pub(super) fn variables() -> impl Iterator<Item = &'static str> {
+    PROFILE.into_iter().chain(ENGAGEMENT).chain(LEARNED)
+}
+
 /// What can be called.
 pub(super) const FUNCTIONS: [&str; 29] = [
     "days_since",

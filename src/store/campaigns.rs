@@ -184,6 +184,13 @@ impl Reader {
         Ok(campaigns)
     }
 
+    /// The runs of a standing campaign that are not closed.
+    pub async fn open_runs(&mut self, parent: i64) -> Result<Vec<CampaignRow>, StoreError> {
+        let mut open = self.open_campaigns().await?.rows;
+        open.retain(|row| row.parent == Some(parent));
+        Ok(open)
+    }
+
     /// Up to `limit` closed campaigns, the newest first, older than the one with the number
     /// `before`.
     pub async fn closed_campaigns(

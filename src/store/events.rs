@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::bulk::{Column, Rows};
-use super::{Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, instant, micros, on};
+use super::{Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, instant, micros, on, to_json};
 use crate::model::event::{EventKey, EventKind, PersonEvent};
 use crate::model::ids::{RecipientId, RecipientKey};
 use crate::model::time::Instant;
@@ -143,7 +143,7 @@ impl EventColumns {
             key: event.identity(),
             keyed: event.key.is_some(),
             at: micros(event.at),
-            attributes: serde_json::to_string(&event.attributes).expect("texts are JSON"),
+            attributes: to_json(&event.attributes),
             now: micros(now),
         }
     }

@@ -78,6 +78,11 @@ pub async fn check(ctx: &Ctx, source: &str) -> Result<Campaign, SubmitError> {
         return Err(SubmitError::Unfit(problem));
     }
     let now = ctx.clock.now();
+    if window::ends_at(&campaign.window) <= now {
+        let key = if campaign.trigger.is_some() { "trigger" } else { "window" };
+        let end = campaign.window.end;
+        return Err(SubmitError::Unfit(format!("{key}.end: {end} is over everywhere on earth")));
+    }
     if let Some(trigger) = &campaign.trigger {
         let minutes = ctx.config.slot_length.minutes();
         // wherever it begins, it holds a whole slot
@@ -86,17 +91,7 @@ pub async fn check(ctx: &Ctx, source: &str) -> Result<Campaign, SubmitError> {
                 "trigger.to: the span is shorter than two slots of {minutes} minutes"
             )));
         }
-        if window::ends_at(&campaign.window) <= now {
-            let end = campaign.window.end;
-            return Err(SubmitError::Unfit(format!(
-                "trigger.end: {end} is over everywhere on earth"
-            )));
-        }
         return Ok(campaign);
-    }
-    if window::ends_at(&campaign.window) <= now {
-        let end = campaign.window.end;
-        return Err(SubmitError::Unfit(format!("window.end: {end} is over everywhere on earth")));
     }
     let zones = zones(ctx).await?;
     let quiet = Quiet::new(
@@ -265,9 +260,8 @@ pub async fn change(
     let mut tx = ctx.store.begin().await?;
     let mut changed = false;
     // what is commanded of a standing campaign holds for its runs
-    let open = if row.is_standing() { tx.open_campaigns().await?.rows } else { Vec::new() };
-    let runs = open.iter().filter(|run| run.parent == Some(row.id));
-    for row in std::iter::once(row).chain(runs) {
+    let runs = if row.is_standing() { tx.open_runs(row.id).await? } else { Vec::new() };
+    for row in std::iter::once(row).chain(&runs) {
         let done = match command {
             OperatorCommand::Pause => tx.set_campaign_status(row.id, &[Active], Paused).await?,
             OperatorCommand::Resume => {
@@ -421,10 +415,7 @@ async fn summary_in(
     let open = match (row.closed_at.is_none(), row.is_standing()) {
         (false, _) => Vec::new(),
         (true, false) => vec![row.id],
-        (true, true) => {
-            let open = reader.open_campaigns().await?.rows;
-            open.iter().filter(|run| run.parent == Some(row.id)).map(|run| run.id).collect()
-        }
+        (true, true) => reader.open_runs(row.id).await?.iter().map(|run| run.id).collect(),
     };
     for id in open {
         summary.due += reader.due_count(id, now).await?;

@@ -6,7 +6,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Ctx;
-use crate::model::campaign::{Campaign, Variant};
+use crate::config::ProviderKind;
+use crate::model::campaign::{Campaign, Rendered, Variant};
 use crate::model::content::Media;
 use crate::model::ids::Name;
 use crate::model::recipient::Recipient;
@@ -37,23 +38,33 @@ pub struct Preview {
     pub problem: Option<String>,
 }
 
+/// A variant's texts as a channel takes them, with a person's attributes; for nobody, what would be filled
+/// in stays as the file has it. Else why they cannot be sent.
+pub(super) fn rendered(
+    kind: Option<&ProviderKind>,
+    variant: &Variant,
+    person: Option<&Recipient>,
+) -> Result<Rendered, String> {
+    let open = || {
+        let open = variant.attributes().filter(|name| !variant.defaults.contains_key(*name));
+        open.map(|name| (name.to_owned(), format!("{{{{{name}}}}}"))).collect()
+    };
+    let attributes: BTreeMap<String, String> =
+        person.map_or_else(open, |person| person.profile.attributes.clone());
+    let rendered = variant.render(&attributes, str::to_owned);
+    let rendered = rendered.map_err(|missing| missing.to_string())?;
+    match kind {
+        Some(kind) => fitted(kind, rendered).map_err(|unfit| unfit.to_string()),
+        None => Ok(rendered),
+    }
+}
+
 /// Renders every variant for a person; for nobody, what would be filled in stays as the file has it.
 pub fn of(ctx: &Ctx, campaign: &Campaign, person: Option<&Recipient>) -> Vec<Preview> {
     let fitting = person.map(|person| campaign.variants_for(person.profile.locale.as_ref()));
     let render = |(index, variant): (usize, &Variant)| {
-        let open = || {
-            let open = variant.attributes().filter(|name| !variant.defaults.contains_key(*name));
-            open.map(|name| (name.to_owned(), format!("{{{{{name}}}}}"))).collect()
-        };
-        let attributes: BTreeMap<String, String> =
-            person.map_or_else(open, |person| person.profile.attributes.clone());
-        let rendered =
-            variant.render(&attributes, str::to_owned).map_err(|missing| missing.to_string());
         let kind = ctx.config.providers.get(&campaign.provider).map(|provider| &provider.kind);
-        let rendered = rendered.and_then(|rendered| match kind {
-            Some(kind) => fitted(kind, rendered).map_err(|unfit| unfit.to_string()),
-            None => Ok(rendered),
-        });
+        let rendered = rendered(kind, variant, person);
         let mut preview = Preview {
             variant: variant.name.clone(),
             language: variant.language.as_ref().map(ToString::to_string),

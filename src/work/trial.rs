@@ -1,16 +1,17 @@
 //! A campaign tried out: each variant and translation, sent to addresses of one's own, outside all
 //! statistics. Nothing of it is stored, counted or learned from.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Ctx, channel};
-use crate::model::campaign::{Campaign, Variant};
+use super::{Ctx, channel, preview};
+use crate::model::campaign::Campaign;
 use crate::model::ids::Name;
 use crate::model::recipient::{Address, Recipient};
-use crate::provider::{OutboundMessage, SendOutcome, fitted};
+use crate::model::time::format_instant;
+use crate::provider::{OutboundMessage, SendOutcome};
 use crate::store::StoreError;
 
 /// Addresses that one try goes to.
@@ -73,10 +74,7 @@ pub async fn run(
     let handles = channel::handles(ctx, name, provider.as_ref(), media).await?;
     let mut tried = Vec::new();
     for variant in &campaign.variants {
-        let rendered = variant.render(&attributes(variant, person), str::to_owned);
-        let rendered = rendered.map_err(|missing| missing.to_string());
-        let rendered = rendered
-            .and_then(|rendered| fitted(&config.kind, rendered).map_err(|unfit| unfit.to_string()));
+        let rendered = preview::rendered(Some(&config.kind), variant, person);
         for (index, address) in to.iter().enumerate() {
             let (accepted, answer) = match &rendered {
                 Err(problem) => (false, problem.clone()),
@@ -121,21 +119,12 @@ pub async fn run(
     Ok(tried)
 }
 
-/// A person's attributes, or for nobody what stands in the file.
-fn attributes(variant: &Variant, person: Option<&Recipient>) -> BTreeMap<String, String> {
-    if let Some(person) = person {
-        return person.profile.attributes.clone();
-    }
-    let open = variant.attributes().filter(|name| !variant.defaults.contains_key(*name));
-    open.map(|name| (name.to_owned(), format!("{{{{{name}}}}}"))).collect()
-}
-
 fn told(outcome: &SendOutcome) -> (bool, String) {
     match outcome {
         SendOutcome::Accepted { .. } => (true, "taken".to_owned()),
         SendOutcome::Held { .. } => (true, "taken, and kept back for now".to_owned()),
         SendOutcome::Later { until, .. } | SendOutcome::AnotherDay { until, .. } => {
-            (false, format!("not taken before {}", crate::model::time::format_instant(*until)))
+            (false, format!("not taken before {}", format_instant(*until)))
         }
         SendOutcome::Refused(refusal) => {
             (false, format!("refused with {}: {}", refusal.code_text(), refusal.words))

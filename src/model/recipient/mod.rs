@@ -69,3 +69,10 @@ pub struct Profile {
     #[serde(default)]
     pub wishes: Wishes,
 }
+
+impl Profile {
+    /// The zone on whose clock the person lives; where none is known, the one that stands in.
+    pub fn zone_or(&self, otherwise: Tz) -> Tz {
+        self.zone.map_or(otherwise, |zone| zone.tz)
+    }
+}

@@ -125,7 +125,7 @@ impl<'a> Check<'a> {
     }
 
     fn zone(&self, profile: &Profile) -> Tz {
-        profile.zone.map_or(self.env.config.time_zone, |zone| zone.tz)
+        profile.zone_or(self.env.config.time_zone)
     }
 
     fn times(&self, profile: &Profile) -> Arc<Times> {

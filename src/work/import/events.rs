@@ -6,7 +6,8 @@ use super::chunk::{
     HistoryRows, Imported, Loader, Owners, RowOutcome, create_owners, known_owners,
 };
 use crate::files::{EventRow, Events};
-use crate::model::ids::RecipientKey;
+use crate::model::event::PersonEvent;
+use crate::model::ids::{RecipientId, RecipientKey};
 use crate::store::{AddedEvent, StoreError, Tx};
 
 impl HistoryRows for Events {
@@ -44,7 +45,7 @@ impl HistoryRows for Events {
 async fn put_batch(
     loader: &Loader<'_>,
     tx: &mut Tx,
-    batch: Vec<(u64, (crate::model::ids::RecipientId, crate::model::event::PersonEvent))>,
+    batch: Vec<(u64, (RecipientId, PersonEvent))>,
     imported: &mut Imported,
 ) -> Result<(), StoreError> {
     let (lines, events): (Vec<u64>, Vec<_>) = batch.into_iter().unzip();

@@ -35,7 +35,7 @@ use crate::store::{
     StoredEvent, Term, Tx,
 };
 
-use self::days::{occasions_of_day, zone_of};
+use self::days::occasions_of_day;
 use self::decided::{Decided, StoredChanges, Withdrawn};
 
 pub(super) use self::upcoming::upcoming;
@@ -199,7 +199,12 @@ impl Standing<'_> {
                         let key = year.to_string();
                         OccasionOf { key, keyed: true, at, added_at: at, changed_at: at }
                     };
-                    let near = occasions_of_day(day, now, zone_of(self.ctx, person)).into_iter();
+                    let near = occasions_of_day(
+                        day,
+                        now,
+                        person.profile.zone_or(self.ctx.config.time_zone),
+                    )
+                    .into_iter();
                     let near = near.filter(|(_, at)| {
                         *at + trigger.from <= now + REACH && *at + trigger.to > now
                     });
@@ -288,7 +293,7 @@ impl Standing<'_> {
             }
             let PersonEvents { mut occasions, unless } = of(person);
             let (stands_from, stands_to) =
-                window::span(&campaign.window, zone_of(self.ctx, person));
+                window::span(&campaign.window, person.profile.zone_or(self.ctx.config.time_zone));
             let stands_from = stands_from.max(self.row.submitted_at);
             let is_known = |key: &str| known.iter().any(|row| row.occurrence.key == key);
             occasions.retain(|(of, _)| {

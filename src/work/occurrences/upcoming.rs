@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use super::PAGE;
-use super::days::{occasions_of_day, zone_of};
+use super::days::occasions_of_day;
 use crate::calendar::recurring::YearDay;
 use crate::model::campaign::{Campaign, Occasion, Trigger};
 use crate::model::ids::RecipientId;
@@ -70,7 +70,8 @@ async fn near_days(
                 unread += 1;
                 continue;
             };
-            let occasions = occasions_of_day(day, now, zone_of(ctx, person));
+            let occasions =
+                occasions_of_day(day, now, person.profile.zone_or(ctx.config.time_zone));
             let comes = |at: &Instant| *at + trigger.from <= until && *at + trigger.to > now;
             near += u64::from(occasions.into_iter().any(|(_, at)| comes(&at)));
         }

@@ -308,7 +308,7 @@ impl PlanInputs {
     }
 
     fn zone(&self, index: usize) -> Tz {
-        self.people.recipients[index].profile.zone.map_or(self.config.time_zone, |zone| zone.tz)
+        self.people.recipients[index].profile.zone_or(self.config.time_zone)
     }
 
     fn person<'a>(

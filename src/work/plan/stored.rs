@@ -47,10 +47,8 @@ impl StoredPeople {
         let mut reader = ctx.store.read().await?;
         let mut others = Vec::new();
         if let Some(parent) = row.parent {
-            let open = reader.open_campaigns().await?.rows;
-            others.extend(
-                open.iter().filter(|o| o.parent == Some(parent) && o.id != row.id).map(|o| o.id),
-            );
+            let runs = reader.open_runs(parent).await?;
+            others.extend(runs.iter().map(|run| run.id).filter(|run| *run != row.id));
         }
         if found.is_brief {
             found.rows = reader.undecided(row.id, length).await?;
