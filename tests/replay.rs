@@ -411,9 +411,17 @@ async fn reminders_at_the_learned_hour_are_read_in_time_more_often() {
             span[0], span[1]
         )
     };
-    for source in
-        [file("learned", ["-44h", "-18h"], "02468"), file("fixed", ["-25h", "-23h"], "13579")]
-    {
+    let sources =
+        [file("learned", ["-44h", "-18h"], "02468"), file("fixed", ["-25h", "-23h"], "13579")];
+    // what is about to happen can be played before
+    let campaign = campaigns::check(&ctx, &sources[0]).await.unwrap();
+    let script = Script::tomorrow(&ctx, vec![(campaign, sources[0].parse().unwrap())]);
+    let played = run::recalled(&ctx, &script, &[1], |_, _, _| {}).await.unwrap();
+    let outcome = &played.outcomes[0];
+    assert!(outcome.broken.is_empty(), "{:?}", outcome.broken);
+    assert_eq!(outcome.campaigns.len(), 1, "runs are told with their campaign");
+    assert!(outcome.campaigns[0].sent > 250, "{:?}", outcome.campaigns);
+    for source in sources {
         campaigns::submit(&ctx, &source, "test").await.unwrap();
     }
     drive(&ctx, "2026-08-12T00:00:00Z".parse().unwrap(), |_| {}).await.unwrap();

@@ -50,8 +50,7 @@ pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
             args.name, args.name
         )));
     }
-    let scope = if row.has_occurrences() { PlanScope::Undecided } else { PlanScope::Everybody };
-    let rows = vec![(row, scope)];
+    let rows = vec![(row, PlanScope::Everybody)];
     let planned =
         if args.dry_run { plan::dry_run(&ctx, rows).await } else { plan::decide(&ctx, rows).await };
     let (inputs, plans) = planned?;

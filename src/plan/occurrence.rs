@@ -50,11 +50,20 @@ pub struct KnownOccurrence {
     pub at: Instant,
     /// How far it came.
     pub state: OccurrenceState,
+    /// Where it moved after a message about it: for when that said it was.
+    pub told: Option<Instant>,
 }
 
 impl KnownOccurrence {
-    fn counts(&self) -> bool {
-        !matches!(self.state, OccurrenceState::Refused(_))
+    /// The times that the person was or will be written about.
+    fn written_about(&self) -> impl Iterator<Item = Instant> {
+        let counts = !matches!(self.state, OccurrenceState::Refused(_));
+        counts.then_some(self.at).into_iter().chain(self.told)
+    }
+
+    /// The time that the last message about it said, where one left.
+    pub fn told(&self) -> Option<Instant> {
+        if self.state == OccurrenceState::Done { Some(self.at) } else { self.told }
     }
 }
 
@@ -115,9 +124,10 @@ fn change(
     known: &mut Vec<KnownOccurrence>,
 ) -> Option<Change> {
     let stored = known.iter().position(|known| known.key == occasion.key);
-    let others =
-        known.iter().enumerate().filter(|(at, known)| Some(*at) != stored && known.counts());
-    let apart = others.map(|(_, known)| (known.at - occasion.at).abs()).min();
+    let others = known.iter().enumerate().filter(|(at, _)| Some(*at) != stored);
+    let told = stored.and_then(|at| known[at].told);
+    let times = others.flat_map(|(_, known)| known.written_about()).chain(told);
+    let apart = times.map(|at| (at - occasion.at).abs()).min();
     let verdict = if called_off {
         Some(Reason::CalledOff)
     } else if occasion.at + trigger.to <= now {
@@ -136,7 +146,8 @@ fn change(
         Change::Refuse(reason) => OccurrenceState::Refused(reason),
         Change::PutBack => OccurrenceState::Refused(Reason::EventMoved),
     };
-    let decided = KnownOccurrence { key: occasion.key.clone(), at: occasion.at, state };
+    let told = stored.and_then(|at| known[at].told());
+    let decided = KnownOccurrence { key: occasion.key.clone(), at: occasion.at, state, told };
     match stored {
         Some(at) => known[at] = decided,
         None => known.push(decided),
@@ -211,7 +222,7 @@ mod tests {
     }
 
     fn known(key: &str, hour: i64, state: OccurrenceState) -> KnownOccurrence {
-        KnownOccurrence { key: key.to_owned(), at: at(hour), state }
+        KnownOccurrence { key: key.to_owned(), at: at(hour), state, told: None }
     }
 
     fn decide(
@@ -241,6 +252,15 @@ mod tests {
         assert_eq!(decide(&moved, &[], &[known("a", 40, OccurrenceState::Done)]), []);
         let days = [occasion("a", 65)];
         assert_eq!(decide(&days, &[], &[known("a", 40, OccurrenceState::Done)]), [Change::Plan]);
+        // moved far after its message, and then half the way back
+        let told = |hour| KnownOccurrence {
+            told: Some(at(40)),
+            ..known("a", hour, OccurrenceState::Open)
+        };
+        assert_eq!(decide(&days, &[], &[told(66)]), [Change::Move]);
+        let soon = Change::Refuse(Reason::AgainTooSoon);
+        assert_eq!(decide(&moved, &[], &[told(66)]), [soon]);
+        assert_eq!(decide(&[occasion("b", 50)], &[], &[told(90)]), [soon]);
     }
 
     #[test]
@@ -326,14 +346,15 @@ mod tests {
                     Change::PutBack => continue,
                 };
                 stored.push(KnownOccurrence {
-                    key: occasions[index].key.clone(), at: occasions[index].at, state,
+                    key: occasions[index].key.clone(), at: occasions[index].at, state, told: None,
                 });
             }
             prop_assert_eq!(changes(&trigger, at(0), &occasions, &unless, &stored), vec![]);
-            let counted: Vec<_> = stored.iter().filter(|known| known.counts()).collect();
+            let counted: Vec<_> =
+                stored.iter().flat_map(KnownOccurrence::written_about).collect();
             for (index, one) in counted.iter().enumerate() {
                 for other in &counted[..index] {
-                    prop_assert!((one.at - other.at).abs() >= trigger.again_after);
+                    prop_assert!((*one - *other).abs() >= trigger.again_after);
                 }
             }
         }

@@ -25,7 +25,7 @@ use crate::work::learn::{ActiveModel, People};
 use crate::work::{Ctx, holdout};
 
 /// Broken rules that are told; more of them say nothing new.
-const TOLD_MAX: usize = 20;
+pub(super) const TOLD_MAX: usize = 20;
 /// The answers of a campaign's last messages, and the doubts about them, take no longer.
 const AFTER: TimeDelta = TimeDelta::days(1);
 

@@ -5,8 +5,12 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use serde::Deserialize;
 
+use crate::model::event::EventKind;
 use crate::model::recipient::parse_zone;
 use crate::model::time::Instant;
+
+/// The longest time over which bookings are spread.
+const SPREAD_MAX: TimeDelta = TimeDelta::days(366);
 
 /// Something that happens in a span of time.
 #[derive(Debug, Clone, PartialEq)]
@@ -84,6 +88,42 @@ pub enum ScenarioEvent {
         /// Where to.
         zone: chrono_tz::Tz,
     },
+    /// Something is booked for people, at the begin of the span.
+    Bookings {
+        /// Of people.
+        share: f64,
+        /// What: the kind of event.
+        event: EventKind,
+        /// For when.
+        times: BookingTimes,
+    },
+    /// What is booked and lies ahead moves, at the begin of the span.
+    Rebookings {
+        /// Of bookings.
+        share: f64,
+        /// What: the kind of event.
+        event: EventKind,
+        /// To when.
+        times: BookingTimes,
+    },
+    /// What is booked and lies ahead is cancelled, at the begin of the span.
+    Cancellations {
+        /// Of bookings.
+        share: f64,
+        /// What: the kind of event.
+        event: EventKind,
+        /// The kind of event that tells of it.
+        by: EventKind,
+    },
+}
+
+/// When something is booked for, counted from the begin of the event: in hours of the person's day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BookingTimes {
+    /// No sooner than after this.
+    pub wait: TimeDelta,
+    /// And about so much later at most.
+    pub spread: TimeDelta,
 }
 
 #[derive(Deserialize)]
@@ -97,8 +137,12 @@ pub(super) struct RawEvent {
     share: Option<f64>,
     #[serde(default, with = "humantime_serde")]
     wait: Option<Duration>,
+    #[serde(default, with = "humantime_serde")]
+    spread: Option<Duration>,
     template: Option<String>,
     zone: Option<String>,
+    event: Option<EventKind>,
+    by: Option<EventKind>,
 }
 
 impl RawEvent {
@@ -133,11 +177,25 @@ impl RawEvent {
                 let zone = parse_zone(&name).map_err(|cause| cause.to_string())?;
                 ScenarioEvent::Move { share: self.share()?, zone }
             }
+            "bookings" => ScenarioEvent::Bookings {
+                share: self.share()?,
+                event: self.event()?,
+                times: self.times()?,
+            },
+            "rebookings" => ScenarioEvent::Rebookings {
+                share: self.share()?,
+                event: self.event()?,
+                times: self.times()?,
+            },
+            "cancellations" => {
+                let by = self.by.take().ok_or("it needs by, the kind of event that tells of it")?;
+                ScenarioEvent::Cancellations { share: self.share()?, event: self.event()?, by }
+            }
             other => {
                 return Err(format!(
                     "what = {other:?} is not one of lost_answers, lost_calls, throttled, outage, \
                      paused_template, held, duplicates, late_webhooks, crashes, asleep, opt_outs, \
-                     move"
+                     move, bookings, rebookings, cancellations"
                 ));
             }
         };
@@ -146,6 +204,9 @@ impl RawEvent {
             ("wait", self.wait.is_some()),
             ("template", self.template.is_some()),
             ("zone", self.zone.is_some()),
+            ("spread", self.spread.is_some()),
+            ("event", self.event.is_some()),
+            ("by", self.by.is_some()),
         ];
         match left.iter().find(|(_, set)| *set) {
             Some((key, _)) => Err(format!("{what} takes no {key}")),
@@ -158,6 +219,19 @@ impl RawEvent {
             Some(share) if (0.0..=1.0).contains(&share) => Ok(share),
             _ => Err(format!("{} needs share, a number from 0 to 1", self.what)),
         }
+    }
+
+    fn event(&mut self) -> Result<EventKind, String> {
+        let event = self.event.take();
+        event.ok_or_else(|| format!("{} needs event, a kind like \"appointment\"", self.what))
+    }
+
+    fn times(&mut self) -> Result<BookingTimes, String> {
+        let spread = self.spread.take().unwrap_or_default();
+        let spread = TimeDelta::from_std(spread).ok().filter(|spread| *spread <= SPREAD_MAX);
+        let spread =
+            spread.ok_or_else(|| format!("{}: spread is longer than a year", self.what))?;
+        Ok(BookingTimes { wait: self.wait()?, spread })
     }
 
     fn wait(&mut self) -> Result<TimeDelta, String> {
@@ -186,6 +260,10 @@ mod tests {
             @"outage takes no share");
         insta::assert_snapshot!(event("what = \"outage\"\nfrom = \"8d\"").unwrap_err(),
             @"it ends before it begins; until must be later than from");
+        let booked = "what = \"bookings\"\nshare = 1\nevent = \"visit\"\nwait = \"2d\"";
+        assert!(matches!(event(booked).unwrap().what, ScenarioEvent::Bookings { .. }));
+        insta::assert_snapshot!(event("what = \"bookings\"\nshare = 1\nwait = \"1h\"").unwrap_err(),
+            @"bookings needs event, a kind like \"appointment\"");
         assert!(event("what = \"flood\"").unwrap_err().contains("not one of lost_answers"));
         assert!(event("what = \"outage\"\nwhen = 1").unwrap_err().contains("when"));
     }

@@ -4,6 +4,7 @@
 //! and runs the steps one after another, on one thread of control. *Invariant:* what a replay does,
 //! the daemon would do.
 
+mod bookings;
 pub(crate) mod check;
 pub mod compare;
 pub mod event;

@@ -171,18 +171,23 @@ pub(crate) async fn of(
     let clock = |r: &Recipient| r.profile.zone_or(ctx.config.time_zone);
     let zones =
         ctx.store.read().await?.everybody().await?.iter().map(|r| (r.id.0, clock(r))).collect();
-    for (row, people) in played {
-        let mut outcome = counted(ctx, row, people, &zones).await?;
+    for (row, _) in played.iter().filter(|(row, _)| row.parent.is_none()) {
+        // what a standing campaign brought is what its runs did
+        let its = |(one, _): &&Played| one.id == row.id || one.parent == Some(row.id);
+        let of_it: Vec<&Played> = played.iter().filter(its).collect();
+        let everybody: Vec<&ExportRow> = of_it.iter().flat_map(|(_, people)| people).collect();
+        let mut outcome = counted(ctx, row, &everybody, &zones).await?;
         let mut forecasts = Vec::new();
-        for person in people {
-            let sum = by_person.entry(person.key.clone()).or_insert(0.0);
-            let Some(call) = heard.get(&(row.campaign.name.as_str(), person.key.as_str())) else {
-                continue;
-            };
-            let chance = truth.chance(&row.campaign, person, call);
-            *sum += chance;
-            outcome.expected += chance;
-            forecasts.extend(person.chance.map(|forecast| (forecast, chance)));
+        for (one, people) in of_it {
+            for person in people {
+                let sum = by_person.entry(person.key.clone()).or_insert(0.0);
+                let sent = (one.campaign.name.as_str(), person.key.as_str());
+                let Some(call) = heard.get(&sent) else { continue };
+                let chance = truth.chance(&one.campaign, person, call);
+                *sum += chance;
+                outcome.expected += chance;
+                forecasts.extend(person.chance.map(|forecast| (forecast, chance)));
+            }
         }
         outcome.calibration = calibration(forecasts);
         outcomes.push(outcome);
@@ -200,14 +205,14 @@ pub(crate) async fn of(
 async fn counted(
     ctx: &Ctx,
     row: &CampaignRow,
-    people: &[ExportRow],
+    people: &[&ExportRow],
     zones: &HashMap<i64, Tz>,
 ) -> Result<CampaignOutcome, ReplayError> {
     let results = results::results(ctx, row).await?;
     let sum = |count: fn(&results::ArmResult) -> u64| results.arms.iter().map(count).sum();
     let plan: Option<serde_json::Value> =
         row.plan.as_deref().and_then(|plan| serde_json::from_str(plan).ok());
-    let chance = |person: &ExportRow| person.sent_at.and(person.chance);
+    let chance = |person: &&ExportRow| person.sent_at.and(person.chance);
     Ok(CampaignOutcome {
         name: row.campaign.name.to_string(),
         audience: results.states.iter().map(|count| count.people).sum(),
@@ -288,8 +293,8 @@ async fn weeks(ctx: &Ctx) -> Result<Vec<Week>, ReplayError> {
     Ok(weeks)
 }
 
-fn lateness(people: &[ExportRow]) -> Lateness {
-    let late = |person: &ExportRow| Some((person.sent_at? - person.send_at?) as f64 / 1e6);
+fn lateness(people: &[&ExportRow]) -> Lateness {
+    let late = |person: &&ExportRow| Some((person.sent_at? - person.send_at?) as f64 / 1e6);
     let mut late: Vec<f64> = people.iter().filter_map(late).map(|late| late.max(0.0)).collect();
     late.sort_by(f64::total_cmp);
     let at = |share: f64| {
@@ -299,7 +304,7 @@ fn lateness(people: &[ExportRow]) -> Lateness {
     Lateness { median_s: at(0.5), p99_s: at(0.99), most_s: at(1.0) }
 }
 
-fn replies(campaign: &Campaign, people: &[ExportRow]) -> Option<f64> {
+fn replies(campaign: &Campaign, people: &[&ExportRow]) -> Option<f64> {
     let chats = campaign.capacity.chats.as_ref()?;
     let mut by_hour: BTreeMap<i64, u32> = BTreeMap::new();
     for at in people.iter().filter_map(|person| person.replied_at) {
@@ -309,7 +314,7 @@ fn replies(campaign: &Campaign, people: &[ExportRow]) -> Option<f64> {
     Some(f64::from(most) / f64::from(chats.agents.max(1)))
 }
 
-fn by_local_hour(zones: &HashMap<i64, Tz>, people: &[ExportRow]) -> [u64; 24] {
+fn by_local_hour(zones: &HashMap<i64, Tz>, people: &[&ExportRow]) -> [u64; 24] {
     let mut hours = [0; 24];
     for person in people {
         let at = person.sent_at.and_then(chrono::DateTime::from_timestamp_micros);

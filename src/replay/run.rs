@@ -1,17 +1,19 @@
 //! One world under one policy: its past is put in, campaigns are submitted, things happen, and the
 //! daemon's own steps are run in between, until the clock has shown the scenario's end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
+use chrono_tz::Tz;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 use tempfile::TempDir;
 use tokio::sync::Notify;
 
+use super::bookings::{BookingChange, Bookings};
 use super::compare::{PolicyRow, compare};
 use super::event::ScenarioEvent;
 use super::faults::{Call, Faulty};
@@ -23,12 +25,14 @@ use super::scenario::{Learn, Scenario, Script};
 use super::{ReplayError, check, drive};
 use crate::clock::Clock;
 use crate::model::consent::ConsentChange;
+use crate::model::event::{EventKind, PersonEvent};
 use crate::model::ids::{Name, RecipientId};
-use crate::model::recipient::{Profile, Zone};
+use crate::model::recipient::{Profile, Recipient, Zone};
 use crate::model::time::Instant;
 use crate::provider::Provider;
 use crate::store::{Create, Store};
 use crate::work::learn::Depth;
+use crate::work::occurrences::LOOK_EVERY;
 use crate::work::{Ctx, StepEnv, campaigns, learn, new_node};
 use crate::world::Crowd;
 
@@ -238,6 +242,7 @@ struct Stage<'s> {
     channels: BTreeMap<Name, Arc<Faulty>>,
     crash: Arc<Notify>,
     chance: ChaCha8Rng,
+    bookings: Bookings,
 }
 
 impl<'s> Stage<'s> {
@@ -265,7 +270,17 @@ impl<'s> Stage<'s> {
                 preference_override: None,
             },
         };
-        Self { script, policy, seed, crowd, ctx, channels, crash, chance }
+        Self {
+            script,
+            policy,
+            seed,
+            crowd,
+            ctx,
+            channels,
+            crash,
+            chance,
+            bookings: Bookings::default(),
+        }
     }
 
     async fn learn(&self) -> Result<(), ReplayError> {
@@ -297,22 +312,22 @@ impl<'s> Stage<'s> {
     /// What an event does to people and to the daemon; what it does to calls, the channel does.
     async fn happen(&mut self, index: usize) -> Result<(), ReplayError> {
         let happening = &self.script.events[index];
-        match happening.what {
+        let now = self.ctx.clock.now();
+        match &happening.what {
             ScenarioEvent::Asleep => self.ctx.clock.advance_to(happening.until),
             ScenarioEvent::OptOuts { share } => {
-                let now = self.ctx.clock.now();
                 let entry = consent(ConsentChange::Withdrawn, now, "scenario", now);
-                let gone = self.draw(share).await?;
+                let gone = self.draw(*share).await?;
                 let entries: Vec<_> = gone.into_iter().map(|id| (id, entry.clone())).collect();
                 let mut tx = self.ctx.store.begin().await?;
                 tx.append_consent(&entries).await?;
                 tx.commit().await?;
             }
             ScenarioEvent::Move { share, zone } => {
-                let moved = self.draw(share).await?;
+                let moved = self.draw(*share).await?;
                 let mut tx = self.ctx.store.begin().await?;
                 let known = tx.recipients(&moved).await?;
-                let zone = Some(Zone { tz: zone, inferred: false });
+                let zone = Some(Zone { tz: *zone, inferred: false });
                 let profile = Profile { zone, ..Profile::default() };
                 let rows: Vec<_> = moved
                     .iter()
@@ -321,8 +336,56 @@ impl<'s> Stage<'s> {
                 tx.put_recipients(&rows).await?;
                 tx.commit().await?;
             }
+            ScenarioEvent::Bookings { share, event, times } => {
+                let drawn: HashSet<RecipientId> = self.draw(*share).await?.into_iter().collect();
+                let people = self.people().await?.into_iter();
+                let people: Vec<_> = people.filter(|(one, _)| drawn.contains(&one.id)).collect();
+                let events = self.bookings.book(event, &people, *times, (now, &mut self.chance));
+                self.tell(&events).await?;
+            }
+            ScenarioEvent::Rebookings { share, event, times } => {
+                self.rebook(event, *share, &BookingChange::To(*times)).await?;
+            }
+            ScenarioEvent::Cancellations { share, event, by } => {
+                let cancelled = BookingChange::Cancelled { by: by.clone() };
+                self.rebook(event, *share, &cancelled).await?;
+            }
             _ => {}
         }
+        Ok(())
+    }
+
+    /// Everybody, with the clock that they live by.
+    async fn people(&self) -> Result<Vec<(Recipient, Tz)>, ReplayError> {
+        let people = self.ctx.store.read().await?.everybody().await?.into_iter();
+        let zone = self.ctx.config.time_zone;
+        Ok(people
+            .map(|one| {
+                let zone = one.profile.zone_or(zone);
+                (one, zone)
+            })
+            .collect())
+    }
+
+    async fn rebook(
+        &mut self,
+        kind: &EventKind,
+        share: f64,
+        what: &BookingChange,
+    ) -> Result<(), ReplayError> {
+        let people = self.people().await?.into_iter();
+        let people = people.map(|(one, zone)| (one.key, (one.id, zone))).collect();
+        let at = (self.ctx.clock.now(), &mut self.chance);
+        let events = self.bookings.change(kind, share, &people, what, at);
+        self.tell(&events).await
+    }
+
+    async fn tell(&self, events: &[(RecipientId, PersonEvent)]) -> Result<(), ReplayError> {
+        let mut tx = self.ctx.store.begin().await?;
+        tx.put_events(events, self.ctx.clock.now()).await?;
+        tx.commit().await?;
+        // the next round looks for what happened
+        self.ctx.clock.advance_to(self.ctx.clock.now() + LOOK_EVERY);
         Ok(())
     }
 
@@ -340,6 +403,9 @@ impl<'s> Stage<'s> {
         outcome.policy = self.policy;
         outcome.seed = self.seed;
         outcome.broken = check::all(&self.ctx, &played, &calls).await?;
+        let campaigns = outcome::all_campaigns(&self.ctx).await?;
+        outcome.broken.extend(self.bookings.check(&self.ctx, &campaigns, &calls).await?);
+        outcome.broken.truncate(check::TOLD_MAX);
         Ok(outcome)
     }
 }

@@ -30,6 +30,8 @@ const CAMPAIGNS_MAX: usize = 100;
 const EVENTS_MAX: usize = 1000;
 /// What is sent last is answered within this, or hardly ever.
 const ANSWERS: TimeDelta = TimeDelta::days(3);
+/// A workspace's standing campaign is played for so long, or until it ends.
+const STANDING: TimeDelta = TimeDelta::days(30);
 /// Monday 1 June 2026, 00:00 UTC: a virtual clock needs a date.
 const START: i64 = 1_780_272_000;
 
@@ -188,7 +190,10 @@ impl Script {
     /// Campaigns that are submitted to a workspace now, played until their answers are in.
     pub fn tomorrow(ctx: &Ctx, campaigns: Vec<(Campaign, Table)>) -> Self {
         let start = ctx.clock.now();
-        let ends = campaigns.iter().map(|(campaign, _)| window::ends_at(&campaign.window));
+        let ends = campaigns.iter().map(|(campaign, _)| match campaign.trigger {
+            Some(_) => window::ends_at(&campaign.window).min(start + STANDING),
+            None => window::ends_at(&campaign.window),
+        });
         let names: Vec<&str> = campaigns.iter().map(|(one, _)| one.name.as_str()).collect();
         Self {
             name: names.join(", "),

@@ -56,6 +56,8 @@ pub struct Occurrence {
     pub run: Option<i64>,
     /// Why it is not written about.
     pub refused: Option<Reason>,
+    /// Where it moved after its message: for when that said it was.
+    pub told_at: Option<Instant>,
     /// What else is known of the occasion.
     pub attributes: BTreeMap<String, String>,
 }
@@ -91,6 +93,7 @@ from_row! {
         closes_at: i64,
         run: Option<i64>,
         refused: Option<String>,
+        told_at: Option<i64>,
         attributes: String,
         state: Option<String>,
     }
@@ -125,6 +128,7 @@ impl Row {
             closes_at: instant(TABLE, self.closes_at)?,
             run: self.run,
             refused,
+            told_at: self.told_at.map(|at| instant(TABLE, at)).transpose()?,
             attributes: json(TABLE, &self.attributes)?,
         };
         Ok(OccurrenceRow { occurrence, state })
@@ -135,7 +139,7 @@ macro_rules! select {
     ($join:literal, $state:literal, $end:literal) => {
         concat!(
             "SELECT o.recipient, o.key, o.event_at, o.opens_at, o.closes_at, o.run, o.refused,
-                o.attributes, ",
+                o.told_at, o.attributes, ",
             $state,
             " AS state FROM occurrence o ",
             $join,
@@ -162,11 +166,11 @@ const OF_RUN: Sql = one_of!(
 );
 
 const HEAD: &str = "INSERT INTO occurrence
-    (parent, recipient, key, event_at, opens_at, closes_at, run, refused, attributes)";
+    (parent, recipient, key, event_at, opens_at, closes_at, run, refused, told_at, attributes)";
 const OVER: &str =
     " ON CONFLICT (parent, recipient, key) DO UPDATE SET event_at = excluded.event_at,
     opens_at = excluded.opens_at, closes_at = excluded.closes_at, run = excluded.run,
-    refused = excluded.refused, attributes = excluded.attributes";
+    refused = excluded.refused, told_at = excluded.told_at, attributes = excluded.attributes";
 
 /// A new decision is due: of people who are new, who were refused, or who wait for one already.
 const AWAIT: &str =
@@ -389,6 +393,7 @@ impl Tx {
                 number(&|of| Some(micros(of.closes_at))),
                 number(&|of| of.run),
                 Column::Text(chunk.iter().map(|of| of.refused.map(Reason::as_str)).collect()),
+                number(&|of| of.told_at.map(micros)),
                 Column::Text(attributes.iter().map(|text| Some(text.as_str())).collect()),
             ];
             on!(self, |db| Rows::insert(HEAD, columns, OVER).build().execute(db).await.map(drop))

@@ -28,7 +28,7 @@ pub mod learn;
 mod links;
 pub mod maintenance;
 pub mod models;
-mod occurrences;
+pub(crate) mod occurrences;
 pub mod offpolicy;
 pub mod opt_outs;
 pub mod people;

@@ -8,6 +8,7 @@ use opportune::replay::drive;
 use opportune::work::campaigns::OperatorCommand;
 use opportune::work::export::{self, PeopleCursor, PeopleFilter};
 use opportune::work::import::{self, BulkItem, BulkKind, RowOutcome};
+use opportune::work::learn::{self, Depth};
 use opportune::work::{Ctx, campaigns, check, plan};
 use serde_json::{Value, json};
 
@@ -133,6 +134,42 @@ async fn an_appointment_is_reminded_of_once_in_its_span_whatever_moves() {
         assert_eq!(people.len(), 8);
         let told = plan::explain_in_words(&ctx, row, &moved).await.unwrap().unwrap();
         assert!(told.explanation.contains("called off"), "{}", told.explanation);
+    })
+    .await;
+}
+
+/// With each model a run decides anew about whom nothing has left to, as any campaign does.
+#[tokio::test]
+async fn who_was_refused_in_a_run_is_written_to_once_the_reason_is_gone() {
+    on_both(async |store| {
+        let ctx = with_people(store, "", 6).await;
+        let person = |address: &str| {
+            json!([{ "recipient": "r0009", "time_zone": "UTC", "address": address,
+                "opted_in_at": "2026-02-01T00:00:00Z", "opt_in_source": "form" }])
+        };
+        let import = async |items: Value| {
+            let items: Vec<BulkItem> = serde_json::from_value(items).unwrap();
+            import::items(&ctx, BulkKind::Recipients, &items, "test").await.unwrap();
+        };
+        import(person("")).await;
+        submit(&ctx, APPOINTMENT, "").await;
+        let visits = [0, 1, 2, 9].map(|person| event(person, "appointment", at("05T10:00"), "a"));
+        events(&ctx, json!(visits)).await;
+        let off = event(2, "appointment_cancelled", at("03T00:00"), "a");
+        drive(&ctx, at("03T12:00"), |_| {}).await.unwrap();
+        assert_eq!(states(&ctx).await.get(&(State::Refused, Reason::NoAddress)), Some(&1));
+        events(&ctx, json!([off])).await;
+        import(person("+551190000999")).await;
+        learn::run(&ctx, None, Depth::Fit, |_, _| {}).await.unwrap();
+        drive(&ctx, at("06T00:00"), |_| {}).await.unwrap();
+        let times = sent(&ctx, 9).await;
+        let span = at("03T12:00")..at("04T16:00");
+        assert!(times.len() == 1 && span.contains(&times[0]), "{times:?}");
+        assert_eq!(states(&ctx).await.values().sum::<u64>(), 4);
+        for person in [0, 1] {
+            assert_eq!(sent(&ctx, person).await.len(), 1, "{person}");
+        }
+        assert!(sent(&ctx, 2).await.len() <= 1);
     })
     .await;
 }

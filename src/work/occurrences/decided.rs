@@ -44,6 +44,11 @@ impl Decided {
                 let there = Withdrawn::ToAnotherDay(Box::new(occurrence));
                 self.withdrawn.push((there, moved, run, person));
             }
+            (Change::PutBack, Some(run)) if occurrence.told_at.is_some() => {
+                // it is remembered until it comes back: what was said of it counts
+                let gone = Withdrawn::Refused(Box::new(occurrence));
+                self.withdrawn.push((gone, moved, run, person));
+            }
             (Change::PutBack, Some(run)) => {
                 self.withdrawn.push((Withdrawn::PutBack(occurrence.key), moved, run, person));
             }

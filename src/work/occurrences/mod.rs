@@ -47,7 +47,7 @@ const CHUNK: usize = 500;
 /// Events that another transaction is still writing carry an earlier time than what was looked at.
 const MARGIN: TimeDelta = TimeDelta::minutes(2);
 /// Between looks at what happened.
-const LOOK_EVERY: TimeDelta = TimeDelta::seconds(15);
+pub(crate) const LOOK_EVERY: TimeDelta = TimeDelta::seconds(15);
 /// Between looks at everybody's attributes.
 const ATTRIBUTES_EVERY: TimeDelta = TimeDelta::hours(1);
 /// What ended longer ago is history: it is no occurrence any more.
@@ -317,8 +317,10 @@ impl Standing<'_> {
             }
             for (index, change) in changes {
                 let (occasion, attributes) = &occasions[index];
-                let before = known.iter().find(|row| row.occurrence.key == occasion.key);
-                let before = before.map(|row| &row.occurrence);
+                let told = before.iter().find(|known| known.key == occasion.key);
+                let told_at = told.and_then(KnownOccurrence::told);
+                let stored = known.iter().find(|row| row.occurrence.key == occasion.key);
+                let run = stored.and_then(|row| row.occurrence.run);
                 let occurrence = Occurrence {
                     recipient: *id,
                     key: occasion.key.clone(),
@@ -327,9 +329,10 @@ impl Standing<'_> {
                     closes_at: occasion.at + trigger.to,
                     run: None,
                     refused: None,
+                    told_at,
                     attributes: attributes.clone(),
                 };
-                decided.note(change, occurrence, before.and_then(|before| before.run));
+                decided.note(change, occurrence, run);
             }
         }
         let stored = self.store(&mut tx, decided).await?;
@@ -463,7 +466,8 @@ fn known_occurrence(row: &OccurrenceRow) -> KnownOccurrence {
         (None, None | Some(State::Planned | State::Refused)) => OccurrenceState::Open,
         (None, Some(_)) => OccurrenceState::Done,
     };
-    KnownOccurrence { key: row.occurrence.key.clone(), at: row.occurrence.event_at, state }
+    let Occurrence { key, event_at, told_at, .. } = &row.occurrence;
+    KnownOccurrence { key: key.clone(), at: *event_at, state, told: *told_at }
 }
 
 /// The window of the run for spans that end at a time: all that end on the same day (UTC).

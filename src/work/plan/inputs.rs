@@ -60,6 +60,11 @@ pub struct PlanInputs {
     paused: Option<Instant>,
 }
 
+/// Whom the provider asked to leave alone, until when.
+type Waits = HashMap<RecipientId, Instant>;
+/// Of a run to which people come one by one: what each is written about.
+type Occasions = HashMap<RecipientId, WrittenAbout>;
+
 struct PlanningTask {
     row: CampaignRow,
     scope: PlanScope,
@@ -69,12 +74,10 @@ struct PlanningTask {
     chosen: Vec<usize>,
     replans: Vec<Option<Replan>>,
     booked: Vec<Booking>,
-    /// Whom the provider asked to leave alone.
-    waits: HashMap<RecipientId, Instant>,
+    waits: Waits,
     /// Who has the same address as somebody else who gets the message.
     doubles: HashSet<RecipientId>,
-    /// Of a run to which people come one by one: what each is written about.
-    occasions: HashMap<RecipientId, WrittenAbout>,
+    occasions: Occasions,
 }
 
 impl PlanInputs {
@@ -114,8 +117,8 @@ impl PlanInputs {
             };
             let campaign = Arc::clone(&row.campaign);
             let audience = AudienceFilter::of(ctx, &campaign, asked).await?;
-            let task = inputs.task(row, &found, scope, (waits, &audience));
-            inputs.tasks.push(PlanningTask { record, occasions, ..task });
+            let task = inputs.task(row, &found, scope, (waits, &audience, occasions));
+            inputs.tasks.push(PlanningTask { record, ..task });
         }
         inputs.read_taken(ctx).await?;
         Ok(inputs)
@@ -224,12 +227,16 @@ impl PlanInputs {
         row: CampaignRow,
         found: &StoredPeople,
         scope: PlanScope,
-        (waits, audience): (HashMap<RecipientId, Instant>, &AudienceFilter<'_>),
+        (waits, audience, occasions): (Waits, &AudienceFilter<'_>, Occasions),
     ) -> PlanningTask {
         let (mut chosen, mut replans) = (Vec::new(), Vec::new());
         for (index, recipient) in self.people.recipients.iter().enumerate() {
             let known = found.of(recipient.id);
             let wanted = match (known, scope) {
+                // what is no occasion of the run any more was refused for it
+                (Some(known), PlanScope::Everybody) if row.has_occurrences() => {
+                    is_open(known, scope) && occasions.contains_key(&recipient.id)
+                }
                 (Some(known), _) => is_open(known, scope),
                 (None, PlanScope::Everybody) => {
                     !row.has_occurrences() && audience.holds(recipient, self.places[index].as_ref())
@@ -247,7 +254,6 @@ impl PlanInputs {
         booked.extend_from_slice(&found.booked);
         let record = Record::default();
         let doubles = self.doubles(&row.campaign, found, scope, &chosen);
-        let occasions = HashMap::new();
         PlanningTask { row, scope, record, chosen, replans, booked, waits, doubles, occasions }
     }
 

@@ -107,8 +107,7 @@ pub async fn run(ctx: &Ctx) -> Result<Report, PlanError> {
         if row.status != CampaignStatus::Active || row.is_standing() {
             continue;
         }
-        let comes_whole = !row.has_occurrences();
-        let scope = if comes_whole && (row.planned_at.is_none() || row.model != version) {
+        let scope = if row.planned_at.is_none() || row.model != version {
             PlanScope::Everybody
         } else if reader.undecided_count(row.id).await? > 0 {
             PlanScope::Undecided

@@ -41,7 +41,7 @@ impl StoredPeople {
         let limited = row.campaign.capacity.chats.is_some() || row.campaign.budget.is_some();
         let mut found = Self {
             rows: Vec::new(),
-            is_brief: scope == PlanScope::Undecided && !limited,
+            is_brief: (scope == PlanScope::Undecided || row.has_occurrences()) && !limited,
             booked: Vec::new(),
         };
         let mut reader = ctx.store.read().await?;
@@ -50,7 +50,7 @@ impl StoredPeople {
             let runs = reader.open_runs(parent).await?;
             others.extend(runs.iter().map(|run| run.id).filter(|run| *run != row.id));
         }
-        if found.is_brief {
+        if found.is_brief && scope == PlanScope::Undecided {
             found.rows = reader.undecided(row.id, length).await?;
             others.push(row.id);
         } else {
