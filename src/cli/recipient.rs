@@ -1,12 +1,9 @@
 //! `recipient`: everything that is stored of a person, given out or erased.
 
-use std::collections::BTreeSet;
-
 use clap::Subcommand;
 
 use super::print::Show;
 use super::{BadInput, Env, actor, find_recipient};
-use crate::model::Invalid;
 use crate::model::ids::RecipientKey;
 use crate::model::wish::Wishes;
 use crate::work::people::{self, Erased, Stored};
@@ -28,21 +25,28 @@ enum Verb {
     Wish {
         /// The caller's id of the person.
         recipient: RecipientKey,
-        /// Nothing on these days: Sat,Sun.
-        #[arg(long, value_name = "DAYS", value_delimiter = ',')]
-        not_days: Option<Vec<String>>,
-        /// Only in these parts of the day: morning,noon,afternoon,evening,night.
-        #[arg(long, value_name = "PARTS", value_delimiter = ',')]
-        only_dayparts: Option<Vec<String>>,
-        /// Only with these media: text,image,video.
-        #[arg(long, value_name = "MEDIA", value_delimiter = ',')]
-        only_media: Option<Vec<String>>,
+        #[command(flatten)]
+        wishes: WishArgs,
     },
     /// Erase a person everywhere; a keyed hash stays, so that no import brings them back.
     Forget {
         /// The caller's id of the person.
         recipient: RecipientKey,
     },
+}
+
+/// What a person states; `none` takes a word back.
+#[derive(clap::Args)]
+pub(super) struct WishArgs {
+    /// Nothing on these days: Sat,Sun.
+    #[arg(long, value_name = "DAYS", value_delimiter = ',')]
+    not_days: Option<Vec<String>>,
+    /// Only in these parts of the day: morning,noon,afternoon,evening,night.
+    #[arg(long, value_name = "PARTS", value_delimiter = ',')]
+    only_dayparts: Option<Vec<String>>,
+    /// Only with these media: text,image,video.
+    #[arg(long, value_name = "MEDIA", value_delimiter = ',')]
+    only_media: Option<Vec<String>>,
 }
 
 impl Show for Stored {
@@ -75,27 +79,19 @@ impl Show for Wishes {
     }
 }
 
-/// Words of a closed set; the word `none` alone is the empty list.
-fn words<T>(given: Option<Vec<String>>) -> anyhow::Result<Option<BTreeSet<T>>>
-where
-    T: std::str::FromStr<Err = Invalid> + Ord,
-{
-    let Some(given) = given else { return Ok(None) };
-    let words = given.iter().filter(|word| *word != "none");
-    let words: Result<_, Invalid> = words.map(|word| word.to_ascii_lowercase().parse()).collect();
-    words.map(Some).map_err(|error| BadInput(error.to_string()).into())
+impl WishArgs {
+    pub(super) fn wishes(&self) -> anyhow::Result<Wishes> {
+        let (days, parts) = (self.not_days.as_deref(), self.only_dayparts.as_deref());
+        let wishes = Wishes::from_words(days, parts, self.only_media.as_deref());
+        wishes.map_err(|error| BadInput(error.to_string()).into())
+    }
 }
 
 pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
     let ctx = env.ctx().await?;
     match args.verb {
-        Verb::Wish { recipient, not_days, only_dayparts, only_media } => {
-            let told = Wishes {
-                not_days: words(not_days)?,
-                only_dayparts: words(only_dayparts)?,
-                only_media: words(only_media)?,
-            };
-            let wishes = people::wish(&ctx, &recipient, &told, &actor()).await?;
+        Verb::Wish { recipient, wishes } => {
+            let wishes = people::wish(&ctx, &recipient, &wishes.wishes()?, &actor()).await?;
             let absent = || BadInput(format!("there is no recipient {:?}", recipient.as_str()));
             env.printer.show(&wishes.ok_or_else(absent)?)
         }

@@ -3,13 +3,14 @@
 use clap::Subcommand;
 
 use super::print::{Show, table};
+use super::recipient::WishArgs;
 use super::{BadInput, Env, actor};
 use crate::model::Invalid;
 use crate::model::ids::Name;
 use crate::model::reply::Intent;
 use crate::model::time::{format_instant, parse_instant};
 use crate::store::{Reply, ReplyFilter};
-use crate::work::replies::{self, ReplyDigest, ReplyPage};
+use crate::work::replies::{self, ReplyDigest, ReplyLabel, ReplyPage};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -26,12 +27,14 @@ enum Verb {
         /// Its number.
         id: i64,
     },
-    /// Correct what a reply means.
+    /// Correct what a reply means, and note what the person states in it of messages.
     Label {
         /// Its number.
         id: i64,
         /// What it means.
         intent: Intent,
+        #[command(flatten)]
+        wishes: WishArgs,
     },
     /// Print counts by intent and campaign, what is asked most, and what is new since yesterday.
     Digest {
@@ -174,8 +177,9 @@ pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
             let found = replies::show(&ctx, id).await?;
             env.printer.show(&found.ok_or_else(|| absent(id))?)
         }
-        Verb::Label { id, intent } => {
-            let labelled = replies::label(&ctx, id, intent, &actor()).await?;
+        Verb::Label { id, intent, wishes } => {
+            let label = ReplyLabel { intent, wishes: wishes.wishes()? };
+            let labelled = replies::label(&ctx, id, &label, &actor()).await?;
             env.printer.show(&labelled.ok_or_else(|| absent(id))?)
         }
         Verb::Digest { since } => env.printer.show(&replies::digest(&ctx, instant(&since)?).await?),

@@ -97,6 +97,30 @@ impl fmt::Display for Day {
 }
 
 impl Wishes {
+    /// The wishes that lists of words state; `none` alone takes a word back.
+    pub fn from_words(
+        not_days: Option<&[String]>,
+        only_dayparts: Option<&[String]>,
+        only_media: Option<&[String]>,
+    ) -> Result<Self, Invalid> {
+        fn set<T>(given: Option<&[String]>) -> Result<Option<BTreeSet<T>>, Invalid>
+        where
+            T: std::str::FromStr<Err = Invalid> + Ord,
+        {
+            let Some(given) = given else { return Ok(None) };
+            let words = given.iter().filter(|word| *word != "none");
+            words
+                .map(|word| word.trim().to_ascii_lowercase().parse())
+                .collect::<Result<_, _>>()
+                .map(Some)
+        }
+        Ok(Self {
+            not_days: set(not_days)?,
+            only_dayparts: set(only_dayparts)?,
+            only_media: set(only_media)?,
+        })
+    }
+
     /// Whether nothing is stated.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()

@@ -244,13 +244,12 @@ fn decided(
             .told
             .iter()
             .any(|(told, at)| at.is_some_and(|at| at + trigger.to <= *told + GRACE)),
-        // by what was told at some time: who moved away since may have been written to before
-        Some(Reason::AgainTooSoon) => {
-            all.iter().filter(|other| other.key != booking.key).any(|other| {
-                let near = |at: Instant| (at - occurrence.event_at).abs() < trigger.again_after;
-                other.told.iter().any(|(_, at)| at.is_some_and(near))
-            })
-        }
+        // by what was told at some time, also of itself: there may have been a message about that
+        Some(Reason::AgainTooSoon) => all.iter().any(|other| {
+            let is_own = |at| other.key == booking.key && at == occurrence.event_at;
+            let near = |at: Instant| (at - occurrence.event_at).abs() < trigger.again_after;
+            other.told.iter().any(|(_, at)| at.is_some_and(|at| near(at) && !is_own(at)))
+        }),
         Some(_) => false,
     };
     if !is_true {

@@ -131,7 +131,16 @@ async fn the_inbox_shows_what_needs_a_human_first_and_labels_without_script() {
         let form = |key: &str| format!("form_key={key}&intent=stop");
         assert_eq!(listener.browse("POST", &path, &cookie, Some("intent=stop")).await.0, 403);
         assert_eq!(listener.browse("POST", &path, &reader, Some(&form(&reader_key))).await.0, 403);
-        assert_eq!(listener.browse("POST", &path, &cookie, Some(&form(&key))).await.0, 303);
+        // what the person states goes with it, or is told to be no such word
+        let stated =
+            |days: &str| format!("{}&not_days={days}&only_dayparts=&only_media=", form(&key));
+        let wrong = listener.browse("POST", &path, &cookie, Some(&stated("Someday"))).await;
+        assert!(wrong.0 == 422 && wrong.2.contains("someday"), "{}", wrong.2);
+        assert_eq!(listener.browse("POST", &path, &cookie, Some(&stated("Sun,+Sat"))).await.0, 303);
+        let key_of = "ana".parse().unwrap();
+        let stored = listener.ctx.store.read().await.unwrap().recipient(&key_of).await.unwrap();
+        let wishes = stored.unwrap().profile.wishes;
+        assert_eq!(wishes.to_string(), "not on Saturday, Sunday");
         let inbox = page("/replies", &cookie).await;
         assert!(inbox.contains("<b>stop</b> (labelled)"), "{inbox}");
         let mut reader = listener.ctx.store.read().await.unwrap();

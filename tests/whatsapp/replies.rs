@@ -1,7 +1,9 @@
 //! What people write is kept with what it is taken for, and only what is surely a stop withdraws.
 
 use opportune::model::reply::Intent;
+use opportune::model::wish::Wishes;
 use opportune::store::{Kept, Reply, ReplyFilter};
+use opportune::work::replies::ReplyLabel;
 use opportune::work::{people, replies};
 
 use crate::scene::*;
@@ -148,8 +150,10 @@ async fn a_label_corrects_and_what_comes_next_is_judged_by_it() {
         webhook(&scene.ctx, &texts(&[text, TEXTS[1]], noon())).await;
         let found = kept(&scene.ctx).await;
         assert_ne!(found[0].intent, Intent::Complaint);
-        let label =
-            async |id: i64, intent| replies::label(&scene.ctx, id, intent, "test").await.unwrap();
+        let label = async |id: i64, intent| {
+            let label = ReplyLabel { intent, wishes: Wishes::default() };
+            replies::label(&scene.ctx, id, &label, "test").await.unwrap()
+        };
         let told = label(found[0].id, Intent::Complaint).await.unwrap();
         assert_eq!((told.label, told.needs_human), (Some(Intent::Complaint), false));
         assert_eq!(told.intent, found[0].intent);
@@ -166,6 +170,14 @@ async fn a_label_corrects_and_what_comes_next_is_judged_by_it() {
         assert!(paused().await.is_empty());
         label(found[1].id, Intent::Automatic).await.unwrap();
         assert_eq!(paused().await[&scene.ids[1]], noon() + TimeDelta::days(1));
+        // what the person states in it, plans obey
+        let days = ["Sun".to_owned()];
+        let wishes = Wishes::from_words(Some(&days), None, None).unwrap();
+        let stated = ReplyLabel { intent: Intent::Other, wishes: wishes.clone() };
+        replies::label(&scene.ctx, found[0].id, &stated, "test").await.unwrap().unwrap();
+        let key = &found[0].recipient;
+        let person = scene.ctx.store.read().await.unwrap().recipient(key).await.unwrap();
+        assert_eq!(person.unwrap().profile.wishes, wishes);
         // a stop that a person recognizes withdraws
         assert!(consented(&scene, 1).await);
         label(found[0].id, Intent::Stop).await.unwrap();

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use serde::Deserialize;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
 use super::problem::{ApiProblem, Problems};
 use super::request::{Asked, Body, Caller, Operate, Page, PageOf, People};
@@ -12,7 +12,7 @@ use crate::model::reply::Intent;
 use crate::model::time::Instant;
 use crate::store::{Reply, ReplyFilter};
 use crate::work::Ctx;
-use crate::work::replies::{self, ReplyDigest};
+use crate::work::replies::{self, ReplyDigest, ReplyLabel};
 
 /// Which replies.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -63,27 +63,21 @@ pub(super) async fn show(
     replies::show(&ctx, id).await?.map(Json).ok_or_else(absent)
 }
 
-/// A correction.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Label {
-    /// What the reply means.
-    intent: Intent,
-}
-
-/// Corrects what a reply means; later texts are judged by it too.
+/// Corrects what a reply means; later texts are judged by it too, and plans obey what the person states in
+/// it.
 #[utoipa::path(post, path = "/replies/{id}/label",
     params(("id" = i64, Path), ("Idempotency-Key" = Option<String>, Header)),
-    request_body(content = Label, example = json!({ "intent": "question" })),
+    request_body(content = ReplyLabel,
+        example = json!({ "intent": "not_now", "wishes": { "not_days": ["Sunday"] } })),
     security(("token" = ["operate"])), responses((status = 200, body = Reply), Problems))]
 pub(super) async fn label(
     caller: Caller<Operate>,
     Path(id): Path<String>,
     State(ctx): State<Ctx>,
-    Body(Label { intent }): Body<Label>,
+    Body(label): Body<ReplyLabel>,
 ) -> Result<Json<Reply>, ApiProblem> {
     let id = id.parse().map_err(|_| absent())?;
-    replies::label(&ctx, id, intent, &caller.actor()).await?.map(Json).ok_or_else(absent)
+    replies::label(&ctx, id, &label, &caller.actor()).await?.map(Json).ok_or_else(absent)
 }
 
 /// From when on.

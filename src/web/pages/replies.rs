@@ -1,6 +1,7 @@
 //! The inbox: what people wrote, first what needs a human, each with a form that corrects it.
 
 use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
 use axum::response::Redirect;
 use maud::{Markup, html};
 use serde::Deserialize;
@@ -11,10 +12,11 @@ use super::person;
 use super::visitor::{SentForm, Visitor};
 use crate::model::reply::Intent;
 use crate::model::time::parse_instant;
+use crate::model::wish::Wishes;
 use crate::pictures::scrolled;
 use crate::store::{Reply, ReplyFilter};
 use crate::web::app::App;
-use crate::work::replies::{self, ReplyDigest};
+use crate::work::replies::{self, ReplyDigest, ReplyLabel};
 use crate::work::tokens::Scope;
 
 /// Replies of one page.
@@ -167,25 +169,61 @@ fn form(visitor: &Visitor, reply: &Reply) -> Markup {
         form.row action={ "/replies/" (reply.id) "/label" } method="post" {
             (visitor.form_key())
             select name="intent" aria-label="What it means" { (choice(meant.as_str(), None)) }
+            details {
+                summary { "and states" }
+                @for (name, what, example) in WISHES {
+                    label { (what) input name=(name) placeholder=(example); }
+                }
+            }
             button type="submit" { "Label" }
         }
     }
 }
 
+/// What a person may state: the field, what it is, and an example.
+const WISHES: [(&str, &str, &str); 3] = [
+    ("not_days", "Nothing on", "Sat, Sun"),
+    ("only_dayparts", "Only in the", "morning, evening"),
+    ("only_media", "Only with", "text"),
+];
+
+/// Words between commas; what is left empty is not stated.
 #[derive(Deserialize)]
 pub(super) struct LabelForm {
     intent: Intent,
+    #[serde(default)]
+    not_days: String,
+    #[serde(default)]
+    only_dayparts: String,
+    #[serde(default)]
+    only_media: String,
+}
+
+impl LabelForm {
+    fn label(&self) -> Result<ReplyLabel, NoPage> {
+        let words = |text: &str| -> Option<Vec<String>> {
+            let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+            let words: Vec<String> = words.map(str::to_owned).collect();
+            (!words.is_empty()).then_some(words)
+        };
+        let (days, parts) = (words(&self.not_days), words(&self.only_dayparts));
+        let media = words(&self.only_media);
+        let wishes = Wishes::from_words(days.as_deref(), parts.as_deref(), media.as_deref());
+        let wishes = wishes
+            .map_err(|error| NoPage::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))?;
+        Ok(ReplyLabel { intent: self.intent, wishes })
+    }
 }
 
 /// Corrects what a reply means.
 pub(super) async fn label(
     State(app): State<App>,
     Path(id): Path<String>,
-    SentForm(visitor, LabelForm { intent }): SentForm<LabelForm>,
+    SentForm(visitor, form): SentForm<LabelForm>,
 ) -> Result<Redirect, NoPage> {
     visitor.needs(Scope::Operate)?;
     let absent = || NoPage::absent("such reply");
     let id = id.parse().map_err(|_| absent())?;
-    let labelled = replies::label(&app.ctx, id, intent, &visitor.actor()).await?;
+    let labelled = replies::label(&app.ctx, id, &form.label()?, &visitor.actor()).await?;
     labelled.map(|_| Redirect::to("/replies")).ok_or_else(absent)
 }

@@ -4,14 +4,17 @@ mod digest;
 mod judge;
 
 use chrono::TimeDelta;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{Ctx, StepEnv, audit, channel, refusals};
 use crate::config::ReplySettings;
 use crate::model::consent::ConsentEntry;
 use crate::model::ids::{Name, RecipientId};
+use crate::model::recipient::Profile;
 use crate::model::reply::Intent;
 use crate::model::time::Instant;
+use crate::model::wish::Wishes;
 use crate::store::{Reply, ReplyFilter, StoreError};
 
 pub use self::digest::{
@@ -46,15 +49,28 @@ pub async fn show(ctx: &Ctx, id: i64) -> Result<Option<Reply>, StoreError> {
     ctx.store.read().await?.reply(id).await
 }
 
+/// What a person says that a reply means.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReplyLabel {
+    /// What it is about.
+    pub intent: Intent,
+    /// What the person states in it of messages to them, over what they stated before.
+    #[serde(default)]
+    pub wishes: Wishes,
+}
+
 /// Corrects what a reply means. Later texts are judged by it too, and what follows from the intent
 /// follows now: *stop* withdraws consent, *not now* and *automatic* pause, anything else ends a pause
 /// that this reply brought. A withdrawal is not taken back: only a new word of the person does that.
+/// Plans obey what the person states in it.
 pub async fn label(
     ctx: &Ctx,
     id: i64,
-    intent: Intent,
+    label: &ReplyLabel,
     actor: &str,
 ) -> Result<Option<Reply>, StoreError> {
+    let intent = label.intent;
     let mut tx = ctx.store.begin().await?;
     let Some(reply) = tx.reply(id).await? else { return Ok(None) };
     let Some(person) = tx.recipient(&reply.recipient).await? else { return Ok(None) };
@@ -72,6 +88,12 @@ pub async fn label(
         let people = shared.into_iter().map(|(_, other)| other).chain([person.id]);
         let pauses: Vec<(RecipientId, i64, Instant)> = people.map(|who| (who, id, until)).collect();
         tx.pause_people(&pauses).await?;
+    }
+    if !label.wishes.is_empty() {
+        let told = Profile { wishes: label.wishes.clone(), ..Profile::default() };
+        tx.put_recipients(&[(person.key, told)]).await?;
+        let (subject, source) = (format!("recipient #{}", person.id), format!("reply {id}"));
+        audit::note(ctx, &mut tx, actor, "wish", &subject, &source).await?;
     }
     let subject = format!("reply {id}");
     audit::note(ctx, &mut tx, actor, "label reply", &subject, intent.as_str()).await?;
