@@ -48,35 +48,32 @@ pub struct Checked {
 pub async fn check(ctx: &Ctx, source: &str) -> Result<Checked, CheckError> {
     let campaign = campaigns::check(ctx, source).await?;
     if campaign.trigger.is_none() {
-        return Ok(planned(ctx, source, |_| ()).await?.1);
+        return Ok(planned(ctx, campaign, |_| ()).await?.0);
     }
-    let mut warnings: Vec<String> =
-        campaigns::left_out(ctx, &campaign).await?.into_iter().collect();
-    let (upcoming, more) = occurrences::upcoming(ctx, &campaign).await?;
-    warnings.extend(more);
-    Ok(Checked { name: campaign.name, stored: false, plan: None, upcoming, warnings })
+    awaited(ctx, &campaign).await
 }
 
-/// The same, with the campaign and what its plan is made of; `step` is told what is being done.
+/// What a standing campaign waits for; its runs are planned as occasions come into reach.
+pub(super) async fn awaited(ctx: &Ctx, campaign: &Campaign) -> Result<Checked, CheckError> {
+    let mut warnings: Vec<String> = campaigns::left_out(ctx, campaign).await?.into_iter().collect();
+    let (upcoming, more) = occurrences::upcoming(ctx, campaign).await?;
+    warnings.extend(more);
+    Ok(Checked { name: campaign.name.clone(), stored: false, plan: None, upcoming, warnings })
+}
+
+/// What a campaign with a window would do, and what its plan is made of; `step` is told what is being done.
 pub(super) async fn planned(
     ctx: &Ctx,
-    source: &str,
+    campaign: Campaign,
     step: impl Fn(&'static str),
-) -> Result<(Campaign, Checked, PlanInputs, CampaignPlan), CheckError> {
-    step("reading the campaign");
-    let campaign = campaigns::check(ctx, source).await?;
-    if campaign.trigger.is_some() {
-        let told = "trigger: such a campaign is planned run by run, as its occasions come into reach; \
-            `campaign check` counts them, and each run shows what it does";
-        return Err(SubmitError::Unfit(told.to_owned()).into());
-    }
+) -> Result<(Checked, PlanInputs, CampaignPlan), CheckError> {
     step("counting people");
     let warnings = campaigns::left_out(ctx, &campaign).await?.into_iter().collect();
     step("planning");
-    let (inputs, plan) = plan::forecast(ctx, campaign.clone()).await?;
-    let (name, summary) = (campaign.name.clone(), Some(plan.summary()));
-    let checked = Checked { name, stored: false, plan: summary, upcoming: None, warnings };
-    Ok((campaign, checked, inputs, plan))
+    let name = campaign.name.clone();
+    let (inputs, plan) = plan::forecast(ctx, campaign).await?;
+    let summary = Some(plan.summary());
+    Ok((Checked { name, stored: false, plan: summary, upcoming: None, warnings }, inputs, plan))
 }
 
 /// Checks a campaign file and stores it.

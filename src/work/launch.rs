@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use chrono::Timelike;
 
 use super::Ctx;
+use super::campaigns;
 use super::check::{self, CheckError, Checked};
 use super::plan::{CampaignPlan, PlanInputs};
 use crate::calendar::zone;
@@ -51,17 +52,24 @@ pub async fn look_at(
     source: &str,
     step: impl Fn(&'static str),
 ) -> Result<Launch, CheckError> {
-    let (campaign, checked, inputs, planned) = check::planned(ctx, source, &step).await?;
-    step("adding up");
-    let known = ctx.store.read().await?.recipient_count().await?;
-    let mut launch = Launch {
-        campaign,
+    step("reading the campaign");
+    let campaign = campaigns::check(ctx, source).await?;
+    let launch = |checked, known| Launch {
+        campaign: campaign.clone(),
         checked,
         known,
         refused: Vec::new(),
         by_local_hour: BTreeMap::new(),
         by_hour: BTreeMap::new(),
     };
+    if campaign.trigger.is_some() {
+        step("looking for what it waits for");
+        let checked = check::awaited(ctx, &campaign).await?;
+        return Ok(launch(checked, ctx.store.read().await?.recipient_count().await?));
+    }
+    let (checked, inputs, planned) = check::planned(ctx, campaign.clone(), &step).await?;
+    step("adding up");
+    let mut launch = launch(checked, ctx.store.read().await?.recipient_count().await?);
     launch.add_up(&inputs, &planned);
     Ok(launch)
 }

@@ -149,8 +149,11 @@ impl Browser {
     /// The whole page as a picture.
     pub(crate) async fn picture(&self, path: &Path) {
         use base64::Engine;
+        let size =
+            self.run("arguments[0]([innerWidth, document.documentElement.scrollHeight])").await;
+        let clip = json!({ "x": 0, "y": 0, "width": size[0], "height": size[1], "scale": 1 });
         let asked = json!({ "cmd": "Page.captureScreenshot",
-            "params": { "captureBeyondViewport": true } });
+            "params": { "captureBeyondViewport": true, "clip": clip } });
         let taken = self.post("/goog/cdp/execute", asked).await.unwrap();
         let bytes =
             base64::engine::general_purpose::STANDARD.decode(taken["data"].as_str().unwrap());

@@ -204,6 +204,24 @@ fn axe() -> String {
         .unwrap_or_else(|error| panic!("{}: {error}; .ci/test brings it", path.display()))
 }
 
+/// A campaign that waits for what happens to people.
+const STANDING: &str = r#"
+name = "reminder"
+provider = "console"
+category = "utility"
+
+[trigger]
+event = "appointment"
+from = "-44h"
+to = "-18h"
+
+[[variant]]
+name = "words"
+media = "text"
+text = "See you soon, {{name}}"
+defaults = { name = "there" }
+"#;
+
 #[test]
 fn every_page_can_be_used_by_everybody() {
     run(look_at_every_page(Site::start(120)));
@@ -220,6 +238,12 @@ async fn look_at_every_page(site: Site) {
     browser.click("main form[enctype] button").await;
     browser.until("Who is written to").await;
     let checked = browser.address().await;
+    browser.open(&format!("{}/campaigns/new", site.base)).await;
+    browser.fill("#source", STANDING).await;
+    browser.click("main form[enctype] button").await;
+    browser.until("It waits for event appointment and writes from -1day 20h to -18h").await;
+    browser.until("no event appointment is known yet").await;
+    let awaited = browser.address().await;
     let pictures = std::env::var_os("PAGES_PICTURES").map(PathBuf::from);
     let paths = [
         "/",
@@ -236,7 +260,7 @@ async fn look_at_every_page(site: Site) {
         "/people/nobody",
     ];
     let pages = paths.iter().map(|path| (*path, format!("{}{path}", site.base)));
-    for (name, url) in pages.chain([("/checked", checked)]) {
+    for (name, url) in pages.chain([("/checked", checked), ("/awaited", awaited)]) {
         for (scheme, width) in [("light", 1200), ("dark", 1200), ("light", 390)] {
             browser.look(scheme, width).await;
             browser.open(&url).await;

@@ -82,6 +82,14 @@ impl fmt::Display for Occasion {
 #[serde(try_from = "String")]
 pub struct SignedSpan(pub TimeDelta);
 
+impl fmt::Display for SignedSpan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.0 < TimeDelta::zero() { "-" } else { "" };
+        let span = self.0.abs().to_std().unwrap_or_default();
+        write!(f, "{sign}{}", humantime::format_duration(span))
+    }
+}
+
 impl TryFrom<String> for SignedSpan {
     type Error = Invalid;
 

@@ -7,6 +7,7 @@ use super::super::frame::{NoPage, card, count, counted, moment};
 use super::super::person;
 use super::super::visitor::Visitor;
 use super::{Looked, number, wrong};
+use crate::model::campaign::SignedSpan;
 use crate::model::delivery::Arm;
 use crate::model::time::Instant;
 use crate::pictures::{scrolled, stacked};
@@ -25,11 +26,46 @@ pub(super) async fn launch(
     tried: Option<&Looked>,
     person: &str,
 ) -> Result<Markup, NoPage> {
-    let Some(plan) = &launch.checked.plan else { return Ok(html! {}) };
     let person = person_of(ctx, visitor, person).await?;
     let previews = preview::of(ctx, &launch.campaign, person.as_ref());
     Ok(html! {
         @for warning in &launch.checked.warnings { p.notice { "Warning: " (warning) "." } }
+        @match &launch.checked.plan {
+            Some(plan) => (planned(visitor, launch, plan, tried)),
+            None => (awaited(launch)),
+        }
+        h2 { "How it reads" }
+        @if let Some(person) = &person { p { "For " (person::link(person.key.as_str())) ":" } }
+        @for preview in &previews { (reads(preview)) }
+    })
+}
+
+/// What a standing campaign waits for, and when it writes.
+fn awaited(launch: &Launch) -> Markup {
+    let Some(trigger) = &launch.campaign.trigger else { return html! {} };
+    html! {
+        @if let Some(people) = launch.checked.upcoming {
+            div.cards { (card("people in the next 30 days, before any rule", count(people))) }
+        }
+        p {
+            "It waits for " b { (trigger.on) } " and writes from " (SignedSpan(trigger.from)) " to "
+            (SignedSpan(trigger.to)) " around it, at the hour learned for the person. "
+            @if !trigger.unless.is_empty() {
+                "Called off by "
+                @for (at, kind) in trigger.unless.iter().enumerate() {
+                    @if at > 0 { ", " }
+                    (kind)
+                }
+                ". "
+            }
+            "Each day's messages are a run of their own, planned as they come into reach."
+        }
+    }
+}
+
+/// Who is planned, when, against which limits, for what.
+fn planned(visitor: &Visitor, launch: &Launch, plan: &Summary, tried: Option<&Looked>) -> Markup {
+    html! {
         div.cards {
             (card("will be written to", count(plan.planned)))
             (card("expected to engage", range(plan.expected)))
@@ -54,10 +90,7 @@ pub(super) async fn launch(
         h2 { "When" }
         (hours(launch, plan))
         (limits(plan))
-        h2 { "How it reads" }
-        @if let Some(person) = &person { p { "For " (person::link(person.key.as_str())) ":" } }
-        @for preview in &previews { (reads(preview)) }
-    })
+    }
 }
 
 async fn person_of(
