@@ -12,7 +12,7 @@ macro_rules! files {
     };
 }
 
-const FILES: [(&str, &str); 18] = files![
+const FILES: [(&str, &str); 19] = files![
     "0001_workspace",
     "0003_plan",
     "0004_dispatch",
@@ -31,6 +31,7 @@ const FILES: [(&str, &str); 18] = files![
     "0082_links",
     "0083_segments",
     "0084_wishes",
+    "0090_channels",
 ];
 
 /// All of them.
