@@ -4,8 +4,8 @@ use clap::Subcommand;
 
 use super::print::{Show, table};
 use super::{Env, find_recipient};
-use crate::model::consent::{ConsentChange, ConsentEntry};
-use crate::model::ids::RecipientKey;
+use crate::model::consent::{ConsentChange, ConsentEntry, ConsentScope};
+use crate::model::ids::{Name, RecipientKey};
 use crate::model::time::{format_instant, parse_instant};
 use crate::work::people::{self, Ledger};
 
@@ -41,22 +41,34 @@ struct Change {
     /// What proves it.
     #[arg(long, default_value = "")]
     evidence: String,
+    /// The provider that it holds for alone; all, if it is left out.
+    #[arg(long)]
+    provider: Option<Name>,
 }
 
 impl Show for Ledger {
     fn text(&self) -> String {
         let now = if self.consented { "has consent" } else { "has no consent" };
-        let mut shown = table(&["at", "change", "source", "evidence", "recorded"]);
+        let mut shown = table(&["at", "change", "for", "source", "evidence", "recorded"]);
         for entry in &self.entries {
             shown.add_row([
                 format_instant(entry.at),
                 entry.change.to_string(),
+                scope(&entry.scope),
                 entry.source.clone(),
                 entry.evidence.clone(),
                 format_instant(entry.recorded_at),
             ]);
         }
         format!("{} {now}.\n{shown}", self.recipient)
+    }
+}
+
+fn scope(scope: &ConsentScope) -> String {
+    match (&scope.provider, &scope.topic) {
+        (None, _) => "all".to_owned(),
+        (Some(provider), None) => provider.to_string(),
+        (Some(provider), Some(topic)) => format!("{provider}: {topic}"),
     }
 }
 
@@ -82,12 +94,19 @@ async fn apply(
         let shown = format_instant(at);
         anyhow::bail!(super::BadInput(format!("--at {shown:?} lies in the future")));
     }
+    if let Some(provider) = &change.provider
+        && !ctx.config.providers.contains_key(provider)
+    {
+        let told = format!("--provider: the settings have no [provider.{provider}]");
+        anyhow::bail!(super::BadInput(told));
+    }
     let entry = ConsentEntry {
         change: to,
         at,
         source: change.source,
         evidence: change.evidence,
         recorded_at: now,
+        scope: ConsentScope { provider: change.provider, topic: None },
     };
     if !people::change_consent(ctx, &change.recipient, entry, &super::actor()).await? {
         let key = change.recipient.as_str();

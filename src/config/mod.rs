@@ -7,7 +7,9 @@ mod links;
 mod provider;
 mod replies;
 mod retention;
+mod secret;
 mod segment;
+mod smtp;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -29,13 +31,15 @@ use crate::model::tariff::{Tariff, TariffError};
 
 pub use links::LinkSettings;
 pub use provider::{
-    Canary, InDoubt, Inbound, Limits, PairLimit, ProviderConfig, ProviderKind, Secret, SecretValue,
-    WhatsAppApi, WhatsAppSettings,
+    Canary, InDoubt, Inbound, Limits, PairLimit, ProviderConfig, ProviderKind, WhatsAppApi,
+    WhatsAppSettings,
 };
 
 pub use replies::ReplySettings;
 pub use retention::Retention;
+pub use secret::{Secret, SecretValue};
 pub use segment::SegmentSettings;
+pub use smtp::{Sender, SmtpSecurity, SmtpSettings};
 
 use holdout::RawHoldout;
 use links::RawLinks;
@@ -172,6 +176,14 @@ pub enum ConfigError {
         #[source]
         cause: TariffError,
     },
+    /// A provider cannot be made of what the settings name.
+    #[error("provider.{name}.{what}")]
+    Provider {
+        /// Which.
+        name: Name,
+        /// Which key, and what is wrong with it.
+        what: String,
+    },
     /// A secret that is not where the settings say.
     #[error("{from} holds no secret; set it, or name another place in the settings")]
     Secret {
@@ -253,6 +265,7 @@ impl Config {
         let folder = path.parent().unwrap_or(Path::new(""));
         config.country_rules = config.country_rules.map(|file| folder.join(file));
         for provider in config.providers.values_mut() {
+            provider.kind.under(folder);
             let Some(file) = &provider.prices else { continue };
             let path = folder.join(file);
             let text = std::fs::read_to_string(&path)

@@ -1,14 +1,13 @@
 //! `[provider.NAME]`: what a channel is, what its account bears, and where its secrets are.
 
-use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
 use url::Url;
 
-use super::ConfigError;
+use super::{Secret, SmtpSecurity, SmtpSettings};
 use crate::model::content::word_type;
 use crate::model::ids::Name;
 use crate::model::tariff::Tariff;
@@ -41,6 +40,9 @@ pub struct ProviderConfig {
     pub in_doubt_utility: InDoubt,
     /// How a template is begun that was not sent before.
     pub canary: Canary,
+    /// The attribute that holds people's addresses on this channel; who has none there is written to at
+    /// their address, where that is one of the channel's.
+    pub address_attribute: Option<String>,
     /// What gets every message that people write.
     pub inbound: Option<Inbound>,
     /// A file of prices of the user's own.
@@ -98,6 +100,8 @@ pub enum ProviderKind {
     },
     /// Sends by the WhatsApp Cloud API or the Marketing Messages API.
     WhatsApp(Box<WhatsAppSettings>),
+    /// Hands mails to a mail server.
+    Smtp(Box<SmtpSettings>),
 }
 
 /// The account and the manner of a `whatsapp` provider.
@@ -139,6 +143,7 @@ impl ProviderKind {
             Self::Simulated { .. } => "simulated",
             Self::Http { .. } => "http",
             Self::WhatsApp(_) => "whatsapp",
+            Self::Smtp(_) => "smtp",
         }
     }
 
@@ -148,7 +153,34 @@ impl ProviderKind {
             Self::Console | Self::Simulated { .. } => Duration::ZERO,
             Self::Http { timeout, .. } => *timeout,
             Self::WhatsApp(settings) => settings.timeout,
+            Self::Smtp(settings) => settings.timeout,
         }
+    }
+
+    /// Has the files that it names lie under the settings' folder.
+    pub(super) fn under(&mut self, folder: &Path) {
+        if let Self::Smtp(settings) = self {
+            settings.under(folder);
+        }
+    }
+
+    /// The attribute that holds people's addresses on this channel, unless the settings name another.
+    fn address_attribute(&self) -> Option<&'static str> {
+        match self {
+            Self::Smtp(_) => Some("address_mail"),
+            _ => None,
+        }
+    }
+
+    /// Whether its messages carry an address under which a person says that they want no more (RFC 8058).
+    pub fn has_way_out(&self) -> bool {
+        matches!(self, Self::Smtp(_))
+    }
+
+    /// Whether a person's word against messages holds for this channel alone: where it is told by a
+    /// switch of the channel and not in a person's own words.
+    pub fn is_left_alone(&self) -> bool {
+        matches!(self, Self::Smtp(_))
     }
 
     /// Whether it sends nothing but templates to people who have not written lately.
@@ -186,58 +218,19 @@ const WHATSAPP_PER_SECOND: u32 = 80;
 /// From the page about the platform: one in six seconds, 45 at once.
 const WHATSAPP_PAIR: PairLimit = PairLimit { seconds: 6, burst: 45 };
 
-/// Where a secret is kept. Its value is read when it is needed and never printed.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Secret {
-    /// In an environment variable.
-    Env(String),
-    /// In a file, whose surrounding blanks are cut off.
-    File(PathBuf),
-}
-
-impl Secret {
-    /// Reads the secret.
-    pub fn read(&self) -> Result<SecretValue, ConfigError> {
-        let (from, value) = match self {
-            Self::Env(name) => (format!("the variable {name}"), std::env::var(name).ok()),
-            Self::File(path) => {
-                (format!("the file {}", path.display()), std::fs::read_to_string(path).ok())
-            }
-        };
-        let value = value.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
-        value.map(SecretValue).ok_or(ConfigError::Secret { from })
-    }
-}
-
-/// A secret's value, which no formatter shows.
-#[derive(Clone)]
-pub struct SecretValue(String);
-
-impl SecretValue {
-    /// Holds `value`.
-    pub fn new(value: &str) -> Self {
-        Self(value.to_owned())
-    }
-
-    /// The bytes, for the one who signs with them.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for SecretValue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(secret)")
-    }
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawProvider {
     kind: String,
-    url: Option<String>,
-    secret: Option<Secret>,
+    pub(super) url: Option<String>,
+    pub(super) secret: Option<Secret>,
+    pub(super) from: Option<String>,
+    pub(super) password: Option<Secret>,
+    pub(super) reply_to: Option<String>,
+    pub(super) templates: Option<PathBuf>,
+    pub(super) ca_file: Option<PathBuf>,
+    pub(super) tls: Option<SmtpSecurity>,
+    address_attribute: Option<String>,
     seed: Option<u64>,
     base_url: Option<String>,
     phone_number_id: Option<String>,
@@ -271,17 +264,23 @@ struct RawLimits {
     pair_burst: Option<u32>,
 }
 
-/// Keys that one kind alone takes.
-const KEYS_OF_KINDS: [(&str, &str); 9] = [
-    ("url", "http"),
-    ("secret", "http"),
-    ("seed", "simulated"),
-    ("base_url", "whatsapp"),
-    ("phone_number_id", "whatsapp"),
-    ("token", "whatsapp"),
-    ("app_secret", "whatsapp"),
-    ("verify_token", "whatsapp"),
-    ("api", "whatsapp"),
+/// Keys that some kinds alone take: those that need them, and those that may have them.
+const KEYS_OF_KINDS: [(&str, &[&str], &[&str]); 15] = [
+    ("url", &["http", "smtp"], &[]),
+    ("secret", &["http"], &["smtp"]),
+    ("seed", &[], &["simulated"]),
+    ("base_url", &[], &["whatsapp"]),
+    ("phone_number_id", &["whatsapp"], &[]),
+    ("token", &["whatsapp"], &[]),
+    ("app_secret", &["whatsapp"], &[]),
+    ("verify_token", &["whatsapp"], &[]),
+    ("api", &[], &["whatsapp"]),
+    ("from", &["smtp"], &[]),
+    ("password", &[], &["smtp"]),
+    ("reply_to", &[], &["smtp"]),
+    ("templates", &[], &["smtp"]),
+    ("ca_file", &[], &["smtp"]),
+    ("tls", &[], &["smtp"]),
 ];
 
 impl RawProvider {
@@ -297,16 +296,25 @@ impl RawProvider {
             self.app_secret.is_some(),
             self.verify_token.is_some(),
             self.api.is_some(),
+            self.from.is_some(),
+            self.password.is_some(),
+            self.reply_to.is_some(),
+            self.templates.is_some(),
+            self.ca_file.is_some(),
+            self.tls.is_some(),
         ];
-        for ((name, kind), given) in KEYS_OF_KINDS.iter().zip(given) {
-            let optional = matches!(*name, "seed" | "api" | "base_url");
-            if given && self.kind != *kind {
-                wrong.push(format!("{key}.{name}: only kind {kind:?} takes it"));
-            } else if !given && self.kind == *kind && !optional {
+        let kind = self.kind.as_str();
+        for ((name, needed, taken), given) in KEYS_OF_KINDS.iter().zip(given) {
+            if given && !needed.contains(&kind) && !taken.contains(&kind) {
+                let kinds: Vec<String> =
+                    needed.iter().chain(*taken).map(|kind| format!("{kind:?}")).collect();
+                wrong.push(format!("{key}.{name}: only kind {} takes it", kinds.join(" or ")));
+            } else if !given && needed.contains(&kind) {
                 wrong.push(format!("{key}.{name}: kind {kind:?} needs it"));
             }
         }
-        let timeout = self.timeout.unwrap_or(Duration::from_secs(10));
+        let default = Duration::from_secs(if kind == "smtp" { 30 } else { 10 });
+        let timeout = self.timeout.unwrap_or(default);
         if timeout.is_zero() || timeout > TIMEOUT_MAX {
             wrong
                 .push(format!("{key}.timeout: {timeout:?} is not between 1ms and {TIMEOUT_MAX:?}"));
@@ -333,10 +341,12 @@ impl RawProvider {
         let inbound =
             check_inbound(&key, self.inbound_url.as_deref(), self.inbound_secret.as_ref(), wrong);
         let prices = self.prices.clone();
+        let attribute = self.address_attribute.clone();
         let kind = self.kind(&key, timeout, wrong)?;
         // a rehearsal costs what the performance would
         let tariff = matches!(kind.channel(), "simulated" | "whatsapp")
             .then(|| Arc::new(Tariff::whatsapp()));
+        let address_attribute = attribute.or_else(|| kind.address_attribute().map(str::to_owned));
         Some(ProviderConfig {
             kind,
             prices,
@@ -345,6 +355,7 @@ impl RawProvider {
             portfolio,
             in_doubt_grace: grace,
             in_doubt_utility: utility.unwrap_or(InDoubt::GiveUp),
+            address_attribute,
             canary,
             inbound,
         })
@@ -389,9 +400,13 @@ impl RawProvider {
                     timeout,
                 })))
             }
+            "smtp" => {
+                let settings = SmtpSettings::check(self, key, timeout, wrong)?;
+                Some(ProviderKind::Smtp(Box::new(settings)))
+            }
             other => {
                 wrong.push(format!(
-                    "{key}.kind: {other:?} is not one of console, simulated, http, whatsapp"
+                    "{key}.kind: {other:?} is not one of console, simulated, http, whatsapp, smtp"
                 ));
                 None
             }

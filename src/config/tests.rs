@@ -48,7 +48,7 @@ fn every_bound_that_is_broken_is_told() {
     opportune.toml: slot_minutes "7" is not one of 5, 6, 10, 12, 15, 20, 30 or 60
     opt_out_cost: -1 is not between 0 and 1000
     max_lateness: 3240000s is more than 604800s
-    provider.x.kind: "pigeon" is not one of console, simulated, http, whatsapp
+    provider.x.kind: "pigeon" is not one of console, simulated, http, whatsapp, smtp
     provider.y.url: kind "http" needs it
     provider.y.secret: kind "http" needs it
     "#);
@@ -88,6 +88,51 @@ fn what_platforms_post_is_mapped_by_names_that_can_be() {
     assert!(told.contains("\"phone\" says something else already"), "{told}");
     let told = problem("[segment]\nactivity = [\"App Opened\", \"\"]\n");
     assert!(told.contains("line 2") && told.contains("event \"\" is not a word"), "{told}");
+}
+
+#[test]
+fn a_mail_server_is_told_by_its_address_and_a_secret_never_is() {
+    let mail = |url: &str, more: &str| {
+        format!(
+            "[provider.y]\nkind = \"smtp\"\nurl = \"{url}\"\nfrom = \"Shop <a@example.com>\"\n{more}"
+        )
+    };
+    let password = "password = { env = \"P\" }\n";
+    let parsed = |url: &str, more: &str| {
+        let mut config = Config::parse(&mail(url, more), Path::new("opportune.toml")).unwrap();
+        match config.providers.pop_first().unwrap().1.kind {
+            ProviderKind::Smtp(settings) => *settings,
+            other => panic!("{other:?}"),
+        }
+    };
+    for (url, more, told) in [
+        ("smtps://me%40shop@mail.example.com", password, ("mail.example.com", 465, true, true)),
+        ("smtp://mail.example.com", "", ("mail.example.com", 587, false, true)),
+        ("smtp://mail.example.com:25", "tls = \"none\"", ("mail.example.com", 25, false, false)),
+        ("smtp://127.0.0.1:2525", "", ("127.0.0.1", 2525, false, false)),
+        ("smtp://[::1]:2525", "", ("::1", 2525, false, false)),
+        ("smtp://localhost", "tls = \"required\"", ("localhost", 587, false, true)),
+    ] {
+        let of = parsed(url, more);
+        let is_secret = of.security == SmtpSecurity::Required;
+        assert_eq!((&*of.host, of.port, of.implicit_tls, is_secret), told, "{url}");
+    }
+    let user = parsed("smtps://me%40shop@mail.example.com", password).user;
+    assert_eq!(user.as_deref(), Some("me@shop"));
+    let told =
+        problem(&mail("smtps://me:hush@mail.example.com", "tls = \"none\"\nreply_to = \"x\"\n"));
+    insta::assert_snapshot!(told, @r#"
+    opportune.toml: provider.y.url: a secret is never written here; set provider.y.password
+    provider.y.tls: smtps:// has TLS always; write smtp:// for none
+    provider.y.password: it stands beside a user in provider.y.url, and never alone
+    provider.y.reply_to: "x" is no sender such as Shop <news@example.com>
+    "#);
+    let told = problem("[provider.y]\nkind = \"smtp\"\nphone_number_id = \"1\"\n");
+    insta::assert_snapshot!(told, @r#"
+    opportune.toml: provider.y.url: kind "smtp" needs it
+    provider.y.phone_number_id: only kind "whatsapp" takes it
+    provider.y.from: kind "smtp" needs it
+    "#);
 }
 
 #[test]

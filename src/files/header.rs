@@ -4,6 +4,7 @@ use std::path::Path;
 
 use csv::StringRecord;
 
+use super::history::ADDRESSES;
 use super::presets::Layout;
 use super::read::{FileError, HistoryFile};
 
@@ -116,8 +117,11 @@ pub(super) fn plain(name: &str) -> String {
     name.to_lowercase().replace([' ', '-', '\u{a0}'], "_")
 }
 
-/// The `X` of `attr_X`, as it stands; a program that wrote the prefix in capitals did so with all.
+/// The `X` of `attr_X`, as it stands, or the column of an address on a channel; a program that wrote the prefix in capitals did so with all.
 fn attribute(given: &str) -> Option<String> {
+    if let Some(own) = ADDRESSES.iter().find(|own| own.column == plain(given)) {
+        return Some(own.column.to_owned());
+    }
     let prefix = given.get(..5).filter(|prefix| prefix.eq_ignore_ascii_case("attr_"))?;
     let name = if prefix == "attr_" { given[5..].to_owned() } else { given[5..].to_lowercase() };
     Some(name).filter(|name| !name.is_empty())
@@ -126,7 +130,7 @@ fn attribute(given: &str) -> Option<String> {
 fn listed<F: HistoryFile>() -> String {
     let mut listed = F::COLUMNS.join(", ");
     if F::ATTRIBUTES {
-        listed.push_str(" and attr_X");
+        listed.push_str(", address_mail, address_messenger, address_wechat and attr_X");
     }
     listed
 }

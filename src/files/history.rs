@@ -239,9 +239,40 @@ where
     words.map(|word| word.to_ascii_lowercase().parse()).collect::<Result<_, _>>().map(Some)
 }
 
+/// The columns of people's addresses on a channel, which are attributes.
+pub(super) const ADDRESSES: [OwnAddress; 3] = [
+    OwnAddress {
+        column: "address_mail",
+        channel: "smtp",
+        wanted: "a mail address such as ana@example.com",
+    },
+    OwnAddress {
+        column: "address_messenger",
+        channel: "messenger",
+        wanted: "a page-scoped id, which has digits alone",
+    },
+    OwnAddress {
+        column: "address_wechat",
+        channel: "wechat",
+        wanted: "an openid of 20 to 64 letters, digits, hyphens and underscores",
+    },
+];
+
+/// A column of people's addresses on one channel.
+pub(super) struct OwnAddress {
+    pub(super) column: &'static str,
+    pub(super) channel: &'static str,
+    pub(super) wanted: &'static str,
+}
+
 /// The columns `attr_X` of a row that has them.
 pub(super) fn attributes(cells: &Cells<'_>) -> Result<BTreeMap<String, String>, Invalid> {
     let attribute = |(name, value): (&str, &str)| {
+        if let Some(own) = ADDRESSES.iter().find(|own| own.column == name)
+            && !value.parse::<Address>().is_ok_and(|address| address.is_good_for(own.channel))
+        {
+            return Err(Invalid::new(own.column, value, own.wanted));
+        }
         if value.len() > ATTRIBUTE_MAX {
             return Err(Invalid::new("attribute", value, "a text of at most 1024 bytes"));
         }

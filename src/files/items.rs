@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::cells::{Cells, Remarks};
 use super::header::Columns;
+use super::history::ADDRESSES;
 use super::read::HistoryFile;
 use crate::model::time::Instant;
 
@@ -22,8 +23,8 @@ pub fn item<F: HistoryFile>(item: &BulkItem, now: Instant) -> Result<F::Row, Str
         let cell = cell(key, value)?;
         if let Some(index) = F::COLUMNS.iter().position(|column| column == key) {
             cells[index] = cell;
-        } else if let Some(name) = key.strip_prefix("attr_").filter(|_| F::ATTRIBUTES) {
-            attributes.push((name.to_owned(), cells.len()));
+        } else if let Some(name) = attribute(key).filter(|_| F::ATTRIBUTES) {
+            attributes.push((name, cells.len()));
             cells.push(cell);
         } else {
             let more = if F::ATTRIBUTES { " and attr_X" } else { "" };
@@ -43,6 +44,12 @@ pub fn item<F: HistoryFile>(item: &BulkItem, now: Instant) -> Result<F::Row, Str
     let (record, remarks) = (StringRecord::from(cells), RefCell::new(Remarks::default()));
     let cells = Cells { columns: &columns, record: &record, line: 0, remarks: &remarks };
     F::row(&cells, now).map_err(|error| error.to_string())
+}
+
+/// The attribute that a key names.
+fn attribute(key: &str) -> Option<String> {
+    let own = ADDRESSES.iter().find(|own| own.column == key).map(|own| own.column);
+    own.or_else(|| key.strip_prefix("attr_")).map(str::to_owned)
 }
 
 fn cell(key: &str, value: &Value) -> Result<String, String> {

@@ -1,8 +1,10 @@
-//! The consent ledger's entries. Consent is what the last entry says, and nothing else.
+//! The consent ledger's entries. Consent to a provider is what the last entry says that holds for it or for
+//! all, and nothing else.
 
 use serde::Serialize;
 
 use super::content::word_type;
+use super::ids::Name;
 use super::time::Instant;
 
 word_type! {
@@ -12,6 +14,24 @@ word_type! {
         Granted = "granted",
         /// The person no longer agrees.
         Withdrawn = "withdrawn",
+    }
+}
+
+/// What a word on consent holds for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct ConsentScope {
+    /// This provider alone; all of them, if it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider: Option<Name>,
+    /// The subject alone that the person chose with the channel; every one, if it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub topic: Option<String>,
+}
+
+impl ConsentScope {
+    /// One provider, with every subject.
+    pub fn of(provider: &Name) -> Self {
+        Self { provider: Some(provider.clone()), topic: None }
     }
 }
 
@@ -30,4 +50,12 @@ pub struct ConsentEntry {
     /// When we wrote it down.
     #[schema(value_type = String, format = DateTime)]
     pub recorded_at: Instant,
+    /// What it holds for.
+    #[serde(flatten)]
+    pub scope: ConsentScope,
+}
+
+impl ConsentEntry {
+    /// The scope of a word that holds for every channel.
+    pub const EVERYWHERE: ConsentScope = ConsentScope { provider: None, topic: None };
 }

@@ -2,6 +2,7 @@
 
 #![expect(missing_docs, reason = "the names of some fields and variants say all")]
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::stop_words::StopWord;
@@ -268,6 +269,8 @@ pub enum Event {
     },
     /// The person wants no more.
     OptedOut,
+    /// The person called it unwanted to whoever runs their mailbox.
+    Complained,
     /// The channel gave up.
     Failed {
         /// The channel's code for it.
@@ -282,6 +285,22 @@ pub enum Event {
         /// What the code means.
         means: Box<SendOutcome>,
     },
+}
+
+impl Event {
+    /// Through what it ends consent, if it does.
+    pub fn ends_consent(&self) -> Option<&'static str> {
+        match self {
+            Self::OptedOut => Some("opt-out"),
+            Self::Complained => Some("complaint"),
+            _ => None,
+        }
+    }
+}
+
+/// Later than any arrival: whoever takes it in counts nothing later than now.
+pub(super) fn untold() -> Instant {
+    DateTime::<Utc>::from_timestamp(253_370_764_800, 0).expect("the year 9999 can be written")
 }
 
 /// Why a post to a webhook is turned away.

@@ -13,7 +13,9 @@ mod interrupt;
 mod meter;
 mod outcome;
 mod parameters;
+mod posted;
 mod simulated;
+mod smtp;
 mod stop_words;
 mod text;
 mod uploads;
@@ -45,6 +47,7 @@ pub use meter::Meter;
 pub use outcome::{Refusal, RefusalScope, Scope, SendOutcome};
 pub use parameters::{Unfit, fitted};
 pub use simulated::Simulated;
+pub use smtp::mail_problem;
 pub use stop_words::{StopWord, stop_word};
 pub use text::{Code, InboundText, Wording};
 
@@ -81,6 +84,8 @@ pub struct OutboundMessage {
     pub free_form: bool,
     /// The how-manieth try this is, from 1.
     pub attempt: u32,
+    /// Where the person says that they want no more, on channels that tell it beside the text.
+    pub unsubscribe: Option<String>,
     /// When it was planned to be made.
     pub due_at: Instant,
     /// When the call is made.
@@ -136,6 +141,7 @@ pub fn from_config(
             ProviderKind::Http { url, secret, timeout } => {
                 Arc::new(http::Http::new(url.clone(), secret.read()?, *timeout))
             }
+            ProviderKind::Smtp(settings) => Arc::new(smtp::Smtp::new(name, settings)?),
             ProviderKind::WhatsApp(settings) => {
                 Arc::new(whatsapp::WhatsApp::new(settings, outbound)?)
             }

@@ -17,6 +17,9 @@ const BODY_MAX: usize = 1024;
 /// The longest header in words.
 const HEADER_MAX: usize = 60;
 
+/// The longest subject of a mail.
+const SUBJECT_MAX: usize = 250;
+
 /// Why a channel would refuse one person's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
@@ -35,7 +38,14 @@ pub fn fitted(kind: &ProviderKind, rendered: Rendered) -> Result<Rendered, Unfit
         ProviderKind::Console | ProviderKind::Simulated { .. } | ProviderKind::Http { .. } => {
             Ok(rendered)
         }
+        ProviderKind::Smtp(_) => mail(rendered),
     }
+}
+
+/// A subject is one line; what follows it may have many.
+fn mail(rendered: Rendered) -> Result<Rendered, Unfit> {
+    let header = rendered.header.map(|text| parameter(0, &text, SUBJECT_MAX)).transpose()?;
+    Ok(Rendered { header, ..rendered })
 }
 
 fn whatsapp(rendered: Rendered) -> Result<Rendered, Unfit> {

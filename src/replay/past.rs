@@ -74,5 +74,5 @@ pub(super) fn consent(
     now: Instant,
 ) -> ConsentEntry {
     let (source, evidence) = (source.to_owned(), String::new());
-    ConsentEntry { change, at, source, evidence, recorded_at: now }
+    ConsentEntry { change, at, source, evidence, recorded_at: now, scope: ConsentEntry::EVERYWHERE }
 }

@@ -14,8 +14,8 @@ use super::row::from_row;
 use super::{
     Conn, Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, instant, micros, on, parsed, run,
 };
-use crate::model::consent::ConsentEntry;
-use crate::model::ids::RecipientId;
+use crate::model::consent::{ConsentChange, ConsentEntry, ConsentScope};
+use crate::model::ids::{Name, RecipientId};
 use crate::model::time::Instant;
 
 from_row! {
@@ -25,6 +25,8 @@ from_row! {
         source: String,
         evidence: String,
         recorded_at: i64,
+        provider: String,
+        topic: String,
     }
 }
 
@@ -45,28 +47,58 @@ impl TryFrom<ConsentRow> for ConsentEntry {
             source: row.source,
             evidence: row.evidence,
             recorded_at: instant("consent", row.recorded_at)?,
+            scope: scope("consent", &row.provider, row.topic)?,
         })
     }
 }
 
-const LEDGER: &str = "SELECT change, at, source, evidence, recorded_at FROM consent
+/// The scope that two columns tell; empty ones name nothing.
+pub(super) fn scope(
+    table: &'static str,
+    provider: &str,
+    topic: String,
+) -> Result<ConsentScope, StoreError> {
+    let provider = if provider.is_empty() { None } else { Some(parsed(table, provider)?) };
+    Ok(ConsentScope { provider, topic: Some(topic).filter(|topic| !topic.is_empty()) })
+}
+
+const LEDGER: &str =
+    "SELECT change, at, source, evidence, recorded_at, provider, topic FROM consent
     WHERE recipient = $1 ORDER BY at, change, source";
 
 const LEDGERS: Sql = one_of!(
-    "SELECT recipient, change, at, source, evidence, recorded_at FROM consent WHERE recipient",
+    "SELECT recipient, change, at, source, evidence, recorded_at, provider, topic
+        FROM consent WHERE recipient",
     "$1",
     " ORDER BY recipient, at, change, source"
 );
 
 // of two entries of one moment the withdrawal counts: it sorts last
 const REFRESH: Sql = one_of!(
-    "UPDATE recipient SET consented = (
-        SELECT change = 'granted' FROM consent WHERE consent.recipient = recipient.id
-        ORDER BY at DESC, change DESC LIMIT 1)
+    "UPDATE recipient SET consented = COALESCE((
+        SELECT change = 'granted' FROM consent
+        WHERE consent.recipient = recipient.id AND consent.provider = ''
+        ORDER BY at DESC, change DESC LIMIT 1), FALSE)
     WHERE id",
     "$1",
     ""
 );
+
+macro_rules! said_of_provider {
+    ($people:literal) => {
+        concat!(
+            "SELECT recipient, change FROM consent
+            WHERE provider IN ('', $1) AND topic = '' AND recipient IN (
+                SELECT recipient FROM consent WHERE provider = $1 AND topic = ''",
+            $people
+        )
+    };
+}
+
+const SAID_OF_PROVIDER: Sql =
+    one_of!(said_of_provider!(" AND recipient"), "$2", ") ORDER BY recipient, at, change");
+
+const ALL_SAID_OF_PROVIDER: &str = said_of_provider!(") ORDER BY recipient, at, change");
 
 macro_rules! held {
     ($lock:literal) => {
@@ -103,9 +135,10 @@ pub struct ForgottenCounts {
 }
 
 impl Reader {
-    /// Which of the people have no consent now.
+    /// Which of the people have no consent to a provider's messages now.
     pub async fn without_consent(
         &mut self,
+        provider: &Name,
         people: &[RecipientId],
     ) -> Result<HashSet<RecipientId>, StoreError> {
         const SQL: Sql = one_of!("SELECT id FROM recipient WHERE NOT consented AND id", "$1", "");
@@ -113,16 +146,57 @@ impl Reader {
         let ids: Vec<i64> =
             on!(self, |db| sqlx::query_scalar(sql).bind(numbers(people)).fetch_all(db).await)
                 .doing("read who has consent")?;
-        Ok(ids.into_iter().map(RecipientId).collect())
+        let mut without: HashSet<RecipientId> = ids.into_iter().map(RecipientId).collect();
+        for (person, granted) in self.provider_consents(provider, Some(people)).await? {
+            if granted {
+                without.remove(&person);
+            } else {
+                without.insert(person);
+            }
+        }
+        Ok(without)
     }
 
-    /// The entry that counts of each of the people who have any.
+    /// Of the people who said anything of a provider alone whether they consent to its messages: the last
+    /// word counts, of those that hold for it and for all. Of everybody without `people`; whoever is not
+    /// named has said nothing apart from what holds for all.
+    pub async fn provider_consents(
+        &mut self,
+        provider: &Name,
+        people: Option<&[RecipientId]>,
+    ) -> Result<HashMap<RecipientId, bool>, StoreError> {
+        let of = self.text(SAID_OF_PROVIDER);
+        let rows: Vec<(i64, String)> =
+            on!(self, |db| match people {
+                Some(people) =>
+                    sqlx::query_as(of)
+                        .bind(provider.as_str())
+                        .bind(numbers(people))
+                        .fetch_all(db)
+                        .await,
+                None =>
+                    sqlx::query_as(ALL_SAID_OF_PROVIDER)
+                        .bind(provider.as_str())
+                        .fetch_all(db)
+                        .await,
+            })
+            .doing("read what people said of a provider")?;
+        // of one person the last row is kept
+        let granted = |(id, change): (i64, String)| {
+            let change: ConsentChange = parsed("consent", &change)?;
+            Ok((RecipientId(id), change == ConsentChange::Granted))
+        };
+        rows.into_iter().map(granted).collect()
+    }
+
+    /// The entry that counts for all providers, of each of the people who have any.
     pub async fn last_consents(
         &mut self,
         people: &[RecipientId],
     ) -> Result<HashMap<RecipientId, ConsentEntry>, StoreError> {
+        let entries = self.ledgers(people).await?.into_iter();
         // of one person the last row is kept
-        Ok(self.ledgers(people).await?.into_iter().collect())
+        Ok(entries.filter(|(_, entry)| entry.scope == ConsentEntry::EVERYWHERE).collect())
     }
 
     /// All entries of some people, those of each in the order in which they count.
@@ -169,7 +243,8 @@ impl Tx {
         for chunk in entries.chunks(ROWS_PER_STATEMENT) {
             new += on!(self, |db| {
                 let mut query = QueryBuilder::new(
-                    "INSERT INTO consent (recipient, at, change, source, evidence, recorded_at) ",
+                    "INSERT INTO consent
+                        (recipient, at, change, source, evidence, recorded_at, provider, topic) ",
                 );
                 query.push_values(chunk, |mut row, (recipient, entry)| {
                     row.push_bind(recipient.0)
@@ -177,7 +252,9 @@ impl Tx {
                         .push_bind(entry.change.as_str())
                         .push_bind(&entry.source)
                         .push_bind(&entry.evidence)
-                        .push_bind(micros(entry.recorded_at));
+                        .push_bind(micros(entry.recorded_at))
+                        .push_bind(entry.scope.provider.as_ref().map_or("", Name::as_str))
+                        .push_bind(entry.scope.topic.as_deref().unwrap_or_default());
                 });
                 query.push(" ON CONFLICT DO NOTHING");
                 query.build().execute(db).await.map(|done| done.rows_affected())

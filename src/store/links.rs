@@ -1,19 +1,9 @@
 //! Links of each person's own: where they lead, whose a token is, and who came by.
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
-
-use super::{Doing, Reader, Store, StoreError, Tx, micros, on, parsed, run};
+use super::{Doing, Reader, Store, StoreError, Tx, micros, number_token, on, parsed, run};
 use crate::model::ids::{Name, RecipientId};
 use crate::model::link::Uncounted;
 use crate::model::time::Instant;
-
-/// Bytes of a token's signature: nobody guesses 2^64 over a network.
-const SIGNATURE: usize = 8;
-/// The longest token, in letters.
-const TOKEN_MAX: usize = 64;
 
 /// Whose way to which address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,66 +21,16 @@ pub struct PersonLink {
 pub struct LinkKey(Vec<u8>);
 
 impl LinkKey {
-    /// The token of a person's link: its numbers, and a keyed hash of them (HMAC-SHA256, RFC 2104, cut to
-    /// 64 bits).
+    /// The token of a person's link.
     pub fn token(&self, of: PersonLink) -> String {
-        let mut bytes = Vec::with_capacity(24);
-        for number in [of.link, of.campaign, of.recipient.0] {
-            put_number(&mut bytes, number as u64);
-        }
-        let signature = self.sign(&bytes);
-        bytes.extend_from_slice(&signature);
-        URL_SAFE_NO_PAD.encode(bytes)
+        number_token::make(&self.0, [of.link, of.campaign, of.recipient.0])
     }
 
     /// Whose link a token is; `None` for one that was not made with this key.
     pub fn read(&self, token: &str) -> Option<PersonLink> {
-        if token.len() > TOKEN_MAX {
-            return None;
-        }
-        let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
-        let (numbers, signature) = bytes.split_at_checked(bytes.len().checked_sub(SIGNATURE)?)?;
-        let same = subtle::ConstantTimeEq::ct_eq(&self.sign(numbers)[..], signature);
-        if !bool::from(same) {
-            return None;
-        }
-        let mut rest = numbers;
-        let (link, campaign) = (take_number(&mut rest)?, take_number(&mut rest)?);
-        let recipient = RecipientId(take_number(&mut rest)?);
-        rest.is_empty().then_some(PersonLink { link, campaign, recipient })
+        let [link, campaign, recipient] = number_token::read(&self.0, token)?;
+        Some(PersonLink { link, campaign, recipient: RecipientId(recipient) })
     }
-
-    fn sign(&self, bytes: &[u8]) -> [u8; SIGNATURE] {
-        let mut mac =
-            Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
-        mac.update(bytes);
-        let full = mac.finalize().into_bytes();
-        let mut cut = [0; SIGNATURE];
-        cut.copy_from_slice(&full[..SIGNATURE]);
-        cut
-    }
-}
-
-/// A number in as few bytes as it needs, seven bits in each (LEB128).
-fn put_number(bytes: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        bytes.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    bytes.push(number as u8);
-}
-
-fn take_number(bytes: &mut &[u8]) -> Option<i64> {
-    let mut number = 0_u64;
-    for shift in (0..63).step_by(7) {
-        let (first, rest) = bytes.split_first()?;
-        *bytes = rest;
-        number |= u64::from(first & 0x7f) << shift;
-        if first & 0x80 == 0 {
-            return i64::try_from(number).ok();
-        }
-    }
-    None
 }
 
 /// Where a link leads.
@@ -188,6 +128,8 @@ impl Tx {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use proptest::prelude::*;
 
     proptest! {

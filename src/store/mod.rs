@@ -26,6 +26,7 @@ mod links;
 mod migrations;
 mod models;
 mod names;
+mod number_token;
 mod observed;
 mod occurrences;
 mod open;
@@ -47,6 +48,7 @@ mod taken;
 mod tasks;
 mod tokens;
 mod track;
+mod unsubscribe;
 mod workspace;
 
 use std::ops::{Deref, DerefMut};
@@ -95,6 +97,7 @@ pub use taken::SlotCount;
 pub use tasks::TaskRow;
 pub use tokens::{KeyedRequest, TokenRow};
 pub use track::{ClosedTrackRecord, TrackRecord};
+pub use unsubscribe::UnsubscribeKey;
 pub use workspace::Forgotten;
 
 /// Rows in one statement: PostgreSQL takes 65,535 parameters and SQLite 32,766.

@@ -2,6 +2,7 @@
 //! until somebody has such a name.
 
 use super::bulk::{List, Sql, one_of};
+use super::consent::scope;
 use super::{Doing, Reader, StoreError, Tx, instant, micros, on, parsed, run};
 use crate::model::consent::ConsentEntry;
 use crate::model::ids::{Name, RecipientId};
@@ -13,14 +14,14 @@ use crate::model::time::Instant;
 const WHAT: &str = "pending";
 
 const PUT: &str = "INSERT INTO pending_consent
-    (hash, provider, at, change, source, evidence, recorded_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
+    (hash, provider, at, change, source, evidence, recorded_at, scope_provider, topic)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING";
 
 const TAKE: Sql = one_of!(
     "DELETE FROM pending_consent
         WHERE (CAST($1 AS TEXT) IS NULL OR provider IN ('', $1)) AND hash",
     "$2",
-    " RETURNING hash, at, change, source, evidence, recorded_at"
+    " RETURNING hash, at, change, source, evidence, scope_provider, topic"
 );
 
 const COUNT: &str = "SELECT COUNT(*) FROM (SELECT DISTINCT hash FROM pending_consent) AS names";
@@ -55,7 +56,9 @@ impl Tx {
                 entry.change.as_str(),
                 &entry.source,
                 &entry.evidence,
-                micros(entry.recorded_at)
+                micros(entry.recorded_at),
+                entry.scope.provider.as_ref().map_or("", Name::as_str),
+                entry.scope.topic.as_deref().unwrap_or_default()
             )
             .doing("keep the word of somebody unknown")?;
         }
@@ -79,17 +82,18 @@ impl Tx {
             names.iter().map(|(name, id)| (key.hash(WHAT, name), *id)).collect();
         let sql = self.text(TAKE);
         let list = List(hashes.iter().map(|(hash, _)| hash.as_str()).collect());
-        let rows: Vec<(String, i64, String, String, String, i64)> =
+        let rows: Vec<(String, i64, String, String, String, String, String)> =
             on!(self, |db| sqlx::query_as(sql).bind(provider).bind(list).fetch_all(db).await)
                 .doing("look for words that wait")?;
         let mut entries = Vec::new();
-        for (hash, at, change, source, evidence, _) in rows {
+        for (hash, at, change, source, evidence, provider, topic) in rows {
             let entry = ConsentEntry {
                 change: parsed("pending_consent", &change)?,
                 at: instant("pending_consent", at)?,
                 source,
                 evidence,
                 recorded_at: now,
+                scope: scope("pending_consent", &provider, topic)?,
             };
             let whose = hashes.iter().filter(|(known, _)| *known == hash);
             entries.extend(whose.map(|(_, id)| (*id, entry.clone())));

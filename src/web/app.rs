@@ -10,6 +10,7 @@ use super::checks::Checks;
 use super::fragments::Fragments;
 use super::links::LinkResolver;
 use super::metrics::Metrics;
+use super::unsubscribe::WayOut;
 use crate::work::tasks::Tasks;
 use crate::work::{Ctx, insights};
 
@@ -24,12 +25,19 @@ pub(super) struct App {
     pub(super) fragments: Arc<Fragments>,
     pub(super) checks: Arc<Checks>,
     pub(super) links: Arc<LinkResolver>,
+    pub(super) way_out: WayOut,
     pub(super) stop: watch::Receiver<bool>,
 }
 
 impl FromRef<App> for Arc<LinkResolver> {
     fn from_ref(app: &App) -> Self {
         Self::clone(&app.links)
+    }
+}
+
+impl FromRef<App> for WayOut {
+    fn from_ref(app: &App) -> Self {
+        app.way_out.clone()
     }
 }
 

@@ -13,6 +13,7 @@ mod metrics;
 mod pages;
 mod segment;
 mod serve;
+mod unsubscribe;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -91,6 +92,7 @@ pub async fn serve(
         fragments: Arc::default(),
         checks: Arc::default(),
         links: Arc::new(links),
+        way_out: unsubscribe::WayOut::default(),
         stop: stop.clone(),
     };
     let routes = Router::new()
@@ -98,6 +100,7 @@ pub async fn serve(
         .route("/readyz", get(ready))
         .route("/metrics", get(tell_metrics))
         .route("/l/{token}", get(links::follow))
+        .route("/u/{token}", get(unsubscribe::ask).post(unsubscribe::leave))
         .route("/webhooks/{provider}", get(verify).post(webhook))
         .merge(api::routes(&app))
         .merge(segment::routes(&app))

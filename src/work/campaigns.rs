@@ -15,12 +15,14 @@ use super::{Ctx, audit, links};
 use crate::calendar::infer::infer;
 use crate::calendar::quiet::Quiet;
 use crate::calendar::window;
+use crate::config::ProviderKind;
 use crate::model::campaign::{Campaign, CampaignError};
 use crate::model::content::{Media, word_type};
 use crate::model::delivery::{Reason, State};
 use crate::model::ids::{Name, RecipientId};
 use crate::model::recipient::Locale;
 use crate::model::time::Instant;
+use crate::provider::mail_problem;
 use crate::store::{
     Alert, BrokenCampaign, CampaignRow, CampaignStatus, Reader, StateCount, StoreError, TaskRow,
 };
@@ -68,6 +70,15 @@ pub async fn check(ctx: &Ctx, source: &str) -> Result<Campaign, SubmitError> {
     }
     if ctx.config.providers[&campaign.provider].kind.needs_template() {
         fits_templates(&campaign)?;
+    }
+    if let ProviderKind::Smtp(settings) = &ctx.config.providers[&campaign.provider].kind {
+        for variant in &campaign.variants {
+            let fallback = campaign.fallback_language.as_ref();
+            let has_way_out = ctx.config.links.is_some();
+            if let Some(problem) = mail_problem(settings, variant, fallback, has_way_out) {
+                return Err(SubmitError::Unfit(format!("variant {}: {problem}", variant.name)));
+            }
+        }
     }
     if ctx.store.read().await?.campaign(&campaign.name).await?.is_some() {
         let name = &campaign.name;

@@ -255,7 +255,14 @@ async fn pause_one(
 /// A withdrawal of consent that the channel itself tells.
 pub(super) fn withdrawal(source: String, evidence: String, now: Instant) -> ConsentEntry {
     let change = ConsentChange::Withdrawn;
-    ConsentEntry { change, at: now, source, evidence, recorded_at: now }
+    ConsentEntry {
+        change,
+        at: now,
+        source,
+        evidence,
+        recorded_at: now,
+        scope: ConsentEntry::EVERYWHERE,
+    }
 }
 
 /// Keeps what a channel calls people, and applies what was said under these names before.

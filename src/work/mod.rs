@@ -4,6 +4,7 @@
 //! Timers only say when to look; start, restart, second node and simulation share this one path. What comes in
 //! from outside (files, webhooks, an operator's command) is applied here as well.
 
+mod addresses;
 mod audience;
 pub mod audit;
 pub mod campaigns;
@@ -45,6 +46,7 @@ pub mod sums;
 pub mod tasks;
 pub mod tokens;
 pub mod trial;
+pub mod unsubscribe;
 pub mod visits;
 
 use std::collections::BTreeMap;

@@ -136,6 +136,7 @@ async fn withdraw(
             source: source.clone(),
             evidence: EVIDENCE.to_owned(),
             recorded_at: loader.now,
+            scope: ConsentEntry::EVERYWHERE,
         };
         entries.push((*id, entry));
     }
@@ -157,6 +158,7 @@ async fn keep_unknown(
             source,
             evidence: EVIDENCE.to_owned(),
             recorded_at: loader.now,
+            scope: ConsentEntry::EVERYWHERE,
         };
         tx.keep_consent(None, &[address], &entry).await?;
     }

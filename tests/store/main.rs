@@ -48,6 +48,7 @@ fn entry(change: ConsentChange, hour: i64) -> ConsentEntry {
         source: "test".to_owned(),
         evidence: String::new(),
         recorded_at: at(hour),
+        scope: ConsentEntry::EVERYWHERE,
     }
 }
 

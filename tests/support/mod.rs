@@ -299,7 +299,14 @@ pub fn browse(page: &Path, args: &[&str]) -> Output {
 /// The entry of a person who agreed at a time, and of whom that was noted at another.
 pub fn granted(at: Moment, recorded_at: Moment) -> ConsentEntry {
     let (source, evidence) = ("form".to_owned(), String::new());
-    ConsentEntry { change: ConsentChange::Granted, at, source, evidence, recorded_at }
+    ConsentEntry {
+        change: ConsentChange::Granted,
+        at,
+        source,
+        evidence,
+        recorded_at,
+        scope: ConsentEntry::EVERYWHERE,
+    }
 }
 
 /// A message that the provider took at its `try_number`-th try.

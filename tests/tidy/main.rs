@@ -53,6 +53,8 @@ const NAMED_ONCE: &[(&str, &str)] = &[
     ("clap::", "cli"),
     ("Utc::now", "clock"),
     ("reqwest::", "provider"),
+    ("lettre::", "provider"),
+    ("mail_parser::", "provider"),
     ("cel::", "segment"),
     ("axum::", "web"),
     ("hyper_util::", "web"),

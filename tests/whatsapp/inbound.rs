@@ -74,8 +74,7 @@ async fn stop_words_and_preferences_end_consent_and_only_an_explicit_word_brings
         let mut tx = scene.ctx.store.begin().await.unwrap();
         let elsewhere = |change, minutes| ConsentEntry {
             change, at: at(minutes), source: "form".to_owned(), evidence: String::new(),
-            recorded_at: at(minutes),
-        };
+            recorded_at: at(minutes), scope: ConsentEntry::EVERYWHERE };
         tx.append_consent(&[(scene.ids[0], elsewhere(ConsentChange::Withdrawn, 4))]).await.unwrap();
         tx.commit().await.unwrap();
         assert!(!consented().await);

@@ -50,12 +50,15 @@ impl Address {
                 self.phone_digits().is_some_and(|digits| !digits.starts_with('0'))
                     || self.user_id().is_some()
             }
-            "smtp" | "mail" | "email" => self.as_str().split_once('@').is_some_and(|(at, host)| {
-                !at.is_empty()
-                    && host.contains('.')
-                    && !host.contains('@')
-                    && !self.as_str().contains(char::is_whitespace)
-            }),
+            "smtp" | "mail" | "email" => is_mail(self.as_str()),
+            "messenger" => {
+                (5..=32).contains(&self.as_str().len())
+                    && self.as_str().bytes().all(|b| b.is_ascii_digit())
+            }
+            "wechat" => {
+                let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+                (20..=64).contains(&self.as_str().len()) && self.as_str().bytes().all(fits)
+            }
             _ => true,
         }
     }
@@ -74,6 +77,29 @@ impl Address {
         let two = country.len() == 2 && country.bytes().all(|b| b.is_ascii_uppercase());
         if is_id && two { country.parse().ok() } else { None }
     }
+}
+
+/// Whether a text is a mail address as people have them: atoms with dots between them (RFC 5322), at a domain
+/// of several labels. Quoted parts and addresses of machines are none.
+fn is_mail(text: &str) -> bool {
+    // RFC 5321: 64 bytes before the sign, 254 in all
+    let Some((user, domain)) = text.rsplit_once('@') else { return false };
+    let atom = |c: char| c.is_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c);
+    let is_atom = |part: &str| !part.is_empty() && part.chars().all(atom);
+    let is_label = |label: &str| {
+        let within = |c: char| c.is_alphanumeric() || c == '-';
+        (1..=63).contains(&label.len())
+            && label.chars().all(within)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let top = domain.rsplit('.').next().unwrap_or_default();
+    text.len() <= 254
+        && user.len() <= 64
+        && user.split('.').all(is_atom)
+        && domain.contains('.')
+        && domain.split('.').all(is_label)
+        && !top.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// Without what spreadsheets and programs put around a number.
@@ -289,6 +315,26 @@ mod tests {
             |text: &str, channel: &str| text.parse::<Address>().unwrap().is_good_for(channel);
         assert!(good("ana@example.com", "smtp") && !good("ana@example.com", "whatsapp"));
         assert!(good("+5511987654301", "whatsapp") && !good("+5511987654301", "smtp"));
+        for mail in ["a.b+c@mail.example.com", "o'neil@example.co.uk", "ána@exämple.com"] {
+            assert!(good(mail, "smtp"), "{mail}");
+        }
+        for none in [
+            "ana@localhost",
+            "ana@example.com>",
+            "<ana@example.com",
+            "a b@example.com",
+            "ana@example.com, bia@example.com",
+            ".ana@example.com",
+            "a..b@example.com",
+            "ana@-example.com",
+            "ana@127.0.0.1",
+            "\"a b\"@example.com",
+            "@example.com",
+        ] {
+            assert!(!good(none, "smtp"), "{none}");
+        }
+        assert!(good("4203129876543210", "messenger") && !good("ana", "messenger"));
+        assert!(good("oABCD-efgh_IJKL1234567890mnop", "wechat") && !good("ana", "wechat"));
         assert!(good("BR.13491208655302741918", "whatsapp"));
         assert!(!good("+0000000000", "whatsapp") && !good("005511987654301", "sms"));
         assert!(good("customer 7", "http") && good("customer 7", "console"));

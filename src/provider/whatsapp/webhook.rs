@@ -5,7 +5,6 @@
 //! what is not known is passed over. One odd item never holds up the rest, since a post that is
 //! refused is posted again for a week; it is told as [`Incoming::Unreadable`], without its content.
 
-use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -17,6 +16,7 @@ use crate::model::ids::ProviderMessage;
 use crate::model::recipient::Address;
 use crate::model::time::Instant;
 use crate::provider::InboundText;
+use crate::provider::incoming::untold;
 use crate::provider::stop_words::stop_word;
 use crate::provider::{
     Event, InboundKind, InboundMessage, Incoming, Move, PreferenceChange, PreferenceKind, Rejected,
@@ -56,11 +56,6 @@ pub(super) fn list<'v>(value: &'v Value, key: &str) -> impl Iterator<Item = &'v 
         _ => &[],
     }
     .iter()
-}
-
-/// Later than any arrival: whoever takes it in counts nothing later than now.
-fn untold() -> Instant {
-    DateTime::<Utc>::from_timestamp(253_370_764_800, 0).expect("the year 9999 can be written")
 }
 
 /// A text, or a number as text.

@@ -123,6 +123,7 @@ pub(super) async fn say(
         source: text(word.source, "/source", "API")?,
         evidence: text(word.evidence, "/evidence", "")?,
         recorded_at: now,
+        scope: ConsentEntry::EVERYWHERE,
     };
     if !people::change_consent(&ctx, &key, entry, &caller.actor()).await? {
         return Err(ApiProblem::absent("such recipient"));

@@ -218,6 +218,7 @@ async fn withdraw_once(
             source: SOURCE.to_owned(),
             evidence: evidence.clone(),
             recorded_at: ctx.clock.now(),
+            scope: ConsentEntry::EVERYWHERE,
         });
     }
     for (id, entries) in entries {

@@ -199,6 +199,11 @@ impl Batches<'_> {
         let ids: Vec<RecipientId> = claimed.iter().map(|due| due.recipient).collect();
         let mut people = tx.recipients(&ids).await?;
         let unreachable = tx.suppressed(provider, Some(&ids)).await?;
+        for (person, granted) in tx.provider_consents(provider, Some(&ids)).await? {
+            if let Some(person) = people.get_mut(&person) {
+                person.consented = granted;
+            }
+        }
         let waiting = match self.row.campaign.category {
             Category::Marketing => tx.reply_pauses(Some(&ids), now).await?,
             _ => HashMap::new(),
@@ -408,7 +413,7 @@ impl Batches<'_> {
             let look = async {
                 let mut reader = self.ctx.store.read().await?;
                 let status = reader.campaign_status(self.row.id).await?;
-                let withdrawn = reader.without_consent(people).await?;
+                let withdrawn = reader.without_consent(&self.row.campaign.provider, people).await?;
                 let mut never: HashMap<RecipientId, Reason> =
                     withdrawn.into_iter().map(|id| (id, Reason::ConsentWithdrawn)).collect();
                 if self.row.has_occurrences() {

@@ -18,6 +18,7 @@ use crate::model::recipient::{Country, Profile, Recipient};
 use crate::model::time::{Instant, hour_of};
 use crate::provider::{OutboundMessage, Unfit, fitted};
 use crate::store::{Attempt, Due, Settled};
+use crate::work::addresses::address_with;
 use crate::work::links::LinkMaker;
 use crate::work::plan::taken::is_forbidden;
 use crate::work::{StepEnv, holdout};
@@ -77,12 +78,10 @@ impl<'a> Check<'a> {
         if holdout::holds(&self.env.config, campaign, &person.key, now) {
             return refused(Reason::Holdout);
         }
-        let Some(address) = person.profile.address.clone() else {
-            return refused(Reason::NoAddress);
+        let address = match address_with(self.config, &person.profile) {
+            Ok(address) => address.into_owned(),
+            Err(reason) => return refused(reason),
         };
-        if !address.is_good_for(self.config.kind.channel()) {
-            return refused(Reason::BadAddress);
-        }
         if is_forbidden(self.config, campaign, &person.profile) {
             return refused(Reason::ProviderForbids);
         }
@@ -118,6 +117,7 @@ impl<'a> Check<'a> {
             media_url: variant.media_url.clone(),
             media_handle: None,
             free_form: false,
+            unsubscribe: self.links.as_ref().and_then(|links| links.unsubscribe(person.id)),
             attempt: due.attempts,
             due_at: due.send_at,
             at: now,

@@ -306,7 +306,17 @@ async fn put_batch(
             opted_out.map(|at| (ConsentChange::Withdrawn, at, loader.withdrawn_by.to_owned()));
         entries.extend(granted.into_iter().chain(withdrawn).map(|(change, at, source)| {
             let evidence = loader.evidence.to_owned();
-            (id, ConsentEntry { change, at, source, evidence, recorded_at: loader.now })
+            (
+                id,
+                ConsentEntry {
+                    change,
+                    at,
+                    source,
+                    evidence,
+                    recorded_at: loader.now,
+                    scope: ConsentEntry::EVERYWHERE,
+                },
+            )
         }));
     }
     if imported.each.is_some() {
@@ -415,6 +425,7 @@ async fn withdraw_consent(
                 source: "opt-out".to_owned(),
                 evidence: message.key.to_string(),
                 recorded_at: loader.now,
+                scope: ConsentEntry::EVERYWHERE,
             };
             Some((*recipient, entry))
         })

@@ -13,6 +13,7 @@ use crate::model::ids::RecipientId;
 use crate::model::phone::same_number_key;
 use crate::model::recipient::Recipient;
 use crate::store::DeliveryRow;
+use crate::work::addresses::address_with;
 
 impl PlanInputs {
     /// Who of the chosen has an address, in any of its forms, to which somebody else is written: who
@@ -24,10 +25,10 @@ impl PlanInputs {
         scope: PlanScope,
         chosen: &[usize],
     ) -> HashSet<RecipientId> {
-        let channel = self.provider(campaign).map_or("", |provider| provider.kind.channel());
+        let provider = self.provider(campaign);
         let key = |recipient: &Recipient| {
-            let address = recipient.profile.address.as_ref()?;
-            address.is_good_for(channel).then(|| same_number_key(address))
+            let address = address_with(provider?, &recipient.profile).ok()?;
+            Some(same_number_key(&address))
         };
         let mut written: HashMap<String, RecipientId> = HashMap::new();
         let stays = |row: &&DeliveryRow| {

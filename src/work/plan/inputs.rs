@@ -27,6 +27,7 @@ use crate::plan::{
     self, AudienceMember, Booking, Carrier, Explanation, Replan, Request, Setting, SlotLoad,
 };
 use crate::store::{CampaignRow, DeliveryRow, StoreError};
+use crate::work::addresses::address_with;
 use crate::work::audience::AudienceFilter;
 use crate::work::holdout;
 use crate::work::learn::{ActiveModel, People};
@@ -176,13 +177,17 @@ impl PlanInputs {
         })
     }
 
-    /// Whom the channel does not reach, and who asked to wait.
+    /// Whom the channel does not reach, who said anything of it alone, and who asked to wait.
     async fn read_suppressed(&mut self, ctx: &Ctx, provider: &Name) -> Result<(), StoreError> {
         let people: Vec<RecipientId> = self.people.recipients.iter().map(|r| r.id).collect();
         let people = self.is_brief.then_some(people.as_slice());
         let mut reader = ctx.store.read().await?;
         self.suppressed = reader.suppressed(provider, people).await?;
+        let said = reader.provider_consents(provider, people).await?;
         self.asked_to_wait = reader.reply_pauses(people, self.now).await?;
+        for recipient in &mut self.people.recipients {
+            recipient.consented = said.get(&recipient.id).copied().unwrap_or(recipient.consented);
+        }
         Ok(())
     }
 
@@ -329,6 +334,10 @@ impl PlanInputs {
         let campaign = &task.row.campaign;
         let provider = self.provider(campaign);
         let about = task.occasions.get(&recipient.id);
+        let address = match provider {
+            Some(provider) => address_with(provider, profile).err(),
+            None => profile.address.is_none().then_some(Reason::NoAddress),
+        };
         AudienceMember {
             id: recipient.id,
             key: &recipient.key,
@@ -343,14 +352,11 @@ impl PlanInputs {
             attributes: about.map_or(&profile.attributes, |about| &about.attributes),
             span: about.map(|about| about.span),
             consented: recipient.consented,
-            has_address: profile.address.is_some(),
+            has_address: address != Some(Reason::NoAddress),
             suppressed: self.suppressed.contains_key(&recipient.id),
             held_out: holdout::holds(&self.config, campaign, &recipient.key, self.now),
             shares_address: task.doubles.contains(&recipient.id),
-            bad_address: provider.is_some_and(|provider| {
-                let channel = provider.kind.channel();
-                profile.address.as_ref().is_some_and(|address| !address.is_good_for(channel))
-            }),
+            bad_address: address == Some(Reason::BadAddress),
             forbidden: provider.is_some_and(|p| is_forbidden(p, campaign, profile)),
             not_before: task.waits.get(&recipient.id).copied().max(self.paused),
             paused_until: (campaign.category == Category::Marketing)

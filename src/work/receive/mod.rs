@@ -172,7 +172,7 @@ async fn take_early(ctx: &Ctx) -> Result<(), StoreError> {
 }
 
 fn kept_for(update: &Update) -> TimeDelta {
-    if update.event == Event::OptedOut { OPT_OUT_AGE_MAX } else { EARLY_AGE_MAX }
+    if update.event.ends_consent().is_some() { OPT_OUT_AGE_MAX } else { EARLY_AGE_MAX }
 }
 
 /// One transaction's worth of what came back from one provider.
@@ -201,7 +201,7 @@ impl<'a> WebhookBatch<'a> {
             // a channel's clock may be ahead of ours
             let at = update.at.min(self.now);
             let mut noted = batch.note(tx, &update, at).await?;
-            let may_come = update.event == Event::OptedOut || self.now - at < UNKNOWN_AGE_MAX;
+            let may_come = update.event.ends_consent().is_some() || self.now - at < UNKNOWN_AGE_MAX;
             if noted == Noted::Unknown && matches!(update.of, UpdateOf::Theirs(_)) && may_come {
                 self.received.unknown += 1;
                 noted = Noted::Early;
@@ -421,7 +421,14 @@ impl<'a> WebhookBatch<'a> {
                 }
             };
             let evidence = told.evidence.to_string();
-            let entry = ConsentEntry { change, at, source, evidence, recorded_at: self.now };
+            let entry = ConsentEntry {
+                change,
+                at,
+                source,
+                evidence,
+                recorded_at: self.now,
+                scope: ConsentEntry::EVERYWHERE,
+            };
             let people = senders.people(&told.from);
             if people.is_empty() {
                 self.received.unknown += 1;

@@ -41,7 +41,7 @@ pub(super) fn fill(response: &mut Response, event: &Event, at: Instant) -> bool 
             }
             earliest(&mut response.converted_at, at)
         }
-        Event::OptedOut => earliest(&mut response.opted_out_at, at),
+        Event::OptedOut | Event::Complained => earliest(&mut response.opted_out_at, at),
         Event::Failed { code } => {
             if response.delivered_at.is_some() || response.read_at.is_some() {
                 return false;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::responses::{fill, note_failure};
-use crate::model::consent::{ConsentChange, ConsentEntry};
+use crate::model::consent::{ConsentChange, ConsentEntry, ConsentScope};
 use crate::model::delivery::{Reason, State, message_key, parse_message_key};
 use crate::model::ids::{MessageKey, Name, RecipientId};
 use crate::model::message::Response;
@@ -205,29 +205,31 @@ impl<'a> StatusBatch<'a> {
         let (campaign, person) = match subject {
             UpdateSubject::Delivery(campaign, person) => (campaign, person),
             UpdateSubject::Imported(key) => {
-                let Some(open) = self.imported.get_mut(&key) else { return Ok(Noted::Unknown) };
+                let Some(open) = self.imported.get(&key) else { return Ok(Noted::Unknown) };
                 let at = at.max(open.row.message.sent_at);
-                if update.event == Event::OptedOut {
-                    let entry = opt_out(key.to_string(), at, self.env.clock.now());
+                if let Some(source) = update.event.ends_consent() {
+                    let entry = self.opt_out(source, key.to_string(), at);
                     self.withdrawn.push((open.row.recipient, entry));
                 }
+                let Some(open) = self.imported.get_mut(&key) else { return Ok(Noted::Unknown) };
                 let news = fill(&mut open.row.message.response, &update.event, at);
                 open.changed |= news;
                 return Ok(if news { Noted::News } else { Noted::Known });
             }
         };
         self.names.extend(update.names.iter().map(|name| (name.clone(), person)));
-        if update.event == Event::OptedOut {
+        if let Some(source) = update.event.ends_consent() {
             // it names a person: whatever became of the message
             let evidence = self.campaigns[&campaign].campaign.name.clone();
             let evidence = message_key(&evidence, person).to_string();
-            self.withdrawn.push((person, opt_out(evidence, at, self.env.clock.now())));
+            let entry = self.opt_out(source, evidence, at);
+            self.withdrawn.push((person, entry));
         }
         if self.claimed.contains(&(campaign, person)) {
             return Ok(Noted::Early);
         }
         let news = self.apply(tx, (campaign, person), update, at).await?;
-        Ok(if news || update.event == Event::OptedOut { Noted::News } else { Noted::Known })
+        Ok(if news || update.event.ends_consent().is_some() { Noted::News } else { Noted::Known })
     }
 
     /// Puts an update on its delivery; true when it was news.
@@ -324,7 +326,13 @@ impl<'a> StatusBatch<'a> {
             (Event::Failed { .. }, _) if may_fail(state) => {
                 Some(Next::end(State::Failed, Reason::Undeliverable))
             }
-            (Event::Failed { .. } | Event::TurnedAway { .. } | Event::OptedOut, _)
+            (
+                Event::Failed { .. }
+                | Event::TurnedAway { .. }
+                | Event::OptedOut
+                | Event::Complained,
+                _,
+            )
             | (Event::Accepted, State::Failed) => None,
             (_, State::InDoubt | State::Held) => Some(Next::end(State::Sent, Reason::Confirmed)),
             // it came after all
@@ -406,6 +414,18 @@ impl<'a> StatusBatch<'a> {
         })
     }
 
+    /// A withdrawal by what came back of a message; where a channel has a switch for it, of that channel.
+    fn opt_out(&self, source: &str, evidence: String, at: Instant) -> ConsentEntry {
+        let kind = self.env.config.providers.get(self.provider).map(|provider| &provider.kind);
+        let scope = match kind {
+            Some(kind) if kind.is_left_alone() => ConsentScope::of(self.provider),
+            _ => ConsentEntry::EVERYWHERE,
+        };
+        let recorded_at = self.env.clock.now();
+        let (change, source) = (ConsentChange::Withdrawn, source.to_owned());
+        ConsentEntry { change, at, source, evidence, recorded_at, scope }
+    }
+
     /// Writes what changed.
     pub(super) async fn close(self, tx: &mut Tx) -> Result<(), StoreError> {
         let now = self.env.clock.now();
@@ -454,9 +474,4 @@ fn readable(
         Err(StoreError::Corrupt { .. }) => Ok(None),
         found => found,
     }
-}
-
-fn opt_out(evidence: String, at: Instant, now: Instant) -> ConsentEntry {
-    let change = ConsentChange::Withdrawn;
-    ConsentEntry { change, at, source: "opt-out".to_owned(), evidence, recorded_at: now }
 }
