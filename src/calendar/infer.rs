@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use chrono_tz::Tz;
 use serde::Deserialize;
 
-use crate::model::recipient::{Address, Country};
+use crate::model::recipient::{Address, Country, Profile};
 
 /// A guess at where a person is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +37,11 @@ pub fn infer(country: Option<&Country>, address: Option<&Address>) -> Option<Inf
 /// Where an address belongs, whatever country is given.
 pub fn place_of(address: &Address) -> Option<&'static Inferred> {
     PLACES.of_address(address)
+}
+
+/// The country by which providers charge for a message to a person: the number's, else the person's.
+pub fn charged_country(profile: &Profile) -> Option<Country> {
+    profile.address.as_ref().and_then(dialling_country).or_else(|| profile.country.clone())
 }
 
 /// The country that an address belongs to: by the digits of a telephone number, or by the prefix of

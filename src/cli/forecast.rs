@@ -53,6 +53,9 @@ impl Show for Summary {
             text.push_str(&format!("\nExpected spend: {:.2} {}", spend.amount, spend.currency));
             let of = spend.budget.map(|budget| format!(" of {budget:.2}"));
             text.push_str(&(of.unwrap_or_default() + "."));
+            if let Some(told) = spend.doubt() {
+                text.push_str(&format!("\n{told}"));
+            }
         }
         if !self.refused.is_empty() {
             let mut shown = table(&["refused", "people", ""]);

@@ -43,6 +43,9 @@ impl Show for Results {
         if let Some(experiment) = &self.experiment {
             text.push_str(&experiment_text(experiment));
         }
+        if let Some(spend) = &self.spend {
+            text.push_str(&format!("{}\n", spend.sentence()));
+        }
         let audience = self.states.iter().map(|count| count.people).sum();
         text + &states_table(&self.states, audience) + &failures_text(&self.failures)
     }
@@ -108,6 +111,7 @@ mod tests {
             experiment: None,
             states: Vec::new(),
             failures: Vec::new(),
+            spend: None,
         };
         let text = results.text();
         for words in [

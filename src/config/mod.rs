@@ -266,13 +266,20 @@ impl Config {
         config.country_rules = config.country_rules.map(|file| folder.join(file));
         for provider in config.providers.values_mut() {
             provider.kind.under(folder);
-            let Some(file) = &provider.prices else { continue };
-            let path = folder.join(file);
-            let text = std::fs::read_to_string(&path)
-                .map_err(|cause| ConfigError::Named { path: path.clone(), cause })?;
-            let tariff =
-                Tariff::from_toml(&text).map_err(|cause| ConfigError::Prices { path, cause })?;
-            provider.tariff = Some(Arc::new(tariff));
+            let mut tariff: Option<Tariff> = None;
+            for file in &provider.prices {
+                let path = folder.join(file);
+                let text = std::fs::read_to_string(&path)
+                    .map_err(|cause| ConfigError::Named { path: path.clone(), cause })?;
+                let table = Tariff::from_toml(&text).and_then(|table| match tariff.take() {
+                    Some(earlier) => earlier.then(table),
+                    None => Ok(table),
+                });
+                tariff = Some(table.map_err(|cause| ConfigError::Prices { path, cause })?);
+            }
+            if let Some(tariff) = tariff {
+                provider.tariff = Some(Arc::new(tariff));
+            }
         }
         if let Ok(url) = std::env::var(DATABASE_URL_VARIABLE) {
             if !is_database_url(&url) {

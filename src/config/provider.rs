@@ -22,6 +22,8 @@ const GRACE_RANGE: [Duration; 2] = [Duration::from_secs(1), Duration::from_hours
 const CANARY_MAX: u32 = 100_000;
 /// No channel known takes more.
 const PER_SECOND_MAX: u32 = 100_000;
+/// Prices change a few times a year.
+const TABLES_MAX: usize = 100;
 /// No message is tried for longer than its campaign lasts.
 const CANARY_WAIT_MAX: Duration = Duration::from_hours(24);
 
@@ -45,8 +47,8 @@ pub struct ProviderConfig {
     pub address_attribute: Option<String>,
     /// What gets every message that people write.
     pub inbound: Option<Inbound>,
-    /// A file of prices of the user's own.
-    pub prices: Option<PathBuf>,
+    /// Tables of prices of the user's own, in the order of their days.
+    pub prices: Vec<PathBuf>,
     /// What messages cost; `None` where nothing tells.
     pub tariff: Option<Arc<Tariff>>,
 }
@@ -249,9 +251,24 @@ pub(super) struct RawProvider {
     canary_wait: Option<Duration>,
     inbound_url: Option<String>,
     inbound_secret: Option<Secret>,
-    prices: Option<PathBuf>,
+    #[serde(default)]
+    prices: OneOrMore,
     #[serde(default)]
     limits: RawLimits,
+}
+
+/// A file, or several.
+#[derive(Deserialize, Clone)]
+#[serde(untagged)]
+enum OneOrMore {
+    One(PathBuf),
+    More(Vec<PathBuf>),
+}
+
+impl Default for OneOrMore {
+    fn default() -> Self {
+        Self::More(Vec::new())
+    }
 }
 
 #[derive(Deserialize, Default)]
@@ -340,7 +357,13 @@ impl RawProvider {
         let canary = Canary { messages: canary, wait: canary_wait };
         let inbound =
             check_inbound(&key, self.inbound_url.as_deref(), self.inbound_secret.as_ref(), wrong);
-        let prices = self.prices.clone();
+        let prices = match self.prices.clone() {
+            OneOrMore::One(file) => vec![file],
+            OneOrMore::More(files) => files,
+        };
+        if prices.len() > TABLES_MAX {
+            wrong.push(format!("{key}.prices: more than {TABLES_MAX} files"));
+        }
         let attribute = self.address_attribute.clone();
         let kind = self.kind(&key, timeout, wrong)?;
         // a rehearsal costs what the performance would

@@ -212,6 +212,8 @@ pub struct Choice {
     pub value: f64,
     /// The chance that the goal is reached in time.
     pub chance: f64,
+    /// What it is expected to cost, in the currency of the provider's tariff.
+    pub price: f64,
     /// The best other allowed slot and its value.
     pub runner_up: Option<(Slot, f64)>,
     /// The probability of this arm, slot and variant under the plan's own randomization.

@@ -1,31 +1,44 @@
-//! Tariffs: what a delivered message costs, by country and category, as data with its date and source.
+//! Tariffs: what a delivered message costs, by day, country and category, as data with its source.
 //!
-//! Owns the shape of such a table and the one that comes with the program. Refuses to convert
+//! Owns the shape of such a table and those that come with the program. Refuses to convert
 //! currencies.
 
 use std::collections::BTreeMap;
 
+use chrono::NaiveDate;
 use serde::Deserialize;
 use toml::value::Datetime;
 
 use super::campaign::is_currency;
 use super::content::Category;
 use super::recipient::Country;
+use super::time::Instant;
 
 /// More than any message costs in any currency that campaigns are paid in.
 const PRICE_MAX: f64 = 1e6;
 
-/// A checked table of prices.
+/// Checked tables of prices, each from its day on over the one before.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tariff {
     /// ISO 4217.
     pub currency: String,
-    /// The day on which the prices held.
-    pub as_of: String,
-    /// Where they are written.
-    pub source: String,
+    /// By the day from which they hold; not empty.
+    tables: BTreeMap<NaiveDate, PriceTable>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct PriceTable {
     by_country: BTreeMap<Country, Rates>,
     other: Option<Rates>,
+}
+
+/// What one delivered message costs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Price {
+    /// In the tariff's currency.
+    pub amount: f64,
+    /// Whether the table is sure of it.
+    pub is_confirmed: bool,
 }
 
 /// Prices of one delivered message.
@@ -34,6 +47,15 @@ pub struct Tariff {
 struct Rates {
     marketing: f64,
     utility: f64,
+    #[serde(default)]
+    unconfirmed: bool,
+}
+
+impl Rates {
+    /// What marketing costs has a price of its own; everything else costs what utility does.
+    fn of(&self, category: Category) -> f64 {
+        if category == Category::Marketing { self.marketing } else { self.utility }
+    }
 }
 
 /// What is wrong with a table of prices: every entry, not only the first.
@@ -52,7 +74,9 @@ pub enum TariffError {
 struct RawTariff {
     currency: String,
     as_of: Datetime,
-    source: String,
+    /// Where the prices are written; a table without a source is none.
+    #[serde(rename = "source")]
+    _source: String,
     other: Option<Rates>,
     #[serde(default)]
     market: Vec<RawMarket>,
@@ -65,16 +89,22 @@ struct RawMarket {
     countries: Vec<Country>,
     marketing: f64,
     utility: f64,
+    #[serde(default)]
+    unconfirmed: bool,
 }
 
 impl Tariff {
     /// The WhatsApp Business Platform's, as it comes with the program.
     pub fn whatsapp() -> Self {
-        Self::from_toml(include_str!("whatsapp_tariff.toml"))
-            .expect("the table that comes with the program is well formed")
+        let read = |text| {
+            Self::from_toml(text).expect("a table that comes with the program is well formed")
+        };
+        read(include_str!("whatsapp_tariff_2026-04.toml"))
+            .then(read(include_str!("whatsapp_tariff_2026-10.toml")))
+            .expect("the tables that come with the program go together")
     }
 
-    /// Parses and checks a table.
+    /// Parses and checks one table.
     pub fn from_toml(text: &str) -> Result<Self, TariffError> {
         let raw: RawTariff = toml::from_str(text)
             .map_err(|error| TariffError::Syntax(error.to_string().trim_end().to_owned()))?;
@@ -84,6 +114,13 @@ impl Tariff {
                 "currency: {:?} is not a code of three capital letters such as USD",
                 raw.currency
             ));
+        }
+        let date = raw.as_of.date.and_then(|date| {
+            let (month, day) = (u32::from(date.month), u32::from(date.day));
+            NaiveDate::from_ymd_opt(i32::from(date.year), month, day)
+        });
+        if date.is_none() {
+            wrong.push(format!("as_of: {} is not a day such as 2026-10-01", raw.as_of));
         }
         let mut check = |name: &str, rates: Rates| {
             for (key, price) in [("marketing", rates.marketing), ("utility", rates.utility)] {
@@ -96,35 +133,74 @@ impl Tariff {
         let other = raw.other.map(|rates| check("other", rates));
         let mut by_country = BTreeMap::new();
         let mut twice = Vec::new();
-        for market in raw.market {
-            let rates = Rates { marketing: market.marketing, utility: market.utility };
-            let rates = check(&format!("market {}", market.name), rates);
-            for country in market.countries {
+        for RawMarket { name, countries, marketing, utility, unconfirmed } in raw.market {
+            let rates = check(&format!("market {name}"), Rates { marketing, utility, unconfirmed });
+            for country in countries {
                 if by_country.contains_key(&country) {
-                    twice.push(format!("market {}: {country} stands in another too", market.name));
+                    twice.push(format!("market {name}: {country} stands in another too"));
                 }
                 by_country.insert(country, rates);
             }
         }
         wrong.extend(twice);
-        if !wrong.is_empty() {
-            return Err(TariffError::Values(wrong));
+        match date {
+            Some(date) if wrong.is_empty() => {
+                let tables = BTreeMap::from([(date, PriceTable { by_country, other })]);
+                Ok(Self { currency: raw.currency, tables })
+            }
+            _ => Err(TariffError::Values(wrong)),
         }
-        let as_of = raw.as_of.to_string();
-        Ok(Self { currency: raw.currency, as_of, source: raw.source, by_country, other })
     }
 
-    /// What one delivered message costs; the dearest price where the table does not tell.
-    pub fn price(&self, country: Option<&Country>, category: Category) -> f64 {
-        let of = |rates: &Rates| match category {
-            Category::Marketing => rates.marketing,
-            _ => rates.utility,
-        };
-        let known = country.and_then(|country| self.by_country.get(country));
-        match known.or(self.other.as_ref()) {
-            Some(rates) => of(rates),
-            None => self.by_country.values().map(of).fold(0.0, f64::max),
+    /// These tables, and over them the later ones: what a later table does not name stays as it was.
+    pub fn then(mut self, later: Self) -> Result<Self, TariffError> {
+        if later.currency != self.currency {
+            let wrong = format!("currency: {} is not {} as before", later.currency, self.currency);
+            return Err(TariffError::Values(vec![wrong]));
         }
+        for (from, changed) in later.tables {
+            let Some((last, before)) = self.tables.last_key_value() else { continue };
+            if from <= *last {
+                let wrong = format!("as_of: {from} is not later than {last} of the table before");
+                return Err(TariffError::Values(vec![wrong]));
+            }
+            let mut table = before.clone();
+            table.by_country.extend(changed.by_country);
+            table.other = changed.other.or(table.other);
+            self.tables.insert(from, table);
+        }
+        Ok(self)
+    }
+
+    /// What one message costs that is delivered at some time of a span: the dearest of the prices that
+    /// hold in it, and the dearest of all where a table does not tell.
+    pub fn price(
+        &self,
+        (from, to): (Instant, Instant),
+        country: Option<&Country>,
+        category: Category,
+    ) -> Price {
+        let (from, to) = (from.date_naive(), to.date_naive());
+        let begun = self.tables.range(..=from).next_back().or(self.tables.first_key_value());
+        let later = self.tables.range(from..=to);
+        let prices = begun.into_iter().chain(later).map(|(_, t)| t.price(country, category));
+        prices.max_by(|a, b| a.amount.total_cmp(&b.amount)).unwrap_or(Price::FREE)
+    }
+}
+
+impl Price {
+    /// Of a provider that charges nothing, as far as is known.
+    pub const FREE: Self = Self { amount: 0.0, is_confirmed: true };
+}
+
+impl PriceTable {
+    fn price(&self, country: Option<&Country>, category: Category) -> Price {
+        let known = country.and_then(|country| self.by_country.get(country));
+        let Some(rates) = known.or(self.other.as_ref()) else {
+            let prices = self.by_country.values().map(|rates| rates.of(category));
+            return Price { amount: prices.fold(0.0, f64::max), is_confirmed: false };
+        };
+        Price { amount: rates.of(category), is_confirmed: !rates.unconfirmed }
     }
 }
 
@@ -132,18 +208,42 @@ impl Tariff {
 mod tests {
     use super::*;
 
+    fn price(at: [&str; 2], code: &str, category: Category) -> Price {
+        let [from, to] = at.map(|day| format!("{day}T12:00:00Z").parse().unwrap());
+        Tariff::whatsapp().price((from, to), Some(&code.parse().unwrap()), category)
+    }
+
     #[test]
     fn a_country_pays_its_market_s_price_and_the_rest_the_other_s() {
-        let tariff = Tariff::whatsapp();
-        let price = |code: &str, category| {
-            let country: Country = code.parse().unwrap();
-            tariff.price(Some(&country), category)
-        };
-        assert!(price("DE", Category::Marketing) > price("BR", Category::Marketing));
-        assert!(price("BR", Category::Marketing) > price("BR", Category::Utility));
-        let other = tariff.price(None, Category::Marketing);
-        assert_eq!(price("AQ", Category::Marketing).to_bits(), other.to_bits());
-        assert!(!tariff.source.is_empty() && tariff.as_of.starts_with("20"));
+        let amount = |code, category| price(["2026-05-01"; 2], code, category).amount;
+        assert!(amount("DE", Category::Marketing) > amount("BR", Category::Marketing));
+        assert!(amount("BR", Category::Marketing) > amount("BR", Category::Utility));
+        let now = "2026-05-01T12:00:00Z".parse().unwrap();
+        let other = Tariff::whatsapp().price((now, now), None, Category::Marketing).amount;
+        assert_eq!(amount("AQ", Category::Marketing).to_bits(), other.to_bits());
+    }
+
+    #[test]
+    fn a_table_holds_from_its_day_on_and_a_span_costs_its_dearest() {
+        let bangladesh = |at| price(at, "BD", Category::Utility);
+        let (april, october) = (0.0113_f64, 0.0037_f64);
+        for (at, amount) in [
+            // before the first table it is the first
+            (["2025-01-01"; 2], april),
+            (["2026-09-30"; 2], april),
+            (["2026-10-01"; 2], october),
+            (["2026-09-29", "2026-10-02"], april),
+        ] {
+            assert_eq!(bangladesh(at).amount.to_bits(), amount.to_bits(), "{at:?}");
+            assert!(bangladesh(at).is_confirmed);
+        }
+        // what a later table does not name stays; what rose by nobody knows how much is told
+        let germany = |day| price([day; 2], "DE", Category::Marketing);
+        assert_eq!(germany("2026-05-01"), germany("2026-11-01"));
+        assert!(!price(["2026-11-01"; 2], "IT", Category::Marketing).is_confirmed);
+        assert!(price(["2026-05-01"; 2], "IT", Category::Marketing).is_confirmed);
+        let dearer = |day| price([day; 2], "KZ", Category::Utility).amount;
+        assert!(dearer("2026-11-01") > dearer("2026-05-01"));
     }
 
     #[test]
@@ -157,5 +257,16 @@ mod tests {
              market a.marketing: -1 is not between 0 and 1000000\n\
              market b: BR stands in another too",
         );
+        let of = |currency: &str, day: &str| {
+            let text = format!("currency = \"{currency}\"\nas_of = {day}\nsource = \"x\"\n");
+            Tariff::from_toml(&text)
+        };
+        let told = of("USD", "07:00:00").unwrap_err().to_string();
+        assert!(told.contains("as_of: 07:00:00 is not a day"), "{told}");
+        let first = of("USD", "2026-04-01").unwrap();
+        let euro = first.clone().then(of("EUR", "2026-05-01").unwrap()).unwrap_err().to_string();
+        assert_eq!(euro, "currency: EUR is not USD as before");
+        let early = first.then(of("USD", "2026-04-01").unwrap()).unwrap_err().to_string();
+        assert_eq!(early, "as_of: 2026-04-01 is not later than 2026-04-01 of the table before");
     }
 }

@@ -97,6 +97,7 @@ pub(super) fn conclude(
         send_at,
         value: selection.value,
         chance: selection.chance,
+        price: request.people[person].price,
         runner_up: selection.runner_up.map(|(slot, value)| (slots[slot as usize], value)),
         propensity: selection.propensity,
         drawn: decided.drawn.get(&(person as u32)).cloned(),

@@ -3,10 +3,13 @@
 #![expect(missing_docs, reason = "the names of some fields and variants say all")]
 
 use chrono::{DateTime, Utc};
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::stop_words::StopWord;
 use super::{Code, InboundText, SendOutcome, Wording};
+use crate::model::content::Category;
 use crate::model::ids::{MessageKey, Name, ProviderMessage};
 use crate::model::recipient::{Address, Locale};
 use crate::model::time::Instant;
@@ -256,6 +259,8 @@ pub enum Event {
     Delivered,
     /// It was opened.
     Read,
+    /// The channel told how it charges for it, once it reached the phone.
+    Charged(Charge),
     /// A link or button was used.
     Clicked,
     /// The person wrote back.
@@ -285,6 +290,22 @@ pub enum Event {
         /// What the code means.
         means: Box<SendOutcome>,
     },
+}
+
+/// How a channel charges for a message; what that comes to, a tariff says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Charge {
+    /// As a message of this category; `None`: the channel's word is none that is known.
+    pub category: Option<Category>,
+    /// Whether it costs nothing: the person had written, or came by an advertisement.
+    pub is_free: bool,
+}
+
+impl fmt::Display for Charge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let category = self.category.map_or("other", Category::as_str);
+        write!(f, "{category}{}", if self.is_free { " free" } else { "" })
+    }
 }
 
 impl Event {

@@ -38,9 +38,9 @@ use crate::model::time::Instant;
 pub use guard::Messenger;
 pub use http::signature;
 pub use incoming::{
-    CategoryChange, Event, InboundKind, InboundMessage, Incoming, Move, Notice, PreferenceChange,
-    PreferenceKind, Rejected, Severity, TemplateCategory, TemplateChange, Update, UpdateOf,
-    template_alert_key,
+    CategoryChange, Charge, Event, InboundKind, InboundMessage, Incoming, Move, Notice,
+    PreferenceChange, PreferenceKind, Rejected, Severity, TemplateCategory, TemplateChange, Update,
+    UpdateOf, template_alert_key,
 };
 pub use interrupt::interruptible;
 pub use meter::Meter;

@@ -100,7 +100,9 @@ async fn planned_limits(
         let number = profile.address.as_ref().and_then(place_of);
         let place = places[person].as_ref();
         let country = number.or(place).map(|place| &place.country).or(profile.country.as_ref());
-        let price = |tariff: &Arc<Tariff>| tariff.price(country, campaign.category);
+        let price = |tariff: &Arc<Tariff>| {
+            tariff.price((call.at, call.at), country, campaign.category).amount
+        };
         let price = provider.tariff.as_ref().map_or(0.0, price);
         let (channel, reply) = (provider.kind.channel(), expected(campaign, person, call));
         Some(KnownCall { call, campaign, channel, place, number, price, reply })

@@ -39,6 +39,12 @@ pub struct Answered {
     pub response: Response,
     /// The channel's words for a failure.
     pub failure_text: Option<String>,
+    /// How the channel charged for it, in words.
+    pub charged_as: Option<String>,
+    /// What that came to, in the currency of the provider's tariff.
+    pub price: Option<f64>,
+    /// What it was expected to cost; read only.
+    pub expected_price: Option<f64>,
 }
 
 from_row! {
@@ -56,6 +62,9 @@ from_row! {
         style: Option<String>,
         provider_message: Option<String>,
         failure_text: Option<String>,
+        charged_as: Option<String>,
+        price: Option<f64>,
+        expected_price: Option<f64>,
         ; response: ResponseRow
     }
 }
@@ -83,6 +92,9 @@ impl TryFrom<Row> for Answered {
             provider_message: row.provider_message.map(|text| parsed(TABLE, &text)).transpose()?,
             response: row.response.into_model(TABLE)?,
             failure_text: row.failure_text,
+            charged_as: row.charged_as,
+            price: row.price,
+            expected_price: row.expected_price,
         })
     }
 }
@@ -98,7 +110,8 @@ macro_rules! select {
     (@ $condition:literal) => {
         concat!(
             "SELECT campaign, recipient, state, reason, attempts, variant_index, send_at, not_before,
-                sent_at, media, style, provider_message, failure_text, ",
+                sent_at, media, style, provider_message, failure_text, charged_as, price,
+                expected_price, ",
             response_columns!(),
             " FROM delivery WHERE ",
             $condition
@@ -116,13 +129,14 @@ const PUT: &str = "UPDATE delivery SET state = v.state, reason = v.reason, send_
     clicked_at = v.clicked_at, replied_at = v.replied_at, converted_at = v.converted_at,
     amount = v.amount, currency = v.currency, opted_out_at = v.opted_out_at,
     failed_at = v.failed_at, failure_code = v.failure_code, failure_text = v.failure_text,
+    charged_as = v.charged_as, price = v.price,
     changed_at = CASE WHEN v.state = delivery.state THEN delivery.changed_at ELSE v.observed_at END,
     observed_at = CASE WHEN v.sent_at IS NULL THEN delivery.observed_at ELSE v.observed_at END";
 
 const PUT_END: &str = " WHERE delivery.campaign = v.campaign AND delivery.recipient = v.recipient";
 
 /// Beside the response's.
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 14] = [
     "campaign",
     "recipient",
     "state",
@@ -134,6 +148,8 @@ const NAMES: [&str; 12] = [
     "style",
     "provider_message",
     "failure_text",
+    "charged_as",
+    "price",
     "observed_at",
 ];
 
@@ -194,6 +210,8 @@ impl Tx {
                 text(|row| row.content.as_ref()?.style.as_ref().map(Style::as_str)),
                 text(|row| row.provider_message.as_ref().map(ProviderMessage::as_str)),
                 text(|row| row.failure_text.as_deref()),
+                text(|row| row.charged_as.as_deref()),
+                Column::Real(chunk.iter().map(|row| row.price).collect()),
                 number(&|_| Some(micros(now))),
             ];
             let answers: Vec<&Response> = chunk.iter().map(|row| &row.response).collect();

@@ -24,6 +24,8 @@ pub struct DeliveryRow {
     pub attempts: u32,
     /// The provider asked not to try before.
     pub not_before: Option<Instant>,
+    /// What was charged for it, where the channel told.
+    pub charged: Option<f64>,
     /// When the row last changed.
     pub changed_at: Instant,
 }
@@ -63,6 +65,8 @@ from_row! {
         drawn_among: Option<String>,
         expected_control: Option<f64>,
         expected_best: Option<f64>,
+        expected_price: Option<f64>,
+        price: Option<f64>,
         not_before: Option<i64>,
         attempts: i64,
         changed_at: i64,
@@ -82,6 +86,7 @@ impl Row {
                 send_at: instant(TABLE, send_at)?,
                 value: self.value.unwrap_or_default(),
                 chance: self.chance.unwrap_or_default(),
+                price: self.expected_price.unwrap_or_default(),
                 runner_up: match (self.runner_up_slot, self.runner_up_value) {
                     (Some(at), Some(value)) => Some((slot(at)?, value)),
                     _ => None,
@@ -103,6 +108,7 @@ impl Row {
                     .map(|(at_control_time, at_best)| Expectation { at_control_time, at_best }),
             },
             attempts: self.attempts as u32,
+            charged: self.price,
             not_before: self.not_before.map(|at| instant(TABLE, at)).transpose()?,
             changed_at: instant(TABLE, self.changed_at)?,
         })
@@ -113,7 +119,7 @@ macro_rules! columns {
     () => {
         "recipient, state, reason, arm, variant, variant_index, slot_start, send_at, value, chance,
         runner_up_slot, runner_up_value, propensity, drawn, drawn_among, expected_control,
-        expected_best, not_before, attempts, changed_at"
+        expected_best, expected_price, price, not_before, attempts, changed_at"
     };
 }
 
@@ -127,7 +133,7 @@ const OF_CAMPAIGN: &str = select!("ORDER BY recipient");
 
 const PUT: &str = "INSERT INTO delivery (campaign, recipient, state, reason, arm, variant,
     variant_index, slot_start, send_at, value, chance, runner_up_slot, runner_up_value, propensity,
-    drawn, drawn_among, expected_control, expected_best, attempts, changed_at)";
+    drawn, drawn_among, expected_control, expected_best, expected_price, attempts, changed_at)";
 
 /// Who is planned anew, before a message of theirs came to nothing, could have got all that the first
 /// plan drew from: its chances stay, as do an arm and what was expected before it was drawn.
@@ -140,7 +146,8 @@ const OVER: &str = " ON CONFLICT (campaign, recipient) DO UPDATE SET state = exc
     drawn_among = CASE WHEN excluded.drawn IS NULL THEN NULL
         ELSE COALESCE(delivery.drawn_among, excluded.drawn_among) END,
     expected_control = COALESCE(delivery.expected_control, excluded.expected_control),
-    expected_best = COALESCE(delivery.expected_best, excluded.expected_best), changed_at = excluded.changed_at
+    expected_best = COALESCE(delivery.expected_best, excluded.expected_best),
+    expected_price = excluded.expected_price, changed_at = excluded.changed_at
   WHERE delivery.state = 'refused' OR delivery.state = 'planned' AND delivery.send_at IS NULL
   RETURNING recipient";
 
@@ -323,6 +330,7 @@ impl Tx {
             Column::Text(among.iter().map(Option::as_deref).collect()),
             expected(&|of| of.at_control_time),
             expected(&|of| of.at_best),
+            real(&|c| Some(c.price)),
             Column::Number(vec![Some(0); chunk.len()]),
             Column::Number(vec![Some(micros(now)); chunk.len()]),
         ];

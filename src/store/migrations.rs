@@ -12,7 +12,7 @@ macro_rules! files {
     };
 }
 
-const FILES: [(&str, &str); 20] = files![
+const FILES: [(&str, &str); 21] = files![
     "0001_workspace",
     "0003_plan",
     "0004_dispatch",
@@ -32,6 +32,7 @@ const FILES: [(&str, &str); 20] = files![
     "0083_segments",
     "0084_wishes",
     "0085_occurrence_told",
+    "0086_charges",
     "0090_channels",
 ];
 

@@ -10,7 +10,7 @@ use super::{
     to_json,
 };
 use crate::model::campaign::RunWindow;
-use crate::model::delivery::{Reason, State};
+use crate::model::delivery::{Arm, Reason, State};
 use crate::model::event::EventKind;
 use crate::model::ids::{Name, RecipientId};
 use crate::model::time::Instant;
@@ -341,6 +341,26 @@ impl Reader {
         const SQL: &str = "SELECT id FROM campaign WHERE parent = $1 ORDER BY id";
         on!(self, |db| sqlx::query_scalar(SQL).bind(parent).fetch_all(db).await)
             .doing("list the runs of a campaign")
+    }
+}
+
+/// What messages of closed runs cost or were expected to cost; of a message that never left, nothing.
+const SPENT: &str = "SELECT d.arm, SUM(COALESCE(d.price, d.expected_price, 0.0)) FROM delivery d
+    JOIN campaign c ON c.id = d.campaign
+    WHERE c.parent = $1 AND c.closed_at IS NOT NULL AND d.arm IS NOT NULL
+        AND d.state IN ('sent', 'in_doubt_expired')
+    GROUP BY d.arm ORDER BY d.arm";
+
+impl Reader {
+    /// What closed runs of a standing campaign have spent, by arm.
+    pub async fn spent_by_closed_runs(
+        &mut self,
+        parent: i64,
+    ) -> Result<Vec<(Arm, f64)>, StoreError> {
+        let rows: Vec<(String, f64)> =
+            on!(self, |db| sqlx::query_as(SPENT).bind(parent).fetch_all(db).await)
+                .doing("add up what runs have spent")?;
+        rows.into_iter().map(|(arm, spent)| Ok((parsed("delivery", &arm)?, spent))).collect()
     }
 }
 

@@ -353,3 +353,29 @@ async fn undecided_with(
     }
     Ok(held)
 }
+
+/// Raises a notice where what was charged is far from what the tariff said, and takes it back where it is
+/// not any more.
+pub(super) async fn compare_spend(
+    tx: &mut Tx,
+    provider: &Name,
+    currency: &str,
+    (messages, expected, charged): (u64, f64, f64),
+    now: Instant,
+) -> Result<(), StoreError> {
+    const KEY: &str = "tariff";
+    /// Fewer tell nothing.
+    const MESSAGES_MIN: u64 = 20;
+    const TOLERANCE: f64 = 0.1;
+    let is_off = messages >= MESSAGES_MIN && (charged - expected).abs() > TOLERANCE * expected;
+    let what = if is_off {
+        format!(
+            "{messages} messages of the last 7 days were charged {charged:.2} {currency}, where its prices \
+             and the campaigns' categories said {expected:.2}: look at the categories of its templates, and \
+             at the table of prices"
+        )
+    } else {
+        String::new()
+    };
+    tx.put_alert(provider, KEY, &what, (now, None)).await.map(drop)
+}

@@ -6,10 +6,11 @@ use super::Ctx;
 use super::experiment::ExperimentResult;
 use super::interval::Interval;
 use super::sums::{FailureCount, sums};
+use crate::model::campaign::Campaign;
 use crate::model::content::Goal;
 use crate::model::delivery::Arm;
 use crate::model::ids::Name;
-use crate::store::{ArmCount, CampaignRow, StateCount, StoreError};
+use crate::store::{ArmCount, CampaignRow, SpendSums, StateCount, StoreError};
 
 /// What a campaign brought.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -33,6 +34,42 @@ pub struct Results {
     pub states: Vec<StateCount>,
     /// People who failed or were refused by the channel's codes, most first.
     pub failures: Vec<FailureCount>,
+    /// What the messages cost, where prices are known.
+    pub spend: Option<SpendResult>,
+}
+
+/// What messages were expected to cost, and what was charged for them.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct SpendResult {
+    /// ISO 4217.
+    pub currency: String,
+    /// Messages that went out.
+    pub messages: u64,
+    /// What they were expected to cost when they were planned.
+    pub expected: f64,
+    /// Those of which the channel told how it charges.
+    pub charged_messages: u64,
+    /// What these were expected to cost.
+    pub expected_of_charged: f64,
+    /// What these came to, by what the channel told and the tariff of that day.
+    pub charged: f64,
+}
+
+impl SpendResult {
+    /// In a sentence.
+    pub fn sentence(&self) -> String {
+        let Self { currency, messages, expected, charged_messages, expected_of_charged, charged } =
+            self;
+        let told = if *charged_messages == 0 {
+            "; what was charged is not told yet".to_owned()
+        } else {
+            format!(
+                "; charged {charged:.2} {currency} for {charged_messages} of them, where \
+                 {expected_of_charged:.2} was expected"
+            )
+        };
+        format!("Spend: {expected:.2} {currency} expected for {messages} messages{told}.")
+    }
 }
 
 impl Results {
@@ -109,6 +146,21 @@ pub async fn results(ctx: &Ctx, row: &CampaignRow) -> Result<Results, StoreError
         experiment,
         states: sums.states,
         failures: sums.failures,
+        spend: spend(ctx, campaign, sums.spend),
+    })
+}
+
+fn spend(ctx: &Ctx, campaign: &Campaign, sums: SpendSums) -> Option<SpendResult> {
+    let provider = ctx.config.providers.get(&campaign.provider)?;
+    let currency = provider.tariff.as_ref()?.currency.clone();
+    let SpendSums { messages, expected, charged_messages, expected_of_charged, charged } = sums;
+    (messages > 0).then_some(SpendResult {
+        currency,
+        messages,
+        expected,
+        charged_messages,
+        expected_of_charged,
+        charged,
     })
 }
 

@@ -6,7 +6,7 @@ use super::experiment::GROUPS_MAX;
 use crate::model::campaign::Campaign;
 use crate::model::delivery::State;
 use crate::model::time::Instant;
-use crate::store::{ArmCount, CampaignRow, Experiment, Reader, StateCount, StoreError};
+use crate::store::{ArmCount, CampaignRow, Experiment, Reader, SpendSums, StateCount, StoreError};
 
 /// Codes that a summary lists.
 const CODES_LISTED_MAX: usize = 20;
@@ -24,7 +24,7 @@ pub struct FailureCount {
 }
 
 /// What is counted of a campaign's people; of a closed one it was when it closed.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Sums {
     pub(super) states: Vec<StateCount>,
     pub(super) arms: Vec<ArmCount>,
@@ -32,10 +32,13 @@ pub(super) struct Sums {
     /// Campaigns that older versions closed have none.
     #[serde(default)]
     pub(super) experiment: Option<Experiment>,
+    #[serde(default)]
+    pub(super) spend: SpendSums,
 }
 
 impl Sums {
     fn add(&mut self, other: Self) {
+        self.spend.add(&other.spend);
         for count in other.states {
             let same = |c: &&mut StateCount| c.state == count.state && c.reason == count.reason;
             match self.states.iter_mut().find(same) {
@@ -64,15 +67,14 @@ async fn sums_of_runs(
     row: &CampaignRow,
     now: Instant,
 ) -> Result<Sums, StoreError> {
-    let mut all =
-        Sums { states: Vec::new(), arms: Vec::new(), failures: Vec::new(), experiment: None };
+    let mut all = Sums::default();
     for id in reader.runs_of(row.id).await? {
         let Some(run) = reader.campaign_by_id(id).await? else { continue };
         all.add(Box::pin(sums(reader, &run, now)).await?);
     }
     for (reason, people) in reader.refused_occurrences(row.id).await? {
         let states = vec![StateCount { state: State::Refused, reason, people }];
-        all.add(Sums { states, arms: Vec::new(), failures: Vec::new(), experiment: None });
+        all.add(Sums { states, ..Sums::default() });
     }
     all.states.sort_by_key(|count| (count.state.as_str(), count.reason.as_str()));
     all.failures.sort_by_key(|count| std::cmp::Reverse(count.people));
@@ -103,6 +105,7 @@ pub(super) async fn sums(
     Ok(Sums {
         states: reader.state_counts(row.id).await?,
         arms: reader.arm_counts(row.id, goal, within).await?,
+        spend: reader.spend_of(row.id).await?,
         failures: failures.into_iter().map(failure).collect(),
         experiment,
     })

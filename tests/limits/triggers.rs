@@ -226,6 +226,28 @@ async fn runs_share_the_hour_of_their_campaign_and_obey_its_commands() {
 }
 
 #[tokio::test]
+async fn runs_share_the_budget_of_their_campaign() {
+    on_both(async |store| {
+        let ctx = with_people(store, "", 12).await;
+        // three messages and a half of what utility costs in Brazil
+        let budget = "[budget]\namount = 0.0238\ncurrency = \"USD\"\n";
+        submit(&ctx, APPOINTMENT, budget).await;
+        let days = ["05T10:00", "06T10:00", "12T10:00"];
+        let visits = (0..12).map(|n| event(n, "appointment", at(days[n % 3]), "a"));
+        events(&ctx, json!(visits.collect::<Vec<_>>())).await;
+        drive(&ctx, at("14T00:00"), |_| {}).await.unwrap();
+        let mut all = 0;
+        for person in 0..12 {
+            all += sent(&ctx, person).await.len();
+        }
+        assert_eq!(all, 3);
+        let states = states(&ctx).await;
+        assert_eq!(states.get(&(State::Refused, Reason::NoBudget)), Some(&9), "{states:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_birthday_and_every_week_come_by_themselves() {
     on_both(async |store| {
         let ctx = with_people(store, "", 10).await;

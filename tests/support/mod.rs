@@ -342,6 +342,7 @@ pub fn planned(
         send_at,
         value: 0.5,
         chance: 0.5,
+        price: 0.0,
         runner_up: None,
         propensity: None,
         drawn: None,

@@ -8,6 +8,7 @@ mod support;
 
 mod answers;
 mod canary;
+mod charges;
 mod consequences;
 mod ends;
 mod inbound;

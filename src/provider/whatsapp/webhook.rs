@@ -12,6 +12,7 @@ use super::codes::GraphError;
 use super::message::parse_callback_data;
 use super::news;
 use super::timestamps::instant;
+use crate::model::content::Category;
 use crate::model::ids::ProviderMessage;
 use crate::model::recipient::Address;
 use crate::model::time::Instant;
@@ -19,8 +20,8 @@ use crate::provider::InboundText;
 use crate::provider::incoming::untold;
 use crate::provider::stop_words::stop_word;
 use crate::provider::{
-    Event, InboundKind, InboundMessage, Incoming, Move, PreferenceChange, PreferenceKind, Rejected,
-    Update, UpdateOf, Wording,
+    Charge, Event, InboundKind, InboundMessage, Incoming, Move, PreferenceChange, PreferenceKind,
+    Rejected, Update, UpdateOf, Wording,
 };
 
 /// The most updates in one post, as the vendor promises.
@@ -40,7 +41,11 @@ pub(super) fn read(body: &[u8], number: &str) -> Result<Vec<Incoming>, Rejected>
             reader.change(change["field"].as_str().unwrap_or_default(), &change["value"]);
         }
     }
-    let count = reader.found.len();
+    // a status may tell of a message and of its charge
+    let is_charge = |told: &&Incoming| {
+        matches!(told, Incoming::Update(Update { event: Event::Charged(_), .. }))
+    };
+    let count = reader.found.len() - reader.found.iter().filter(is_charge).count();
     if count > UPDATES_MAX {
         let problem = format!("{count} updates are more than {UPDATES_MAX} in one post");
         return Err(Rejected::Body(problem));
@@ -144,7 +149,13 @@ impl Reader<'_> {
         let contacts = contacts(value);
         for status in list(value, "statuses") {
             let told = update(status, self.time(status), &contacts);
+            let charged = told.as_ref().ok().and_then(Option::as_ref).and_then(|update| {
+                let reached = matches!(update.event, Event::Delivered | Event::Read);
+                let charge = reached.then(|| charge(&status["pricing"])).flatten()?;
+                Some(Update { event: Event::Charged(charge), names: Vec::new(), ..update.clone() })
+            });
             self.take("statuses", told.map(|update| update.map(Incoming::Update)));
+            self.found.extend(charged.map(Incoming::Update));
         }
     }
 
@@ -210,6 +221,24 @@ fn update(
     // the number is ours to know
     names.retain(|name| name.phone_digits().is_none());
     Ok(Some(Update { of, event, at: at.unwrap_or_else(untold), names }))
+}
+
+/// How a message is charged; `None` where nothing is said of it.
+fn charge(pricing: &Value) -> Option<Charge> {
+    let word = |key: &str| pricing[key].as_str().map(str::to_ascii_lowercase);
+    let (category, kind) = (word("category"), word("type"));
+    let is_free = match kind.as_deref() {
+        Some(kind) => kind.starts_with("free"),
+        // before there were types
+        None => pricing["billable"] == Value::Bool(false),
+    };
+    let known = |word: &str| match word {
+        "marketing_lite" => Some(Category::Marketing),
+        "authentication_international" => Some(Category::Authentication),
+        word => word.parse().ok(),
+    };
+    let category = category.as_deref().and_then(known);
+    (category.is_some() || is_free).then_some(Charge { category, is_free })
 }
 
 fn preference(

@@ -236,6 +236,7 @@ fn what_it_brought(results: &Results) -> Markup {
                 ". The interval holds while somebody looks every day."
             }
         }
+        @if let Some(spend) = &results.spend { p { (spend.sentence()) } }
         @if let Some(experiment) = &results.experiment {
             @if experiment.mismatch.is_some_and(|mismatch| mismatch.alarm) {
                 p.notice role="alert" {

@@ -41,6 +41,8 @@ pub struct CampaignPlan {
     pub length: SlotLength,
     /// Of what it spends, where prices are known.
     pub currency: Option<String>,
+    /// Messages whose price nobody could confirm, by country.
+    pub unconfirmed: BTreeMap<String, u64>,
 }
 
 impl CampaignPlan {
@@ -135,6 +137,7 @@ impl CampaignPlan {
                 amount: forecast.spend,
                 currency: currency.clone(),
                 budget: self.row.campaign.budget.as_ref().map(|budget| budget.amount),
+                unconfirmed: self.unconfirmed.clone(),
             }),
             binding: self.plan.binding.clone(),
             last_send_at: self.plan.deliveries.iter().filter_map(send_at).max(),
@@ -275,6 +278,19 @@ pub struct Spend {
     pub currency: String,
     /// What the campaign may spend.
     pub budget: Option<f64>,
+    /// Messages whose price the tariff is not sure of, by country.
+    pub unconfirmed: BTreeMap<String, u64>,
+}
+
+impl Spend {
+    /// Which prices nobody could confirm, in a sentence; `None` where all are sure.
+    pub fn doubt(&self) -> Option<String> {
+        let of = |(country, messages): (&String, &u64)| format!("{country} {messages}");
+        let listed: Vec<String> = self.unconfirmed.iter().map(of).collect();
+        (!listed.is_empty()).then(|| {
+            format!("Prices that nobody could confirm, messages by country: {}.", listed.join(", "))
+        })
+    }
 }
 
 /// One UTC hour of a plan.

@@ -12,8 +12,9 @@ use super::record::Record;
 use super::stored::{StoredPeople, WrittenAbout, is_open, occasions, some_people};
 use super::taken::{self, ExpectedCost, bookings, is_forbidden};
 use super::{Ctx, PlanScope};
-use crate::calendar::infer::{Inferred, dialling_country, infer, place_of};
+use crate::calendar::infer::{Inferred, charged_country, infer, place_of};
 use crate::calendar::rules::Rules;
+use crate::calendar::window;
 use crate::config::{Config, ProviderConfig};
 use crate::model::campaign::Campaign;
 use crate::model::content::Category;
@@ -22,9 +23,10 @@ use crate::model::frequency::{RecentSend, reach};
 use crate::model::ids::{Name, RecipientId, RecipientKey};
 use crate::model::preference::{Fatigue, Preference, ReplyDelays};
 use crate::model::slot::Slot;
+use crate::model::tariff::Price;
 use crate::model::time::Instant;
 use crate::plan::{
-    self, AudienceMember, Booking, Carrier, Explanation, Replan, Request, Setting, SlotLoad,
+    self, AudienceMember, Booking, Carrier, Explanation, Plan, Replan, Request, Setting, SlotLoad,
 };
 use crate::store::{CampaignRow, DeliveryRow, StoreError};
 use crate::work::addresses::address_with;
@@ -255,7 +257,7 @@ impl PlanInputs {
         }
         let stay = found.rows.iter().filter(|found| !is_open(found, scope));
         let load = |found: &DeliveryRow| self.load(&row.campaign, found);
-        let mut booked = bookings(stay, self.config.slot_length, load);
+        let mut booked = bookings(stay.chain(&found.of_runs), self.config.slot_length, load);
         booked.extend_from_slice(&found.booked);
         let record = Record::default();
         let doubles = self.doubles(&row.campaign, found, scope, &chosen);
@@ -275,7 +277,7 @@ impl PlanInputs {
         } else {
             0.0
         };
-        ExpectedCost { reply: f64::from(reply), price: self.price(campaign, index) }
+        ExpectedCost { reply: f64::from(reply), price: found.charged.unwrap_or(choice.price) }
     }
 
     fn replan(&self, found: &DeliveryRow) -> Option<Replan> {
@@ -288,16 +290,28 @@ impl PlanInputs {
         self.config.providers.get(&campaign.provider)
     }
 
-    /// What a message to a person costs; providers charge by the number's country.
-    fn price(&self, campaign: &Campaign, index: usize) -> f64 {
-        let tariff = self.provider(campaign).and_then(|provider| provider.tariff.as_ref());
-        tariff.map_or(0.0, |tariff| {
-            let profile = &self.people.recipients[index].profile;
-            let dialled = profile.address.as_ref().and_then(dialling_country);
-            let place = self.places[index].as_ref().map(|place| &place.country);
-            let country = dialled.as_ref().or(profile.country.as_ref()).or(place);
-            tariff.price(country, campaign.category)
+    /// What a message to a person costs at most in what is left of the campaign's time.
+    fn price(&self, task: &CampaignRow, index: usize) -> Price {
+        let tariff = self.provider(&task.campaign).and_then(|provider| provider.tariff.as_ref());
+        tariff.map_or(Price::FREE, |tariff| {
+            let country = charged_country(&self.people.recipients[index].profile);
+            let (opens, _) = window::span(&task.campaign.window, Tz::Etc__GMTMinus14);
+            let span = (opens.max(self.now), task.ends_at.max(self.now));
+            tariff.price(span, country.as_ref(), task.campaign.category)
         })
+    }
+
+    /// Planned messages whose price nobody could confirm, by country.
+    fn unconfirmed(&self, task: &PlanningTask, plan: &Plan) -> BTreeMap<String, u64> {
+        let mut unconfirmed = BTreeMap::new();
+        for (delivery, index) in plan.deliveries.iter().zip(&task.chosen) {
+            if delivery.choice.is_some() && !self.price(&task.row, *index).is_confirmed {
+                let country = charged_country(&self.people.recipients[*index].profile);
+                let country = country.map_or("elsewhere".to_owned(), |country| country.to_string());
+                *unconfirmed.entry(country).or_default() += 1;
+            }
+        }
+        unconfirmed
     }
 
     /// The version of the habits that it plans with.
@@ -362,7 +376,7 @@ impl PlanInputs {
             paused_until: (campaign.category == Category::Marketing)
                 .then(|| self.asked_to_wait.get(&recipient.id).copied())
                 .flatten(),
-            price: self.price(campaign, index),
+            price: self.price(&task.row, index).amount,
             taken: self.taken.get(&recipient.id).map_or(&[], Vec::as_slice),
             replan,
         }
@@ -434,6 +448,7 @@ impl PlanInputs {
                     read_at: self.now,
                     record: task.record,
                     zones: task.chosen.iter().map(|index| self.zone(*index)).collect(),
+                    unconfirmed: self.unconfirmed(task, &plan),
                     plan,
                     length: self.config.slot_length,
                     currency: provider

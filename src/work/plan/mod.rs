@@ -37,7 +37,7 @@ use crate::model::time::format_instant;
 use crate::plan::{self, Explanation, SlotLoad};
 use crate::store::{CampaignRow, CampaignStatus, StoreError, Term, Tx};
 
-pub use campaign_plan::{CampaignPlan, Summary, local_time};
+pub use campaign_plan::{CampaignPlan, Spend, Summary, local_time};
 pub use inputs::PlanInputs;
 pub use record::Expected;
 

@@ -7,6 +7,7 @@ use super::{Ctx, PlanScope};
 use crate::model::delivery::State;
 use crate::model::ids::RecipientId;
 use crate::model::recipient::Recipient;
+use crate::model::slot::Slot;
 use crate::model::time::Instant;
 use crate::plan::Booking;
 use crate::store::{CampaignRow, DeliveryRow, StoreError};
@@ -21,6 +22,8 @@ pub(super) struct StoredPeople {
     pub(super) is_brief: bool,
     /// What everybody else has taken, and the other runs of its standing campaign.
     pub(super) booked: Vec<Booking>,
+    /// Where replies or spend are limited: the other open runs' own rows.
+    pub(super) of_runs: Vec<DeliveryRow>,
 }
 
 /// What a person is written about.
@@ -43,6 +46,7 @@ impl StoredPeople {
             rows: Vec::new(),
             is_brief: (scope == PlanScope::Undecided || row.has_occurrences()) && !limited,
             booked: Vec::new(),
+            of_runs: Vec::new(),
         };
         let mut reader = ctx.store.read().await?;
         let mut others = Vec::new();
@@ -56,7 +60,20 @@ impl StoredPeople {
         } else {
             found.rows = reader.deliveries(row.id, length).await?;
         }
-        let since = taken::since(ctx.clock.now());
+        let now = ctx.clock.now();
+        let since = taken::since(now);
+        if limited {
+            for run in std::mem::take(&mut others) {
+                found.of_runs.extend(reader.deliveries(run, length).await?);
+            }
+            // what closed runs have spent is gone from the budget
+            if let (Some(parent), Some(_)) = (row.parent, &row.campaign.budget) {
+                let slot = Slot::holding(now, length);
+                for (arm, spend) in reader.spent_by_closed_runs(parent).await? {
+                    found.booked.push(Booking { slot, arm, messages: 0, replies: 0.0, spend });
+                }
+            }
+        }
         for campaign in others {
             let counts = reader.slot_counts(campaign, length, since).await?;
             found.booked.extend(counts.into_iter().map(|count| Booking {

@@ -8,6 +8,7 @@
 //!
 //! *Invariant:* a webhook speaks for its own provider: it touches no message of another.
 
+mod charges;
 mod moves;
 mod replies;
 mod responses;
@@ -200,16 +201,18 @@ impl<'a> WebhookBatch<'a> {
         for update in updates {
             // a channel's clock may be ahead of ours
             let at = update.at.min(self.now);
+            // a charge comes with what it is for, which is counted
+            let one = u64::from(!matches!(update.event, Event::Charged(_)));
             let mut noted = batch.note(tx, &update, at).await?;
             let may_come = update.event.ends_consent().is_some() || self.now - at < UNKNOWN_AGE_MAX;
             if noted == Noted::Unknown && matches!(update.of, UpdateOf::Theirs(_)) && may_come {
-                self.received.unknown += 1;
+                self.received.unknown += one;
                 noted = Noted::Early;
             }
             match noted {
-                Noted::News => self.received.applied += 1,
-                Noted::Known => self.received.known += 1,
-                Noted::Unknown => self.received.unknown += 1,
+                Noted::News => self.received.applied += one,
+                Noted::Known => self.received.known += one,
+                Noted::Unknown => self.received.unknown += one,
                 Noted::Early => {
                     let provider = self.provider.clone();
                     early.extend(serde_json::to_string(&EarlyUpdate { provider, update }).ok());

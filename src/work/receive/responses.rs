@@ -29,7 +29,7 @@ pub(super) fn fill(response: &mut Response, event: &Event, at: Instant) -> bool 
         news
     }
     match event {
-        Event::Accepted => false,
+        Event::Accepted | Event::Charged(_) => false,
         Event::Delivered => earliest(&mut response.delivered_at, at),
         Event::Read => earliest(&mut response.read_at, at),
         Event::Clicked => earliest(&mut response.clicked_at, at),

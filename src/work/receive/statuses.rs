@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::charges::{self, ToldCharge};
 use super::responses::{fill, note_failure};
 use crate::model::consent::{ConsentChange, ConsentEntry, ConsentScope};
 use crate::model::delivery::{Reason, State, message_key, parse_message_key};
@@ -58,6 +59,8 @@ pub(super) struct StatusBatch<'a> {
     reached: BTreeMap<RecipientId, Instant>,
     /// What the channel calls people.
     names: BTreeMap<Address, RecipientId>,
+    /// How it charges for what it delivered, and when that was told.
+    charges: BTreeMap<(i64, RecipientId), ToldCharge>,
 }
 
 struct Open<T> {
@@ -94,6 +97,7 @@ impl<'a> StatusBatch<'a> {
             withdrawn: Vec::new(),
             reached: BTreeMap::new(),
             names: BTreeMap::new(),
+            charges: BTreeMap::new(),
         };
         let (mut ours, mut theirs) = (BTreeMap::<Name, BTreeSet<RecipientId>>::new(), Vec::new());
         let mut keys = Vec::new();
@@ -270,6 +274,8 @@ impl<'a> StatusBatch<'a> {
                 open.row.content = None;
                 open.row.provider_message = None;
                 open.row.response = Response::default();
+                open.row.charged_as = None;
+                open.row.price = None;
             }
         }
         let went_out = open.row.state == State::InDoubtExpired && !gave_up
@@ -293,6 +299,14 @@ impl<'a> StatusBatch<'a> {
                 }
             }
             news |= fill(&mut open.row.response, &update.event, at);
+            if let Event::Charged(charge) = update.event
+                && open.row.charged_as.is_none()
+            {
+                open.row.charged_as = Some(charge.to_string());
+                let category = campaign.campaign.category;
+                self.charges.insert(key, ToldCharge { charge, category, at });
+                news = true;
+            }
         }
         if gave_up && news {
             note_failure(&mut open.row, &update.event);
@@ -437,7 +451,8 @@ impl<'a> StatusBatch<'a> {
             tx.reopen_campaigns(&closed).await?;
         }
         let changed = self.deliveries.into_values().filter(|open| open.changed);
-        let changed: Vec<Answered> = changed.map(|open| open.row).collect();
+        let mut changed: Vec<Answered> = changed.map(|open| open.row).collect();
+        charges::price(self.env, tx, self.provider, &mut changed, &self.charges).await?;
         tx.put_answered(&changed, now).await?;
         let changed = self.imported.into_values().filter(|open| open.changed);
         let changed: Vec<MessageRow> = changed.map(|open| open.row).collect();

@@ -14,7 +14,7 @@ use crate::pictures::{scrolled, stacked};
 use crate::work::Ctx;
 use crate::work::campaigns::reason_sentence;
 use crate::work::launch::{Launch, NAMED_MAX};
-use crate::work::plan::{Expected, Summary};
+use crate::work::plan::{Expected, Spend, Summary};
 use crate::work::preview::{self, Preview};
 use crate::work::tokens::Scope;
 
@@ -84,6 +84,7 @@ fn planned(visitor: &Visitor, launch: &Launch, plan: &Summary, tried: Option<&Lo
             }
             (plan.certificate.statement)
         }
+        @if let Some(doubt) = plan.spend.as_ref().and_then(Spend::doubt) { p.notice { (doubt) } }
         (difference(plan, tried))
         h2 { "Who is written to" }
         (audience(visitor, launch))
