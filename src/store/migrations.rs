@@ -12,7 +12,7 @@ macro_rules! files {
     };
 }
 
-const FILES: [(&str, &str); 19] = files![
+const FILES: [(&str, &str); 20] = files![
     "0001_workspace",
     "0003_plan",
     "0004_dispatch",
@@ -32,6 +32,7 @@ const FILES: [(&str, &str); 19] = files![
     "0083_segments",
     "0084_wishes",
     "0090_channels",
+    "0091_permits",
 ];
 
 /// All of them.
