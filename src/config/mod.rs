@@ -3,7 +3,9 @@
 //! Loading reads a file and one environment variable, writes nothing, and keeps no global.
 
 mod holdout;
+mod inbound;
 mod links;
+mod messenger;
 mod provider;
 mod replies;
 mod retention;
@@ -29,10 +31,11 @@ use crate::model::recipient::parse_zone;
 use crate::model::slot::SlotLength;
 use crate::model::tariff::{Tariff, TariffError};
 
+pub use inbound::Inbound;
 pub use links::LinkSettings;
+pub use messenger::{MessengerMarketing, MessengerSettings};
 pub use provider::{
-    Canary, InDoubt, Inbound, Limits, PairLimit, ProviderConfig, ProviderKind, WhatsAppApi,
-    WhatsAppSettings,
+    Canary, InDoubt, Limits, PairLimit, ProviderConfig, ProviderKind, WhatsAppApi, WhatsAppSettings,
 };
 
 pub use replies::ReplySettings;
@@ -293,6 +296,14 @@ impl Config {
             config.database_url = format!("sqlite://{}", file.display());
         }
         Ok(config)
+    }
+
+    /// The attributes with people's addresses on a channel, by provider.
+    pub fn own_addresses(&self) -> Vec<(Name, String)> {
+        let own = self.providers.iter().filter_map(|(name, provider)| {
+            Some((name.clone(), provider.address_attribute.clone()?))
+        });
+        own.collect()
     }
 
     /// Checks the text of a settings file; `path` is for messages only.

@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use url::Url;
 
-use super::{Secret, SmtpSecurity, SmtpSettings};
+use super::inbound::{Inbound, check_inbound};
+use super::{MessengerSettings, Secret, SmtpSecurity, SmtpSettings};
 use crate::model::content::word_type;
 use crate::model::ids::Name;
 use crate::model::tariff::Tariff;
@@ -72,15 +73,6 @@ pub struct Canary {
     pub wait: Duration,
 }
 
-/// An endpoint of the user's own that is told what people write.
-#[derive(Debug, Clone)]
-pub struct Inbound {
-    /// Where to.
-    pub url: Url,
-    /// Signs what is posted.
-    pub secret: Secret,
-}
-
 /// What a provider is made of.
 #[derive(Debug, Clone)]
 pub enum ProviderKind {
@@ -104,6 +96,8 @@ pub enum ProviderKind {
     WhatsApp(Box<WhatsAppSettings>),
     /// Hands mails to a mail server.
     Smtp(Box<SmtpSettings>),
+    /// Writes for a page in Messenger.
+    Messenger(Box<MessengerSettings>),
 }
 
 /// The account and the manner of a `whatsapp` provider.
@@ -146,6 +140,7 @@ impl ProviderKind {
             Self::Http { .. } => "http",
             Self::WhatsApp(_) => "whatsapp",
             Self::Smtp(_) => "smtp",
+            Self::Messenger(_) => "messenger",
         }
     }
 
@@ -156,6 +151,7 @@ impl ProviderKind {
             Self::Http { timeout, .. } => *timeout,
             Self::WhatsApp(settings) => settings.timeout,
             Self::Smtp(settings) => settings.timeout,
+            Self::Messenger(settings) => settings.timeout,
         }
     }
 
@@ -170,8 +166,19 @@ impl ProviderKind {
     fn address_attribute(&self) -> Option<&'static str> {
         match self {
             Self::Smtp(_) => Some("address_mail"),
+            Self::Messenger(_) => Some("address_messenger"),
             _ => None,
         }
+    }
+
+    /// Whether a message needs a right of the person's own: their word, lately, or a permit.
+    pub fn needs_right(&self) -> bool {
+        matches!(self, Self::Messenger(_))
+    }
+
+    /// How long a person may be answered after their last word, on channels that count it.
+    pub fn answers_within(&self) -> Duration {
+        Duration::from_hours(24)
     }
 
     /// Whether its messages carry an address under which a person says that they want no more (RFC 8058).
@@ -234,11 +241,14 @@ pub(super) struct RawProvider {
     pub(super) tls: Option<SmtpSecurity>,
     address_attribute: Option<String>,
     seed: Option<u64>,
-    base_url: Option<String>,
+    pub(super) base_url: Option<String>,
     phone_number_id: Option<String>,
-    token: Option<Secret>,
-    app_secret: Option<Secret>,
-    verify_token: Option<Secret>,
+    pub(super) token: Option<Secret>,
+    pub(super) app_secret: Option<Secret>,
+    pub(super) verify_token: Option<Secret>,
+    pub(super) page_id: Option<String>,
+    pub(super) ad_account: Option<String>,
+    pub(super) message_campaign: Option<String>,
     api: Option<WhatsAppApi>,
     portfolio: Option<Name>,
     #[serde(default, with = "humantime_serde")]
@@ -282,15 +292,15 @@ struct RawLimits {
 }
 
 /// Keys that some kinds alone take: those that need them, and those that may have them.
-const KEYS_OF_KINDS: [(&str, &[&str], &[&str]); 15] = [
+const KEYS_OF_KINDS: [(&str, &[&str], &[&str]); 18] = [
     ("url", &["http", "smtp"], &[]),
     ("secret", &["http"], &["smtp"]),
     ("seed", &[], &["simulated"]),
-    ("base_url", &[], &["whatsapp"]),
+    ("base_url", &[], &["whatsapp", "messenger"]),
     ("phone_number_id", &["whatsapp"], &[]),
-    ("token", &["whatsapp"], &[]),
-    ("app_secret", &["whatsapp"], &[]),
-    ("verify_token", &["whatsapp"], &[]),
+    ("token", &["whatsapp", "messenger"], &[]),
+    ("app_secret", &["whatsapp", "messenger"], &[]),
+    ("verify_token", &["whatsapp"], &["messenger"]),
     ("api", &[], &["whatsapp"]),
     ("from", &["smtp"], &[]),
     ("password", &[], &["smtp"]),
@@ -298,6 +308,9 @@ const KEYS_OF_KINDS: [(&str, &[&str], &[&str]); 15] = [
     ("templates", &[], &["smtp"]),
     ("ca_file", &[], &["smtp"]),
     ("tls", &[], &["smtp"]),
+    ("page_id", &["messenger"], &[]),
+    ("ad_account", &[], &["messenger"]),
+    ("message_campaign", &[], &["messenger"]),
 ];
 
 impl RawProvider {
@@ -319,6 +332,9 @@ impl RawProvider {
             self.templates.is_some(),
             self.ca_file.is_some(),
             self.tls.is_some(),
+            self.page_id.is_some(),
+            self.ad_account.is_some(),
+            self.message_campaign.is_some(),
         ];
         let kind = self.kind.as_str();
         for ((name, needed, taken), given) in KEYS_OF_KINDS.iter().zip(given) {
@@ -385,25 +401,18 @@ impl RawProvider {
     }
 
     fn kind(self, key: &str, timeout: Duration, wrong: &mut Vec<String>) -> Option<ProviderKind> {
-        // an address may hold a password: it is not shown
-        let web =
-            |url: &str| Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
         match self.kind.as_str() {
             "console" => Some(ProviderKind::Console),
             "simulated" => Some(ProviderKind::Simulated { seed: self.seed.unwrap_or(1) }),
             "http" => {
                 let url = self.url?;
-                if !web(&url) {
-                    wrong.push(format!("{key}.url: it is not an http:// or https:// address"));
-                }
+                web_address(&format!("{key}.url"), &url, wrong);
                 Some(ProviderKind::Http { url, secret: self.secret?, timeout })
             }
             "whatsapp" => {
                 let base_url =
                     self.base_url.unwrap_or("https://graph.facebook.com/v25.0".to_owned());
-                if !web(&base_url) {
-                    wrong.push(format!("{key}.base_url: it is not an http:// or https:// address"));
-                }
+                web_address(&format!("{key}.base_url"), &base_url, wrong);
                 let phone_number_id = self.phone_number_id?;
                 if phone_number_id.is_empty()
                     || !phone_number_id.bytes().all(|b| b.is_ascii_alphanumeric())
@@ -427,9 +436,14 @@ impl RawProvider {
                 let settings = SmtpSettings::check(self, key, timeout, wrong)?;
                 Some(ProviderKind::Smtp(Box::new(settings)))
             }
+            "messenger" => {
+                let settings = MessengerSettings::check(self, key, timeout, wrong)?;
+                Some(ProviderKind::Messenger(Box::new(settings)))
+            }
             other => {
                 wrong.push(format!(
-                    "{key}.kind: {other:?} is not one of console, simulated, http, whatsapp, smtp"
+                    "{key}.kind: {other:?} is not one of console, simulated, http, whatsapp, smtp, \
+                     messenger"
                 ));
                 None
             }
@@ -472,26 +486,10 @@ impl RawLimits {
     }
 }
 
-fn check_inbound(
-    key: &str,
-    url: Option<&str>,
-    secret: Option<&Secret>,
-    wrong: &mut Vec<String>,
-) -> Option<Inbound> {
-    match (url, secret) {
-        (None, None) => None,
-        (Some(url), Some(secret)) => match Url::parse(url) {
-            Ok(parsed) if matches!(parsed.scheme(), "http" | "https") => {
-                Some(Inbound { url: parsed, secret: secret.clone() })
-            }
-            _ => {
-                wrong.push(format!("{key}.inbound_url: it is not an http:// or https:// address"));
-                None
-            }
-        },
-        _ => {
-            wrong.push(format!("{key}.inbound_url: it needs inbound_secret beside it, and back"));
-            None
-        }
+/// Notes an address that is none of the web's. It may hold a password and is not shown.
+pub(super) fn web_address(key: &str, url: &str, wrong: &mut Vec<String>) {
+    let is_web = Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+    if !is_web {
+        wrong.push(format!("{key}: it is not an http:// or https:// address"));
     }
 }

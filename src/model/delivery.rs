@@ -142,6 +142,8 @@ word_type! {
         SameAddress = "same_address",
         /// The provider does not carry this to this person.
         ProviderForbids = "provider_forbids",
+        /// The person permitted the channel no such message, or the permit is used up or over.
+        NoPermit = "no_permit",
         /// Kept without a message, to measure what messaging brings.
         Holdout = "holdout",
         /// What the message was to be about does not happen.

@@ -359,6 +359,7 @@ pub fn reason_sentence(reason: Reason) -> &'static str {
         Reason::FrequencyCap => "other messages leave no slot free under the frequency caps",
         Reason::MissingParameter => "every variant that fits lacks a value for a parameter",
         Reason::NoTranslation => "no variant is in a language that the person reads",
+        Reason::NoPermit => "the person permitted the channel no such message, or no longer",
         Reason::ProviderForbids => "the provider does not carry this to this person",
         Reason::Occurred => "what the campaign waits for is in reach; it is decided next",
         Reason::CalledOff => "what the message was to be about was called off",

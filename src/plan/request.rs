@@ -134,6 +134,8 @@ pub struct AudienceMember<'a> {
     pub shares_address: bool,
     /// Whether the provider does not carry this campaign to this person.
     pub forbidden: bool,
+    /// Whether the person has written lately or permitted such messages, where the channel asks for that.
+    pub permitted: bool,
     /// The provider takes nothing for this person before.
     pub not_before: Option<Instant>,
     /// The person asked for no message of this campaign's category before.
@@ -142,7 +144,7 @@ pub struct AudienceMember<'a> {
     pub price: f64,
     /// Messages sent or planned to this person by other campaigns, or before.
     pub taken: &'a [RecentSend],
-    /// Of an occurrence: from when until when it may be written about.
+    /// From when until when it may go: of an occurrence, or while a right of the person's lasts.
     pub span: Option<(Instant, Instant)>,
     /// Why this is not the first plan for the person, and from when on it may be planned again.
     pub replan: Option<Replan>,

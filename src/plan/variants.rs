@@ -40,6 +40,9 @@ pub(super) fn variant_lists(
         if person.forbidden {
             return Err(Reason::ProviderForbids);
         }
+        if !person.permitted {
+            return Err(Reason::NoPermit);
+        }
         let fit = &by_locale[&person.locale];
         if fit.is_empty() {
             let parked = request.campaign.variants.iter().any(|variant| variant.parked);

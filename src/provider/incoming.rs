@@ -23,6 +23,8 @@ pub enum Incoming {
     Message(Box<InboundMessage>),
     /// A person used the channel's own switch for marketing.
     Preference(PreferenceChange),
+    /// A person permitted the channel messages about a subject, or no more of them.
+    Permit(PermitChange),
     /// A person has a new number, or a new id.
     Moved(Move),
     /// A template can or cannot be sent.
@@ -54,6 +56,34 @@ pub struct PreferenceChange {
     pub at: Instant,
     /// What proves it: the id of a sign-up, else the channel's own words.
     pub evidence: Wording,
+}
+
+/// A person's own word to the channel on messages about a subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PermitChange {
+    /// Who, by every name that was told.
+    pub from: Vec<Address>,
+    /// About what.
+    pub topic: String,
+    pub kind: PermitKind,
+    pub at: Instant,
+    /// What proves it, where the channel told anything.
+    pub evidence: Wording,
+}
+
+/// What a person permitted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PermitKind {
+    /// Any number of messages, with what the channel wants to be shown for each.
+    Subscribed {
+        token: String,
+        /// Until when, if not for ever.
+        expires_at: Option<Instant>,
+    },
+    /// So many messages more.
+    Messages(u32),
+    /// None any more.
+    Stopped,
 }
 
 /// What a person chose.

@@ -104,6 +104,7 @@ fn word(outcome: &SendOutcome) -> &'static str {
         SendOutcome::AnotherDay { .. } => "another_day",
         SendOutcome::NeedsTemplate => "needs_template",
         SendOutcome::Refused(refusal) => match refusal.scope {
+            RefusalScope::Unpermitted => "refused_unpermitted",
             RefusalScope::PersonData => "refused_data",
             RefusalScope::Person => "refused_person",
             RefusalScope::Unreachable => "refused_unreachable",

@@ -6,10 +6,12 @@
 
 mod answer;
 mod console;
+mod graph;
 mod guard;
 mod http;
 mod incoming;
 mod interrupt;
+mod messenger;
 mod meter;
 mod outcome;
 mod parameters;
@@ -18,6 +20,7 @@ mod simulated;
 mod smtp;
 mod stop_words;
 mod text;
+mod timestamps;
 mod uploads;
 mod whatsapp;
 
@@ -39,8 +42,8 @@ pub use guard::Messenger;
 pub use http::signature;
 pub use incoming::{
     CategoryChange, Charge, Event, InboundKind, InboundMessage, Incoming, Move, Notice,
-    PreferenceChange, PreferenceKind, Rejected, Severity, TemplateCategory, TemplateChange, Update,
-    UpdateOf, template_alert_key,
+    PermitChange, PermitKind, PreferenceChange, PreferenceKind, Rejected, Severity,
+    TemplateCategory, TemplateChange, Update, UpdateOf, template_alert_key,
 };
 pub use interrupt::interruptible;
 pub use meter::Meter;
@@ -84,12 +87,25 @@ pub struct OutboundMessage {
     pub free_form: bool,
     /// The how-manieth try this is, from 1.
     pub attempt: u32,
+    /// The permit that it uses, on channels that ask for one.
+    pub permit: Option<UsedPermit>,
     /// Where the person says that they want no more, on channels that tell it beside the text.
     pub unsubscribe: Option<String>,
     /// When it was planned to be made.
     pub due_at: Instant,
     /// When the call is made.
     pub at: Instant,
+}
+
+/// A permit that a message uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsedPermit {
+    /// About what; nothing for an answer that the channel counts.
+    pub topic: String,
+    /// What the channel wants to be shown.
+    pub token: String,
+    /// When the next message could go before this one used it, and when it can now.
+    pub next_at: [Instant; 2],
 }
 
 /// A channel.
@@ -141,6 +157,7 @@ pub fn from_config(
             ProviderKind::Http { url, secret, timeout } => {
                 Arc::new(http::Http::new(url.clone(), secret.read()?, *timeout))
             }
+            ProviderKind::Messenger(settings) => Arc::new(messenger::MessengerPage::new(settings)?),
             ProviderKind::Smtp(settings) => Arc::new(smtp::Smtp::new(name, settings)?),
             ProviderKind::WhatsApp(settings) => {
                 Arc::new(whatsapp::WhatsApp::new(settings, outbound)?)

@@ -33,6 +33,8 @@ pub enum RefusalScope {
     Person,
     /// The channel does not reach this person, until it does. It says nothing of consent.
     Unreachable,
+    /// The person permits no message about this subject any more. It says nothing of others.
+    Unpermitted,
     /// The person told the channel that they want no more: their own word.
     OptedOut,
     /// The template: nobody can get it.

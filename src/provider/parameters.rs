@@ -34,7 +34,7 @@ pub enum Unfit {
 /// The texts as a channel of this kind takes them. Parameters count from 1; 0 is the header.
 pub fn fitted(kind: &ProviderKind, rendered: Rendered) -> Result<Rendered, Unfit> {
     match kind {
-        ProviderKind::WhatsApp(_) => whatsapp(rendered),
+        ProviderKind::WhatsApp(_) | ProviderKind::Messenger(_) => whatsapp(rendered),
         ProviderKind::Console | ProviderKind::Simulated { .. } | ProviderKind::Http { .. } => {
             Ok(rendered)
         }

@@ -88,15 +88,15 @@ macro_rules! said_of_provider {
     ($people:literal) => {
         concat!(
             "SELECT recipient, change FROM consent
-            WHERE provider IN ('', $1) AND topic = '' AND recipient IN (
-                SELECT recipient FROM consent WHERE provider = $1 AND topic = ''",
+            WHERE provider IN ('', $1) AND topic IN ('', $2) AND recipient IN (
+                SELECT recipient FROM consent WHERE provider = $1 AND topic IN ('', $2)",
             $people
         )
     };
 }
 
 const SAID_OF_PROVIDER: Sql =
-    one_of!(said_of_provider!(" AND recipient"), "$2", ") ORDER BY recipient, at, change");
+    one_of!(said_of_provider!(" AND recipient"), "$3", ") ORDER BY recipient, at, change");
 
 const ALL_SAID_OF_PROVIDER: &str = said_of_provider!(") ORDER BY recipient, at, change");
 
@@ -135,10 +135,10 @@ pub struct ForgottenCounts {
 }
 
 impl Reader {
-    /// Which of the people have no consent to a provider's messages now.
+    /// Which of the people have no consent to a provider's messages now, about a subject if one is named.
     pub async fn without_consent(
         &mut self,
-        provider: &Name,
+        (provider, topic): (&Name, Option<&str>),
         people: &[RecipientId],
     ) -> Result<HashSet<RecipientId>, StoreError> {
         const SQL: Sql = one_of!("SELECT id FROM recipient WHERE NOT consented AND id", "$1", "");
@@ -147,7 +147,7 @@ impl Reader {
             on!(self, |db| sqlx::query_scalar(sql).bind(numbers(people)).fetch_all(db).await)
                 .doing("read who has consent")?;
         let mut without: HashSet<RecipientId> = ids.into_iter().map(RecipientId).collect();
-        for (person, granted) in self.provider_consents(provider, Some(people)).await? {
+        for (person, granted) in self.provider_consents((provider, topic), Some(people)).await? {
             if granted {
                 without.remove(&person);
             } else {
@@ -158,29 +158,30 @@ impl Reader {
     }
 
     /// Of the people who said anything of a provider alone whether they consent to its messages: the last
-    /// word counts, of those that hold for it and for all. Of everybody without `people`; whoever is not
-    /// named has said nothing apart from what holds for all.
+    /// word counts, of those that hold for it and for all, and for a subject if one is named. Of everybody
+    /// without `people`; whoever is not named has said nothing apart from what holds for all.
     pub async fn provider_consents(
         &mut self,
-        provider: &Name,
+        (provider, topic): (&Name, Option<&str>),
         people: Option<&[RecipientId]>,
     ) -> Result<HashMap<RecipientId, bool>, StoreError> {
-        let of = self.text(SAID_OF_PROVIDER);
-        let rows: Vec<(i64, String)> =
-            on!(self, |db| match people {
-                Some(people) =>
-                    sqlx::query_as(of)
-                        .bind(provider.as_str())
-                        .bind(numbers(people))
-                        .fetch_all(db)
-                        .await,
-                None =>
-                    sqlx::query_as(ALL_SAID_OF_PROVIDER)
-                        .bind(provider.as_str())
-                        .fetch_all(db)
-                        .await,
-            })
-            .doing("read what people said of a provider")?;
+        let (of, topic) = (self.text(SAID_OF_PROVIDER), topic.unwrap_or_default());
+        let rows: Vec<(i64, String)> = on!(self, |db| match people {
+            Some(people) =>
+                sqlx::query_as(of)
+                    .bind(provider.as_str())
+                    .bind(topic)
+                    .bind(numbers(people))
+                    .fetch_all(db)
+                    .await,
+            None =>
+                sqlx::query_as(ALL_SAID_OF_PROVIDER)
+                    .bind(provider.as_str())
+                    .bind(topic)
+                    .fetch_all(db)
+                    .await,
+        })
+        .doing("read what people said of a provider")?;
         // of one person the last row is kept
         let granted = |(id, change): (i64, String)| {
             let change: ConsentChange = parsed("consent", &change)?;

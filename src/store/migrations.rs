@@ -12,7 +12,7 @@ macro_rules! files {
     };
 }
 
-const FILES: [(&str, &str); 21] = files![
+const FILES: [(&str, &str); 22] = files![
     "0001_workspace",
     "0003_plan",
     "0004_dispatch",
@@ -34,6 +34,7 @@ const FILES: [(&str, &str); 21] = files![
     "0085_occurrence_told",
     "0086_charges",
     "0090_channels",
+    "0091_permits",
 ];
 
 /// All of them.

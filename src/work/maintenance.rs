@@ -46,6 +46,7 @@ pub async fn run(ctx: &Ctx) -> Result<Report, StoreError> {
     let opened = channel::open_templates(ctx).await?;
     let mut tx = ctx.store.begin().await?;
     tx.prune_admission(now - LIMITS_KEPT).await?;
+    tx.prune_permits(now - LIMITS_KEPT).await?;
     tx.prune_answers(now - ANSWERS_KEPT).await?;
     tx.drop_reply_pauses(now).await?;
     tx.commit().await?;

@@ -41,6 +41,7 @@ pub mod receive;
 mod refusals;
 pub mod replies;
 pub mod results;
+mod routes;
 pub mod segments;
 pub mod sums;
 pub mod tasks;

@@ -100,6 +100,7 @@ pub async fn run(
                         media_url: variant.media_url.clone(),
                         media_handle: handle.cloned(),
                         free_form: false,
+                        permit: None,
                         unsubscribe: None,
                         attempt: 1,
                         due_at: now,

@@ -13,7 +13,8 @@ pub async fn withdraw(ctx: &Ctx, key: &UnsubscribeKey, token: &str) -> Result<bo
     let row = ctx.store.read().await?.campaign_by_id(campaign).await?;
     let Some(row) = row else { return Ok(false) };
     let (name, provider) = (&row.campaign.name, &row.campaign.provider);
-    if ctx.store.read().await?.without_consent(provider, &[person]).await?.contains(&person) {
+    if ctx.store.read().await?.without_consent((provider, None), &[person]).await?.contains(&person)
+    {
         return Ok(true);
     }
     let (now, message) = (ctx.clock.now(), message_key(name, person));

@@ -116,8 +116,8 @@ async fn a_complaint_withdraws_consent_to_mail_and_to_nothing_else() {
         assert_eq!(told["consented"], true, "other channels stay");
         assert_eq!(ledger(&scene, 1).await["entries"].as_array().unwrap().len(), 1);
         let mut reader = scene.ctx.store.read().await.unwrap();
-        let mail = reader.without_consent(&name("mail"), &scene.ids).await.unwrap();
-        let other = reader.without_consent(&name("whatsapp"), &scene.ids).await.unwrap();
+        let mail = reader.without_consent((&name("mail"), None), &scene.ids).await.unwrap();
+        let other = reader.without_consent((&name("whatsapp"), None), &scene.ids).await.unwrap();
         assert_eq!((mail, other.len()), ([scene.ids[0]].into(), 0));
         drop(reader);
         let next =

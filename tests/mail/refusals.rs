@@ -44,7 +44,7 @@ async fn each_reply_is_about_whom_it_is_about() {
         // of the address alone that is dead; and consent is another matter
         assert_eq!(scene.suppressed().await, [(1, "550 5.1.1".to_owned())].into());
         let mut reader = scene.ctx.store.read().await.unwrap();
-        let without = reader.without_consent(&name("mail"), &scene.ids).await.unwrap();
+        let without = reader.without_consent((&name("mail"), None), &scene.ids).await.unwrap();
         drop(reader);
         assert!(without.is_empty());
         // after the wait the one who was greylisted gets it, the busy one is asked again

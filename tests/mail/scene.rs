@@ -79,6 +79,8 @@ impl MailServer {
             .args(args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            // it tells every handshake that fails
+            .stderr(Stdio::null())
             .spawn()
             .unwrap_or_else(|error| panic!("{}: {error}; .ci/test installs it", python.display()));
         let mut line = String::new();

@@ -162,6 +162,7 @@ impl Crowd {
             attributes: &self.attributes,
             consented: member.consented,
             has_address: member.has_address,
+            permitted: true,
             bad_address: false,
             suppressed: false,
             held_out: false,

@@ -38,6 +38,7 @@ pub struct RawCampaign {
     fallback_language: Option<Locale>,
     #[serde(default)]
     free_form: bool,
+    topic: Option<String>,
     window: Option<RawWindow>,
     trigger: Option<RawTrigger>,
     #[serde(default)]
@@ -215,6 +216,7 @@ impl RawCampaign {
             priority,
             fallback_language: self.fallback_language,
             free_form: self.free_form,
+            topic: self.topic.filter(|topic| !topic.is_empty()),
             window: window?,
             trigger,
             audience,

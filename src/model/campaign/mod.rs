@@ -51,6 +51,8 @@ pub struct Campaign {
     pub fallback_language: Option<Locale>,
     /// Whether people who wrote lately may get a variant's text instead of its template.
     pub free_form: bool,
+    /// What people subscribed to, on channels where they do.
+    pub topic: Option<String>,
     /// When it may be sent; of a standing campaign, from when until when it stands.
     pub window: Window,
     /// What a standing campaign waits for: its messages are sent by its runs.

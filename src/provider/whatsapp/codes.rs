@@ -5,55 +5,10 @@
 //! only where one code stands for two things. Titles and HTTP statuses change. A code that is not
 //! here means [`RefusalScope::Unknown`]: the vendor adds codes without notice.
 
-use chrono::TimeDelta;
-use serde::{Deserialize, Deserializer};
-use serde_json::Value;
-
 use crate::model::time::Instant;
-use crate::provider::{Code, Event, RefusalScope, Scope, SendOutcome, Wording};
-
-/// An error as the API or a webhook tells it: numbers may come as text, parts may be missing.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct GraphError {
-    #[serde(deserialize_with = "number")]
-    code: Option<Number>,
-    #[serde(deserialize_with = "number")]
-    error_subcode: Option<Number>,
-    #[serde(deserialize_with = "text")]
-    title: Option<String>,
-    #[serde(deserialize_with = "text")]
-    message: Option<String>,
-}
-
-/// A code as it was told: a number, or a text that is none.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Number {
-    Known(i64),
-    Text(Code),
-}
-
-fn number<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Number>, D::Error> {
-    let value = Value::deserialize(from)?;
-    Ok(match &value {
-        Value::Number(told) => {
-            let whole = told.as_i64().or_else(|| told.as_f64().map(|told| told as i64));
-            whole.map(Number::Known)
-        }
-        Value::String(told) => {
-            let told = Code::clean(told);
-            match told.as_str().parse() {
-                Ok(known) => Some(Number::Known(known)),
-                Err(_) => (!told.is_empty()).then_some(Number::Text(told)),
-            }
-        }
-        _ => None,
-    })
-}
-
-fn text<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
-    Ok(Value::deserialize(from)?.as_str().map(str::to_owned))
-}
+use crate::provider::graph::{GraphError, Number, SUBCODE_OBJECT};
+use crate::provider::{Event, RefusalScope, Scope, SendOutcome, Wording};
+use chrono::TimeDelta;
 
 /// What a code asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,9 +26,6 @@ enum Class {
     /// It is over for what the scope says.
     Refused(RefusalScope),
 }
-
-/// "Unsupported request: the object does not exist or may not be used", beside code 100.
-const SUBCODE_OBJECT: i64 = 33;
 
 const OBJECT: &str =
     "the phone number id is unknown to this token; look at phone_number_id and the token";
@@ -172,11 +124,6 @@ const EXPONENT_MAX: u32 = 6;
 const ANOTHER_DAY: TimeDelta = TimeDelta::minutes(24 * 60 + 5);
 
 impl GraphError {
-    /// Whether it names a code at all.
-    pub(super) fn has_code(&self) -> bool {
-        self.code.is_some()
-    }
-
     /// Whether the table knows its code.
     pub(super) fn is_known(&self) -> bool {
         self.class().is_some()
@@ -190,17 +137,6 @@ impl GraphError {
         match self.code {
             Some(Number::Known(code)) => class(code, subcode),
             _ => None,
-        }
-    }
-
-    /// The code as it was told, with a subcode that decides.
-    pub(super) fn code(&self) -> Option<Code> {
-        match self.code.as_ref()? {
-            Number::Known(100) if self.error_subcode == Some(Number::Known(SUBCODE_OBJECT)) => {
-                Some(Code::clean("100/33"))
-            }
-            Number::Known(code) => Some(Code::clean(&code.to_string())),
-            Number::Text(code) => Some(code.clone()),
         }
     }
 
@@ -247,7 +183,9 @@ impl GraphError {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
+
+    use crate::provider::Code;
 
     use super::*;
 

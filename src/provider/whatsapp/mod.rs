@@ -7,30 +7,23 @@
 mod codes;
 mod message;
 mod news;
-mod timestamps;
 mod upload;
 mod webhook;
 
 use futures_util::future::BoxFuture;
-use reqwest::{Response, StatusCode};
+use reqwest::Response;
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
 use url::Url;
 
-use self::codes::GraphError;
 use self::upload::Uploader;
+use super::graph::{self, GraphError, by_status};
 use super::guard::Guard;
-use super::http::{is_signed, refused_by_status};
+use super::http::is_signed;
 use super::uploads::Uploads;
-use super::{
-    Incoming, OutboundMessage, Provider, RefusalScope, Rejected, Scope, SendOutcome, answer,
-};
+use super::{Incoming, OutboundMessage, Provider, RefusalScope, Rejected, SendOutcome, answer};
 use crate::config::{self, ConfigError, Outbound, SecretValue, WhatsAppApi};
 use crate::model::content::{Category, Media};
-use crate::model::time::Instant;
-
-/// What is waited where nobody can be reached: 30 seconds.
-const UNREACHABLE_WAIT: chrono::TimeDelta = chrono::TimeDelta::seconds(30);
 
 pub(super) struct WhatsApp {
     client: reqwest::Client,
@@ -73,14 +66,7 @@ impl WhatsApp {
         settings: &config::WhatsAppSettings,
         outbound: &Outbound,
     ) -> Result<Self, ConfigError> {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder()
-            .timeout(settings.timeout)
-            // an address that does not answer is told from a call that nobody knows the end of
-            .connect_timeout(settings.timeout / 2)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .expect("a client without files or certificates of its own can be built");
+        let client = graph::client(settings.timeout);
         let uploader = Uploader {
             client: client.clone(),
             guard: Guard::new(outbound),
@@ -125,15 +111,7 @@ impl WhatsApp {
             .json(&body)
             .send();
         match sent.await {
-            // no connection, nothing sent: as harmless as being asked to wait
-            Err(error) if error.is_connect() => {
-                SendOutcome::Later { until: message.at + UNREACHABLE_WAIT, whom: Scope::Provider }
-            }
-            Err(error) if error.is_builder() => {
-                let words = "the call could not be made; look at base_url in the settings";
-                SendOutcome::refused(RefusalScope::Account, None, words)
-            }
-            Err(_) => SendOutcome::InDoubt,
+            Err(error) => graph::by_failure(&error, message.at),
             Ok(answer) => read(answer, message).await,
         }
     }
@@ -168,15 +146,6 @@ async fn read(answer: Response, message: &OutboundMessage) -> SendOutcome {
             _ => error.outcome(message.at, message.attempt),
         },
         _ => by_status(status, message.at),
-    }
-}
-
-/// An answer that is not the API's own comes from something in between.
-fn by_status(status: StatusCode, now: Instant) -> SendOutcome {
-    if status == StatusCode::TOO_MANY_REQUESTS {
-        SendOutcome::Later { until: now + UNREACHABLE_WAIT, whom: Scope::Provider }
-    } else {
-        refused_by_status(status).unwrap_or(SendOutcome::InDoubt)
     }
 }
 

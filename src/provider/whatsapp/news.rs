@@ -6,9 +6,9 @@
 
 use serde_json::Value;
 
-use super::timestamps::instant;
 use crate::model::recipient::Locale;
 use crate::model::time::Instant;
+use crate::provider::timestamps::instant;
 use crate::provider::{
     CategoryChange, Code, Incoming, Notice, Severity, TemplateCategory, TemplateChange, Wording,
     template_alert_key,

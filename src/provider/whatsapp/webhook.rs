@@ -8,17 +8,17 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::codes::GraphError;
 use super::message::parse_callback_data;
 use super::news;
-use super::timestamps::instant;
 use crate::model::content::Category;
 use crate::model::ids::ProviderMessage;
 use crate::model::recipient::Address;
 use crate::model::time::Instant;
 use crate::provider::InboundText;
+use crate::provider::graph::GraphError;
 use crate::provider::incoming::untold;
 use crate::provider::stop_words::stop_word;
+use crate::provider::timestamps::instant;
 use crate::provider::{
     Charge, Event, InboundKind, InboundMessage, Incoming, Move, PreferenceChange, PreferenceKind,
     Rejected, Update, UpdateOf, Wording,

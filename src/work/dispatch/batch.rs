@@ -16,7 +16,7 @@ use super::conclude::Runs;
 use crate::config::Limits;
 use crate::model::content::Category;
 use crate::model::delivery::Reason;
-use crate::model::ids::RecipientId;
+use crate::model::ids::{Name, RecipientId};
 use crate::model::time::Instant;
 use crate::provider::{RefusalScope, Scope, SendOutcome};
 use crate::store::{Attempt, CampaignStatus, Claim, StoreError, Tx};
@@ -117,6 +117,11 @@ impl Batches<'_> {
         if counted { self.ctx.clock.now() } else { self.ctx.clock.horizon() }
     }
 
+    /// What people's consent must hold for.
+    fn subject(&self) -> (&Name, Option<&str>) {
+        (&self.row.campaign.provider, self.row.campaign.topic.as_deref())
+    }
+
     fn limiter(&self) -> RateLimiter<'_> {
         RateLimiter { env: self.ctx, provider: &self.row.campaign.provider, config: self.config }
     }
@@ -199,7 +204,7 @@ impl Batches<'_> {
         let ids: Vec<RecipientId> = claimed.iter().map(|due| due.recipient).collect();
         let mut people = tx.recipients(&ids).await?;
         let unreachable = tx.suppressed(provider, Some(&ids)).await?;
-        for (person, granted) in tx.provider_consents(provider, Some(&ids)).await? {
+        for (person, granted) in tx.provider_consents(self.subject(), Some(&ids)).await? {
             if let Some(person) = people.get_mut(&person) {
                 person.consented = granted;
             }
@@ -274,6 +279,7 @@ impl Batches<'_> {
             }
             self.look_at_templates(tx, batch, check, now).await?;
         }
+        self.find_rights(tx, batch, check).await?;
         let ids: Vec<RecipientId> = batch.ready.iter().map(|ready| ready.person.id).collect();
         let verdicts = self.limiter().admit(tx, &ids, windows).await?;
         let mut first: BTreeMap<TemplateKey, u64> = BTreeMap::new();
@@ -281,6 +287,7 @@ impl Batches<'_> {
         for (ready, verdict) in ready.into_iter().zip(verdicts) {
             match verdict {
                 Verdict::Go => {
+                    self.use_right(tx, &ready).await?;
                     if ready.is_canary {
                         *first.entry(TemplateKey::of(&ready.message)).or_default() += 1;
                     }
@@ -316,7 +323,7 @@ impl Batches<'_> {
                 "a batch could not be prepared; it is given back"
             );
             let back = |ready: &Ready| {
-                Concluded::plain(given_back(ready.due)).with_canary(&ready.message, ready.is_canary)
+                Concluded::plain(given_back(ready.due)).with_taken(&ready.message, ready.is_canary)
             };
             batch.concluded.extend(ready.iter().map(back));
             return batch;
@@ -339,7 +346,7 @@ impl Batches<'_> {
         ready.retain(|ready| {
             let Some(again) = over.get(&ready.person.id) else { return true };
             let settled = undecided(ready.due, Reason::MovedLate, Some(*again));
-            concluded.push(Concluded::plain(settled).with_canary(&ready.message, ready.is_canary));
+            concluded.push(Concluded::plain(settled).with_taken(&ready.message, ready.is_canary));
             false
         });
         Ok(())
@@ -373,7 +380,7 @@ impl Batches<'_> {
             return Ok(());
         };
         let back = ready.drain(times.len()..).map(|ready| {
-            Concluded::plain(given_back(ready.due)).with_canary(&ready.message, ready.is_canary)
+            Concluded::plain(given_back(ready.due)).with_taken(&ready.message, ready.is_canary)
         });
         concluded.extend(back);
         ready.iter_mut().zip(times).for_each(|(ready, at)| ready.at = at);
@@ -413,7 +420,7 @@ impl Batches<'_> {
             let look = async {
                 let mut reader = self.ctx.store.read().await?;
                 let status = reader.campaign_status(self.row.id).await?;
-                let withdrawn = reader.without_consent(&self.row.campaign.provider, people).await?;
+                let withdrawn = reader.without_consent(self.subject(), people).await?;
                 let mut never: HashMap<RecipientId, Reason> =
                     withdrawn.into_iter().map(|id| (id, Reason::ConsentWithdrawn)).collect();
                 if self.row.has_occurrences() {
@@ -451,7 +458,7 @@ impl Batches<'_> {
         // on a virtual clock each message is called at its own instant
         let at = self.ctx.clock.at_or_after(ready.at);
         let back = |ready: &Ready| {
-            Concluded::plain(given_back(ready.due)).with_canary(&ready.message, ready.is_canary)
+            Concluded::plain(given_back(ready.due)).with_taken(&ready.message, ready.is_canary)
         };
         let missed = paced && now > ready.at + LATE_MAX;
         // a call must end within its lease
@@ -464,11 +471,11 @@ impl Batches<'_> {
             Err(NotNow::Halted) => return back(&ready),
             Err(NotNow::Never(reason)) => {
                 let settled = refused(ready.due, reason);
-                return Concluded::plain(settled).with_canary(&ready.message, ready.is_canary);
+                return Concluded::plain(settled).with_taken(&ready.message, ready.is_canary);
             }
         }
         if let Err(settled) = check.timely(&ready.person.profile, ready.due, at) {
-            return Concluded::plain(settled).with_canary(&ready.message, ready.is_canary);
+            return Concluded::plain(settled).with_taken(&ready.message, ready.is_canary);
         }
         ready.message.at = at;
         let outcome = self.provider.send(&ready.message).await;
@@ -477,7 +484,7 @@ impl Batches<'_> {
             || matches!(outcome, SendOutcome::Later { whom: Scope::Provider, .. });
         let concluded =
             Concluded::of(check, ready.due, &ready.person.profile, &ready.message, outcome)
-                .with_canary(&ready.message, ready.is_canary);
+                .with_taken(&ready.message, ready.is_canary);
         let mut runs = runs.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if for_all || runs.note(&concluded).is_some() {
             lookout.halt();

@@ -117,6 +117,7 @@ impl<'a> Check<'a> {
             media_url: variant.media_url.clone(),
             media_handle: None,
             free_form: false,
+            permit: None,
             unsubscribe: self.links.as_ref().and_then(|links| links.unsubscribe(person.id)),
             attempt: due.attempts,
             due_at: due.send_at,

@@ -6,7 +6,7 @@ use crate::config::ProviderConfig;
 use crate::model::consent::ConsentEntry;
 use crate::model::recipient::{Address, Recipient};
 use crate::model::time::Instant;
-use crate::provider::{OutboundMessage, Provider, Refusal, RefusalScope};
+use crate::provider::{OutboundMessage, Provider, Refusal, RefusalScope, UsedPermit};
 use crate::store::{CampaignRow, Claim, Due, Settled};
 use crate::work::Ctx;
 use crate::work::channel::TemplateKey;
@@ -43,6 +43,8 @@ pub(super) struct Concluded {
     pub(super) effect: Option<SideEffect>,
     /// Of one of the first with its template: which, and whether it was called.
     pub(super) canary: Option<TemplateKey>,
+    /// The permit that it took, and gives back where it was not sent.
+    pub(super) permit: Option<UsedPermit>,
     /// Of a refusal that may be more than this person's.
     pub(super) refusal: Option<(RunKey, Refusal)>,
     /// With what it went.
@@ -63,6 +65,8 @@ pub(super) enum SideEffect {
     Park(TemplateKey, String),
     /// The service window is closed.
     Close,
+    /// The person's permit is worth nothing any more.
+    DropPermit(String),
     /// A file must be uploaded again.
     Upload(String),
     /// The account is stopped.

@@ -73,12 +73,13 @@ fn counts(scope: RefusalScope) -> bool {
 
 impl Concluded {
     pub(super) fn plain(settled: Settled) -> Self {
-        Self { settled, effect: None, canary: None, refusal: None, template: None }
+        Self { settled, effect: None, canary: None, permit: None, refusal: None, template: None }
     }
 
-    /// As one of the first with its template, or not.
-    pub(super) fn with_canary(mut self, message: &OutboundMessage, is_canary: bool) -> Self {
+    /// With what was taken for it: a place among the first with its template, a permit.
+    pub(super) fn with_taken(mut self, message: &OutboundMessage, is_canary: bool) -> Self {
         self.canary = is_canary.then(|| TemplateKey::of(message));
+        self.permit.clone_from(&message.permit);
         self
     }
 
@@ -173,6 +174,10 @@ impl Concluded {
             RefusalScope::Unreachable => {
                 let effect = SideEffect::Suppress(code.clone());
                 with(refused(due, Reason::Suppressed), Some(effect))
+            }
+            RefusalScope::Unpermitted => {
+                let topic = message.permit.as_ref().map(|permit| permit.topic.clone());
+                with(refused(due, Reason::NoPermit), topic.map(SideEffect::DropPermit))
             }
             RefusalScope::OptedOut => {
                 let source = format!("{} {code}", check.campaign.provider);
@@ -323,6 +328,9 @@ impl Batches<'_> {
                 SideEffect::Park(template, code) => {
                     parked.insert(template, code);
                 }
+                SideEffect::DropPermit(topic) => {
+                    tx.drop_permit(provider, id, topic).await?;
+                }
                 SideEffect::Close => tx.close_service_window(provider, id).await?,
                 SideEffect::Upload(url) => {
                     uploads.insert(url);
@@ -346,7 +354,22 @@ impl Batches<'_> {
         for (code, advice) in stops {
             channel::stop(env, tx, provider, code, advice, None).await?;
         }
+        self.give_permits_back(tx, kept).await?;
         self.settle_canaries(tx, kept).await
+    }
+
+    /// What was certainly not sent used no permit.
+    async fn give_permits_back(&self, tx: &mut Tx, kept: &[&Concluded]) -> Result<(), StoreError> {
+        let provider = &self.row.campaign.provider;
+        for concluded in kept {
+            let Some(permit) = &concluded.permit else { continue };
+            let is_used = concluded.is_taken() || concluded.settled.state == State::InDoubt;
+            if !is_used {
+                let (id, before) = (concluded.settled.recipient, permit.next_at[0]);
+                tx.give_permit_back(provider, id, &permit.topic, before).await?;
+            }
+        }
+        Ok(())
     }
 
     /// What was not called is given back to its template's first messages; what was taken counts.

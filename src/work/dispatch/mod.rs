@@ -34,6 +34,7 @@ mod batch;
 mod check;
 mod claimed;
 mod conclude;
+mod rights;
 mod templates;
 
 use tokio::sync::watch;

@@ -69,7 +69,8 @@ async fn of<F: HistoryRows>(
     (what, actor): (&str, &str),
 ) -> Result<Vec<RowOutcome>, StoreError> {
     let key = ctx.store.forgotten_key().await?;
-    let now = ctx.clock.now();
+    let (now, own_addresses) = (ctx.clock.now(), ctx.config.own_addresses());
+    let own_addresses = own_addresses.as_slice();
     let row = |(index, given): (usize, &BulkItem)| {
         let line = index as u64;
         (line, item::<F>(given, now).map_err(|problem| RowError { line, problem }))
@@ -79,7 +80,8 @@ async fn of<F: HistoryRows>(
     let outcomes = loop {
         let mut imported = Imported { each: Some(BTreeMap::new()), ..Imported::default() };
         let BulkSource { evidence, withdrawn_by } = source;
-        let loader = Loader { now: ctx.clock.now(), key: &key, evidence, withdrawn_by };
+        let now = ctx.clock.now();
+        let loader = Loader { now, key: &key, own_addresses, evidence, withdrawn_by };
         let deed = AuditEntry {
             at: loader.now,
             actor: actor.to_owned(),

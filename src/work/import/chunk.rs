@@ -8,7 +8,7 @@ use crate::files::{
     RowError,
 };
 use crate::model::consent::{ConsentChange, ConsentEntry};
-use crate::model::ids::{MessageKey, RecipientId, RecipientKey};
+use crate::model::ids::{MessageKey, Name, RecipientId, RecipientKey};
 use crate::model::message::{Merged, Message};
 use crate::model::phone::alternatives;
 use crate::model::recipient::{Address, Profile};
@@ -132,6 +132,8 @@ pub(in crate::work) struct Loader<'k> {
     /// a long import must not stamp its last rows with its beginning.
     pub(in crate::work) now: Instant,
     pub(super) key: &'k Forgotten,
+    /// The attributes with people's addresses on a channel, by provider.
+    pub(super) own_addresses: &'k [(Name, String)],
     /// What proves consent that rows tell of.
     pub(super) evidence: &'static str,
     /// Through what consent ends that rows say has ended.
@@ -335,6 +337,16 @@ async fn put_batch(
         .collect();
     imported.consents += tx.apply_kept_consent(None, &names, loader.now).await?;
     imported.consents += refusals::share(tx, &changed, loader.now).await?;
+    for (provider, attribute) in loader.own_addresses {
+        let own = people.iter().zip(&ids).filter_map(|((_, profile), id)| {
+            Some((profile.attributes.get(attribute)?.parse::<Address>().ok()?, *id))
+        });
+        let own: BTreeMap<Address, RecipientId> = own.collect();
+        tx.put_aliases(provider, &own).await?;
+        let names: Vec<(&str, RecipientId)> =
+            own.iter().map(|(address, id)| (address.as_str(), *id)).collect();
+        imported.consents += tx.apply_kept_consent(Some(provider), &names, loader.now).await?;
+    }
     Ok(())
 }
 

@@ -178,12 +178,14 @@ async fn load<F: HistoryRows>(
     let parser = tokio::task::spawn_blocking(move || parse::<F>(input, layout, now, &sender));
     let mut kept = Kept { line: 1, ..Kept::default() };
     let key = ctx.store.forgotten_key().await.map_err(|cause| kept.stopped(cause))?;
+    let own_addresses = ctx.config.own_addresses();
     while let Some(chunk) = chunks.recv().await {
         let mut tries = 1;
         let imported = loop {
             let loader = Loader {
                 now: ctx.clock.now(),
                 key: &key,
+                own_addresses: &own_addresses,
                 evidence: "recipients.csv",
                 withdrawn_by: "import",
             };

@@ -20,7 +20,7 @@ use crate::model::campaign::Campaign;
 use crate::model::content::Category;
 use crate::model::delivery::{Delivery, Reason};
 use crate::model::frequency::{RecentSend, reach};
-use crate::model::ids::{Name, RecipientId, RecipientKey};
+use crate::model::ids::{RecipientId, RecipientKey};
 use crate::model::preference::{Fatigue, Preference, ReplyDelays};
 use crate::model::slot::Slot;
 use crate::model::tariff::Price;
@@ -33,6 +33,7 @@ use crate::work::addresses::address_with;
 use crate::work::audience::AudienceFilter;
 use crate::work::holdout;
 use crate::work::learn::{ActiveModel, People};
+use crate::work::routes::{ChannelRights, cut};
 use crate::work::{PreferenceOverride, channel};
 
 /// Of every plan: the same inputs give the same plan.
@@ -57,6 +58,8 @@ pub struct PlanInputs {
     pub(super) taken: HashMap<RecipientId, Vec<RecentSend>>,
     /// Whom the channel does not reach.
     pub(super) suppressed: HashMap<RecipientId, String>,
+    /// By which rights people may be written to, where the channel asks for one.
+    rights: ChannelRights,
     /// Who asked for no marketing, until when.
     asked_to_wait: HashMap<RecipientId, Instant>,
     /// Until when the provider as a whole asked to wait.
@@ -101,7 +104,7 @@ impl PlanInputs {
         };
         let mut inputs = Self::empty(ctx, people, is_brief).await?;
         if let Some((row, ..)) = known.first() {
-            inputs.read_suppressed(ctx, &row.campaign.provider).await?;
+            inputs.read_suppressed(ctx, &row.campaign).await?;
         }
         for (row, scope, found) in known {
             let ids: Vec<RecipientId> =
@@ -139,7 +142,7 @@ impl PlanInputs {
         let waits = taken::waits(ctx, &row.campaign).await?;
         let mut inputs = Self::empty(ctx, people, true).await?;
         inputs.now = then;
-        inputs.read_suppressed(ctx, &row.campaign.provider).await?;
+        inputs.read_suppressed(ctx, &row.campaign).await?;
         let occasions = occasions(ctx, &row, &inputs.people.recipients, &[recipient]).await?;
         inputs.tasks.push(PlanningTask {
             row,
@@ -174,18 +177,23 @@ impl PlanInputs {
             booked: Vec::new(),
             taken: HashMap::new(),
             suppressed: HashMap::new(),
+            rights: ChannelRights::default(),
             asked_to_wait: HashMap::new(),
             paused: None,
         })
     }
 
     /// Whom the channel does not reach, who said anything of it alone, and who asked to wait.
-    async fn read_suppressed(&mut self, ctx: &Ctx, provider: &Name) -> Result<(), StoreError> {
+    async fn read_suppressed(&mut self, ctx: &Ctx, first: &Campaign) -> Result<(), StoreError> {
+        let provider = &first.provider;
         let people: Vec<RecipientId> = self.people.recipients.iter().map(|r| r.id).collect();
         let people = self.is_brief.then_some(people.as_slice());
         let mut reader = ctx.store.read().await?;
         self.suppressed = reader.suppressed(provider, people).await?;
-        let said = reader.provider_consents(provider, people).await?;
+        if let Some(config) = self.config.providers.get(provider) {
+            self.rights = ChannelRights::read(&mut reader, provider, &config.kind, people).await?;
+        }
+        let said = reader.provider_consents((provider, first.topic.as_deref()), people).await?;
         self.asked_to_wait = reader.reply_pauses(people, self.now).await?;
         for recipient in &mut self.people.recipients {
             recipient.consented = said.get(&recipient.id).copied().unwrap_or(recipient.consented);
@@ -352,6 +360,9 @@ impl PlanInputs {
             Some(provider) => address_with(provider, profile).err(),
             None => profile.address.is_none().then_some(Reason::NoAddress),
         };
+        let right = provider.map_or(Ok((None, None)), |of| {
+            self.rights.outlook(&of.kind, campaign, recipient.id, self.now)
+        });
         AudienceMember {
             id: recipient.id,
             key: &recipient.key,
@@ -364,7 +375,7 @@ impl PlanInputs {
             locale: profile.locale.as_ref(),
             wishes: &profile.wishes,
             attributes: about.map_or(&profile.attributes, |about| &about.attributes),
-            span: about.map(|about| about.span),
+            span: cut(about.map(|about| about.span), right.unwrap_or_default()),
             consented: recipient.consented,
             has_address: address != Some(Reason::NoAddress),
             suppressed: self.suppressed.contains_key(&recipient.id),
@@ -372,6 +383,7 @@ impl PlanInputs {
             shares_address: task.doubles.contains(&recipient.id),
             bad_address: address == Some(Reason::BadAddress),
             forbidden: provider.is_some_and(|p| is_forbidden(p, campaign, profile)),
+            permitted: right.is_ok(),
             not_before: task.waits.get(&recipient.id).copied().max(self.paused),
             paused_until: (campaign.category == Category::Marketing)
                 .then(|| self.asked_to_wait.get(&recipient.id).copied())

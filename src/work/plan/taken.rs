@@ -20,18 +20,19 @@ use crate::model::slot::{Slot, SlotLength};
 use crate::model::time::Instant;
 use crate::plan::Booking;
 use crate::store::{DeliveryRow, StoreError};
-use crate::work::Ctx;
+use crate::work::{Ctx, routes};
 
 /// Whether a provider does not carry a campaign to a person at all: WhatsApp takes no marketing to
-/// numbers of the United States.
+/// numbers of the United States, and others have lists of their own.
 pub fn is_forbidden(provider: &ProviderConfig, campaign: &Campaign, profile: &Profile) -> bool {
-    provider.kind.channel() == "whatsapp"
+    let by_whatsapp = provider.kind.channel() == "whatsapp"
         && campaign.category == Category::Marketing
         && profile
             .address
             .as_ref()
             .and_then(dialling_country)
-            .is_some_and(|country| country.as_str() == "US")
+            .is_some_and(|country| country.as_str() == "US");
+    by_whatsapp || routes::forbids(&provider.kind, campaign, profile)
 }
 
 /// Other messages to people, for frequency caps and fatigue: everything that was sent so far back, by

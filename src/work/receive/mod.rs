@@ -10,6 +10,7 @@
 
 mod charges;
 mod moves;
+mod permits;
 mod replies;
 mod responses;
 mod senders;
@@ -38,8 +39,6 @@ use crate::provider::{
 };
 use crate::store::{StoreError, Tx};
 
-/// How long a service window stays open after a person's last word.
-const WINDOW: TimeDelta = TimeDelta::hours(24);
 /// Early updates that are taken up at once.
 const EARLY_MAX: usize = 1000;
 /// An early update that fits nothing within this time is about nothing of ours.
@@ -226,6 +225,7 @@ impl<'a> WebhookBatch<'a> {
     async fn all(&mut self, tx: &mut Tx, told: Vec<Incoming>) -> Result<(), StoreError> {
         let mut updates = Vec::new();
         let (mut written, mut preferences, mut moves) = (Vec::new(), Vec::new(), Vec::new());
+        let mut permits = Vec::new();
         for told in told {
             match told {
                 Incoming::Update(update) => updates.push(update),
@@ -235,6 +235,7 @@ impl<'a> WebhookBatch<'a> {
                     written.push(*word);
                 }
                 Incoming::Moved(told) => moves.push(told),
+                Incoming::Permit(change) => permits.push(change),
                 Incoming::Preference(change) => preferences.push(change),
                 Incoming::Template(change) => self.template(tx, &change).await?,
                 Incoming::Category(change) => self.category(tx, &change).await?,
@@ -252,6 +253,7 @@ impl<'a> WebhookBatch<'a> {
             self.updates(tx, updates).await?;
         }
         self.moved(tx, moves).await?;
+        self.permitted(tx, permits).await?;
         if !written.is_empty() {
             self.written(tx, written).await?;
         }
@@ -344,6 +346,7 @@ impl<'a> WebhookBatch<'a> {
         let names = written.iter().flat_map(|word| &word.from);
         let mut senders = SenderLookup::open(tx, provider, names).await?;
         let config = &env.config.providers[provider];
+        let answered_within = TimeDelta::from_std(config.kind.answers_within()).unwrap_or_default();
         let mut windows: BTreeMap<RecipientId, Instant> = BTreeMap::new();
         let mut reached: BTreeMap<RecipientId, Instant> = BTreeMap::new();
         let (mut presence, mut withdrawn) = (Vec::new(), Vec::new());
@@ -358,8 +361,8 @@ impl<'a> WebhookBatch<'a> {
             let entry = ConsentEntry { at, ..entry };
             for id in &ids {
                 if word.kind.opens_window() {
-                    let until = windows.entry(*id).or_insert(at + WINDOW);
-                    *until = (at + WINDOW).max(*until);
+                    let until = windows.entry(*id).or_insert(at + answered_within);
+                    *until = (at + answered_within).max(*until);
                     let last = reached.entry(*id).or_insert(at);
                     *last = at.max(*last);
                 }

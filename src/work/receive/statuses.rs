@@ -423,6 +423,7 @@ impl<'a> StatusBatch<'a> {
                 tx.suppress(provider, row.recipient, code, at).await?;
                 end(Reason::Suppressed)
             }
+            RefusalScope::Unpermitted => end(Reason::NoPermit),
             RefusalScope::PersonData | RefusalScope::Person => end(Reason::RecipientRefused),
             RefusalScope::Unknown => Next::end(State::Failed, Reason::Undeliverable),
         })
