@@ -8,13 +8,13 @@ use chrono_tz::Tz;
 
 use super::PlanError;
 use super::campaign_plan::CampaignPlan;
+use super::prices;
 use super::record::Record;
 use super::stored::{StoredPeople, WrittenAbout, is_open, occasions, some_people};
 use super::taken::{self, ExpectedCost, bookings, is_forbidden};
 use super::{Ctx, PlanScope};
-use crate::calendar::infer::{Inferred, charged_country, infer, place_of};
+use crate::calendar::infer::{Inferred, infer, place_of};
 use crate::calendar::rules::Rules;
-use crate::calendar::window;
 use crate::config::{Config, ProviderConfig};
 use crate::model::campaign::Campaign;
 use crate::model::content::Category;
@@ -299,27 +299,16 @@ impl PlanInputs {
     }
 
     /// What a message to a person costs at most in what is left of the campaign's time.
-    fn price(&self, task: &CampaignRow, index: usize) -> Price {
-        let tariff = self.provider(&task.campaign).and_then(|provider| provider.tariff.as_ref());
-        tariff.map_or(Price::FREE, |tariff| {
-            let country = charged_country(&self.people.recipients[index].profile);
-            let (opens, _) = window::span(&task.campaign.window, Tz::Etc__GMTMinus14);
-            let span = (opens.max(self.now), task.ends_at.max(self.now));
-            tariff.price(span, country.as_ref(), task.campaign.category)
-        })
+    fn price(&self, row: &CampaignRow, index: usize) -> Price {
+        let profile = &self.people.recipients[index].profile;
+        prices::price(self.provider(&row.campaign), row, profile, self.now)
     }
 
     /// Planned messages whose price nobody could confirm, by country.
     fn unconfirmed(&self, task: &PlanningTask, plan: &Plan) -> BTreeMap<String, u64> {
-        let mut unconfirmed = BTreeMap::new();
-        for (delivery, index) in plan.deliveries.iter().zip(&task.chosen) {
-            if delivery.choice.is_some() && !self.price(&task.row, *index).is_confirmed {
-                let country = charged_country(&self.people.recipients[*index].profile);
-                let country = country.map_or("elsewhere".to_owned(), |country| country.to_string());
-                *unconfirmed.entry(country).or_default() += 1;
-            }
-        }
-        unconfirmed
+        let planned = plan.deliveries.iter().zip(&task.chosen).filter(|(d, _)| d.choice.is_some());
+        let unsure = planned.filter(|(_, index)| !self.price(&task.row, **index).is_confirmed);
+        prices::by_country(unsure.map(|(_, index)| &self.people.recipients[*index].profile))
     }
 
     /// The version of the habits that it plans with.

@@ -2,6 +2,7 @@
 //! decision.
 //!
 //! - [`inputs`]: reads what plans are made of, and asks the planner
+//! - `prices`: what messages cost
 //! - `stored`: what is stored of the people of a plan
 //! - [`taken`]: what is taken already of slots, of people's patience and of a provider's
 //! - [`campaign_plan`]: a plan as it is stored, and in figures
@@ -14,6 +15,7 @@
 mod addresses;
 pub mod campaign_plan;
 pub mod inputs;
+mod prices;
 pub mod record;
 mod stored;
 pub mod taken;
