@@ -229,7 +229,7 @@ pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
         Verb::Preview { campaign, recipient } => {
             let campaign = named_or_file(&ctx, &campaign).await?;
             let person = person(&ctx, recipient.as_ref()).await?;
-            let previews = preview::of(&ctx, &campaign, person.as_ref());
+            let previews = preview::of(&ctx, &campaign, person.as_ref()).await?;
             env.printer.show(&Previews(previews))
         }
         Verb::Test { campaign, to, recipient } => {
@@ -342,10 +342,11 @@ impl Show for Previews {
             }
             let parameters = preview.parameters.iter().enumerate();
             let parameters = parameters.map(|(at, value)| format!("{{{{{}}}}}: {value}", at + 1));
-            let texts =
-                preview.header.iter().chain(&preview.text).chain(&preview.media_url).cloned();
+            let texts = [&preview.header, &preview.text, &preview.footer, &preview.media_url];
+            let texts = texts.into_iter().flatten().cloned();
+            let buttons = preview.buttons.iter().map(|button| format!("[{button}]"));
             let problem = preview.problem.iter().map(|why| format!("It cannot be sent: {why}"));
-            for line in texts.chain(parameters).chain(problem) {
+            for line in texts.chain(buttons).chain(parameters).chain(problem) {
                 text.push_str(&format!("\n  {line}"));
             }
             text

@@ -12,6 +12,7 @@ mod retention;
 mod secret;
 mod segment;
 mod smtp;
+mod whatsapp;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -34,15 +35,14 @@ use crate::model::tariff::{Tariff, TariffError};
 pub use inbound::Inbound;
 pub use links::LinkSettings;
 pub use messenger::{MessengerMarketing, MessengerSettings};
-pub use provider::{
-    Canary, InDoubt, Limits, PairLimit, ProviderConfig, ProviderKind, WhatsAppApi, WhatsAppSettings,
-};
+pub use provider::{Canary, InDoubt, Limits, PairLimit, ProviderConfig, ProviderKind};
 
 pub use replies::ReplySettings;
 pub use retention::Retention;
 pub use secret::{Secret, SecretValue};
 pub use segment::SegmentSettings;
 pub use smtp::{Sender, SmtpSecurity, SmtpSettings};
+pub use whatsapp::{WhatsAppApi, WhatsAppSettings};
 
 use holdout::RawHoldout;
 use links::RawLinks;

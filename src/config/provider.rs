@@ -8,7 +8,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::inbound::{Inbound, check_inbound};
-use super::{MessengerSettings, Secret, SmtpSecurity, SmtpSettings};
+use super::{MessengerSettings, Secret, SmtpSecurity, SmtpSettings, WhatsAppApi, WhatsAppSettings};
 use crate::model::content::word_type;
 use crate::model::ids::Name;
 use crate::model::tariff::Tariff;
@@ -98,37 +98,6 @@ pub enum ProviderKind {
     Smtp(Box<SmtpSettings>),
     /// Writes for a page in Messenger.
     Messenger(Box<MessengerSettings>),
-}
-
-/// The account and the manner of a `whatsapp` provider.
-#[derive(Debug, Clone)]
-pub struct WhatsAppSettings {
-    /// With the version of the Graph API, without a slash at its end.
-    pub base_url: String,
-    /// The number that sends.
-    pub phone_number_id: String,
-    /// Lets us send.
-    pub token: Secret,
-    /// Proves webhooks.
-    pub app_secret: Secret,
-    /// Proves that a webhook's address is ours.
-    pub verify_token: Secret,
-    /// How marketing is sent.
-    pub api: WhatsAppApi,
-    /// Of one call.
-    pub timeout: Duration,
-}
-
-word_type! {
-    /// The API that marketing goes through; everything else goes through the Cloud API.
-    WhatsAppApi, "api", "one of cloud, marketing, marketing_strict" {
-        /// The Cloud API.
-        Cloud = "cloud",
-        /// The Marketing Messages API, which falls back to the Cloud API by itself.
-        Marketing = "marketing",
-        /// The Marketing Messages API and nothing else.
-        MarketingStrict = "marketing_strict",
-    }
 }
 
 impl ProviderKind {
@@ -242,14 +211,15 @@ pub(super) struct RawProvider {
     address_attribute: Option<String>,
     seed: Option<u64>,
     pub(super) base_url: Option<String>,
-    phone_number_id: Option<String>,
+    pub(super) phone_number_id: Option<String>,
+    pub(super) business_account_id: Option<String>,
     pub(super) token: Option<Secret>,
     pub(super) app_secret: Option<Secret>,
     pub(super) verify_token: Option<Secret>,
     pub(super) page_id: Option<String>,
     pub(super) ad_account: Option<String>,
     pub(super) message_campaign: Option<String>,
-    api: Option<WhatsAppApi>,
+    pub(super) api: Option<WhatsAppApi>,
     portfolio: Option<Name>,
     #[serde(default, with = "humantime_serde")]
     timeout: Option<Duration>,
@@ -292,12 +262,13 @@ struct RawLimits {
 }
 
 /// Keys that some kinds alone take: those that need them, and those that may have them.
-const KEYS_OF_KINDS: [(&str, &[&str], &[&str]); 18] = [
+const KEYS_OF_KINDS: [(&str, &[&str], &[&str]); 19] = [
     ("url", &["http", "smtp"], &[]),
     ("secret", &["http"], &["smtp"]),
     ("seed", &[], &["simulated"]),
     ("base_url", &[], &["whatsapp", "messenger"]),
     ("phone_number_id", &["whatsapp"], &[]),
+    ("business_account_id", &[], &["whatsapp"]),
     ("token", &["whatsapp", "messenger"], &[]),
     ("app_secret", &["whatsapp", "messenger"], &[]),
     ("verify_token", &["whatsapp"], &["messenger"]),
@@ -322,6 +293,7 @@ impl RawProvider {
             self.seed.is_some(),
             self.base_url.is_some(),
             self.phone_number_id.is_some(),
+            self.business_account_id.is_some(),
             self.token.is_some(),
             self.app_secret.is_some(),
             self.verify_token.is_some(),
@@ -410,27 +382,8 @@ impl RawProvider {
                 Some(ProviderKind::Http { url, secret: self.secret?, timeout })
             }
             "whatsapp" => {
-                let base_url =
-                    self.base_url.unwrap_or("https://graph.facebook.com/v25.0".to_owned());
-                web_address(&format!("{key}.base_url"), &base_url, wrong);
-                let phone_number_id = self.phone_number_id?;
-                if phone_number_id.is_empty()
-                    || !phone_number_id.bytes().all(|b| b.is_ascii_alphanumeric())
-                {
-                    wrong.push(format!(
-                        "{key}.phone_number_id: {phone_number_id:?} is not the number's id, such \
-                         as 106540352242922"
-                    ));
-                }
-                Some(ProviderKind::WhatsApp(Box::new(WhatsAppSettings {
-                    base_url: base_url.trim_end_matches('/').to_owned(),
-                    phone_number_id,
-                    token: self.token?,
-                    app_secret: self.app_secret?,
-                    verify_token: self.verify_token?,
-                    api: self.api.unwrap_or(WhatsAppApi::Cloud),
-                    timeout,
-                })))
+                let settings = WhatsAppSettings::check(self, key, timeout, wrong)?;
+                Some(ProviderKind::WhatsApp(Box::new(settings)))
             }
             "smtp" => {
                 let settings = SmtpSettings::check(self, key, timeout, wrong)?;

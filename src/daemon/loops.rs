@@ -12,7 +12,7 @@ use crate::model::ids::Name;
 use crate::model::time::Instant;
 use crate::work::learn::{self, Depth, LearnError};
 use crate::work::tasks::{self, Patience, Tasks};
-use crate::work::{Ctx, Report, dispatch, forward, maintenance, plan, receive};
+use crate::work::{Ctx, Report, dispatch, forward, maintenance, plan, receive, templates};
 
 /// How often what may be due at any moment is looked for.
 const TICK: TimeDelta = TimeDelta::seconds(1);
@@ -59,6 +59,7 @@ pub(super) fn start(
     supervisor.start("receive", terms(TimeDelta::minutes(5)), Receive(ctx.clone()));
     supervisor.start("maintain", terms(TimeDelta::minutes(10)), Maintain(ctx.clone()));
     supervisor.start("plan", terms(TimeDelta::hours(1)), Plan(ctx.clone()));
+    supervisor.start("templates", terms(TimeDelta::minutes(30)), Templates(ctx.clone()));
     let learning = Terms {
         patience: Patience { failing: TimeDelta::hours(6), step: TimeDelta::hours(6) },
         backoff_max: LEARN_BACKOFF_MAX,
@@ -120,6 +121,16 @@ impl Task for Maintain {
     async fn step(&mut self) -> Result<Instant, StepError> {
         maintenance::run(&self.0).await?;
         Ok(self.0.clock.now() + MAINTAIN_EVERY)
+    }
+}
+
+/// Reads the templates of accounts.
+struct Templates(Ctx);
+
+impl Task for Templates {
+    async fn step(&mut self) -> Result<Instant, StepError> {
+        let again = templates::read_all(&self.0).await?;
+        Ok(self.0.clock.now() + again)
     }
 }
 

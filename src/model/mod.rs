@@ -31,6 +31,7 @@ mod saturate;
 pub mod slot;
 mod stamp;
 pub mod tariff;
+pub mod template;
 pub mod time;
 pub mod wish;
 pub(crate) mod written;

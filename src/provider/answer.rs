@@ -6,10 +6,15 @@ use reqwest::Response;
 const ANSWER_MAX: usize = 64 * 1024;
 
 /// The body of an answer; `None` when it broke off or is too large, whatever length it claims.
-pub(super) async fn body(mut answer: Response) -> Option<Vec<u8>> {
+pub(super) async fn body(answer: Response) -> Option<Vec<u8>> {
+    body_within(answer, ANSWER_MAX).await
+}
+
+/// The same, of an answer that may have so many bytes.
+pub(super) async fn body_within(mut answer: Response, most: usize) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     while let Some(chunk) = answer.chunk().await.ok()? {
-        if body.len() + chunk.len() > ANSWER_MAX {
+        if body.len() + chunk.len() > most {
             return None;
         }
         body.extend_from_slice(&chunk);

@@ -180,6 +180,11 @@ pub struct Notice {
 }
 
 impl Notice {
+    /// Whether it is about a template.
+    pub fn is_of_template(&self) -> bool {
+        self.key.starts_with("template")
+    }
+
     /// Whether it answers an earlier alert of the same key: that alert goes, and none comes.
     pub fn clears(&self) -> bool {
         self.severity == Severity::Good

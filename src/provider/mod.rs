@@ -36,6 +36,7 @@ use crate::model::campaign::Rendered;
 use crate::model::content::{Category, Content, Media};
 use crate::model::ids::{MessageKey, Name, RecipientKey};
 use crate::model::recipient::{Address, Locale};
+use crate::model::template::AccountTemplate;
 use crate::model::time::Instant;
 
 pub use guard::Messenger;
@@ -120,6 +121,11 @@ pub trait Provider: Send + Sync {
     /// by its address.
     fn upload<'a>(&'a self, media: Media, url: &'a str) -> BoxFuture<'a, Option<String>> {
         let _ = (media, url);
+        Box::pin(std::future::ready(None))
+    }
+
+    /// The templates of the account, or why they cannot be read; `None` where there are none to read.
+    fn templates(&self) -> BoxFuture<'_, Option<Result<Vec<AccountTemplate>, String>>> {
         Box::pin(std::future::ready(None))
     }
 

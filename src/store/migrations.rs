@@ -12,7 +12,7 @@ macro_rules! files {
     };
 }
 
-const FILES: [(&str, &str); 22] = files![
+const FILES: [(&str, &str); 23] = files![
     "0001_workspace",
     "0003_plan",
     "0004_dispatch",
@@ -33,6 +33,7 @@ const FILES: [(&str, &str); 22] = files![
     "0084_wishes",
     "0085_occurrence_told",
     "0086_charges",
+    "0087_account_templates",
     "0090_channels",
     "0091_permits",
 ];

@@ -6,6 +6,7 @@
 //!
 //! *Invariant:* sqlx is named here and nowhere else. No statement asks the database for the time.
 
+mod account_templates;
 mod admission;
 mod answers;
 mod audit;

@@ -7,6 +7,7 @@ use super::Ctx;
 use super::campaigns::{self, SubmitError};
 use super::occurrences;
 use super::plan::{self, CampaignPlan, PlanError, PlanInputs, Summary};
+use super::templates;
 use crate::model::campaign::Campaign;
 use crate::model::ids::Name;
 use crate::store::StoreError;
@@ -55,7 +56,7 @@ pub async fn check(ctx: &Ctx, source: &str) -> Result<Checked, CheckError> {
 
 /// What a standing campaign waits for; its runs are planned as occasions come into reach.
 pub(super) async fn awaited(ctx: &Ctx, campaign: &Campaign) -> Result<Checked, CheckError> {
-    let mut warnings: Vec<String> = campaigns::left_out(ctx, campaign).await?.into_iter().collect();
+    let mut warnings = warnings(ctx, campaign).await?;
     let (upcoming, more) = occurrences::upcoming(ctx, campaign).await?;
     warnings.extend(more);
     Ok(Checked { name: campaign.name.clone(), stored: false, plan: None, upcoming, warnings })
@@ -68,12 +69,19 @@ pub(super) async fn planned(
     step: impl Fn(&'static str),
 ) -> Result<(Checked, PlanInputs, CampaignPlan), CheckError> {
     step("counting people");
-    let warnings = campaigns::left_out(ctx, &campaign).await?.into_iter().collect();
+    let warnings = warnings(ctx, &campaign).await?;
     step("planning");
     let name = campaign.name.clone();
     let (inputs, plan) = plan::forecast(ctx, campaign).await?;
     let summary = Some(plan.summary());
     Ok((Checked { name, stored: false, plan: summary, upcoming: None, warnings }, inputs, plan))
+}
+
+/// What is allowed and probably not meant.
+async fn warnings(ctx: &Ctx, campaign: &Campaign) -> Result<Vec<String>, CheckError> {
+    let mut told: Vec<String> = campaigns::left_out(ctx, campaign).await?.into_iter().collect();
+    told.extend(templates::problems(ctx, campaign).await.map_err(SubmitError::Store)?);
+    Ok(told)
 }
 
 /// Checks a campaign file and stores it.

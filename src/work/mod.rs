@@ -45,6 +45,7 @@ mod routes;
 pub mod segments;
 pub mod sums;
 pub mod tasks;
+pub mod templates;
 pub mod tokens;
 pub mod trial;
 pub mod unsubscribe;

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Ctx;
+use super::{Ctx, templates};
 use crate::config::ProviderKind;
 use crate::model::campaign::{Campaign, Rendered, Variant};
 use crate::model::content::Media;
 use crate::model::ids::Name;
 use crate::model::recipient::Recipient;
 use crate::provider::fitted;
+use crate::store::StoreError;
 
 /// A variant as it will read.
 #[derive(Debug, Serialize, ToSchema)]
@@ -30,8 +31,12 @@ pub struct Preview {
     pub template: Option<String>,
     /// The line above the text.
     pub header: Option<String>,
-    /// The text.
+    /// The text; of a template that the account is known to have, its own.
     pub text: Option<String>,
+    /// What stands below the text.
+    pub footer: Option<String>,
+    /// What buttons show.
+    pub buttons: Vec<String>,
     /// The template's parameters.
     pub parameters: Vec<String>,
     /// Why it cannot be sent to the person.
@@ -60,7 +65,14 @@ pub(super) fn rendered(
 }
 
 /// Renders every variant for a person; for nobody, what would be filled in stays as the file has it.
-pub fn of(ctx: &Ctx, campaign: &Campaign, person: Option<&Recipient>) -> Vec<Preview> {
+pub async fn of(
+    ctx: &Ctx,
+    campaign: &Campaign,
+    person: Option<&Recipient>,
+) -> Result<Vec<Preview>, StoreError> {
+    // what cannot be read is told by a check; here it is shown as far as it is known
+    let _ = templates::read(ctx, &campaign.provider).await?;
+    let known = templates::known(ctx, &campaign.provider).await?;
     let fitting = person.map(|person| campaign.variants_for(person.profile.locale.as_ref()));
     let render = |(index, variant): (usize, &Variant)| {
         let kind = ctx.config.providers.get(&campaign.provider).map(|provider| &provider.kind);
@@ -74,6 +86,8 @@ pub fn of(ctx: &Ctx, campaign: &Campaign, person: Option<&Recipient>) -> Vec<Pre
             template: variant.template.clone(),
             header: None,
             text: None,
+            footer: None,
+            buttons: Vec::new(),
             parameters: Vec::new(),
             problem: None,
         };
@@ -82,10 +96,18 @@ pub fn of(ctx: &Ctx, campaign: &Campaign, person: Option<&Recipient>) -> Vec<Pre
                 preview.header = rendered.header;
                 preview.text = rendered.text;
                 preview.parameters = rendered.parameters;
+                let template = known.as_ref().and_then(|known| known.of(campaign, variant));
+                if let Some(template) = template {
+                    preview.header = template.filled_header(preview.header.as_deref());
+                    preview.text = Some(template.filled(&preview.parameters));
+                    preview.footer =
+                        Some(template.footer.clone()).filter(|footer| !footer.is_empty());
+                    preview.buttons.clone_from(&template.buttons);
+                }
             }
             Err(problem) => preview.problem = Some(problem),
         }
         preview
     };
-    campaign.variants.iter().enumerate().map(render).collect()
+    Ok(campaign.variants.iter().enumerate().map(render).collect())
 }

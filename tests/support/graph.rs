@@ -72,6 +72,7 @@ struct Shared {
     ids: Arc<AtomicU64>,
     let_go: tokio::sync::watch::Sender<bool>,
     upload_delay_ms: Arc<AtomicU64>,
+    templates: Arc<Mutex<Option<Vec<Value>>>>,
 }
 
 /// The server.
@@ -90,6 +91,7 @@ impl Graph {
             ids: Arc::default(),
             let_go: tokio::sync::watch::Sender::new(false),
             upload_delay_ms: Arc::default(),
+            templates: Arc::default(),
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -97,6 +99,7 @@ impl Graph {
             .route("/v25.0/{number}/messages", post(message))
             .route("/v25.0/{number}/marketing_messages", post(message))
             .route("/v25.0/{number}/media", post(media))
+            .route("/v25.0/{account}/message_templates", get(templates))
             .route("/files/{name}", get(|| async { ([("content-type", "video/mp4")], "a film") }))
             .with_state(shared.clone());
         tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
@@ -106,6 +109,11 @@ impl Graph {
     /// Answers by `script` from now on.
     pub fn answer(&self, script: impl Fn(&Value) -> Answer + Send + Sync + 'static) {
         *self.shared.script.lock().unwrap() = Box::new(script);
+    }
+
+    /// Has the account have these templates; with none, it answers an error.
+    pub fn templates(&self, templates: Option<Vec<Value>>) {
+        *self.shared.templates.lock().unwrap() = templates;
     }
 
     /// Takes so long for an upload from now on.
@@ -134,6 +142,29 @@ impl Graph {
         }
         times
     }
+}
+
+/// Two templates a page, whatever is asked for: the vendor's pages may be shorter than their limit.
+async fn templates(
+    State(shared): State<Shared>,
+    axum::extract::Query(query): axum::extract::Query<BTreeMap<String, String>>,
+    headers: HeaderMap,
+) -> Response {
+    const PAGE: usize = 2;
+    assert_eq!(headers["authorization"], "Bearer a-token");
+    assert!(query["fields"].contains("components"), "{query:?}");
+    let Some(all) = shared.templates.lock().unwrap().clone() else {
+        let error = json!({ "error": { "message": "(#4) Application request limit", "code": 4 } });
+        return (StatusCode::FORBIDDEN, Json(error)).into_response();
+    };
+    let from: usize = query.get("after").map_or(0, |after| after.parse().unwrap());
+    let until = (from + PAGE).min(all.len());
+    let mut page = json!({ "data": &all[from..until],
+        "paging": { "cursors": { "before": from.to_string(), "after": until.to_string() } } });
+    if until < all.len() {
+        page["paging"]["next"] = json!("https://graph.example.com/next");
+    }
+    Json(page).into_response()
 }
 
 async fn message(

@@ -25,3 +25,4 @@ mod refusals;
 mod replies;
 mod scene;
 mod statuses;
+mod templates;

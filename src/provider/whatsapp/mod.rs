@@ -7,6 +7,7 @@
 mod codes;
 mod message;
 mod news;
+mod templates;
 mod upload;
 mod webhook;
 
@@ -24,6 +25,7 @@ use super::uploads::Uploads;
 use super::{Incoming, OutboundMessage, Provider, RefusalScope, Rejected, SendOutcome, answer};
 use crate::config::{self, ConfigError, Outbound, SecretValue, WhatsAppApi};
 use crate::model::content::{Category, Media};
+use crate::model::template::AccountTemplate;
 
 pub(super) struct WhatsApp {
     client: reqwest::Client,
@@ -31,6 +33,7 @@ pub(super) struct WhatsApp {
     uploads: Uploads,
     base_url: String,
     phone_number_id: String,
+    business_account_id: Option<String>,
     api: WhatsAppApi,
     token: SecretValue,
     app_secret: SecretValue,
@@ -79,6 +82,7 @@ impl WhatsApp {
             uploads: Uploads::default(),
             base_url: settings.base_url.clone(),
             phone_number_id: settings.phone_number_id.clone(),
+            business_account_id: settings.business_account_id.clone(),
             api: settings.api,
             token: settings.token.read()?,
             app_secret: settings.app_secret.read()?,
@@ -189,6 +193,14 @@ impl Provider for WhatsApp {
                 }
             };
             self.uploads.handle(url, upload).await
+        })
+    }
+
+    fn templates(&self) -> BoxFuture<'_, Option<Result<Vec<AccountTemplate>, String>>> {
+        Box::pin(async {
+            let account = self.business_account_id.as_ref()?;
+            let address = format!("{}/{account}/message_templates", self.base_url);
+            Some(templates::read(&self.client, &address, &self.token).await)
         })
     }
 

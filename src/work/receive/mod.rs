@@ -26,7 +26,7 @@ use self::senders::SenderLookup;
 use self::statuses::{Noted, StatusBatch};
 use super::channel::{self, TemplateKey};
 use super::replies::{JudgedReplies, judge, withdrawal};
-use super::{Ctx, StepEnv, dispatch, refusals};
+use super::{Ctx, StepEnv, dispatch, refusals, templates};
 use crate::calendar::infer::dialling_country;
 use crate::model::consent::{ConsentChange, ConsentEntry};
 use crate::model::content::Category;
@@ -237,12 +237,23 @@ impl<'a> WebhookBatch<'a> {
                 Incoming::Moved(told) => moves.push(told),
                 Incoming::Permit(change) => permits.push(change),
                 Incoming::Preference(change) => preferences.push(change),
-                Incoming::Template(change) => self.template(tx, &change).await?,
-                Incoming::Category(change) => self.category(tx, &change).await?,
+                Incoming::Template(change) => {
+                    self.template(tx, &change).await?;
+                    templates::outdate(tx, self.provider).await?;
+                }
+                Incoming::Category(change) => {
+                    self.category(tx, &change).await?;
+                    templates::outdate(tx, self.provider).await?;
+                }
                 Incoming::UniquePerDay { limit, at } => {
                     self.unique_per_day(tx, limit, at).await?;
                 }
-                Incoming::Notice(notice) => self.notice(tx, &notice).await?,
+                Incoming::Notice(notice) => {
+                    self.notice(tx, &notice).await?;
+                    if notice.is_of_template() {
+                        templates::outdate(tx, self.provider).await?;
+                    }
+                }
                 Incoming::Unreadable { what } => {
                     tracing::warn!(provider = %self.provider, %what, "an item cannot be read");
                     self.received.unreadable += 1;

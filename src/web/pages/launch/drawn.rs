@@ -27,7 +27,7 @@ pub(super) async fn launch(
     person: &str,
 ) -> Result<Markup, NoPage> {
     let person = person_of(ctx, visitor, person).await?;
-    let previews = preview::of(ctx, &launch.campaign, person.as_ref());
+    let previews = preview::of(ctx, &launch.campaign, person.as_ref()).await?;
     Ok(html! {
         @for warning in &launch.checked.warnings { p.notice { "Warning: " (warning) "." } }
         @match &launch.checked.plan {
@@ -248,7 +248,9 @@ fn reads(preview: &Preview) -> Markup {
             div.message {
                 @if let Some(header) = &preview.header { b { (header) } "\n" }
                 @if let Some(text) = &preview.text { (text) }
-                @if let Some(template) = &preview.template {
+                @if let Some(footer) = &preview.footer { "\n" small { (footer) } }
+                @for button in &preview.buttons { "\n[" (button) "]" }
+                @if let (Some(template), None) = (&preview.template, &preview.text) {
                     "Template " (template)
                     @for (at, parameter) in preview.parameters.iter().enumerate() {
                         "\n{{" (at + 1) "}} " (parameter)
