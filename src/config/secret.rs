@@ -15,7 +15,12 @@ pub enum Secret {
     Env(String),
     /// In a file, whose surrounding blanks are cut off.
     File(PathBuf),
+    /// In a file of this name that a service manager lends (systemd's `LoadCredential`).
+    Credential(String),
 }
+
+/// Where a service manager puts what it lends.
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 
 impl Secret {
     /// Reads the secret.
@@ -24,6 +29,13 @@ impl Secret {
             Self::Env(name) => (format!("the variable {name}"), std::env::var(name).ok()),
             Self::File(path) => {
                 (format!("the file {}", path.display()), std::fs::read_to_string(path).ok())
+            }
+            Self::Credential(name) => {
+                // a name and no path: nothing but what was lent is read
+                let is_name = !name.is_empty() && !name.contains('/') && name != "..";
+                let folder = std::env::var_os(CREDENTIALS).filter(|_| is_name).map(PathBuf::from);
+                let value = folder.and_then(|lent| std::fs::read_to_string(lent.join(name)).ok());
+                (format!("the credential {name} in {CREDENTIALS}"), value)
             }
         };
         let value = value.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());

@@ -11,6 +11,7 @@
 
 mod cron;
 mod loops;
+mod service_manager;
 pub mod supervise;
 
 use std::sync::Arc;
@@ -95,12 +96,16 @@ pub async fn run(mut ctx: Ctx) -> Result<(), DaemonError> {
     let mut supervisor = Supervisor::new(ctx.clone(), tasks.clone(), stop.clone());
     supervisor.start("cron", loops::terms(TimeDelta::minutes(1)), cron);
     loops::start(&ctx, &triggers, &tasks, &mut supervisor, &stop);
-    let mut serving = tokio::spawn(web::serve(ctx.clone(), meter, tasks, listener, stop));
+    let watched = tasks.clone();
+    let mut serving = tokio::spawn(web::serve(ctx.clone(), meter, tasks.clone(), listener, stop));
+    service_manager::ready();
     let listener_ended = tokio::select! {
+        () = service_manager::watch(&ctx, &watched) => false,
         _ = terminate.recv() => false,
         _ = interrupt.recv() => false,
         _ = &mut serving => true,
     };
+    service_manager::stopping();
     tracing::info!("stopping: no new claims, what is in flight finishes");
     stopper.send_replace(true);
     let soft = async {

@@ -121,6 +121,14 @@ impl Tasks {
         self.with(|tasks| tasks.values().map(row).collect())
     }
 
+    /// Whether a step has been going on for longer than steps take: a new start would help, where an error
+    /// is tried again by itself.
+    pub fn hang(&self, now: Instant) -> bool {
+        let hangs =
+            |task: &Task| task.running_since.is_some_and(|since| now - since > task.patience.step);
+        self.with(|tasks| tasks.values().any(hangs))
+    }
+
     /// What keeps the daemon from being ready, in words; empty when nothing does.
     pub fn problems(&self, now: Instant) -> Vec<String> {
         let problem = |(name, task): (&String, &Task)| {

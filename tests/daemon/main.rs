@@ -13,5 +13,6 @@ mod pages;
 mod scene;
 mod schema;
 mod sending;
+mod service;
 mod stopping;
 mod supervision;
