@@ -12,6 +12,7 @@ mod retention;
 mod secret;
 mod segment;
 mod smtp;
+mod wechat;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -43,6 +44,7 @@ pub use retention::Retention;
 pub use secret::{Secret, SecretValue};
 pub use segment::SegmentSettings;
 pub use smtp::{Sender, SmtpSecurity, SmtpSettings};
+pub use wechat::{WeChatService, WeChatSettings};
 
 use holdout::RawHoldout;
 use links::RawLinks;

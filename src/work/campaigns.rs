@@ -83,6 +83,9 @@ pub async fn check(ctx: &Ctx, source: &str) -> Result<Campaign, SubmitError> {
     if let ProviderKind::Messenger(settings) = &ctx.config.providers[&campaign.provider].kind {
         fits_messenger(&campaign, settings.marketing.is_some())?;
     }
+    if let ProviderKind::WeChat(_) = &ctx.config.providers[&campaign.provider].kind {
+        fits_wechat(&campaign)?;
+    }
     if ctx.store.read().await?.campaign(&campaign.name).await?.is_some() {
         let name = &campaign.name;
         return Err(SubmitError::Unfit(format!("name: {name} is taken; give it another")));
@@ -246,6 +249,28 @@ fn fits_messenger(campaign: &Campaign, has_account: bool) -> Result<(), SubmitEr
             };
             return unfit(format!("variant {}: {told}", variant.name));
         }
+    }
+    Ok(())
+}
+
+/// Whether every variant has what WeChat sends: a template whose values are named, or an answer.
+fn fits_wechat(campaign: &Campaign) -> Result<(), SubmitError> {
+    for variant in &campaign.variants {
+        let named = variant.parameters.iter().all(|parameter| {
+            let name = parameter.begins_with().split_once('=').map(|(name, _)| name);
+            let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            name.is_some_and(|name| !name.is_empty() && name.chars().all(is_name))
+        });
+        let problem = if variant.template.is_none() && !campaign.free_form {
+            "template: it is missing; name the template's id"
+        } else if variant.text.is_none() && campaign.free_form {
+            "text: it is missing; it is what people are answered"
+        } else if !named {
+            "parameters: each begins with the name of its value, such as thing1={{name}}"
+        } else {
+            continue;
+        };
+        return Err(SubmitError::Unfit(format!("variant {}: {problem}", variant.name)));
     }
     Ok(())
 }

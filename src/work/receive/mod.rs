@@ -27,7 +27,7 @@ use super::channel::{self, TemplateKey};
 use super::replies::{JudgedReplies, judge, withdrawal};
 use super::{Ctx, StepEnv, dispatch, refusals};
 use crate::calendar::infer::dialling_country;
-use crate::model::consent::{ConsentChange, ConsentEntry};
+use crate::model::consent::{ConsentChange, ConsentEntry, ConsentScope};
 use crate::model::content::Category;
 use crate::model::ids::{Name, RecipientId};
 use crate::model::recipient::{Country, Recipient};
@@ -393,6 +393,7 @@ impl<'a> WebhookBatch<'a> {
         senders.close(env, tx, provider).await?;
         let windows: Vec<_> = windows.into_iter().collect();
         tx.open_service_windows(provider, &windows).await?;
+        self.count_answers(tx, &windows).await?;
         tx.lift_suppressions(provider, &reached).await?;
         tx.add_activity(&presence, self.now).await?;
         withdrawn.extend(replies.keep(env, tx, provider).await?);
@@ -424,13 +425,14 @@ impl<'a> WebhookBatch<'a> {
                 }
             };
             let evidence = told.evidence.to_string();
+            let alone = self.env.config.providers[provider].kind.is_left_alone();
             let entry = ConsentEntry {
                 change,
                 at,
                 source,
                 evidence,
                 recorded_at: self.now,
-                scope: ConsentEntry::EVERYWHERE,
+                scope: if alone { ConsentScope::of(provider) } else { ConsentEntry::EVERYWHERE },
             };
             let people = senders.people(&told.from);
             if people.is_empty() {
