@@ -3,10 +3,10 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Ctx;
 use super::campaigns::{self, SubmitError};
 use super::occurrences;
 use super::plan::{self, CampaignPlan, PlanError, PlanInputs, Summary};
+use super::{Ctx, fits};
 use crate::model::campaign::Campaign;
 use crate::model::ids::Name;
 use crate::store::StoreError;
@@ -52,6 +52,7 @@ pub async fn check(ctx: &Ctx, source: &str) -> Result<Checked, CheckError> {
     }
     let mut warnings: Vec<String> =
         campaigns::left_out(ctx, &campaign).await?.into_iter().collect();
+    warnings.extend(fits::warning(ctx, &campaign));
     let (upcoming, more) = occurrences::upcoming(ctx, &campaign).await?;
     warnings.extend(more);
     Ok(Checked { name: campaign.name, stored: false, plan: None, upcoming, warnings })
@@ -71,7 +72,8 @@ pub(super) async fn planned(
         return Err(SubmitError::Unfit(told.to_owned()).into());
     }
     step("counting people");
-    let warnings = campaigns::left_out(ctx, &campaign).await?.into_iter().collect();
+    let left_out = campaigns::left_out(ctx, &campaign).await?.into_iter();
+    let warnings = left_out.chain(fits::warning(ctx, &campaign)).collect();
     step("planning");
     let (inputs, plan) = plan::forecast(ctx, campaign.clone()).await?;
     let (name, summary) = (campaign.name.clone(), Some(plan.summary()));
