@@ -12,6 +12,7 @@ mod moves;
 mod permits;
 mod replies;
 mod responses;
+mod seen;
 mod senders;
 mod statuses;
 
@@ -222,10 +223,11 @@ impl<'a> WebhookBatch<'a> {
     async fn all(&mut self, tx: &mut Tx, told: Vec<Incoming>) -> Result<(), StoreError> {
         let mut updates = Vec::new();
         let (mut written, mut preferences, mut moves) = (Vec::new(), Vec::new(), Vec::new());
-        let mut permits = Vec::new();
+        let (mut permits, mut seen) = (Vec::new(), Vec::new());
         for told in told {
             match told {
                 Incoming::Update(update) => updates.push(update),
+                Incoming::Seen { from, until } => seen.push((from, until)),
                 Incoming::Message(word) => {
                     let is_stop = replies::is_sure_stop(&word, &self.judged);
                     updates.extend(engagement(&word, is_stop));
@@ -246,6 +248,7 @@ impl<'a> WebhookBatch<'a> {
                 }
             }
         }
+        updates.extend(self.seen(tx, &seen).await?);
         if !updates.is_empty() {
             self.updates(tx, updates).await?;
         }
