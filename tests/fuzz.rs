@@ -95,6 +95,10 @@ const NEWS: &[u8] = br#"{"entry":[{"time":1,"changes":[{"field":"message_templat
 const LOOSE: &[u8] = br#"{"entry":[{"time":"1750030073","changes":[{"field":"messages","value":{"contacts":[{"wa_id":"1","user_id":"GB.1"}],"statuses":[{"id":"w","status":"failed","timestamp":1750030073000,"errors":[{"code":"131050","title":null}]}],"messages":[{"id":"e","timestamp":"1750030073","type":"edit","from":"1","edit":{"message":{"type":"image","image":{"caption":"STOP"}}}},{"id":"g","from":"1","type":"text","group_id":"x","text":{"body":"hi"}}]}},{"field":"user_preferences","value":{"user_preferences":[{"wa_id":"1","value":"signup","signup_id":"2"}]}},{"field":"account_update","value":{"event":"ACCOUNT_RESTRICTION","restriction_info":[{"restriction_type":"RESTRICTED_BIZ_INITIATED_MESSAGING","expiration":1750030073}]}},{"field":"template_category_update","value":{"message_template_name":"n","correct_category":"MARKETING","new_category":"UTILITY","category_update_timestamp":1}},{"field":"account_alerts","value":{"entity_type":"BUSINESS","entity_id":1,"alert_info":{"alert_type":"X_DENIED","alert_severity":"CRITICAL"}}}]}]}"#;
 const UPDATES: &[u8] = br#"{"updates":[{"message":"c:1","event":"converted","at":"2027-03-01T15:04:05Z","amount":1.5,"currency":"EUR"},{"provider_message":"x","event":"failed","at":"2027-03-01T15:04:05+01:00","code":"1"}]}"#;
 
+const REPORT: &[u8] = b"From: a@b.example\r\nMIME-Version: 1.0\r\nContent-Type: multipart/report; boundary=X\r\n\r\n--X\r\nContent-Type: message/delivery-status\r\n\r\nAction: failed\r\nStatus: 5.1.1\r\n\r\n--X\r\nContent-Type: message/rfc822\r\n\r\nMessage-ID: <YzoxIzE.00@b.example>\r\n\r\nhi\r\n--X--\r\n";
+const PAGE: &[u8] = br#"{"object":"page","entry":[{"id":"1","messaging":[{"sender":{"id":"42"},"timestamp":1750030073000,"message":{"mid":"m","text":"STOP","quick_reply":{"payload":"P"},"reply_to":{"mid":"n"}}},{"sender":{"id":"42"},"optin":{"type":"notification_messages","topic":"t","notification_messages_token":"k","token_expiry_timestamp":1750030073000}},{"delivery":{"mids":["m"]}},{"sender":{"id":"42"},"read":{"watermark":1750030073000}}],"changes":[{"field":"marketing_message_delivery_failed","value":{"marketing_message_tracking_id":"x","error":{"code":1}}}]}]}"#;
+const WECHAT: &[u8] = b"<xml><FromUserName><![CDATA[o1]]></FromUserName><CreateTime>1750030073</CreateTime><MsgType>event</MsgType><Event>subscribe_msg_popup_event</Event><E><List><TemplateId>t</TemplateId><SubscribeStatusString>accept</SubscribeStatusString></List><List><MsgID>1</MsgID><ErrorCode>43101</ErrorCode></List></E></xml>";
+
 fn providers()
 -> std::collections::BTreeMap<opportune::model::ids::Name, std::sync::Arc<dyn provider::Provider>> {
     let dir = tempfile::TempDir::new().unwrap();
@@ -104,19 +108,29 @@ fn providers()
     let text = format!(
         "[provider.wa]\nkind = \"whatsapp\"\nphone_number_id = \"1\"\ntoken = {{ file = \"{file}\" }}\n\
          app_secret = {{ file = \"{file}\" }}\nverify_token = {{ file = \"{file}\" }}\n\
+         [provider.mail]\nkind = \"smtp\"\nurl = \"smtp://127.0.0.1\"\nfrom = \"a@b.example\"\n\
+         secret = {{ file = \"{file}\" }}\n\
+         [provider.page]\nkind = \"messenger\"\npage_id = \"1\"\ntoken = {{ file = \"{file}\" }}\n\
+         app_secret = {{ file = \"{file}\" }}\n\
+         [provider.wx]\nkind = \"wechat\"\napp_id = \"1\"\nservice = \"mini\"\n\
+         app_secret = {{ file = \"{file}\" }}\nverify_token = {{ file = \"{file}\" }}\n\
          [provider.shop]\nkind = \"http\"\nurl = \"http://127.0.0.1/\"\nsecret = {{ file = \"{file}\" }}\n"
     );
     let config = Config::parse(&text, Path::new("x")).unwrap();
     provider::from_config(&config.providers, &config.outbound).unwrap()
 }
 
+/// The proof that WeChat puts into the query: the SHA-1 of `1`, `2` and the secret.
+const IN_QUERY: &str = "signature=474106801d0ac8ce595ac854bc2db276301bc415&timestamp=1&nonce=2";
+
 #[test]
 fn webhook_bodies_are_read_or_refused() {
     let providers = providers();
-    fuzz(&[STATUSES, WORDS, NEWS, LOOSE, UPDATES], |body| {
+    fuzz(&[STATUSES, WORDS, NEWS, LOOSE, UPDATES, REPORT, PAGE, WECHAT], |body| {
         let signed = signature(&SecretValue::new("s"), body);
-        for provider in providers.values() {
-            match provider.receive(Some(&signed), body) {
+        for (name, provider) in &providers {
+            let proof = if name.as_str() == "wx" { IN_QUERY } else { &signed };
+            match provider.receive(Some(proof), body) {
                 Ok(told) => assert!(told.len() <= 1000),
                 Err(rejected) => assert!(matches!(rejected, Rejected::Body(_)), "{rejected}"),
             }

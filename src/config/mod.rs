@@ -12,6 +12,7 @@ mod retention;
 mod secret;
 mod segment;
 mod smtp;
+mod wechat;
 mod whatsapp;
 
 use std::collections::BTreeMap;
@@ -42,6 +43,7 @@ pub use retention::Retention;
 pub use secret::{Secret, SecretValue};
 pub use segment::SegmentSettings;
 pub use smtp::{Sender, SmtpSecurity, SmtpSettings};
+pub use wechat::{WeChatService, WeChatSettings};
 pub use whatsapp::{WhatsAppApi, WhatsAppSettings};
 
 use holdout::RawHoldout;

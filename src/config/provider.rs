@@ -8,7 +8,8 @@ use serde::Deserialize;
 use url::Url;
 
 use super::inbound::{Inbound, check_inbound};
-use super::{MessengerSettings, Secret, SmtpSecurity, SmtpSettings, WhatsAppApi, WhatsAppSettings};
+use super::{MessengerSettings, Secret, SmtpSecurity, SmtpSettings, WeChatService, WeChatSettings};
+use super::{WhatsAppApi, WhatsAppSettings};
 use crate::model::content::word_type;
 use crate::model::ids::Name;
 use crate::model::tariff::Tariff;
@@ -98,6 +99,8 @@ pub enum ProviderKind {
     Smtp(Box<SmtpSettings>),
     /// Writes for a page in Messenger.
     Messenger(Box<MessengerSettings>),
+    /// Writes for an account of WeChat.
+    WeChat(Box<WeChatSettings>),
 }
 
 impl ProviderKind {
@@ -110,6 +113,7 @@ impl ProviderKind {
             Self::WhatsApp(_) => "whatsapp",
             Self::Smtp(_) => "smtp",
             Self::Messenger(_) => "messenger",
+            Self::WeChat(_) => "wechat",
         }
     }
 
@@ -121,6 +125,7 @@ impl ProviderKind {
             Self::WhatsApp(settings) => settings.timeout,
             Self::Smtp(settings) => settings.timeout,
             Self::Messenger(settings) => settings.timeout,
+            Self::WeChat(settings) => settings.timeout * 3,
         }
     }
 
@@ -136,18 +141,24 @@ impl ProviderKind {
         match self {
             Self::Smtp(_) => Some("address_mail"),
             Self::Messenger(_) => Some("address_messenger"),
+            Self::WeChat(_) => Some("address_wechat"),
             _ => None,
         }
     }
 
     /// Whether a message needs a right of the person's own: their word, lately, or a permit.
     pub fn needs_right(&self) -> bool {
-        matches!(self, Self::Messenger(_))
+        matches!(self, Self::Messenger(_) | Self::WeChat(_))
     }
 
     /// How long a person may be answered after their last word, on channels that count it.
     pub fn answers_within(&self) -> Duration {
-        Duration::from_hours(24)
+        Duration::from_hours(if matches!(self, Self::WeChat(_)) { 48 } else { 24 })
+    }
+
+    /// How often within that time, where the channel counts that too.
+    pub fn answers_max(&self) -> Option<u32> {
+        matches!(self, Self::WeChat(_)).then_some(5)
     }
 
     /// Whether its messages carry an address under which a person says that they want no more (RFC 8058).
@@ -158,7 +169,7 @@ impl ProviderKind {
     /// Whether a person's word against messages holds for this channel alone: where it is told by a
     /// switch of the channel and not in a person's own words.
     pub fn is_left_alone(&self) -> bool {
-        matches!(self, Self::Smtp(_))
+        matches!(self, Self::Smtp(_) | Self::WeChat(_))
     }
 
     /// Whether it sends nothing but templates to people who have not written lately.
@@ -217,6 +228,8 @@ pub(super) struct RawProvider {
     pub(super) app_secret: Option<Secret>,
     pub(super) verify_token: Option<Secret>,
     pub(super) page_id: Option<String>,
+    pub(super) app_id: Option<String>,
+    pub(super) service: Option<WeChatService>,
     pub(super) ad_account: Option<String>,
     pub(super) message_campaign: Option<String>,
     pub(super) api: Option<WhatsAppApi>,
@@ -262,16 +275,16 @@ struct RawLimits {
 }
 
 /// Keys that some kinds alone take: those that need them, and those that may have them.
-const KEYS_OF_KINDS: [(&str, &[&str], &[&str]); 19] = [
+const KEYS_OF_KINDS: [(&str, &[&str], &[&str]); 21] = [
     ("url", &["http", "smtp"], &[]),
     ("secret", &["http"], &["smtp"]),
     ("seed", &[], &["simulated"]),
-    ("base_url", &[], &["whatsapp", "messenger"]),
+    ("base_url", &[], &["whatsapp", "messenger", "wechat"]),
     ("phone_number_id", &["whatsapp"], &[]),
     ("business_account_id", &[], &["whatsapp"]),
     ("token", &["whatsapp", "messenger"], &[]),
-    ("app_secret", &["whatsapp", "messenger"], &[]),
-    ("verify_token", &["whatsapp"], &["messenger"]),
+    ("app_secret", &["whatsapp", "messenger", "wechat"], &[]),
+    ("verify_token", &["whatsapp"], &["messenger", "wechat"]),
     ("api", &[], &["whatsapp"]),
     ("from", &["smtp"], &[]),
     ("password", &[], &["smtp"]),
@@ -282,6 +295,8 @@ const KEYS_OF_KINDS: [(&str, &[&str], &[&str]); 19] = [
     ("page_id", &["messenger"], &[]),
     ("ad_account", &[], &["messenger"]),
     ("message_campaign", &[], &["messenger"]),
+    ("app_id", &["wechat"], &[]),
+    ("service", &["wechat"], &[]),
 ];
 
 impl RawProvider {
@@ -307,6 +322,8 @@ impl RawProvider {
             self.page_id.is_some(),
             self.ad_account.is_some(),
             self.message_campaign.is_some(),
+            self.app_id.is_some(),
+            self.service.is_some(),
         ];
         let kind = self.kind.as_str();
         for ((name, needed, taken), given) in KEYS_OF_KINDS.iter().zip(given) {
@@ -389,6 +406,10 @@ impl RawProvider {
                 let settings = SmtpSettings::check(self, key, timeout, wrong)?;
                 Some(ProviderKind::Smtp(Box::new(settings)))
             }
+            "wechat" => {
+                let settings = WeChatSettings::check(self, key, timeout, wrong)?;
+                Some(ProviderKind::WeChat(Box::new(settings)))
+            }
             "messenger" => {
                 let settings = MessengerSettings::check(self, key, timeout, wrong)?;
                 Some(ProviderKind::Messenger(Box::new(settings)))
@@ -396,7 +417,7 @@ impl RawProvider {
             other => {
                 wrong.push(format!(
                     "{key}.kind: {other:?} is not one of console, simulated, http, whatsapp, smtp, \
-                     messenger"
+                     messenger, wechat"
                 ));
                 None
             }

@@ -48,7 +48,7 @@ fn every_bound_that_is_broken_is_told() {
     opportune.toml: slot_minutes "7" is not one of 5, 6, 10, 12, 15, 20, 30 or 60
     opt_out_cost: -1 is not between 0 and 1000
     max_lateness: 3240000s is more than 604800s
-    provider.x.kind: "pigeon" is not one of console, simulated, http, whatsapp, smtp, messenger
+    provider.x.kind: "pigeon" is not one of console, simulated, http, whatsapp, smtp, messenger, wechat
     provider.y.url: kind "http" needs it
     provider.y.secret: kind "http" needs it
     "#);

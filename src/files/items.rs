@@ -107,4 +107,26 @@ mod tests {
             assert!(told.contains(problem), "{told}");
         }
     }
+
+    #[test]
+    fn an_address_of_a_channel_is_one_of_the_channel() {
+        let read = |key: &str, value: &str| {
+            let given = json!({ "recipient": "r1", key: value });
+            let given = given.as_object().unwrap().clone();
+            item::<Recipients>(&given, now()).map(|row| row.profile.attributes)
+        };
+        assert_eq!(
+            read("address_mail", "ana@example.com").unwrap()["address_mail"],
+            "ana@example.com"
+        );
+        for (key, value) in [
+            ("address_mail", "ana"),
+            ("address_mail", "ana@example.com\r\nBcc: eve@evil.example"),
+            ("address_messenger", "ana"),
+            ("address_wechat", "ana"),
+        ] {
+            let told = read(key, value).unwrap_err();
+            assert!(told.starts_with(key), "{told}");
+        }
+    }
 }

@@ -19,6 +19,12 @@ use crate::model::time::Instant;
 pub enum Incoming {
     /// About a message that we sent.
     Update(Update),
+    /// A person has seen everything that was sent to them up to a time.
+    Seen {
+        /// Who, by every name that was told.
+        from: Vec<Address>,
+        until: Instant,
+    },
     /// A person wrote to us.
     Message(Box<InboundMessage>),
     /// A person used the channel's own switch for marketing.

@@ -144,6 +144,10 @@ impl Provider for Metered {
         self.inner.receive(signature, body)
     }
 
+    fn thanks(&self) -> Option<&'static str> {
+        self.inner.thanks()
+    }
+
     fn collect(&self, now: Instant) -> Vec<Update> {
         self.inner.collect(now)
     }

@@ -22,6 +22,7 @@ mod stop_words;
 mod text;
 mod timestamps;
 mod uploads;
+mod wechat;
 mod whatsapp;
 
 use std::collections::BTreeMap;
@@ -114,7 +115,12 @@ pub trait Provider: Send + Sync {
     /// Tries to hand a message over. Never panics, never retries by itself.
     fn send<'a>(&'a self, message: &'a OutboundMessage) -> BoxFuture<'a, SendOutcome>;
 
-    /// Parses a webhook's body; `signature` is the header that proves it.
+    /// What a webhook is answered with, where the channel wants a word of its own.
+    fn thanks(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Parses a webhook's body; `signature` is the header that proves it, else the query of its address.
     fn receive(&self, signature: Option<&str>, body: &[u8]) -> Result<Vec<Incoming>, Rejected>;
 
     /// Hands over a picture or film once, for many messages; `None` where the provider fetches it
@@ -163,6 +169,7 @@ pub fn from_config(
             ProviderKind::Http { url, secret, timeout } => {
                 Arc::new(http::Http::new(url.clone(), secret.read()?, *timeout))
             }
+            ProviderKind::WeChat(settings) => Arc::new(wechat::WeChat::new(name, settings)?),
             ProviderKind::Messenger(settings) => Arc::new(messenger::MessengerPage::new(settings)?),
             ProviderKind::Smtp(settings) => Arc::new(smtp::Smtp::new(name, settings)?),
             ProviderKind::WhatsApp(settings) => {

@@ -39,7 +39,32 @@ pub fn fitted(kind: &ProviderKind, rendered: Rendered) -> Result<Rendered, Unfit
             Ok(rendered)
         }
         ProviderKind::Smtp(_) => mail(rendered),
+        ProviderKind::WeChat(_) => wechat(rendered),
     }
+}
+
+/// The longest values by the names of their kinds, in characters, after the page on subscription messages.
+const WECHAT_MAX: [(&str, usize); 7] = [
+    ("thing", 20),
+    ("phrase", 5),
+    ("name", 10),
+    ("character_string", 32),
+    ("letter", 32),
+    ("number", 32),
+    ("phone_number", 17),
+];
+
+/// Values with their names before them, each as long as its kind may be.
+fn wechat(rendered: Rendered) -> Result<Rendered, Unfit> {
+    let fit = |(index, text): (usize, &String)| {
+        let (name, value) = text.split_once('=').ok_or(Unfit::Empty(index + 1))?;
+        let kind = name.trim_end_matches(|c: char| c.is_ascii_digit());
+        let most = WECHAT_MAX.iter().find(|(known, _)| *known == kind).map(|(_, most)| *most);
+        let value = parameter(index + 1, value, most.unwrap_or(BODY_MAX))?;
+        Ok(format!("{name}={value}"))
+    };
+    let parameters = rendered.parameters.iter().enumerate().map(fit);
+    Ok(Rendered { parameters: parameters.collect::<Result<_, _>>()?, ..rendered })
 }
 
 /// A subject is one line; what follows it may have many.

@@ -6,7 +6,7 @@ use super::row::from_row;
 use super::{Doing, ROWS_PER_STATEMENT, StoreError, Tx, instant, micros, on, parsed};
 use crate::model::content::{Content, Media, Style};
 use crate::model::delivery::{Reason, State};
-use crate::model::ids::{ProviderMessage, RecipientId};
+use crate::model::ids::{Name, ProviderMessage, RecipientId};
 use crate::model::message::Response;
 use crate::model::time::Instant;
 
@@ -154,6 +154,31 @@ const NAMES: [&str; 14] = [
 ];
 
 impl Tx {
+    /// How a provider calls the latest messages that it took for a person up to a time and that nobody told
+    /// to be read, at most `limit`.
+    pub async fn unread(
+        &mut self,
+        provider: &Name,
+        person: RecipientId,
+        until: Instant,
+        limit: usize,
+    ) -> Result<Vec<ProviderMessage>, StoreError> {
+        const SQL: &str = "SELECT d.provider_message FROM delivery d
+            JOIN campaign c ON c.id = d.campaign
+            WHERE d.recipient = $1 AND c.provider = $2 AND d.sent_at <= $3
+                AND d.read_at IS NULL AND d.provider_message IS NOT NULL
+            ORDER BY d.sent_at DESC, d.campaign LIMIT $4";
+        let ids: Vec<String> = on!(self, |db| sqlx::query_scalar(SQL)
+            .bind(person.0)
+            .bind(provider.as_str())
+            .bind(micros(until))
+            .bind(limit as i64)
+            .fetch_all(db)
+            .await)
+        .doing("look for messages that were not read")?;
+        ids.iter().map(|id| parsed("delivery", id)).collect()
+    }
+
     /// The deliveries of some people of a campaign, locked until the transaction ends.
     pub async fn lock_deliveries(
         &mut self,

@@ -94,6 +94,44 @@ impl Reader {
     }
 }
 
+impl Reader {
+    /// Pairs of a person and another who has the same address in an attribute.
+    pub async fn sharing_attribute(
+        &mut self,
+        attribute: &str,
+        people: &[RecipientId],
+    ) -> Result<Vec<(RecipientId, RecipientId)>, StoreError> {
+        const ATTRIBUTES: Sql = one_of!("SELECT id, attributes FROM recipient WHERE id", "$1", "");
+        // nobody asks often: it is who withdraws
+        const LIKE: &str =
+            "SELECT id, attributes FROM recipient WHERE attributes LIKE $1 ESCAPE '!'";
+        type Held = Vec<(i64, String)>;
+        let sql = self.text(ATTRIBUTES);
+        let held: Held =
+            on!(self, |db| sqlx::query_as(sql).bind(numbers(people)).fetch_all(db).await)
+                .doing("read addresses")?;
+        let told = |text: &str| {
+            let attributes: HashMap<String, String> = super::json("recipient", text)?;
+            Ok::<_, StoreError>(attributes.get(attribute).cloned())
+        };
+        let mut pairs = Vec::new();
+        for (person, text) in held {
+            let Some(address) = told(&text)? else { continue };
+            let part = format!("{}:{}", super::to_json(&attribute), super::to_json(&address));
+            let part = part.replace('!', "!!").replace('%', "!%").replace('_', "!_");
+            let like = format!("%{part}%");
+            let found: Held = on!(self, |db| sqlx::query_as(LIKE).bind(&like).fetch_all(db).await)
+                .doing("look up addresses")?;
+            for (other, text) in found {
+                if other != person && told(&text)?.as_deref() == Some(address.as_str()) {
+                    pairs.push((RecipientId(person), RecipientId(other)));
+                }
+            }
+        }
+        Ok(pairs)
+    }
+}
+
 impl Tx {
     /// Keeps other names by which a channel calls people. Who had one loses it; who was forgotten
     /// gets none.

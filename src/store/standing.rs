@@ -30,8 +30,10 @@ from_row! {
         pub recipient: i64,
         /// The caller's.
         pub key: String,
-        /// Where it went.
+        /// Where it went, unless the channel has addresses of its own.
         pub address: Option<String>,
+        /// The person's attributes, as JSON.
+        pub attributes: String,
         /// The delivery's state.
         pub state: String,
         /// Why.
@@ -152,7 +154,7 @@ const ARMS: &str = concat!(
 macro_rules! export {
     ($and:literal) => {
         concat!(
-            "SELECT d.recipient, r.key, r.address, d.state, d.reason, d.variant, d.arm, d.send_at,
+            "SELECT d.recipient, r.key, r.address, r.attributes, d.state, d.reason, d.variant, d.arm, d.send_at,
                 d.attempts, d.chance, d.sent_at, d.delivered_at, d.read_at, d.clicked_at,
                 d.replied_at, d.converted_at, d.opted_out_at, d.failed_at, d.failure_code,
                 d.failure_text, d.price, d.provider_message

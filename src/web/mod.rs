@@ -22,7 +22,7 @@ use std::time::{Duration, Instant as Stopwatch};
 
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, RawQuery, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{self, Next};
@@ -203,6 +203,7 @@ async fn verify(
 async fn webhook(
     State(app): State<App>,
     Path(name): Path<String>,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
@@ -217,6 +218,8 @@ async fn webhook(
     let begun = Stopwatch::now();
     let signature =
         SIGNATURE_HEADERS.iter().find_map(|name| headers.get(*name)).and_then(|v| v.to_str().ok());
+    // a channel that signs in no header does so in the query
+    let signature = signature.or(query.as_deref());
     let label = |result| Webhook { provider: name.to_string(), result };
     let told = match provider.receive(signature, &body) {
         Ok(told) => told,
@@ -242,7 +245,10 @@ async fn webhook(
                 app.metrics.updates.get_or_create(&label(result)).inc_by(count);
             }
             app.metrics.webhook_seconds.observe(begun.elapsed().as_secs_f64());
-            axum::Json(received).into_response()
+            match provider.thanks() {
+                Some(word) => word.into_response(),
+                None => axum::Json(received).into_response(),
+            }
         }
         Err(error) => {
             tracing::error!(error = error.outline(), "updates are not stored");

@@ -11,18 +11,16 @@ use super::clocks::ZoneTables;
 use super::plan::{Resumed, reschedule};
 use super::segments::{self, SegmentError};
 use super::sums::{FailureCount, Sums, sums};
-use super::{Ctx, audit, links};
+use super::{Ctx, audit, fits, links};
 use crate::calendar::infer::infer;
 use crate::calendar::quiet::Quiet;
 use crate::calendar::window;
-use crate::config::ProviderKind;
 use crate::model::campaign::{Campaign, CampaignError};
-use crate::model::content::{Category, Media, word_type};
+use crate::model::content::{Media, word_type};
 use crate::model::delivery::{Reason, State};
 use crate::model::ids::{Name, RecipientId};
 use crate::model::recipient::Locale;
 use crate::model::time::Instant;
-use crate::provider::mail_problem;
 use crate::store::{
     Alert, BrokenCampaign, CampaignRow, CampaignStatus, Reader, StateCount, StoreError, TaskRow,
 };
@@ -71,18 +69,7 @@ pub async fn check(ctx: &Ctx, source: &str) -> Result<Campaign, SubmitError> {
     if ctx.config.providers[&campaign.provider].kind.needs_template() {
         fits_templates(&campaign)?;
     }
-    if let ProviderKind::Smtp(settings) = &ctx.config.providers[&campaign.provider].kind {
-        for variant in &campaign.variants {
-            let fallback = campaign.fallback_language.as_ref();
-            let has_way_out = ctx.config.links.is_some();
-            if let Some(problem) = mail_problem(settings, variant, fallback, has_way_out) {
-                return Err(SubmitError::Unfit(format!("variant {}: {problem}", variant.name)));
-            }
-        }
-    }
-    if let ProviderKind::Messenger(settings) = &ctx.config.providers[&campaign.provider].kind {
-        fits_messenger(&campaign, settings.marketing.is_some())?;
-    }
+    fits::check(ctx, &campaign).map_err(SubmitError::Unfit)?;
     if ctx.store.read().await?.campaign(&campaign.name).await?.is_some() {
         let name = &campaign.name;
         return Err(SubmitError::Unfit(format!("name: {name} is taken; give it another")));
@@ -216,36 +203,6 @@ fn fits_templates(campaign: &Campaign) -> Result<(), SubmitError> {
             continue;
         };
         return Err(SubmitError::Unfit(format!("variant {name}: {problem} (provider {provider})")));
-    }
-    Ok(())
-}
-
-/// Whether every variant can go by a right that Messenger knows: utility by a template, marketing by a
-/// subscription, either within a day of the person's word.
-fn fits_messenger(campaign: &Campaign, has_account: bool) -> Result<(), SubmitError> {
-    let unfit = |told: String| Err(SubmitError::Unfit(told));
-    let is_marketing = campaign.category == Category::Marketing;
-    if is_marketing && campaign.topic.is_none() && !campaign.free_form {
-        let told = "topic: it is missing; marketing goes to who subscribed to a subject, or with \
-                    free_form = true to who wrote within a day";
-        return unfit(told.to_owned());
-    }
-    if is_marketing && campaign.topic.is_some() && !has_account {
-        let provider = &campaign.provider;
-        let told = "marketing by subscription needs ad_account and message_campaign";
-        return unfit(format!("topic: {told} in [provider.{provider}]"));
-    }
-    for variant in &campaign.variants {
-        let has_content = variant.text.is_some() || variant.media_url.is_some();
-        let by_template = variant.template.is_some() && !is_marketing;
-        if !by_template && !(has_content && (is_marketing || campaign.free_form)) {
-            let told = if is_marketing {
-                "text: it is missing; marketing goes without a template"
-            } else {
-                "template: it is missing; name the approved utility template"
-            };
-            return unfit(format!("variant {}: {told}", variant.name));
-        }
     }
     Ok(())
 }

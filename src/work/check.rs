@@ -3,11 +3,10 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Ctx;
 use super::campaigns::{self, SubmitError};
 use super::occurrences;
 use super::plan::{self, CampaignPlan, PlanError, PlanInputs, Summary};
-use super::templates;
+use super::{Ctx, fits, templates};
 use crate::model::campaign::Campaign;
 use crate::model::ids::Name;
 use crate::store::StoreError;
@@ -80,6 +79,7 @@ pub(super) async fn planned(
 /// What is allowed and probably not meant.
 async fn warnings(ctx: &Ctx, campaign: &Campaign) -> Result<Vec<String>, CheckError> {
     let mut told: Vec<String> = campaigns::left_out(ctx, campaign).await?.into_iter().collect();
+    told.extend(fits::warning(ctx, campaign));
     told.extend(templates::problems(ctx, campaign).await.map_err(SubmitError::Store)?);
     Ok(told)
 }

@@ -1,5 +1,7 @@
 //! The people of a campaign, a row each, with what became of them.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -63,13 +65,17 @@ pub struct CampaignPerson {
 }
 
 impl CampaignPerson {
-    fn of(campaign: &Name, row: ExportRow) -> Result<Self, StoreError> {
+    fn of(campaign: &Name, attribute: Option<&str>, row: ExportRow) -> Result<Self, StoreError> {
+        let own = attribute.and_then(|name| {
+            let mut told: BTreeMap<String, String> = serde_json::from_str(&row.attributes).ok()?;
+            told.remove(name)
+        });
         let corrupt = |cause| StoreError::Corrupt { table: "delivery", cause };
         let at = |micros: Option<i64>| micros.and_then(chrono::DateTime::from_timestamp_micros);
         Ok(Self {
             message: message_key(campaign, RecipientId(row.recipient)).to_string(),
             recipient: row.key,
-            address: row.address,
+            address: own.or(row.address),
             state: row.state.parse().map_err(corrupt)?,
             reason: row.reason.parse().map_err(corrupt)?,
             variant: row.variant,
@@ -147,11 +153,13 @@ pub async fn people(
     for id in campaigns.into_iter().filter(|id| *id >= after.campaign) {
         let Some(of) = reader.campaign_by_id(id).await? else { continue };
         let from = RecipientId(if id == after.campaign { after.person } else { 0 });
+        let config = ctx.config.providers.get(&of.campaign.provider);
+        let attribute = config.and_then(|config| config.address_attribute.as_deref());
         let room = limit - people.len();
         let rows = reader.export_rows(id, (state, reason), from, room).await?;
         let last = rows.last().map(|row| PeopleCursor { campaign: id, person: row.recipient });
         for found in rows {
-            people.push(CampaignPerson::of(&of.campaign.name, found)?);
+            people.push(CampaignPerson::of(&of.campaign.name, attribute, found)?);
         }
         if people.len() == limit {
             return Ok((people, last));

@@ -14,12 +14,25 @@ pub(super) async fn withdraw(
     tx: &mut Tx,
     entries: &[(RecipientId, ConsentEntry)],
 ) -> Result<u64, StoreError> {
+    withdraw_by(tx, None, entries).await
+}
+
+/// The same where a channel has addresses of its own, in an attribute.
+pub(super) async fn withdraw_by(
+    tx: &mut Tx,
+    attribute: Option<&str>,
+    entries: &[(RecipientId, ConsentEntry)],
+) -> Result<u64, StoreError> {
     if entries.is_empty() {
         return Ok(0);
     }
     let new = tx.append_consent(entries).await?;
     let said: BTreeSet<RecipientId> = entries.iter().map(|(id, _)| *id).collect();
-    let pairs = tx.sharing_addresses(&Vec::from_iter(said)).await?;
+    let said = Vec::from_iter(said);
+    let mut pairs = tx.sharing_addresses(&said).await?;
+    if let Some(attribute) = attribute {
+        pairs.extend(tx.sharing_attribute(attribute, &said).await?);
+    }
     let of = |id: RecipientId| entries.iter().filter(move |(who, _)| *who == id);
     let shared: Vec<(RecipientId, ConsentEntry)> = (pairs.iter())
         .flat_map(|(id, other)| of(*id).map(|(_, entry)| (*other, entry.clone())))

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use chrono::TimeDelta;
 
 use crate::calendar::infer::infer;
-use crate::config::ProviderKind;
+use crate::config::{ProviderKind, WeChatService};
 use crate::model::campaign::Campaign;
 use crate::model::content::Category;
 use crate::model::ids::{Name, RecipientId};
@@ -64,7 +64,19 @@ pub(super) fn forbids(kind: &ProviderKind, campaign: &Campaign, profile: &Profil
             let country = profile.country.as_ref().or(country.as_ref());
             country.is_some_and(|at| NO_MARKETING_BY_MESSENGER.contains(&at.as_str()))
         }
+        // its templates are for services alone, and whoever uses them otherwise loses the account
+        ProviderKind::WeChat(_) => !campaign.free_form,
         _ => false,
+    }
+}
+
+/// The subject that a person's consent to a campaign must hold for, where the channel knows subjects: what the
+/// campaign names, for WeChat else its template.
+pub(super) fn subject<'c>(kind: &ProviderKind, campaign: &'c Campaign) -> Option<&'c str> {
+    let template = || campaign.variants.iter().find_map(|variant| variant.template.as_deref());
+    match kind {
+        ProviderKind::WeChat(_) => campaign.topic.as_deref().or_else(template),
+        _ => campaign.topic.as_deref(),
     }
 }
 
@@ -79,7 +91,13 @@ pub(super) fn route<'p>(
 ) -> Result<(Route<'p>, Option<Instant>), NoRoute> {
     let window = rights.window_until.filter(|until| *until > at && campaign.free_form);
     if let Some(until) = window {
-        return Ok((Route::Window(None), Some(until)));
+        if kind.answers_max().is_none() {
+            return Ok((Route::Window(None), Some(until)));
+        }
+        let mut answers = rights.permits.iter().filter(|permit| permit.topic.is_empty());
+        if let Some(answer) = answers.find(|permit| permit.remaining != Some(0)) {
+            return Ok((Route::Window(Some((answer, answer.next_at))), Some(until)));
+        }
     }
     match (kind, campaign.category) {
         (ProviderKind::Messenger(_), Category::Marketing) => {
@@ -91,6 +109,14 @@ pub(super) fn route<'p>(
                 return Err(NoRoute::NotBefore(permit.next_at));
             }
             Ok((Route::Permit(permit, at + SUBSCRIPTION_DISTANCE), permit.expires_at))
+        }
+        (ProviderKind::WeChat(_), Category::Marketing) => Err(NoRoute::NoPermit),
+        (ProviderKind::WeChat(settings), _) if settings.service == WeChatService::Mini => {
+            let topic = template.ok_or(NoRoute::NoPermit)?;
+            let mut known = rights.permits.iter().filter(|permit| permit.topic == topic);
+            let permit = known.find(|permit| permit.remaining != Some(0));
+            let permit = permit.ok_or(NoRoute::NoPermit)?;
+            Ok((Route::Permit(permit, permit.next_at), None))
         }
         _ if template.is_some() => Ok((Route::Template, None)),
         _ => Err(NoRoute::NoPermit),

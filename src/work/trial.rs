@@ -72,6 +72,9 @@ pub async fn run(
         media.filter_map(|variant| Some((variant.content.media, variant.media_url.clone()?)));
     let media: BTreeSet<_> = media.collect();
     let handles = channel::handles(ctx, name, provider.as_ref(), media).await?;
+    // a way out of nobody's, where a mail would have one
+    let links = ctx.config.links.as_ref().filter(|_| config.kind.has_way_out());
+    let way_out = links.map(|links| format!("{}/u/test", links.base));
     let mut tried = Vec::new();
     for variant in &campaign.variants {
         let rendered = preview::rendered(Some(&config.kind), variant, person);
@@ -99,9 +102,10 @@ pub async fn run(
                         rendered: rendered.clone(),
                         media_url: variant.media_url.clone(),
                         media_handle: handle.cloned(),
-                        free_form: false,
+                        // whoever tries it writes to the account first
+                        free_form: config.kind.needs_right() && campaign.free_form,
                         permit: None,
-                        unsubscribe: None,
+                        unsubscribe: way_out.clone(),
                         attempt: 1,
                         due_at: now,
                         at: now,

@@ -27,7 +27,9 @@ pub async fn withdraw(ctx: &Ctx, key: &UnsubscribeKey, token: &str) -> Result<bo
         scope: ConsentScope::of(provider),
     };
     let mut tx = ctx.store.begin().await?;
-    refusals::withdraw(&mut tx, &[(person, entry)]).await?;
+    let config = ctx.config.providers.get(provider);
+    let attribute = config.and_then(|config| config.address_attribute.as_deref());
+    refusals::withdraw_by(&mut tx, attribute, &[(person, entry)]).await?;
     tx.commit().await?;
     // the message that it came of is one that cost a person, which plans learn from
     let of = UpdateOf::Ours(message);

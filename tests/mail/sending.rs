@@ -42,7 +42,7 @@ const TEMPLATED: &str = "[[variant]]\nname = \"words\"\nmedia = \"text\"\ntempla
      parameters = [\"{{name}}\", \"{{link:https://shop.example.com/}}\"]\n\
      defaults = { name = \"Ana\" }\n";
 
-async fn scene_with_templates(store: Store, names: &[(&str, &str)]) -> (Scene, Vec<i64>) {
+async fn scene_with_templates(store: Store, names: &[(&str, &str)]) -> Scene {
     let dir = tempfile::TempDir::new().unwrap();
     template(
         dir.path(),
@@ -71,7 +71,7 @@ async fn scene_with_templates(store: Store, names: &[(&str, &str)]) -> (Scene, V
     tx.put_recipients(&rows).await.unwrap();
     tx.commit().await.unwrap();
     let campaign = due(&ctx, "c", TEMPLATED, &ids).await;
-    (Scene { server, ctx, ids, campaign, dir }, vec![campaign])
+    Scene { server, ctx, ids, campaign, dir }
 }
 
 #[tokio::test]
@@ -83,7 +83,7 @@ async fn a_mail_has_both_parts_its_way_out_and_no_header_of_anybody_elses() {
             ("ção@example.com", "Zé"),
             ("jose@exämple.com", "José"),
         ];
-        let (scene, _) = scene_with_templates(store, &names).await;
+        let scene = scene_with_templates(store, &names).await;
         send(&scene.ctx).await;
         assert_eq!(scene.state(0).await.0, State::Sent);
         // what stands before the sign must be ASCII
@@ -121,6 +121,21 @@ async fn a_mail_has_both_parts_its_way_out_and_no_header_of_anybody_elses() {
         assert_ne!(jose.header("list-unsubscribe"), ana.header("list-unsubscribe"));
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_mail_is_tried_as_it_will_read_and_counts_nowhere() {
+    let (_dir, store) = sqlite().await;
+    let scene = scene_with_templates(store, &[("ana@example.com", "Ana")]).await;
+    let mut reader = scene.ctx.store.read().await.unwrap();
+    let row = reader.campaign(&name("c")).await.unwrap().unwrap();
+    drop(reader);
+    let to = ["me@example.com".parse().unwrap()];
+    let tried = opportune::work::trial::run(&scene.ctx, &row.campaign, &to, None).await.unwrap();
+    assert!(tried.len() == 1 && tried[0].accepted, "{tried:?}");
+    let mail = &scene.server.mails()["me@example.com"];
+    assert_eq!(mail.header("list-unsubscribe").unwrap(), "<https://l.example.com/u/test>");
+    assert_eq!(scene.state(0).await.0, State::Planned);
 }
 
 #[tokio::test]

@@ -89,6 +89,39 @@ async fn one_click_withdraws_consent_to_mail_once_and_a_scanner_changes_nothing(
         let messages = reader.messages_of(scene.ids[0]).await.unwrap();
         assert!(messages[0].message.response.opted_out_at.is_some());
         drop(reader);
+        // whoever shares the address is meant as well; the export tells it
+        let other = {
+            let mut tx = scene.ctx.store.begin().await.unwrap();
+            let profile = opportune::model::recipient::Profile {
+                attributes: [("address_mail".to_owned(), "b@example.com".to_owned())].into(),
+                ..Default::default()
+            };
+            let added = tx.put_recipients(&[("double".parse().unwrap(), profile)]).await.unwrap();
+            let agreed = scene.ctx.clock.now() - chrono::TimeDelta::days(1);
+            let granted = crate::support::granted(agreed, agreed);
+            tx.append_consent(&[(added[0].0, granted)]).await.unwrap();
+            tx.commit().await.unwrap();
+            added[0].0
+        };
+        let second = scene.server.mails()["b@example.com"].header("list-unsubscribe").unwrap();
+        let second = second.trim_matches(['<', '>']).to_owned();
+        let second = second.strip_prefix("https://l.example.com").unwrap();
+        assert!(ask(port, "POST", second, "").await.starts_with("HTTP/1.1 200"));
+        let mut reader = scene.ctx.store.read().await.unwrap();
+        let without = reader.without_consent((&name("mail"), None), &[other]).await.unwrap();
+        assert!(without.contains(&other));
+        let row = reader.campaign(&name("c")).await.unwrap().unwrap();
+        drop(reader);
+        let (people, _) = opportune::work::export::people(
+            &scene.ctx,
+            &row,
+            opportune::work::export::PeopleFilter::default(),
+            opportune::work::export::PeopleCursor::default(),
+            10,
+        )
+        .await
+        .unwrap();
+        assert_eq!(people[0].address.as_deref(), Some("a@example.com"));
         // neither the next campaign nor a plan goes there
         let next = due(&scene.ctx, "next", VARIANT, &scene.ids).await;
         std::fs::remove_dir_all(scene.server.dir.path()).unwrap();
@@ -96,7 +129,7 @@ async fn one_click_withdraws_consent_to_mail_once_and_a_scanner_changes_nothing(
         send(&scene.ctx).await;
         let state = state_of(&scene.ctx, next, scene.ids[0]).await;
         assert_eq!(state, (State::Refused, Reason::ConsentWithdrawn));
-        assert_eq!(scene.server.mails().len(), 1);
+        assert_eq!(scene.server.mails().len(), 0);
         assert!(scene.ctx.config.providers.contains_key(&name("mail")));
         stop.send_replace(true);
         let _ = tokio::time::timeout(Duration::from_secs(10), serving).await;

@@ -120,6 +120,26 @@ async fn what_comes_of_messages_is_told_by_their_ids() {
         let response = reader.messages_of(scene.ids[0]).await.unwrap().remove(0).message.response;
         assert!(response.delivered_at.is_some() && response.replied_at.is_some());
         assert!(response.clicked_at.is_some(), "a button is a click");
+        // a receipt of reading names a time: everything before it was read, and nothing after it
+        drop(reader);
+        let utility = "template = \"order\"\nparameters = [\"17\"]";
+        let before = scene.ctx.clock.now();
+        scene.advance(TimeDelta::minutes(5));
+        scene.due("order", "category = \"utility\"", utility).await;
+        scene.send().await;
+        let seen = |at: opportune::model::time::Instant| json!([{ "sender": { "id": psid(0) },
+            "timestamp": at.timestamp_millis(), "read": { "watermark": at.timestamp_millis() } }]);
+        scene.advance(TimeDelta::minutes(5));
+        let read = async || {
+            let mut reader = scene.ctx.store.read().await.unwrap();
+            let messages = reader.messages_of(scene.ids[0]).await.unwrap();
+            messages.iter().filter(|row| row.message.response.read_at.is_some()).count()
+        };
+        scene.post(seen(before)).await;
+        assert_eq!(read().await, 1);
+        scene.post(seen(scene.ctx.clock.now())).await;
+        assert_eq!(read().await, 2);
+        let reader = scene.ctx.store.read().await.unwrap();
         // an echo of our own words and odd items change nothing
         let odd = json!([{}, { "sender": { "id": psid(0) }, "message": { "is_echo": true, "mid": "x" } },
             { "optin": {} }, { "sender": 7, "read": { "watermark": 1 } }]);

@@ -106,6 +106,12 @@ async fn every_table_with_people_is_exported_and_forgotten() {
                 .to_owned(),
         )
         .await;
+        db.run(
+            "INSERT INTO permit (provider, recipient, topic, token, remaining, next_at)
+            VALUES ('wx', 1, 'a', 'b', 1, 0)"
+                .to_owned(),
+        )
+        .await;
         for table in &tables {
             if db.rows_of_the_first(table).await == 0 {
                 db.run(format!("UPDATE {table} SET recipient = 1 WHERE recipient = 2")).await;

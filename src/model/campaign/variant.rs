@@ -65,6 +65,14 @@ impl Pattern {
         Ok(Self(pieces))
     }
 
+    /// What it begins with, whosever values go into it.
+    pub fn begins_with(&self) -> &str {
+        match self.0.first() {
+            Some(Piece::Text(text)) => text,
+            _ => "",
+        }
+    }
+
     /// The attributes that go into it.
     fn attributes(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|piece| match piece {

@@ -1,7 +1,7 @@
 //! What Messenger posts: what people write, receipts, subscriptions to marketing and what comes of them.
 //!
 //! Read loosely, as WhatsApp's: what is not known is passed over, and one odd item holds up no other. A receipt
-//! of reading names no message but a time; it is of no use to us and passed over.
+//! of reading names no message but a time.
 
 use serde_json::{Value, json};
 
@@ -70,7 +70,9 @@ fn read_item(item: &Value, page: &str, found: &mut Vec<Incoming>) {
         found.extend(text(mid).and_then(|id| update(&id, Event::Delivered, at)));
     }
     let Some(sender) = sender else { return };
-    if item["optin"].is_object() {
+    if let Some(until) = instant(&item["read"]["watermark"]) {
+        found.push(Incoming::Seen { from: vec![sender], until });
+    } else if item["optin"].is_object() {
         found.extend(subscription(&item["optin"], sender, at));
     } else if item["message"].is_object() || item["postback"].is_object() {
         found.push(Incoming::Message(Box::new(said(item, sender, page, at))));

@@ -24,6 +24,7 @@ use crate::work::Report;
 use crate::work::channel::{self, TemplateKey};
 use crate::work::links::LinkMaker;
 use crate::work::plan::taken::over_cap;
+use crate::work::routes::subject;
 
 /// Messages of one claim: enough that a transaction costs little, few enough for one lease.
 const BATCH_MAX: usize = 500;
@@ -119,7 +120,8 @@ impl Batches<'_> {
 
     /// What people's consent must hold for.
     fn subject(&self) -> (&Name, Option<&str>) {
-        (&self.row.campaign.provider, self.row.campaign.topic.as_deref())
+        let campaign = &self.row.campaign;
+        (&campaign.provider, subject(&self.config.kind, campaign))
     }
 
     fn limiter(&self) -> RateLimiter<'_> {

@@ -361,13 +361,16 @@ impl Batches<'_> {
     /// What was certainly not sent used no permit.
     async fn give_permits_back(&self, tx: &mut Tx, kept: &[&Concluded]) -> Result<(), StoreError> {
         let provider = &self.row.campaign.provider;
-        for concluded in kept {
-            let Some(permit) = &concluded.permit else { continue };
-            let is_used = concluded.is_taken() || concluded.settled.state == State::InDoubt;
-            if !is_used {
-                let (id, before) = (concluded.settled.recipient, permit.next_at[0]);
-                tx.give_permit_back(provider, id, &permit.topic, before).await?;
-            }
+        let is_used = |c: &Concluded| c.is_taken() || c.settled.state == State::InDoubt;
+        let unused = kept.iter().filter(|concluded| !is_used(concluded));
+        let unused: Vec<_> =
+            unused.filter_map(|c| Some((c.settled.recipient, c.permit.as_ref()?))).collect();
+        if !unused.is_empty() {
+            // who claims locks the account before the permits
+            tx.lock_account(&channel::number_account(provider)).await?;
+        }
+        for (person, permit) in unused {
+            tx.give_permit_back(provider, person, &permit.topic, permit.next_at[0]).await?;
         }
         Ok(())
     }

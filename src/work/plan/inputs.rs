@@ -33,7 +33,7 @@ use crate::work::addresses::address_with;
 use crate::work::audience::AudienceFilter;
 use crate::work::holdout;
 use crate::work::learn::{ActiveModel, People};
-use crate::work::routes::{ChannelRights, cut};
+use crate::work::routes::{ChannelRights, cut, subject};
 use crate::work::{PreferenceOverride, channel};
 
 /// Of every plan: the same inputs give the same plan.
@@ -190,10 +190,12 @@ impl PlanInputs {
         let people = self.is_brief.then_some(people.as_slice());
         let mut reader = ctx.store.read().await?;
         self.suppressed = reader.suppressed(provider, people).await?;
+        let mut topic = None;
         if let Some(config) = self.config.providers.get(provider) {
+            topic = subject(&config.kind, first);
             self.rights = ChannelRights::read(&mut reader, provider, &config.kind, people).await?;
         }
-        let said = reader.provider_consents((provider, first.topic.as_deref()), people).await?;
+        let said = reader.provider_consents((provider, topic), people).await?;
         self.asked_to_wait = reader.reply_pauses(people, self.now).await?;
         for recipient in &mut self.people.recipients {
             recipient.consented = said.get(&recipient.id).copied().unwrap_or(recipient.consented);

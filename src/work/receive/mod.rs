@@ -13,6 +13,7 @@ mod moves;
 mod permits;
 mod replies;
 mod responses;
+mod seen;
 mod senders;
 mod statuses;
 
@@ -28,7 +29,7 @@ use super::channel::{self, TemplateKey};
 use super::replies::{JudgedReplies, judge, withdrawal};
 use super::{Ctx, StepEnv, dispatch, refusals, templates};
 use crate::calendar::infer::dialling_country;
-use crate::model::consent::{ConsentChange, ConsentEntry};
+use crate::model::consent::{ConsentChange, ConsentEntry, ConsentScope};
 use crate::model::content::Category;
 use crate::model::ids::{Name, RecipientId};
 use crate::model::recipient::{Country, Recipient};
@@ -225,10 +226,11 @@ impl<'a> WebhookBatch<'a> {
     async fn all(&mut self, tx: &mut Tx, told: Vec<Incoming>) -> Result<(), StoreError> {
         let mut updates = Vec::new();
         let (mut written, mut preferences, mut moves) = (Vec::new(), Vec::new(), Vec::new());
-        let mut permits = Vec::new();
+        let (mut permits, mut seen) = (Vec::new(), Vec::new());
         for told in told {
             match told {
                 Incoming::Update(update) => updates.push(update),
+                Incoming::Seen { from, until } => seen.push((from, until)),
                 Incoming::Message(word) => {
                     let is_stop = replies::is_sure_stop(&word, &self.judged);
                     updates.extend(engagement(&word, is_stop));
@@ -260,6 +262,7 @@ impl<'a> WebhookBatch<'a> {
                 }
             }
         }
+        updates.extend(self.seen(tx, &seen).await?);
         if !updates.is_empty() {
             self.updates(tx, updates).await?;
         }
@@ -407,6 +410,7 @@ impl<'a> WebhookBatch<'a> {
         senders.close(env, tx, provider).await?;
         let windows: Vec<_> = windows.into_iter().collect();
         tx.open_service_windows(provider, &windows).await?;
+        self.count_answers(tx, &windows).await?;
         tx.lift_suppressions(provider, &reached).await?;
         tx.add_activity(&presence, self.now).await?;
         withdrawn.extend(replies.keep(env, tx, provider).await?);
@@ -438,13 +442,14 @@ impl<'a> WebhookBatch<'a> {
                 }
             };
             let evidence = told.evidence.to_string();
+            let alone = self.env.config.providers[provider].kind.is_left_alone();
             let entry = ConsentEntry {
                 change,
                 at,
                 source,
                 evidence,
                 recorded_at: self.now,
-                scope: ConsentEntry::EVERYWHERE,
+                scope: if alone { ConsentScope::of(provider) } else { ConsentEntry::EVERYWHERE },
             };
             let people = senders.people(&told.from);
             if people.is_empty() {

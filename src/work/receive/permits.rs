@@ -33,6 +33,27 @@ impl WebhookBatch<'_> {
         senders.close(self.env, tx, self.provider).await
     }
 
+    /// Whoever wrote may be answered so often again, where the channel counts that.
+    pub(super) async fn count_answers(
+        &self,
+        tx: &mut Tx,
+        windows: &[(RecipientId, Instant)],
+    ) -> Result<(), StoreError> {
+        let kind = &self.env.config.providers[self.provider].kind;
+        let Some(most) = kind.answers_max() else { return Ok(()) };
+        for (person, until) in windows {
+            let permit = Permit {
+                topic: String::new(),
+                token: String::new(),
+                remaining: Some(most),
+                expires_at: Some(*until),
+                next_at: Instant::UNIX_EPOCH,
+            };
+            tx.put_permit(self.provider, *person, &permit).await?;
+        }
+        Ok(())
+    }
+
     /// The same of one person; false when it was known.
     async fn permit(
         &self,

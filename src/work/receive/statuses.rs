@@ -458,7 +458,9 @@ impl<'a> StatusBatch<'a> {
         let changed = self.imported.into_values().filter(|open| open.changed);
         let changed: Vec<MessageRow> = changed.map(|open| open.row).collect();
         tx.put_messages(&changed, now).await?;
-        refusals::withdraw(tx, &self.withdrawn).await?;
+        let config = self.env.config.providers.get(self.provider);
+        let attribute = config.and_then(|config| config.address_attribute.as_deref());
+        refusals::withdraw_by(tx, attribute, &self.withdrawn).await?;
         tx.lift_suppressions(self.provider, &self.reached).await?;
         channel::learn_names(self.env, tx, self.provider, &self.names).await
     }
