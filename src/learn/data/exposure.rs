@@ -21,6 +21,8 @@ pub(in crate::learn) struct ObservationWeights {
     pub(in crate::learn) presence_weight: f32,
     /// How far an hour in which several messages waited counts once.
     pub(in crate::learn) shared: f32,
+    /// How often a person comes to live by other hours, in changes a year.
+    pub(in crate::learn) changes_a_year: f32,
 }
 
 impl ObservationWeights {
@@ -118,28 +120,45 @@ pub(in crate::learn) struct SufficientStatistics {
 }
 
 impl SufficientStatistics {
-    /// `affinity` gives the relative hazard of a content.
+    fn none(late: bool) -> Self {
+        Self {
+            observed: [0.0; WEEK_HOURS],
+            exposure: [0.0; WEEK_HOURS],
+            reads: 0.0,
+            presences: 0.0,
+            late,
+            missing: None,
+            evidence: 0.0,
+        }
+    }
+
+    /// `taste` gives the relative hazard of a content.
     pub(in crate::learn) fn new(
         observations: &ObservationSet,
         hazard: &ReadHazard,
         memory: ObservationWeights,
         taste: impl Fn(Option<u16>) -> f32,
     ) -> Self {
-        let mut summary = Self {
-            observed: [0.0; WEEK_HOURS],
-            exposure: [0.0; WEEK_HOURS],
-            reads: 0.0,
-            presences: 0.0,
-            late: observations.receipts == ReceiptState::Off,
-            missing: None,
-            evidence: 0.0,
-        };
-        let (mut if_on, mut if_off) = (0.0, 0.0);
+        Self::by_age(observations, hazard, memory, taste, &[]).remove(0)
+    }
+
+    /// The same in parts, the newest first: each cut, in days, parts what is older from what is not.
+    pub(in crate::learn) fn by_age(
+        observations: &ObservationSet,
+        hazard: &ReadHazard,
+        memory: ObservationWeights,
+        taste: impl Fn(Option<u16>) -> f32,
+        cuts: &[f32],
+    ) -> Vec<Self> {
+        let late = observations.receipts == ReceiptState::Off;
+        let mut parts = vec![Self::none(late); cuts.len() + 1];
+        let part = |days: f32| cuts.iter().take_while(|cut| days > **cut).count();
+        let mut silence = vec![(0.0f32, 0.0f32); parts.len()];
         let mut risk = [0.0; AGE_MAX];
         let waiting =
             if memory.shared > 0.0 { waiting(&observations.intervals) } else { Vec::new() };
         // hours past the end of the week are laid behind it, and wrapped once at the end
-        let mut run = [0.0f32; WEEK_HOURS + AGE_MAX];
+        let mut runs = vec![[0.0f32; WEEK_HOURS + AGE_MAX]; parts.len()];
         for (index, interval) in observations.intervals.iter().enumerate() {
             let weight = memory.recency(interval.days);
             let mut read = weight;
@@ -151,37 +170,63 @@ impl SufficientStatistics {
                     read *= share(waiting[usize::from(interval.hours)]);
                 }
             }
+            let part = part(interval.days);
             let (scale, start) = (weight * taste(interval.content), usize::from(interval.start));
-            for (total, risk) in run[start..start + length].iter_mut().zip(&risk) {
+            for (total, risk) in runs[part][start..start + length].iter_mut().zip(&risk) {
                 *total += scale * risk;
             }
             if observations.receipts == ReceiptState::Silent {
+                let (if_on, if_off) = &mut silence[part];
                 for (decay, unread) in hazard.decay.iter().zip(&hazard.unread).take(length) {
-                    if_on += scale * decay;
-                    if_off += scale * decay * hazard.acted * unread;
+                    *if_on += scale * decay;
+                    *if_off += scale * decay * hazard.acted * unread;
                 }
             }
-            summary.evidence += weight;
+            let part = &mut parts[part];
+            part.evidence += weight;
             if interval.seen {
-                summary.observed[(start + usize::from(interval.hours)) % WEEK_HOURS] += read;
-                summary.reads += read;
+                part.observed[(start + usize::from(interval.hours)) % WEEK_HOURS] += read;
+                part.reads += read;
             }
         }
-        for (hour, exposure) in run.into_iter().enumerate() {
-            summary.exposure[hour % WEEK_HOURS] += exposure;
-        }
-        let total: f32 = summary.exposure.iter().sum();
-        if observations.receipts == ReceiptState::Silent && total > 0.0 {
-            let (if_on, if_off) = (if_on / total, if_off / total);
-            summary.missing = Some(MissingReceipts { off: hazard.off, if_on, if_off });
+        for ((part, run), (if_on, if_off)) in parts.iter_mut().zip(runs).zip(silence) {
+            for (hour, exposure) in run.into_iter().enumerate() {
+                part.exposure[hour % WEEK_HOURS] += exposure;
+            }
+            let total: f32 = part.exposure.iter().sum();
+            if observations.receipts == ReceiptState::Silent && total > 0.0 {
+                let (if_on, if_off) = (if_on / total, if_off / total);
+                part.missing = Some(MissingReceipts { off: hazard.off, if_on, if_off });
+            }
         }
         for presence in &observations.presences {
             let weight = memory.presence_weight * memory.recency(presence.days);
-            summary.observed[usize::from(presence.hour)] += weight;
-            summary.presences += weight;
-            summary.evidence += weight;
+            let part = &mut parts[part(presence.days)];
+            part.observed[usize::from(presence.hour)] += weight;
+            part.presences += weight;
+            part.evidence += weight;
         }
-        summary
+        parts
+    }
+
+    /// Adds another part of the same person's, weighed.
+    pub(in crate::learn) fn add(&mut self, part: &Self, weight: f32) {
+        self.missing = match (self.missing, part.missing) {
+            (Some(one), Some(more)) => {
+                let [a, b] = [&self.exposure, &part.exposure].map(|week| week.iter().sum::<f32>());
+                let mean = |one: f32, more: f32| (a * one + weight * b * more) / (a + weight * b);
+                let if_on = mean(one.if_on, more.if_on);
+                Some(MissingReceipts { off: one.off, if_on, if_off: mean(one.if_off, more.if_off) })
+            }
+            (one, more) => one.or(more),
+        };
+        let sums = self.observed.iter_mut().zip(&part.observed);
+        for (sum, more) in sums.chain(self.exposure.iter_mut().zip(&part.exposure)) {
+            *sum += weight * more;
+        }
+        self.reads += weight * part.reads;
+        self.presences += weight * part.presences;
+        self.evidence += weight * part.evidence;
     }
 }
 
@@ -238,7 +283,12 @@ mod tests {
             receipts: ReceiptState::On,
         };
         let read = |shared: f32| {
-            let memory = ObservationWeights { half_life: 1e9, presence_weight: 1.0, shared };
+            let memory = ObservationWeights {
+                half_life: 1e9,
+                presence_weight: 1.0,
+                shared,
+                changes_a_year: 0.0,
+            };
             SufficientStatistics::new(&observations, &ReadHazard::default(), memory, |_| 1.0)
         };
         assert!((read(0.0).reads - 2.0).abs() < 1e-6 && (read(1.0).reads - 1.0).abs() < 1e-6);

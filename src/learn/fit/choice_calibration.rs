@@ -140,7 +140,7 @@ fn habits(model: &Model, known: &PersonPosterior) -> Preference {
         added: None,
         chronotype: 0,
         chronotype_share: 0.0,
-        evidence: known.summary.evidence,
+        evidence: known.statistics.holding().evidence,
     };
     Preference::new(model.shared_figures(), person)
 }
@@ -174,7 +174,7 @@ fn send(
         }
         let (chance, of_content) = (reads(table[usize::from(message.start)]), reads(mean(table)));
         let (hour, content) = ((chance / of_content).ln(), (of_content / of_all).ln());
-        let (level, evidence) = (known.rates.level, known.summary.evidence);
+        let (level, evidence) = (known.rates.level, known.statistics.holding().evidence);
         let features = blank.features(level, evidence, hour.max(0.0), content.max(0.0));
         trials.push(Trial {
             features: features.map(f64::from),
@@ -192,7 +192,7 @@ fn wait(
     messages: &[AtRiskInterval],
     trials: &mut Vec<Trial>,
 ) {
-    let PersonPosterior { summary, rates, affinities } = known;
+    let PersonPosterior { statistics, rates, affinities } = known;
     let tastes = || affinities.0.iter().map(|(taste, _)| *taste);
     let most = rates.week.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
     let mean = (tastes().sum::<f32>() / affinities.0.len().max(1) as f32).max(f32::MIN_POSITIVE);
@@ -207,8 +207,9 @@ fn wait(
             let at = (usize::from(message.start) + age) % WEEK_HOURS;
             let rate = rates.week[at];
             let hour = rate.max(1.0).ln() * (rate / most).powi(2);
-            let features =
-                blank.features(rates.level, summary.evidence, hour, content).map(f64::from);
+            let features = blank
+                .features(rates.level, statistics.holding().evidence, hour, content)
+                .map(f64::from);
             let read = message.seen && age == usize::from(message.hours);
             let expected = f64::from(rates.level * taste * risk * rate);
             trials.push(Trial { features, expected, read });

@@ -40,12 +40,13 @@ impl Model {
         let observations =
             subject.observations(TimeSpan { from: 0, until: seconds(as_of) }, &self.reporting);
         let prior = self.prior(subject);
-        let PersonPosterior { summary, rates, affinities } =
+        let PersonPosterior { statistics, rates, affinities } =
             self.population.posterior(&observations, self.hyper.observation_weights(), &prior);
         let reads = match observations.receipts {
             ReceiptState::On => None,
             _ => Some(self.population.expected_reads(&observations, &rates, &affinities)),
         };
+        let summary = statistics.holding();
         let mut certainty = [self.hyper.person.hour.concentration / 24.0; 24];
         for (hour, observed) in summary.observed.iter().enumerate() {
             certainty[hour % 24] += observed;

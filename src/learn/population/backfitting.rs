@@ -12,6 +12,7 @@ use crate::learn::error::FitError;
 use crate::learn::parallel::{in_chunks, map};
 use crate::learn::population::affinity::{AffinityModel, ContentReads};
 use crate::learn::population::age_decay::AgeTable;
+use crate::learn::population::change_point::{PersonStatistics, cuts};
 use crate::learn::population::expectation_maximization::{MixtureParams, PersonRecords};
 use crate::learn::population::hyper_parameters::HyperParameters;
 use crate::learn::population::mixture::{ChronotypeMixture, PersonRates};
@@ -30,7 +31,7 @@ pub(in crate::learn) struct PopulationModel {
 /// One person seen in the light of all parts.
 #[derive(Debug, Clone)]
 pub(in crate::learn) struct PersonPosterior {
-    pub(in crate::learn) summary: SufficientStatistics,
+    pub(in crate::learn) statistics: PersonStatistics,
     pub(in crate::learn) rates: PersonRates,
     pub(in crate::learn) affinities: PersonAffinities,
 }
@@ -128,9 +129,30 @@ impl PopulationModel {
         hyper: &HyperParameters,
         settings: &Settings,
         seed: u64,
-    ) -> Result<(Self, Vec<SufficientStatistics>), FitError> {
-        let (summaries, chronotypes) = classes(people, &self.hazard, hyper, settings.rounds, seed)?;
-        Ok((Self { chronotypes, ..self.clone() }, summaries))
+    ) -> Result<(Self, Vec<PersonStatistics>), FitError> {
+        let (_, chronotypes) = classes(people, &self.hazard, hyper, settings.rounds, seed)?;
+        let population = Self { chronotypes, ..self.clone() };
+        let memory = hyper.observation_weights();
+        let prior = population.chronotypes.share();
+        let people = map(people, |(observations, own)| {
+            population.statistics(observations, memory, prior, own)
+        });
+        Ok((population, people))
+    }
+
+    /// What a person's observations come to, where the person's affinities are known.
+    fn statistics(
+        &self,
+        observations: &ObservationSet,
+        memory: ObservationWeights,
+        prior: &[f64],
+        own: &PersonAffinities,
+    ) -> PersonStatistics {
+        let taste = |content| own.factor(content);
+        let rate = memory.changes_a_year;
+        let cuts = cuts(observations, rate);
+        let parts = SufficientStatistics::by_age(observations, &self.hazard, memory, taste, &cuts);
+        PersonStatistics::new(parts, &cuts, rate, &self.chronotypes, prior)
     }
 
     /// What is known of a person: a first look with everybody's affinities, then, where there were
@@ -141,23 +163,20 @@ impl PopulationModel {
         memory: ObservationWeights,
         prior: &[f64],
     ) -> PersonPosterior {
-        let look = |affinities: &PersonAffinities| {
-            let factor = |content| affinities.factor(content);
-            let summary = SufficientStatistics::new(observations, &self.hazard, memory, factor);
-            let rates = self.chronotypes.rates(&summary, prior);
-            (summary, rates)
-        };
         let mut affinities = PersonAffinities::of(&self.affinities, &[]);
-        let (mut summary, mut rates) = look(&affinities);
         if !observations.intervals.is_empty() {
+            let usual = |content| affinities.factor(content);
+            let first = SufficientStatistics::new(observations, &self.hazard, memory, usual);
+            let plain = self.chronotypes.rates(&first, prior).plain;
             let mean = self.chronotypes.level().mean as f32;
             let contents = self.affinities.mean.len();
             let content_reads =
-                content_reads(observations, &rates.plain, mean, &self.hazard, memory, contents);
+                content_reads(observations, &plain, mean, &self.hazard, memory, contents);
             affinities = PersonAffinities::of(&self.affinities, &content_reads);
-            (summary, rates) = look(&affinities);
         }
-        PersonPosterior { summary, rates, affinities }
+        let statistics = self.statistics(observations, memory, prior, &affinities);
+        let rates = statistics.rates(&self.chronotypes, prior);
+        PersonPosterior { statistics, rates, affinities }
     }
 
     /// How many messages a person has probably read whose reads are not told: those that were

@@ -68,11 +68,15 @@ impl ParamGuard for MixtureParams {
         let bad = |what: &str| Err(FitError::new("chronotypes", what));
         let HyperParameters { classes, half_life, presence_weight, person, class, .. } =
             self.0.hyper;
+        let changes_a_year = self.0.hyper.changes_a_year;
         if classes == 0 {
             return bad("a mixture needs at least one class");
         }
         if !(half_life > 0.0 && presence_weight >= 0.0) {
             return bad("a half-life must be above 0 days, and a weight of presence not below 0");
+        }
+        if !(changes_a_year >= 0.0 && changes_a_year.is_finite()) {
+            return bad("changes of habits a year must not be below 0");
         }
         let axes = [person, class].map(|c| [c.hour, c.fine, c.weekend, c.day, c.part, c.cell]);
         let is_good = |axis: &AxisPrior| axis.concentration > 0.0 && axis.bandwidth >= 0.0;
@@ -400,6 +404,7 @@ mod tests {
         let refused = |hyper| MixtureParams::new(&hyper, 3, 1).check().unwrap_err().to_string();
         assert!(refused(HyperParameters { classes: 0, ..hyper }).contains("one class"));
         assert!(refused(HyperParameters { half_life: 0.0, ..hyper }).contains("half-life"));
+        assert!(refused(HyperParameters { changes_a_year: -0.1, ..hyper }).contains("changes"));
         let mut flat = hyper;
         flat.person.day.concentration = f32::NAN;
         assert!(refused(flat).contains("concentrations"));

@@ -12,6 +12,9 @@ pub(in crate::learn) struct HyperParameters {
     pub(in crate::learn) classes: usize,
     /// In how many days an observation comes to count half.
     pub(in crate::learn) half_life: f32,
+    /// How often a person comes to live by other hours, in changes a year; 0: never.
+    #[serde(default)]
+    pub(in crate::learn) changes_a_year: f32,
     /// What a presence event counts for, where a read message counts 1.
     pub(in crate::learn) presence_weight: f32,
     /// How far an hour in which several messages waited counts once, and not for each of them: from
@@ -32,6 +35,7 @@ impl Default for HyperParameters {
         Self {
             classes: 12,
             half_life: UNBOUNDED,
+            changes_a_year: 0.25,
             presence_weight: 1.0,
             shared: 0.0,
             sharpness: 1.0,
@@ -68,6 +72,7 @@ impl HyperParameters {
             half_life: self.half_life,
             presence_weight: self.presence_weight,
             shared: self.shared,
+            changes_a_year: self.changes_a_year,
         }
     }
 }

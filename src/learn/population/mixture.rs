@@ -113,6 +113,25 @@ pub(in crate::learn) struct ClassPosterior {
     pub(in crate::learn) level: Vec<Frailty>,
 }
 
+/// A person's events by hour of the week, where there were any, and by hour of the day.
+#[derive(Debug, Clone)]
+pub(in crate::learn) struct EventHours {
+    events: Vec<(usize, f32)>,
+    pub(in crate::learn) observed: [f32; 24],
+}
+
+impl EventHours {
+    pub(in crate::learn) fn new(summary: &SufficientStatistics) -> Self {
+        let events: Vec<(usize, f32)> =
+            summary.observed.iter().copied().enumerate().filter(|(_, n)| *n > 0.0).collect();
+        let mut observed = [0.0; 24];
+        for (hour, n) in &events {
+            observed[hour % 24] += n;
+        }
+        Self { events, observed }
+    }
+}
+
 impl Table {
     fn new(week: &[f32], concentration: f32) -> Self {
         let total =
@@ -130,12 +149,8 @@ impl Table {
 
     /// Log-likelihood of events by hour of the week, of which so many were observed and expected in
     /// each hour of the day.
-    fn likelihood(
-        &self,
-        events: &[(usize, f32)],
-        observed: &[f32; 24],
-        expected: &[f32; 24],
-    ) -> f64 {
+    fn likelihood(&self, events: &EventHours, expected: &[f32; 24]) -> f64 {
+        let EventHours { events, observed } = events;
         let mut sum = self.constant;
         for (hour, n) in events {
             sum += f64::from(*n) * f64::from(self.log[*hour]);
@@ -209,33 +224,17 @@ impl ChronotypeMixture {
         summary: &SufficientStatistics,
         prior: &[f64],
     ) -> ClassPosterior {
-        let events: Vec<(usize, f32)> =
-            summary.observed.iter().copied().enumerate().filter(|(_, n)| *n > 0.0).collect();
-        let mut observed = [0.0f32; 24];
-        for (hour, n) in &events {
-            observed[hour % 24] += n;
-        }
-        let watched = summary.exposure.iter().any(|x| *x > 0.0);
+        let events = EventHours::new(summary);
         let mut likelihood = Vec::with_capacity(self.len());
         let mut levels = Vec::with_capacity(self.len());
         for (class, prior) in prior.iter().enumerate() {
-            let mut expected = [0.0f32; 24];
-            if watched {
-                let days = self.week(class).chunks_exact(24).zip(summary.exposure.chunks_exact(24));
-                for (week, exposure) in days {
-                    for (total, (rate, exposure)) in
-                        expected.iter_mut().zip(week.iter().zip(exposure))
-                    {
-                        *total += rate * exposure;
-                    }
-                }
-            }
+            let mut expected = self.expected(class, summary);
             let level = self.stored.level.posterior(summary, expected.iter().sum());
             for (expected, mass) in expected.iter_mut().zip(&self.tables[class].mass) {
                 // the level of presence events is such that as many are expected as there were
                 *expected = level.mean * *expected + summary.presences * mass;
             }
-            let fit = self.tables[class].likelihood(&events, &observed, &expected);
+            let fit = self.tables[class].likelihood(&events, &expected);
             levels.push(level);
             likelihood
                 .push(prior.ln() + fit + self.stored.level.likelihood(summary.reads, level.mean));
@@ -244,6 +243,57 @@ impl ChronotypeMixture {
         let total: f64 = likelihood.iter().map(|l| (l - top).exp()).sum();
         let share = likelihood.iter().map(|l| ((l - top).exp() / total) as f32).collect();
         ClassPosterior { share, level: levels }
+    }
+
+    /// Reads that a class would bring by hour of the day, at level 1.
+    pub(in crate::learn) fn expected(
+        &self,
+        class: usize,
+        summary: &SufficientStatistics,
+    ) -> [f32; 24] {
+        let mut expected = [0.0f32; 24];
+        let days = self.week(class).chunks_exact(24).zip(summary.exposure.chunks_exact(24));
+        for (week, exposure) in days {
+            for (total, (rate, exposure)) in expected.iter_mut().zip(week.iter().zip(exposure)) {
+                *total += rate * exposure;
+            }
+        }
+        expected
+    }
+
+    /// What the hours of the week of events add to the log-likelihood of a class, where the hours of
+    /// the day are told apart by [`Self::hours_log_likelihood`].
+    pub(in crate::learn) fn events_log_likelihood(&self, class: usize, events: &EventHours) -> f64 {
+        let log = &self.tables[class].log;
+        events.events.iter().map(|(hour, n)| f64::from(*n) * f64::from(log[*hour])).sum()
+    }
+
+    /// The logarithm of the likelihood of events by hour of the day where so many were expected, with
+    /// the ratios integrated out; to about 0.001.
+    pub(in crate::learn) fn hours_log_likelihood(
+        &self,
+        class: usize,
+        observed: &[f32; 24],
+        expected: &[f32; 24],
+    ) -> f64 {
+        let table = &self.tables[class];
+        let mut terms = [0.0f32; 24];
+        for (h, term) in terms.iter_mut().enumerate() {
+            let shape = table.shape[h] + observed[h];
+            let prior = table.shape[h] * ln(table.shape[h]) - ln_gamma_quick(table.shape[h]);
+            *term = prior + ln_gamma_quick(shape) - shape * ln(table.shape[h] + expected[h]);
+        }
+        terms.into_iter().map(f64::from).sum()
+    }
+
+    /// A class's share of each hour of the day.
+    pub(in crate::learn) fn mass(&self, class: usize) -> &[f32; 24] {
+        &self.tables[class].mass
+    }
+
+    /// Sum of the shapes of the ratios by hour of the day.
+    pub(in crate::learn) fn concentration(&self) -> f64 {
+        f64::from(self.stored.person.hour.concentration)
     }
 
     /// A person's own week: each likely class's refined by the person's hours, then their mean
@@ -319,6 +369,16 @@ fn ln(x: f32) -> f32 {
     exponent * std::f32::consts::LN_2 + 2.0 * t * series
 }
 
+/// Natural logarithm of the gamma function of a number above 0 to 1e-6 relative, in a form that compilers
+/// put side by side: Stirling's series after four steps of the recursion.
+fn ln_gamma_quick(x: f32) -> f32 {
+    const HALF_LN_TAU: f32 = 0.918_938_5;
+    let steps = x * (x + 1.0) * (x + 2.0) * (x + 3.0);
+    let z = x + 4.0;
+    let series = (1.0 / 12.0 - 1.0 / (360.0 * z * z)) / z;
+    (z - 0.5) * ln(z) - z + HALF_LN_TAU + series - ln(steps)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -329,6 +389,16 @@ mod tests {
             let x = (i as f32 * 0.003).powi(3) * 1e-3;
             let error = (f64::from(ln(x)) - f64::from(x).ln()).abs();
             assert!(error < 1e-6 * f64::from(x).ln().abs().max(1.0), "{x}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_quick_logarithm_of_the_gamma_function_is_one() {
+        for i in 1..20_000 {
+            let x = (i as f32 * 0.003).powi(2);
+            let exact = ln_gamma(f64::from(x));
+            let error = (f64::from(ln_gamma_quick(x)) - exact).abs();
+            assert!(error < 2e-6 * exact.abs().max(10.0), "{x}: {error}");
         }
     }
 

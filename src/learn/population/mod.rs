@@ -4,6 +4,7 @@
 pub(in crate::learn) mod affinity;
 pub(in crate::learn) mod age_decay;
 pub(in crate::learn) mod backfitting;
+pub(in crate::learn) mod change_point;
 pub(in crate::learn) mod chronotype_names;
 pub(in crate::learn) mod expectation_maximization;
 pub(in crate::learn) mod hyper_parameters;

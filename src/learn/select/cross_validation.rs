@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::learn::data::exposure::SufficientStatistics;
 use crate::learn::data::observations::{ObservationSet, ReceiptState};
 use crate::learn::data::receipts::ReceiptModel;
 use crate::learn::data::subject::CensoredSubject;
 use crate::learn::error::FitError;
 use crate::learn::parallel::map;
 use crate::learn::population::backfitting::{PersonAffinities, PopulationModel};
+use crate::learn::population::change_point::PersonStatistics;
 use crate::learn::population::hyper_parameters::HyperParameters;
 use crate::learn::select::grid::{BEYOND_MAX, ERRORS, SEARCH, Setter, Step};
 use crate::learn::select::score::{HeldOut, HeldOutScore, is_better, score};
@@ -33,7 +33,7 @@ struct Fold {
 /// A fold seen with some settings, as far as those of persons do not change it.
 struct FittedFold {
     population: PopulationModel,
-    people: Vec<(SufficientStatistics, PersonAffinities)>,
+    people: Vec<(PersonStatistics, PersonAffinities)>,
 }
 
 impl Fold {
@@ -75,7 +75,7 @@ impl Fold {
                 hyper.observation_weights(),
                 population.chronotypes.share(),
             );
-            (known.summary, known.affinities)
+            (known.statistics, known.affinities)
         });
         Ok(FittedFold { population, people })
     }
@@ -91,11 +91,11 @@ impl Fold {
         let affinities = fitted.people.iter().map(|(_, affinities)| affinities);
         let people: Vec<_> = self.rest.iter().zip(affinities.clone()).collect();
         let FitBounds { settings, seed } = bounds;
-        let (population, summaries) =
+        let (population, statistics) =
             fitted.population.with_classes(&people, hyper, settings, seed)?;
         Ok(FittedFold {
             population,
-            people: summaries.into_iter().zip(affinities.cloned()).collect(),
+            people: statistics.into_iter().zip(affinities.cloned()).collect(),
         })
     }
 
@@ -103,8 +103,8 @@ impl Fold {
     fn scores(&self, fitted: &FittedFold, hyper: &HyperParameters) -> Vec<HeldOutScore> {
         let chronotypes = fitted.population.chronotypes.with(hyper);
         let pairs: Vec<_> = fitted.people.iter().zip(&self.held_out).collect();
-        map(&pairs, |((summary, affinities), held_out)| {
-            let rates = chronotypes.rates(summary, chronotypes.share());
+        map(&pairs, |((statistics, affinities), held_out)| {
+            let rates = statistics.rates(&chronotypes, chronotypes.share());
             score(&rates, held_out, &fitted.population.hazard, affinities)
         })
     }

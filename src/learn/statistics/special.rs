@@ -19,6 +19,12 @@ pub(in crate::learn) fn sigmoid(log_odds: f64) -> f64 {
     1.0 / (1.0 + (-log_odds).exp())
 }
 
+/// The logarithm of the sum of numbers whose logarithms are given.
+pub(in crate::learn) fn log_sum(logs: &[f64]) -> f64 {
+    let top = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    top + logs.iter().map(|log| (log - top).exp()).sum::<f64>().ln()
+}
+
 /// The point below which a share of a gamma distribution of mean 1 lies.
 pub(in crate::learn) fn gamma_quantile(shape: f64, share: f64) -> f64 {
     Gamma::new(shape, shape).map_or(1.0, |gamma| gamma.inverse_cdf(share))

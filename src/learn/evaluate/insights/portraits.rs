@@ -49,7 +49,7 @@ impl Portrait {
         let likelihood = |(posterior, prior): (&f32, &f64)| f64::from(*posterior) / prior.max(1e-9);
         let (picked, keeps) = held_against_the_other_half(model, subject, until);
         Self {
-            evidence: f64::from(known.summary.evidence),
+            evidence: f64::from(known.statistics.holding().evidence),
             messages: whole.intervals.len(),
             groups: subject.segments().collect(),
             times: by_time(&whole),
