@@ -244,6 +244,30 @@ proptest! {
 }
 
 #[test]
+fn a_channel_that_tells_no_clicks_says_nothing_of_them() {
+    let life = Life { click: 0.15, ..USUAL };
+    let people: Vec<Evidence> = (0..300)
+        .map(|number| {
+            let mut random = ChaCha8Rng::seed_from_u64(number);
+            let sends = sends(60, 120, &mut random);
+            let mut messages = life.messages(&sends, &mut random);
+            // three of four go where a click is not told
+            for message in messages.iter_mut().filter(|message| message.hash % 4 != 0) {
+                message.channel = Channel::named("sms");
+                message.response.clicked_at = None;
+            }
+            let mut evidence = Evidence::default();
+            evidence.fold(&messages, &[]);
+            evidence
+        })
+        .collect();
+    let model = learn(&people);
+    let clicks =
+        mean(people.iter().map(|p| f64::from(known(&model, p).answer_chance(&VIDEO, Goal::Click))));
+    assert!((clicks / 0.15 - 1.0).abs() < 0.1, "{clicks}, not 0.15");
+}
+
+#[test]
 fn who_reads_once_a_week_clicks_what_is_read_as_often_as_that() {
     let weekly = |number: u64| Life {
         every: 7,

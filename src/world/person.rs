@@ -101,6 +101,7 @@ pub(super) enum Draw {
     Recipient,
     Logging,
     Prompt,
+    LinkScanner,
 }
 
 /// What is drawn for one message.
@@ -230,6 +231,10 @@ impl<'w> Person<'w> {
         }
         if let Some(opened) = met.opened {
             self.act(taste, opened, turn, &mut response);
+        }
+        if self.draw(Draw::LinkScanner).chance(self.world.spec.link_scanners) {
+            let followed = delivered + turn(Turn::Machine).with(1).between(0.5, 6.0);
+            response.clicked_at = Some(local::instant(followed));
         }
         if self.world.spec.whole_seconds {
             in_whole_seconds(&mut response, sent.at);

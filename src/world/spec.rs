@@ -127,6 +127,8 @@ pub struct Spec {
     pub receipts_off: f64,
     /// Whose mail is opened by a machine within a second.
     pub scanners: f64,
+    /// Whose mail is looked over by a machine that follows every link as it arrives.
+    pub link_scanners: f64,
     /// Who reads within seconds what comes while awake, about every third time.
     pub prompt_readers: f64,
     /// Whether the channel stamps what happens in whole seconds.
@@ -197,6 +199,7 @@ impl Spec {
             campaign_luck: None,
             receipts_off: 0.12,
             scanners: 0.01,
+            link_scanners: 0.0,
             prompt_readers: 0.0,
             whole_seconds: false,
             failures: 0.02,
@@ -263,6 +266,7 @@ impl Spec {
         let shares = [
             ("receipts_off", self.receipts_off),
             ("scanners", self.scanners),
+            ("link_scanners", self.link_scanners),
             ("prompt_readers", self.prompt_readers),
             ("campaign_luck.least", self.campaign_luck.map_or(0.0, |luck| luck.least)),
             ("campaign_luck.most", self.campaign_luck.map_or(0.0, |luck| luck.most)),

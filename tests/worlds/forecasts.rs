@@ -8,16 +8,18 @@ use opportune::learn::{Contents, Settings, fit};
 use opportune::model::choice::Chosen as ChosenChance;
 use opportune::model::content::{Content, Goal};
 use opportune::model::preference::Preference;
+use opportune::world::World;
 use opportune::world::frozen::frozen;
 use opportune::world::history::PersonHistory;
 use opportune::world::logging::{Count, Policy};
 use opportune::world::person::Person;
+use opportune::world::spec::Spec;
 use opportune::world::truth::Outcome;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::forecast::{Fit, Pair, evidence_of, subjects};
-use crate::{Letter, logging, until, world};
+use crate::{Letter, logging, spec, until, world};
 
 /// What is forecast of the hour and content with the highest chance to be read within some hours, as
 /// it is and corrected, and the true chance.
@@ -53,13 +55,15 @@ struct Forecasts {
 }
 
 fn forecasts(name: &str, people: u32) -> Forecasts {
-    let world = world(name, people);
-    let own = frozen(name, until()).unwrap().messages;
+    forecasts_in(&world(name, people), frozen(name, until()).unwrap().messages)
+}
+
+fn forecasts_in(world: &World, own: Option<Count>) -> Forecasts {
     let logging = logging(own.unwrap_or(Count::Exact(24)), Policy::Business);
     let mut contents = Contents::default();
     let histories: Vec<PersonHistory> = world.history(&logging).collect();
     let known = evidence_of(&histories, &mut contents);
-    let subjects = subjects(&world, &known);
+    let subjects = subjects(world, &known);
     // no hyper-parameters are chosen: that takes ten times as long
     let settings = Settings { tune_min: usize::MAX, ..Settings::default() };
     let model = fit(&subjects, &contents, &settings, until(), 1, &mut |_, _| {}).unwrap();
@@ -127,6 +131,20 @@ fn forecasts_lie_near_the_truth_in_every_world() {
             for ratio in &fit.ratios[3..] {
                 assert!(ratio.ln().abs() < f64::ln(far), "{name} {outcome:?}: {fit}");
             }
+        }
+    }
+}
+
+/// Machines follow every link to one person in ten: their clicks are not the people's.
+#[test]
+fn links_that_machines_follow_are_no_clicks() {
+    let spec = Spec { link_scanners: 0.1, ..spec("sessions", 300) };
+    let fits = forecasts_in(&World::new(&spec, 7).unwrap(), None).random;
+    for outcome in [Outcome::Read, Outcome::Click] {
+        let fit = fits[&outcome];
+        assert!(fit.total.ln().abs() < f64::ln(1.25), "{outcome:?}: {fit}");
+        for ratio in &fit.ratios[3..] {
+            assert!(ratio.ln().abs() < f64::ln(1.5), "{outcome:?}: {fit}");
         }
     }
 }

@@ -92,7 +92,8 @@ impl ReadOutcome {
         let known = until.checked_sub(sent.at)?;
         let after = |answer| sent.after(answer).filter(|after| *after <= known);
         let first = |a: Option<u32>, b: Option<u32>| a.into_iter().chain(b).min();
-        let act = first(after(Answer::Click), after(Answer::Reply));
+        let clicked = reports.clicked(sent).filter(|after| *after <= known);
+        let act = first(clicked, after(Answer::Reply));
         // what the person did is hidden behind the machine, unless an answer shows it
         let read = after(Answer::Read).filter(|_| !reports.is_machine(sent.channel));
         let reported = after(Answer::Failed).is_some() || reports.deliveries(sent.channel);

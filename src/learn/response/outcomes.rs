@@ -12,6 +12,8 @@ pub(in crate::learn) const GOALS: [Answer; 3] = [Answer::Click, Answer::Reply, A
 /// Answers, and the opt-out after them.
 pub(in crate::learn) const KINDS: usize = GOALS.len() + 1;
 pub(in crate::learn) const OPT_OUT: usize = GOALS.len();
+/// The place of clicks among the goals.
+const CLICK: usize = 0;
 
 /// What is known of one message at a date.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +23,8 @@ pub(in crate::learn) struct MessageOutcome {
     pub(in crate::learn) seen: Option<u32>,
     /// Whether a receipt told so, and not an answer.
     pub(in crate::learn) receipt: bool,
+    /// Whether its channel tells clicks.
+    tells_clicks: bool,
     /// Of each answer, how long after the message was seen it came; of the opt-out, after the
     /// delivery.
     pub(in crate::learn) after: [Option<u32>; KINDS],
@@ -35,7 +39,11 @@ impl MessageOutcome {
     ) -> Option<Self> {
         let read = ReadOutcome::new(sent, until, reports)?;
         let history_at = until - sent.at;
-        let happened = |answer| sent.after(answer).filter(|after| *after <= history_at);
+        let told = |answer| match answer {
+            Answer::Click => reports.clicked(sent),
+            answer => sent.after(answer),
+        };
+        let happened = |answer| told(answer).filter(|after| *after <= history_at);
         let from = read.seen.unwrap_or(read.delivered);
         let after = |kind: usize| match GOALS.get(kind) {
             Some(answer) => happened(*answer).map(|after| after.saturating_sub(from)),
@@ -45,13 +53,18 @@ impl MessageOutcome {
             delivered: sent.at.saturating_add(read.delivered),
             seen: read.seen.map(|seen| sent.at.saturating_add(seen)),
             receipt: read.receipt,
+            tells_clicks: reports.clicks(sent.channel),
             after: std::array::from_fn(after),
         })
     }
 
     /// From when on an answer, or the opt-out, was waited for; `None` where it is not known.
     pub(in crate::learn) fn from(&self, kind: usize) -> Option<u32> {
-        if kind == OPT_OUT { Some(self.delivered) } else { self.seen.filter(|_| self.receipt) }
+        if kind == OPT_OUT {
+            return Some(self.delivered);
+        }
+        let is_told = kind != CLICK || self.tells_clicks;
+        self.seen.filter(|_| self.receipt && is_told)
     }
 }
 
