@@ -216,6 +216,11 @@ pub fn scrolled(label: &str, caption: &str, head: &[&str], rows: &Markup) -> Mar
     scrolling(label, caption, &head, rows)
 }
 
+/// The same, of words and times: they begin at the left, where figures end at the right.
+pub fn scrolled_words(label: &str, caption: &str, head: &[&str], rows: &Markup) -> Markup {
+    html! { div.words { (scrolled(label, caption, head, rows)) } }
+}
+
 /// The same, with cells of the head that are drawn already.
 pub fn scrolling(label: &str, caption: &str, head: &Markup, rows: &Markup) -> Markup {
     html! {

@@ -109,8 +109,8 @@ impl Tx {
         Ok(())
     }
 
-    /// Notes who came by, of people whom the campaign wrote to; true for those.
-    pub async fn note_visit(&mut self, visit: &LinkVisit) -> Result<bool, StoreError> {
+    /// Notes who came by, of people whom the campaign wrote to.
+    pub async fn note_visit(&mut self, visit: &LinkVisit) -> Result<(), StoreError> {
         const SQL: &str = "INSERT INTO link_visit
                 (link, campaign, recipient, uncounted, first_at, last_at, visits)
             SELECT $1, campaign, recipient, $4, $5, $5, 1 FROM delivery
@@ -119,9 +119,9 @@ impl Tx {
                 SET visits = link_visit.visits + 1, last_at = excluded.last_at";
         let PersonLink { link, campaign, recipient } = visit.of;
         let why = visit.uncounted.map_or("", Uncounted::as_str);
-        let noted = run!(self, SQL, link, campaign, recipient.0, why, micros(visit.at))
-            .doing("note who came by a link")?;
-        Ok(noted > 0)
+        run!(self, SQL, link, campaign, recipient.0, why, micros(visit.at))
+            .doing("note who came by a link")
+            .map(drop)
     }
 }
 

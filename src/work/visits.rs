@@ -27,17 +27,13 @@ pub fn destination(env: &StepEnv, target: &LinkTarget) -> String {
     url.into()
 }
 
-/// Notes visits, durably; those of people are clicks on their messages.
+/// Notes visits, durably; those of people are clicks on their messages. Clicks come first: one that is told
+/// again, after a failure between the two, changes nothing, where a visit would be counted twice.
 pub async fn note(ctx: &Ctx, visits: &[LinkVisit]) -> Result<(), StoreError> {
     let mut clicks: BTreeMap<i64, Vec<LinkVisit>> = BTreeMap::new();
-    let mut tx = ctx.store.begin().await?;
-    for visit in visits {
-        let is_ours = tx.note_visit(visit).await?;
-        if is_ours && visit.uncounted.is_none() {
-            clicks.entry(visit.of.campaign).or_default().push(*visit);
-        }
+    for visit in visits.iter().filter(|visit| visit.uncounted.is_none()) {
+        clicks.entry(visit.of.campaign).or_default().push(*visit);
     }
-    tx.commit().await?;
     for (campaign, visits) in clicks {
         let Some(row) = ctx.store.read().await?.campaign_by_id(campaign).await? else { continue };
         let provider: &Name = &row.campaign.provider;
@@ -49,5 +45,9 @@ pub async fn note(ctx: &Ctx, visits: &[LinkVisit]) -> Result<(), StoreError> {
         };
         receive::apply(ctx, provider, visits.iter().map(update).collect()).await?;
     }
-    Ok(())
+    let mut tx = ctx.store.begin().await?;
+    for visit in visits {
+        tx.note_visit(visit).await?;
+    }
+    tx.commit().await
 }

@@ -298,17 +298,24 @@ async fn consent_is_told_and_people_are_forgotten_by_whoever_may_write() {
         listener.post(consent, &token, json!({ "change": "grant", "source": "form" })).await;
     assert_eq!((status, ledger["consented"].as_bool()), (200, Some(true)), "{ledger}");
     assert_eq!(ledger["entries"][0]["source"], "form");
+    // a word for one provider leaves the others
+    let alone = json!({ "change": "withdraw", "provider": "console" });
+    let (status, ledger) = listener.post(consent, &token, alone).await;
+    assert_eq!((status, ledger["consented"].as_bool()), (200, Some(true)), "{ledger}");
+    let absent = json!({ "change": "withdraw", "provider": "nowhere" });
+    let (status, problem) = listener.post(consent, &token, absent).await;
+    assert_eq!((status, problem["errors"][0]["pointer"].as_str()), (422, Some("/provider")));
     let (_, ledger) = listener.post(consent, &token, json!({ "change": "withdraw" })).await;
     assert_eq!(ledger["consented"], false);
     let future = json!({ "change": "grant", "at": "2099-01-01T00:00:00Z" });
     let (status, problem) = listener.post(consent, &token, future).await;
     assert_eq!((status, problem["errors"][0]["pointer"].as_str()), (422, Some("/at")));
     let (status, shown) = listener.get(consent, &token).await;
-    assert_eq!((status, shown["entries"].as_array().unwrap().len()), (200, 2));
+    assert_eq!((status, shown["entries"].as_array().unwrap().len()), (200, 3));
     let (status, known) = listener.get("/recipients/a%2Fb/preferences", &token).await;
     assert_eq!((status, known["presence"].as_array().unwrap().len()), (200, 168), "{known}");
     let (status, erased) = listener.json(("DELETE", "/recipients/a%2Fb"), &token, "", "").await;
-    assert_eq!((status, erased["erased"]["consent_entries"].as_u64()), (200, Some(2)));
+    assert_eq!((status, erased["erased"]["consent_entries"].as_u64()), (200, Some(3)));
     assert_eq!(listener.get(consent, &token).await.0, 404);
     let (_, audit) = listener.get("/audit", &token).await;
     assert_eq!(audit["items"][0]["action"], "forget");

@@ -8,8 +8,8 @@ use utoipa::ToSchema;
 
 use super::problem::{ApiProblem, Problems};
 use super::request::{Asked, Body, Caller, NamedPerson, Operate, Page, PageOf, People, Write};
-use crate::model::consent::{ConsentChange, ConsentEntry};
-use crate::model::ids::RecipientKey;
+use crate::model::consent::{ConsentChange, ConsentEntry, ConsentScope};
+use crate::model::ids::{Name, RecipientKey};
 use crate::model::recipient::Recipient;
 use crate::model::time::Instant;
 use crate::model::wish::Wishes;
@@ -86,6 +86,9 @@ pub(super) struct Word {
     source: Option<String>,
     /// What proves it.
     evidence: Option<String>,
+    /// The provider that it holds for alone; all, if it is left out.
+    #[schema(value_type = Option<String>)]
+    provider: Option<Name>,
 }
 
 /// Appends to a person's ledger of consent.
@@ -101,6 +104,11 @@ pub(super) async fn say(
     Body(word): Body<Word>,
 ) -> Result<Json<Ledger>, ApiProblem> {
     let now = ctx.clock.now();
+    if let Some(provider) = word.provider.as_ref().filter(|p| !ctx.config.providers.contains_key(p))
+    {
+        let told = format!("the settings have no [provider.{provider}]");
+        return Err(ApiProblem::wrong("/provider", told));
+    }
     let at = word.at.unwrap_or(now);
     if at > now {
         return Err(ApiProblem::wrong("/at", "it lies in the future"));
@@ -123,7 +131,7 @@ pub(super) async fn say(
         source: text(word.source, "/source", "API")?,
         evidence: text(word.evidence, "/evidence", "")?,
         recorded_at: now,
-        scope: ConsentEntry::EVERYWHERE,
+        scope: ConsentScope { provider: word.provider, topic: None },
     };
     if !people::change_consent(&ctx, &key, entry, &caller.actor()).await? {
         return Err(ApiProblem::absent("such recipient"));

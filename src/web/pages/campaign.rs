@@ -16,7 +16,7 @@ use super::live::events;
 use super::visitor::{NoFields, SentForm, Visitor};
 use crate::model::delivery::{Reason, State as Stands};
 use crate::model::ids::Name;
-use crate::pictures::{Line, bars, forest, percent, scrolled, stacked, table};
+use crate::pictures::{Line, bars, forest, percent, scrolled_words, stacked, table};
 use crate::store::CampaignRow;
 use crate::web::app::App;
 use crate::work::campaigns::{self, CampaignSummary, OperatorCommand, reason_sentence};
@@ -312,7 +312,7 @@ pub(super) async fn people(
     let body = html! {
         p { a href={ "/campaigns/" (name) } { "Back to " (name) } }
         @if let Some(reason) = which.reason { p { (reason_sentence(reason)) "." } }
-        (scrolled("People", "", &["person", "state", "reason", "arm", "variant", "planned", "sent", "read", "failure"], &html! { @for person in &people { tr {
+        (scrolled_words("People", "", &["person", "state", "reason", "arm", "variant", "planned", "sent", "read", "failure"], &html! { @for person in &people { tr {
                     th scope="row" { (super::person::link(&person.recipient)) }
                     td { (person.state) }
                     td { (person.reason) }

@@ -9,7 +9,7 @@ use super::frame::{NoPage, maybe, moment};
 use super::layout::page;
 use super::visitor::Visitor;
 use crate::model::ids::RecipientKey;
-use crate::pictures::{Line, forest, scrolled, table, week};
+use crate::pictures::{Line, forest, scrolled_words, table, week};
 use crate::web::app::App;
 use crate::work::campaigns::reason_sentence;
 use crate::work::people;
@@ -146,7 +146,7 @@ fn tastes(known: &PersonPreferences) -> Markup {
 fn consent(stored: &people::Stored) -> Markup {
     html! {
         @if stored.consent().is_empty() { p { "Nothing was said." } } @else {
-            (scrolled("Consent", "", &["when", "what", "through", "evidence", "recorded"], &html! { @for entry in stored.consent() { tr {
+            (scrolled_words("Consent", "", &["when", "what", "through", "evidence", "recorded"], &html! { @for entry in stored.consent() { tr {
                         th scope="row" { (moment(entry.at)) }
                         td { (entry.change) } td { (entry.source) } td.text { (entry.evidence) }
                         td { (moment(entry.recorded_at)) }
@@ -159,7 +159,7 @@ fn messages(stored: &people::Stored) -> Markup {
     html! {
         @if stored.deliveries().is_empty() && stored.messages().is_empty() { p { "None." } }
         @if !stored.deliveries().is_empty() {
-            (scrolled("Campaigns", "In campaigns of ours.", &["campaign", "state", "variant", "planned", "why"], &html! { @for delivery in stored.deliveries() { tr {
+            (scrolled_words("Campaigns", "In campaigns of ours.", &["campaign", "state", "variant", "planned", "why"], &html! { @for delivery in stored.deliveries() { tr {
                         th scope="row" { a href={ "/campaigns/" (delivery.campaign) } { (delivery.campaign) } }
                         td { (delivery.state) }
                         td { (delivery.variant.as_deref().unwrap_or_default()) }
@@ -168,7 +168,7 @@ fn messages(stored: &people::Stored) -> Markup {
                     } } }))
         }
         @if !stored.messages().is_empty() {
-            (scrolled("Messages", &format!("All that were sent, by whomever, the newest {MESSAGES_MAX}."), &["sent", "campaign", "content", "read", "clicked", "replied"], &html! { @for message in stored.messages().iter().rev().take(MESSAGES_MAX) { tr {
+            (scrolled_words("Messages", &format!("All that were sent, by whomever, the newest {MESSAGES_MAX}."), &["sent", "campaign", "content", "read", "clicked", "replied"], &html! { @for message in stored.messages().iter().rev().take(MESSAGES_MAX) { tr {
                         th scope="row" { (moment(message.sent_at)) }
                         td { (message.campaign.as_deref().unwrap_or_default()) }
                         td {

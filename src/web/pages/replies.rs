@@ -13,7 +13,7 @@ use super::visitor::{SentForm, Visitor};
 use crate::model::reply::Intent;
 use crate::model::time::parse_instant;
 use crate::model::wish::Wishes;
-use crate::pictures::scrolled;
+use crate::pictures::scrolled_words;
 use crate::store::{Reply, ReplyFilter};
 use crate::web::app::App;
 use crate::work::replies::{self, ReplyDigest, ReplyLabel};
@@ -94,7 +94,7 @@ pub(super) async fn show(
         @if let Some(next) = next { p { a href=(asked.older(next)) { "Older" } } }
         @if !answers.is_empty() {
             h2 { "Who answered a campaign" }
-            (scrolled("Answers", "The newest first, with a text or without.",
+            (scrolled_words("Answers", "The newest first, with a text or without.",
                 &["answered", "person", "campaign", "sent"], &html! { @for reply in &answers { tr {
                     th scope="row" { (moment(reply.replied_at)) }
                     td { (person::link(reply.recipient.as_str())) }
@@ -160,7 +160,7 @@ fn listed(visitor: &Visitor, label: &str, replies: &[Reply]) -> Markup {
         }
         td { @if visitor.may(Scope::Operate) { (form(visitor, reply)) } }
     } } };
-    scrolled(label, "", &head, &rows)
+    scrolled_words(label, "", &head, &rows)
 }
 
 fn form(visitor: &Visitor, reply: &Reply) -> Markup {

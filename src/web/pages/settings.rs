@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use super::frame::{NoPage, maybe, moment};
 use super::layout::page;
 use super::visitor::Visitor;
-use crate::pictures::scrolled;
+use crate::pictures::scrolled_words;
 use crate::web::app::App;
 use crate::work::audit;
 use crate::work::clocks::ZoneTables;
@@ -34,7 +34,7 @@ pub(super) async fn show(visitor: Visitor, State(app): State<App>) -> Result<Mar
     }
     let body = html! {
         h2 { "Providers" }
-        (scrolled("Providers", "", &["provider", "asked us to wait until", "alerts", "templates held back"], &html! {
+        (scrolled_words("Providers", "", &["provider", "asked us to wait until", "alerts", "templates held back"], &html! {
             @for (name, paused, templates, alerts) in &providers { tr {
                 th scope="row" { (name) }
                 td { (maybe(*paused)) }
@@ -45,7 +45,7 @@ pub(super) async fn show(visitor: Visitor, State(app): State<App>) -> Result<Mar
             } }
         }))
         h2 { "Background tasks" }
-        (scrolled("Background tasks", "", &["task", "node", "last start", "last success", "runs", "failed", "error"], &html! {
+        (scrolled_words("Background tasks", "", &["task", "node", "last start", "last success", "runs", "failed", "error"], &html! {
             @for task in &tasks { tr {
                 th scope="row" { (task.name) }
                 td { (task.node) }
@@ -59,7 +59,7 @@ pub(super) async fn show(visitor: Visitor, State(app): State<App>) -> Result<Mar
         h2 { "Tokens" }
         p { "Made and taken back on the command line: " code { "opportune token create" } ", "
             code { "opportune token revoke" } "." }
-        (scrolled("Tokens", "", &["token", "scopes", "made", "ends", "last used", "taken back"], &html! {
+        (scrolled_words("Tokens", "", &["token", "scopes", "made", "ends", "last used", "taken back"], &html! {
             @for token in &tokens { tr {
                 th scope="row" { (token.name) }
                 td { (token.scopes.join(" ")) }
@@ -70,7 +70,7 @@ pub(super) async fn show(visitor: Visitor, State(app): State<App>) -> Result<Mar
             } }
         }))
         h2 { "Who did what" }
-        (scrolled("Who did what", "", &["when", "who", "what", "to what", "more"], &html! {
+        (scrolled_words("Who did what", "", &["when", "who", "what", "to what", "more"], &html! {
             @for deed in &deeds { tr {
                 th scope="row" { (moment(deed.at)) }
                 td { (deed.actor) } td { (deed.action) } td { (deed.subject) } td.text { (deed.detail) }
