@@ -123,6 +123,10 @@ impl Bookings {
             for booking in self.0.iter().filter(|booking| booking.kind == *kind) {
                 of.entry(&booking.recipient).or_default().push(booking);
             }
+            if of.is_empty() {
+                // a workspace's own events were told before the replay
+                continue;
+            }
             let runs = campaigns.iter().filter(|run| run.parent == Some(row.id));
             let runs: Vec<&Name> = runs.map(|run| &run.campaign.name).collect();
             let mut sent: BTreeMap<&RecipientKey, Vec<&Call>> = BTreeMap::new();

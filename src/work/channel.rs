@@ -54,7 +54,7 @@ impl TemplateKey {
 
     /// The one that a variant of a campaign goes with.
     pub(super) fn of_variant(campaign: &Campaign, variant: &Variant) -> Self {
-        let language = variant.language.as_ref().or(campaign.fallback_language.as_ref());
+        let language = campaign.language_of(variant);
         Self::new(variant.template.as_deref().unwrap_or_default(), language)
     }
 

@@ -31,8 +31,8 @@ pub(super) fn warning(ctx: &Ctx, campaign: &Campaign) -> Option<String> {
 /// Whether every variant is a mail.
 fn fits_mail(campaign: &Campaign, settings: &SmtpSettings, has_links: bool) -> Result<(), String> {
     for variant in &campaign.variants {
-        let fallback = campaign.fallback_language.as_ref();
-        if let Some(problem) = mail_problem(settings, variant, fallback, has_links) {
+        let language = campaign.language_of(variant);
+        if let Some(problem) = mail_problem(settings, variant, language, has_links) {
             return Err(format!("variant {}: {problem}", variant.name));
         }
     }

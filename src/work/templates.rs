@@ -7,7 +7,6 @@ use chrono::{DateTime, TimeDelta};
 use super::Ctx;
 use crate::model::campaign::{Campaign, Variant};
 use crate::model::ids::Name;
-use crate::model::recipient::Locale;
 use crate::model::template::AccountTemplate;
 use crate::store::{StoreError, Tx};
 
@@ -90,14 +89,10 @@ impl Known {
         Self(by_name)
     }
 
-    fn language<'c>(campaign: &'c Campaign, variant: &'c Variant) -> Option<&'c Locale> {
-        variant.language.as_ref().or(campaign.fallback_language.as_ref())
-    }
-
     /// The one that a variant goes with.
     pub(super) fn of(&self, campaign: &Campaign, variant: &Variant) -> Option<&AccountTemplate> {
         let translations = self.0.get(variant.template.as_ref()?)?;
-        let language = Self::language(campaign, variant)?;
+        let language = campaign.language_of(variant)?;
         translations.iter().find(|template| template.language == *language)
     }
 
@@ -115,7 +110,7 @@ impl Known {
                 let problems = template.problems(variant, campaign.category).into_iter();
                 told.extend(problems.map(|problem| of(&format!("({language}) {problem}"))));
             } else {
-                let language = Self::language(campaign, variant);
+                let language = campaign.language_of(variant);
                 let language = language.map_or("no language".to_owned(), ToString::to_string);
                 let there: Vec<String> =
                     translations.iter().map(|t| t.language.to_string()).collect();

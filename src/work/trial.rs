@@ -95,10 +95,7 @@ pub async fn run(
                         variant: variant.name.clone(),
                         content: variant.content.clone(),
                         template: variant.template.clone(),
-                        language: variant
-                            .language
-                            .clone()
-                            .or_else(|| campaign.fallback_language.clone()),
+                        language: campaign.language_of(variant).cloned(),
                         rendered: rendered.clone(),
                         media_url: variant.media_url.clone(),
                         media_handle: handle.cloned(),

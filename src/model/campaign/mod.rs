@@ -171,6 +171,11 @@ impl Campaign {
         contents
     }
 
+    /// The language in which a variant goes: its own, else the one to fall back to.
+    pub fn language_of<'c>(&'c self, variant: &'c Variant) -> Option<&'c Locale> {
+        variant.language.as_ref().or(self.fallback_language.as_ref())
+    }
+
     /// For a reader of `locale`, the index of the best translation of each variant name: the nearest
     /// by Unicode CLDR, else one without a language, else the nearest to the fallback. Who has no
     /// locale gets a lone translation.

@@ -315,7 +315,7 @@ impl Provider for Smtp {
 pub fn mail_problem(
     settings: &SmtpSettings,
     variant: &Variant,
-    fallback: Option<&Locale>,
+    language: Option<&Locale>,
     has_unsubscribe: bool,
 ) -> Option<String> {
     if variant.header.is_none() {
@@ -330,7 +330,7 @@ pub fn mail_problem(
     let Some(folder) = &settings.templates else {
         return told("the settings name no folder of templates for this provider".to_owned());
     };
-    let language = variant.language.as_ref().or(fallback).map(ToString::to_string);
+    let language = language.map(ToString::to_string);
     let texts = match templates::read(folder, name, language.as_deref()) {
         Ok(texts) => texts,
         Err(unusable) => return told(unusable.to_string()),

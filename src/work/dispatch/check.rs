@@ -112,7 +112,7 @@ impl<'a> Check<'a> {
             variant: variant.name.clone(),
             content: variant.content.clone(),
             template: variant.template.clone(),
-            language: variant.language.clone().or_else(|| campaign.fallback_language.clone()),
+            language: campaign.language_of(variant).cloned(),
             rendered,
             media_url: variant.media_url.clone(),
             media_handle: None,
