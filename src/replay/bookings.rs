@@ -133,7 +133,8 @@ impl Bookings {
             for call in calls.iter().filter(|call| call.heard && runs.contains(&&call.campaign)) {
                 sent.entry(&call.recipient).or_default().push(call);
             }
-            for (person, calls) in &sent {
+            for (person, calls) in &mut sent {
+                calls.sort_by_key(|call| call.at);
                 calls_of(trigger, of.get(person).map_or(&[], Vec::as_slice), calls, &mut broken);
             }
             let recipients = ctx.store.read().await?.everybody().await?;
@@ -243,6 +244,8 @@ fn decided(
     };
     let is_true = match occurrence.refused {
         None => true,
+        // told of, and moved out of reach
+        Some(Reason::EventMoved) => booking.told.len() > 1,
         Some(Reason::CalledOff) => booking.told.iter().any(|(_, at)| at.is_none()),
         Some(Reason::WindowOver) => booking
             .told
