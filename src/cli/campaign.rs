@@ -21,6 +21,7 @@ use crate::work::check::{self, Checked};
 use crate::work::export::{self, PeopleCursor, PeopleFilter};
 use crate::work::preview::{self, Preview};
 use crate::work::sums::FailureCount;
+use crate::work::templates;
 use crate::work::trial::{self, TrialError, Tried};
 use crate::work::{Ctx, results};
 
@@ -229,6 +230,8 @@ pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
         Verb::Preview { campaign, recipient } => {
             let campaign = named_or_file(&ctx, &campaign).await?;
             let person = person(&ctx, recipient.as_ref()).await?;
+            // what cannot be read is told by a check; here it is shown as far as it is known
+            let _ = templates::read(&ctx, &campaign.provider).await?;
             let previews = preview::of(&ctx, &campaign, person.as_ref()).await?;
             env.printer.show(&Previews(previews))
         }

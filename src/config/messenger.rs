@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Secret;
-use super::provider::{RawProvider, web_address};
+use super::provider::{GRAPH_API, RawProvider, api_address};
 
 /// The page that writes, and the account that pays.
 #[derive(Debug, Clone)]
@@ -40,8 +40,7 @@ impl MessengerSettings {
         timeout: Duration,
         wrong: &mut Vec<String>,
     ) -> Option<Self> {
-        let base_url = raw.base_url.unwrap_or("https://graph.facebook.com/v25.0".to_owned());
-        web_address(&format!("{key}.base_url"), &base_url, wrong);
+        let base_url = api_address(raw.base_url, GRAPH_API, key, wrong);
         let mut number = |name: &str, text: &str| {
             if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
                 wrong.push(format!("{key}.{name}: {text:?} is no id, which has digits alone"));
@@ -65,7 +64,7 @@ impl MessengerSettings {
             }
         };
         Some(Self {
-            base_url: base_url.trim_end_matches('/').to_owned(),
+            base_url,
             page_id,
             token: raw.token?,
             app_secret: raw.app_secret?,

@@ -20,6 +20,8 @@ const TIMEOUT_MAX: Duration = Duration::from_mins(1);
 pub(super) const SETTLING: Duration = Duration::from_secs(5);
 /// A provider's word takes a moment; after a week no channel posts it any more.
 const GRACE_RANGE: [Duration; 2] = [Duration::from_secs(1), Duration::from_hours(7 * 24)];
+/// Where WhatsApp and Messenger are, with the version that this program speaks.
+pub(super) const GRAPH_API: &str = "https://graph.facebook.com/v25.0";
 /// More first messages of a template than any campaign has are no trial.
 const CANARY_MAX: u32 = 100_000;
 /// No channel known takes more.
@@ -461,6 +463,18 @@ impl RawLimits {
 }
 
 /// Notes an address that is none of the web's. It may hold a password and is not shown.
+/// The address of an API without a slash at its end, where none is given the vendor's.
+pub(super) fn api_address(
+    given: Option<String>,
+    vendors: &str,
+    key: &str,
+    wrong: &mut Vec<String>,
+) -> String {
+    let url = given.unwrap_or_else(|| vendors.to_owned());
+    web_address(&format!("{key}.base_url"), &url, wrong);
+    url.trim_end_matches('/').to_owned()
+}
+
 pub(super) fn web_address(key: &str, url: &str, wrong: &mut Vec<String>) {
     let is_web = Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
     if !is_web {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Secret;
-use super::provider::{RawProvider, web_address};
+use super::provider::{RawProvider, api_address};
 use crate::model::content::word_type;
 
 word_type! {
@@ -40,14 +40,13 @@ impl WeChatSettings {
         timeout: Duration,
         wrong: &mut Vec<String>,
     ) -> Option<Self> {
-        let base_url = raw.base_url.unwrap_or("https://api.weixin.qq.com".to_owned());
-        web_address(&format!("{key}.base_url"), &base_url, wrong);
+        let base_url = api_address(raw.base_url, "https://api.weixin.qq.com", key, wrong);
         let app_id = raw.app_id?;
         if app_id.is_empty() || !app_id.bytes().all(|b| b.is_ascii_alphanumeric()) {
             wrong.push(format!("{key}.app_id: {app_id:?} is no id such as wx1234567890abcdef"));
         }
         Some(Self {
-            base_url: base_url.trim_end_matches('/').to_owned(),
+            base_url,
             app_id,
             app_secret: raw.app_secret?,
             service: raw.service?,

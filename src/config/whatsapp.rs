@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Secret;
-use super::provider::{RawProvider, web_address};
+use super::provider::{GRAPH_API, RawProvider, api_address};
 use crate::model::content::word_type;
 
 /// The account and the manner of a `whatsapp` provider.
@@ -46,8 +46,7 @@ impl WhatsAppSettings {
         timeout: Duration,
         wrong: &mut Vec<String>,
     ) -> Option<Self> {
-        let base_url = raw.base_url.unwrap_or("https://graph.facebook.com/v25.0".to_owned());
-        web_address(&format!("{key}.base_url"), &base_url, wrong);
+        let base_url = api_address(raw.base_url, GRAPH_API, key, wrong);
         let phone_number_id = raw.phone_number_id?;
         let ids = [
             ("phone_number_id", "the number's", Some(&phone_number_id)),
@@ -63,7 +62,7 @@ impl WhatsAppSettings {
             }
         }
         Some(Self {
-            base_url: base_url.trim_end_matches('/').to_owned(),
+            base_url,
             phone_number_id,
             business_account_id: raw.business_account_id,
             token: raw.token?,

@@ -20,6 +20,8 @@ const TICK: TimeDelta = TimeDelta::seconds(1);
 const MAINTAIN_EVERY: TimeDelta = TimeDelta::seconds(5);
 /// How often new campaigns and undecided people are looked for.
 const PLAN_EVERY: TimeDelta = TimeDelta::seconds(2);
+/// How often accounts are looked at whose templates may have changed.
+const TEMPLATES_EVERY: TimeDelta = TimeDelta::minutes(1);
 /// How often it is written down how tasks stand.
 const SAVE_EVERY: TimeDelta = TimeDelta::seconds(5);
 /// The longest wait after a failure.
@@ -129,8 +131,8 @@ struct Templates(Ctx);
 
 impl Task for Templates {
     async fn step(&mut self) -> Result<Instant, StepError> {
-        let again = templates::read_all(&self.0).await?;
-        Ok(self.0.clock.now() + again)
+        templates::read_all(&self.0).await?;
+        Ok(self.0.clock.now() + TEMPLATES_EVERY)
     }
 }
 

@@ -27,7 +27,7 @@ const OPEN_HOURS: std::ops::Range<u32> = 8..19;
 
 /// An occasion of a person, as it was told in turn.
 #[derive(Debug, Clone)]
-struct Booking {
+struct BookedOccasion {
     recipient: RecipientKey,
     kind: EventKind,
     key: String,
@@ -35,7 +35,7 @@ struct Booking {
     told: Vec<(Instant, Option<Instant>)>,
 }
 
-impl Booking {
+impl BookedOccasion {
     fn last(&self) -> (Instant, Option<Instant>) {
         *self.told.last().expect("it was booked")
     }
@@ -53,7 +53,7 @@ impl Booking {
 
 /// All that was booked in a replay.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Bookings(Vec<Booking>);
+pub(super) struct Bookings(Vec<BookedOccasion>);
 
 impl Bookings {
     /// Books something for people; the events that tell of it.
@@ -70,7 +70,7 @@ impl Bookings {
             let key = format!("b{}", self.0.len() + 1);
             events.push((person.id, booked(kind, &key, at)));
             let (recipient, kind) = (person.key.clone(), kind.clone());
-            self.0.push(Booking { recipient, kind, key, told: vec![(now, Some(at))] });
+            self.0.push(BookedOccasion { recipient, kind, key, told: vec![(now, Some(at))] });
         }
         events
     }
@@ -119,7 +119,7 @@ impl Bookings {
         for row in campaigns.iter().filter(|row| row.is_standing()) {
             let Some(trigger) = &row.campaign.trigger else { continue };
             let Occasion::Event(kind) = &trigger.on else { continue };
-            let mut of: BTreeMap<&RecipientKey, Vec<&Booking>> = BTreeMap::new();
+            let mut of: BTreeMap<&RecipientKey, Vec<&BookedOccasion>> = BTreeMap::new();
             for booking in self.0.iter().filter(|booking| booking.kind == *kind) {
                 of.entry(&booking.recipient).or_default().push(booking);
             }
@@ -194,7 +194,12 @@ fn booked(kind: &EventKind, key: &str, at: Instant) -> PersonEvent {
 
 /// Each message goes out in the span of a booking that was known and not cancelled, and no two are about
 /// bookings too near each other.
-fn calls_of(trigger: &Trigger, bookings: &[&Booking], calls: &[&Call], broken: &mut Vec<String>) {
+fn calls_of(
+    trigger: &Trigger,
+    bookings: &[&BookedOccasion],
+    calls: &[&Call],
+    broken: &mut Vec<String>,
+) {
     let about = |call: &Call| -> Vec<Instant> {
         let times = bookings.iter().flat_map(|b| b.times_between(call.at - GRACE, call.at));
         times.filter(|at| (*at + trigger.from..*at + trigger.to).contains(&call.at)).collect()
@@ -224,7 +229,7 @@ fn calls_of(trigger: &Trigger, bookings: &[&Booking], calls: &[&Call], broken: &
 /// Whatever came into reach was decided, and refused for a reason that is true.
 fn decided(
     trigger: &Trigger,
-    (booking, all): (&Booking, &[&Booking]),
+    (booking, all): (&BookedOccasion, &[&BookedOccasion]),
     known: &[Occurrence],
     (submitted, end): (Instant, Instant),
     broken: &mut Vec<String>,

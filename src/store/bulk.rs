@@ -5,12 +5,12 @@
 use serde::Serialize;
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
-use sqlx::postgres::{PgArgumentBuffer, PgHasArrayType, PgTypeInfo};
-use sqlx::sqlite::{SqliteArgumentsBuffer, SqliteTypeInfo};
-use sqlx::{Encode, Postgres, QueryBuilder, Sqlite, Type};
+use sqlx::postgres::{PgArgumentBuffer, PgHasArrayType, PgRow, PgTypeInfo};
+use sqlx::sqlite::{SqliteArgumentsBuffer, SqliteRow, SqliteTypeInfo};
+use sqlx::{Encode, FromRow, Postgres, QueryBuilder, Sqlite, Type};
 
-use super::{Conn, Reader};
-use crate::model::ids::RecipientId;
+use super::{Conn, Reader, on};
+use crate::model::ids::{Name, RecipientId};
 
 /// A statement's text: SQLite's, and PostgreSQL's.
 pub(super) type Sql = [&'static str; 2];
@@ -32,6 +32,25 @@ impl Reader {
             Conn::Sqlite(_) => sql[0],
             Conn::Postgres(_) => sql[1],
         }
+    }
+
+    /// Rows of a provider about some people, or about everybody without `people`: by a statement for all,
+    /// whose parameter is the provider, and one that lists people in its second.
+    pub(super) async fn of_people<T>(
+        &mut self,
+        provider: &Name,
+        people: Option<&[RecipientId]>,
+        (all, of): (&'static str, Sql),
+    ) -> Result<Vec<T>, sqlx::Error>
+    where
+        T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        let (of, provider) = (self.text(of), provider.as_str());
+        on!(self, |db| match people {
+            Some(people) =>
+                sqlx::query_as(of).bind(provider).bind(numbers(people)).fetch_all(db).await,
+            None => sqlx::query_as(all).bind(provider).fetch_all(db).await,
+        })
     }
 }
 

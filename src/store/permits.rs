@@ -5,9 +5,9 @@
 
 use std::collections::HashMap;
 
-use super::bulk::{Sql, numbers, one_of};
+use super::bulk::{Sql, one_of};
 use super::row::from_row;
-use super::{Doing, Reader, StoreError, Tx, instant, micros, on, run};
+use super::{Doing, Reader, StoreError, Tx, instant, micros, run};
 use crate::model::ids::{Name, RecipientId};
 use crate::model::time::Instant;
 
@@ -58,10 +58,7 @@ const ADD: &str = "INSERT INTO permit (provider, recipient, topic, token, remain
     ON CONFLICT (provider, recipient, topic) DO UPDATE
     SET remaining = permit.remaining + excluded.remaining";
 
-const USE: &str = "UPDATE permit SET remaining = remaining - 1, next_at = $4
-    WHERE provider = $1 AND recipient = $2 AND topic = $3";
-
-const GIVE_BACK: &str = "UPDATE permit SET remaining = remaining + 1, next_at = $4
+const COUNT: &str = "UPDATE permit SET remaining = remaining + $5, next_at = $4
     WHERE provider = $1 AND recipient = $2 AND topic = $3";
 
 const DROP: &str = "DELETE FROM permit WHERE provider = $1 AND recipient = $2 AND topic = $3";
@@ -81,18 +78,8 @@ impl Reader {
             "$2",
             ""
         );
-        let of = self.text(OF);
         let rows: Vec<(i64, i64)> =
-            on!(self, |db| match people {
-                Some(people) =>
-                    sqlx::query_as(of)
-                        .bind(provider.as_str())
-                        .bind(numbers(people))
-                        .fetch_all(db)
-                        .await,
-                None => sqlx::query_as(ALL).bind(provider.as_str()).fetch_all(db).await,
-            })
-            .doing("read service windows")?;
+            self.of_people(provider, people, (ALL, OF)).await.doing("read service windows")?;
         let window =
             |(id, until): (i64, i64)| Ok((RecipientId(id), instant("service_window", until)?));
         rows.into_iter().map(window).collect()
@@ -104,17 +91,9 @@ impl Reader {
         provider: &Name,
         people: Option<&[RecipientId]>,
     ) -> Result<HashMap<RecipientId, Vec<Permit>>, StoreError> {
-        let of = self.text(OF);
-        let rows: Vec<PermitRow> =
-            on!(self, |db| match people {
-                Some(people) =>
-                    sqlx::query_as(of)
-                        .bind(provider.as_str())
-                        .bind(numbers(people))
-                        .fetch_all(db)
-                        .await,
-                None => sqlx::query_as(ALL_OF).bind(provider.as_str()).fetch_all(db).await,
-            })
+        let rows: Vec<PermitRow> = self
+            .of_people(provider, people, (ALL_OF, OF))
+            .await
             .doing("read what people permitted")?;
         let mut permits: HashMap<RecipientId, Vec<Permit>> = HashMap::new();
         for row in rows {
@@ -176,9 +155,7 @@ impl Tx {
         topic: &str,
         next_at: Instant,
     ) -> Result<(), StoreError> {
-        run!(self, USE, provider.as_str(), person.0, topic, micros(next_at))
-            .doing("use a permit")
-            .map(drop)
+        self.count_permits(provider, (person, topic), next_at, -1).await
     }
 
     /// Gives a permit back whose message was not sent, with when the next could go before.
@@ -189,8 +166,18 @@ impl Tx {
         topic: &str,
         next_at: Instant,
     ) -> Result<(), StoreError> {
-        run!(self, GIVE_BACK, provider.as_str(), person.0, topic, micros(next_at))
-            .doing("give a permit back")
+        self.count_permits(provider, (person, topic), next_at, 1).await
+    }
+
+    async fn count_permits(
+        &mut self,
+        provider: &Name,
+        (person, topic): (RecipientId, &str),
+        next_at: Instant,
+        more: i64,
+    ) -> Result<(), StoreError> {
+        run!(self, COUNT, provider.as_str(), person.0, topic, micros(next_at), more)
+            .doing("count what a person permitted")
             .map(drop)
     }
 

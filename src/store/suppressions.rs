@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::bulk::{Sql, numbers, one_of};
+use super::bulk::{Sql, one_of};
 use super::{Doing, Reader, StoreError, Tx, instant, micros, on, parsed, run};
 use crate::model::ids::{Name, RecipientId, RecipientKey};
 use crate::model::time::Instant;
@@ -66,18 +66,8 @@ impl Reader {
         provider: &Name,
         people: Option<&[RecipientId]>,
     ) -> Result<HashMap<RecipientId, String>, StoreError> {
-        let of = self.text(OF);
         let rows: Vec<(i64, String)> =
-            on!(self, |db| match people {
-                Some(people) =>
-                    sqlx::query_as(of)
-                        .bind(provider.as_str())
-                        .bind(numbers(people))
-                        .fetch_all(db)
-                        .await,
-                None => sqlx::query_as(ALL_OF).bind(provider.as_str()).fetch_all(db).await,
-            })
-            .doing("read suppressions")?;
+            self.of_people(provider, people, (ALL_OF, OF)).await.doing("read suppressions")?;
         Ok(rows.into_iter().map(|(id, code)| (RecipientId(id), code)).collect())
     }
 }

@@ -70,8 +70,6 @@ pub async fn of(
     campaign: &Campaign,
     person: Option<&Recipient>,
 ) -> Result<Vec<Preview>, StoreError> {
-    // what cannot be read is told by a check; here it is shown as far as it is known
-    let _ = templates::read(ctx, &campaign.provider).await?;
     let known = templates::known(ctx, &campaign.provider).await?;
     let fitting = person.map(|person| campaign.variants_for(person.profile.locale.as_ref()));
     let render = |(index, variant): (usize, &Variant)| {

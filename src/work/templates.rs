@@ -12,8 +12,6 @@ use crate::store::{StoreError, Tx};
 
 /// How old what is known of an account may be.
 const AGE_MAX: TimeDelta = TimeDelta::hours(1);
-/// Between tries, where an account cannot be read.
-const AGAIN: TimeDelta = TimeDelta::minutes(1);
 
 fn mark(provider: &Name) -> String {
     format!("templates {provider}")
@@ -26,7 +24,7 @@ pub(super) async fn outdate(tx: &mut Tx, provider: &Name) -> Result<(), StoreErr
 
 /// Reads the templates of a provider's account, where they are not known or may have changed; else why
 /// they cannot be read.
-pub(super) async fn read(ctx: &Ctx, provider: &Name) -> Result<Option<String>, StoreError> {
+pub async fn read(ctx: &Ctx, provider: &Name) -> Result<Option<String>, StoreError> {
     let Some(channel) = ctx.providers.get(provider) else { return Ok(None) };
     let now = ctx.clock.now();
     let told = ctx.store.read().await?.mark(&mark(provider)).await?;
@@ -46,14 +44,14 @@ pub(super) async fn read(ctx: &Ctx, provider: &Name) -> Result<Option<String>, S
     Ok(None)
 }
 
-/// Reads the templates of every account that may have changed; when to look again.
-pub async fn read_all(ctx: &Ctx) -> Result<TimeDelta, StoreError> {
+/// Reads the templates of every account that may have changed.
+pub async fn read_all(ctx: &Ctx) -> Result<(), StoreError> {
     for provider in ctx.config.providers.keys() {
         if let Some(problem) = read(ctx, provider).await? {
             tracing::warn!(%provider, problem, "the account's templates could not be read");
         }
     }
-    Ok(AGAIN)
+    Ok(())
 }
 
 /// The templates that a provider's account is known to have; `None` where it was never read.

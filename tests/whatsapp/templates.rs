@@ -90,6 +90,7 @@ async fn a_preview_shows_the_template_s_own_text() {
         scene.graph.templates(Some(account()));
         let row =
             scene.ctx.store.read().await.unwrap().campaign(&name("c")).await.unwrap().unwrap();
+        templates::read_all(&scene.ctx).await.unwrap();
         let shown = preview::of(&scene.ctx, &row.campaign, None).await.unwrap();
         assert_eq!(shown[0].text.as_deref(), Some("Oi Ana!"));
         assert_eq!(shown[0].footer.as_deref(), Some("Loja"));

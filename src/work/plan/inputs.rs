@@ -8,7 +8,7 @@ use chrono_tz::Tz;
 
 use super::PlanError;
 use super::campaign_plan::CampaignPlan;
-use super::prices;
+use super::prices::CampaignPrices;
 use super::record::Record;
 use super::stored::{StoredPeople, WrittenAbout, is_open, occasions, some_people};
 use super::taken::{self, ExpectedCost, bookings, is_forbidden};
@@ -23,7 +23,6 @@ use crate::model::frequency::{RecentSend, reach};
 use crate::model::ids::{RecipientId, RecipientKey};
 use crate::model::preference::{Fatigue, Preference, ReplyDelays};
 use crate::model::slot::Slot;
-use crate::model::tariff::Price;
 use crate::model::time::Instant;
 use crate::plan::{
     self, AudienceMember, Booking, Carrier, Explanation, Plan, Replan, Request, Setting, SlotLoad,
@@ -300,17 +299,22 @@ impl PlanInputs {
         self.config.providers.get(&campaign.provider)
     }
 
-    /// What a message to a person costs at most in what is left of the campaign's time.
-    fn price(&self, row: &CampaignRow, index: usize) -> Price {
-        let profile = &self.people.recipients[index].profile;
-        prices::price(self.provider(&row.campaign), row, profile, self.now)
+    fn prices(&self, row: &CampaignRow) -> CampaignPrices<'_> {
+        CampaignPrices::of(self.provider(&row.campaign), row, self.now)
     }
 
     /// Planned messages whose price nobody could confirm, by country.
     fn unconfirmed(&self, task: &PlanningTask, plan: &Plan) -> BTreeMap<String, u64> {
+        let (prices, mut unconfirmed) = (self.prices(&task.row), BTreeMap::new());
         let planned = plan.deliveries.iter().zip(&task.chosen).filter(|(d, _)| d.choice.is_some());
-        let unsure = planned.filter(|(_, index)| !self.price(&task.row, **index).is_confirmed);
-        prices::by_country(unsure.map(|(_, index)| &self.people.recipients[*index].profile))
+        for (_, index) in planned {
+            let (price, country) = prices.price(&self.people.recipients[*index].profile);
+            if !price.is_confirmed {
+                let country = country.map_or("elsewhere".to_owned(), |country| country.to_string());
+                *unconfirmed.entry(country).or_default() += 1;
+            }
+        }
+        unconfirmed
     }
 
     /// The version of the habits that it plans with.
@@ -337,7 +341,7 @@ impl PlanInputs {
 
     fn person<'a>(
         &'a self,
-        task: &'a PlanningTask,
+        (task, prices): (&'a PlanningTask, &CampaignPrices<'_>),
         index: usize,
         replan: Option<Replan>,
     ) -> AudienceMember<'a> {
@@ -379,7 +383,7 @@ impl PlanInputs {
             paused_until: (campaign.category == Category::Marketing)
                 .then(|| self.asked_to_wait.get(&recipient.id).copied())
                 .flatten(),
-            price: self.price(&task.row, index).amount,
+            price: prices.price(profile).0.amount,
             taken: self.taken.get(&recipient.id).map_or(&[], Vec::as_slice),
             replan,
         }
@@ -409,7 +413,8 @@ impl PlanInputs {
         let mut people: Vec<Vec<AudienceMember<'_>>> = Vec::with_capacity(self.tasks.len());
         for task in &self.tasks {
             let chosen = task.chosen.iter().zip(&task.replans);
-            people.push(chosen.map(|(index, replan)| self.person(task, *index, *replan)).collect());
+            let of = (task, &self.prices(&task.row));
+            people.push(chosen.map(|(index, replan)| self.person(of, *index, *replan)).collect());
         }
         let habits: Vec<_> = (self.tasks.iter())
             .map(|task| {
