@@ -112,6 +112,9 @@ impl Show for Checked {
         if let Some(upcoming) = self.upcoming {
             text.push_str(&format!(" {upcoming} people come into its span within 30 days."));
         }
+        for fallback in &self.fallbacks {
+            text.push_str(&format!("\n{}", fallback.sentence()));
+        }
         text
     }
 }

@@ -46,6 +46,9 @@ impl Show for Results {
         if let Some(spend) = &self.spend {
             text.push_str(&format!("{}\n", spend.sentence()));
         }
+        for fallback in &self.fallbacks {
+            text.push_str(&format!("{}\n", fallback.sentence()));
+        }
         let audience = self.states.iter().map(|count| count.people).sum();
         text + &states_table(&self.states, audience) + &failures_text(&self.failures)
     }
@@ -112,6 +115,7 @@ mod tests {
             states: Vec::new(),
             failures: Vec::new(),
             spend: None,
+            fallbacks: Vec::new(),
         };
         let text = results.text();
         for words in [

@@ -168,6 +168,11 @@ impl ProviderKind {
         matches!(self, Self::Smtp(_))
     }
 
+    /// Whether the channel tells that a message arrived; else its taking one is all that is known.
+    pub fn tells_delivery(&self) -> bool {
+        !matches!(self, Self::Smtp(_))
+    }
+
     /// Whether a person's word against messages holds for this channel alone: where it is told by a
     /// switch of the channel and not in a person's own words.
     pub fn is_left_alone(&self) -> bool {

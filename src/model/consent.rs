@@ -18,7 +18,7 @@ word_type! {
 }
 
 /// What a word on consent holds for.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, utoipa::ToSchema)]
 pub struct ConsentScope {
     /// This provider alone; all of them, if it is left out.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -154,6 +154,10 @@ word_type! {
         Unwanted = "unwanted",
         /// Another occurrence for this person lies too near.
         AgainTooSoon = "again_too_soon",
+        /// The message before it, on another channel, arrived.
+        Arrived = "arrived",
+        /// Another channel has taken it over.
+        TakenOver = "taken_over",
         // refused by the provider
         /// The provider will never deliver to this person.
         RecipientRefused = "recipient_refused",

@@ -67,6 +67,9 @@ pub(super) use text_type;
 /// The longest identifier or free word that is taken, in bytes.
 pub const TEXT_MAX: usize = 200;
 
+/// The longest name, in letters.
+pub const NAME_MAX: usize = 100;
+
 /// Whether `text` is short, not empty and free of control characters.
 pub(super) fn is_plain(text: &str) -> bool {
     !text.is_empty()
@@ -96,7 +99,7 @@ text_type! {
     "a letter or digit followed by up to 99 letters, digits, dots, underscores or hyphens",
     |text| {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        text.len() <= 100
+        text.len() <= NAME_MAX
             && text.starts_with(|c: char| c.is_ascii_alphanumeric())
             && text.chars().all(allowed)
     }

@@ -82,7 +82,7 @@ impl Draw<'_> {
             each(*limit, load(f64::from(reply) * f64::from(*share)));
         }
         if let Some(limit) = self.layout.paid[0] {
-            each(limit, load(self.request.people[subject.person as usize].price));
+            each(limit, load(self.request.people[subject.person as usize].spend()));
         }
     }
 
@@ -445,7 +445,7 @@ impl<'d> Remaining<'d> {
 
     /// Whether the budget alone has no room for a message to a person.
     fn lacks_budget(&self, subject: &Subject) -> bool {
-        let price = self.draw.request.people[subject.person as usize].price;
+        let price = self.draw.request.people[subject.person as usize].spend();
         self.draw.layout.paid[0].is_some_and(|limit| {
             let limit = limit as usize;
             self.used[limit] + load(price) > self.draw.layout.limits[limit]

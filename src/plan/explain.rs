@@ -366,6 +366,8 @@ pub fn reason_sentence(reason: Reason) -> &'static str {
         Reason::EventMoved => "what the message was to be about moved to another day",
         Reason::Unwanted => "the person wants no messages then, or none of this kind",
         Reason::AgainTooSoon => "another message of the campaign to this person lies too near",
+        Reason::Arrived => "the message before it, on another channel, arrived",
+        Reason::TakenOver => "another channel has taken the message over",
         Reason::Holdout => "kept without a message, to measure what messaging brings",
         Reason::ConsentWithdrawn => "consent ended after planning",
         Reason::RecipientRefused => "the provider never delivers to this person",

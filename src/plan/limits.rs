@@ -208,7 +208,7 @@ impl CapacityLayout {
         let length = setting.length;
         let left = |most: u64, from: Instant, to: Instant, purpose: &str| -> f64 {
             let booked = |shared: &SharedCapacity<'_>| {
-                shared.parts.iter().map(|p| p.booked(setting, from, to)).sum()
+                shared.parts.iter().map(|p| p.carried_before(setting, from, to)).sum()
             };
             let shares: Vec<(CapacityShare, u64)> =
                 shares.iter().map(|shared| (shared.share, booked(shared))).collect();
@@ -282,6 +282,13 @@ impl<'a> CampaignArm<'a> {
     fn booked(&self, setting: &Setting<'_>, from: Instant, to: Instant) -> u64 {
         let within = |b: &&Booking| (from..to).contains(&b.slot.start(setting.length));
         self.bookings().filter(within).map(|booking| u64::from(booking.messages)).sum()
+    }
+
+    /// Of those, the ones that this provider carried.
+    fn carried_before(&self, setting: &Setting<'_>, from: Instant, to: Instant) -> u64 {
+        let within = |b: &&Booking| (from..to).contains(&b.slot.start(setting.length));
+        let carried = self.bookings().filter(within).filter(|booking| booking.is_carried);
+        carried.map(|booking| u64::from(booking.messages)).sum()
     }
 
     /// The zones of the campaign's people, and the share of them in each.

@@ -70,7 +70,8 @@ pub fn plan(setting: &Setting<'_>, carrier: &Carrier<'_>, requests: &[Request<'_
         // what the others have sent or claimed is theirs; what this class has, it cuts itself
         let others: Vec<(Slot, u32)> = (requests.iter().enumerate())
             .filter(|(at, _)| !class.contains(at))
-            .flat_map(|(_, other)| other.booked.iter().map(|b| (b.slot, b.messages)))
+            .flat_map(|(_, other)| other.booked.iter().filter(|b| b.is_carried))
+            .map(|b| (b.slot, b.messages))
             .chain(carrier.booked.iter().copied())
             .collect();
         let carrier = Carrier { booked: &others, ..carrier };

@@ -470,7 +470,7 @@ impl ItemBatch {
             variants: reply_variants as u32,
             values: first,
             weights: keep_apart.then_some(self.weights.len()),
-            cost: person.price as f32,
+            cost: person.spend() as f32,
             tie_break,
             bans: if partly { eligibility.bans } else { (0, 0) },
         });

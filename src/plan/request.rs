@@ -96,6 +96,15 @@ pub struct Booking {
     pub replies: f64,
     /// What they cost, in the budget's currency.
     pub spend: f64,
+    /// Whether the provider of the campaigns carries them: else they take of the campaign's own limits alone.
+    pub is_carried: bool,
+}
+
+impl Booking {
+    /// A slot that has carried nothing.
+    pub fn none(slot: Slot, arm: Arm) -> Self {
+        Self { slot, arm, messages: 0, replies: 0.0, spend: 0.0, is_carried: true }
+    }
 }
 
 /// One person to decide about.
@@ -142,12 +151,21 @@ pub struct AudienceMember<'a> {
     pub paused_until: Option<Instant>,
     /// Price of a message to this person, in the budget's currency.
     pub price: f64,
+    /// What other channels are expected to cost that take over where it does not arrive.
+    pub fallback_cost: f64,
     /// Messages sent or planned to this person by other campaigns, or before.
     pub taken: &'a [RecentSend],
     /// From when until when it may go: of an occurrence, or while a right of the person's lasts.
     pub span: Option<(Instant, Instant)>,
     /// Why this is not the first plan for the person, and from when on it may be planned again.
     pub replan: Option<Replan>,
+}
+
+impl AudienceMember<'_> {
+    /// What a message to the person is expected to take of the budget.
+    pub fn spend(&self) -> f64 {
+        self.price + self.fallback_cost
+    }
 }
 
 /// A person whose earlier slot came to nothing.

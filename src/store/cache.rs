@@ -12,6 +12,15 @@ use crate::model::ids::Name;
 #[derive(Debug, Clone, Default)]
 pub(super) struct CampaignCache(Arc<Mutex<HashMap<i64, Arc<Campaign>>>>);
 
+/// What a run or a fallback has of its own, over the file of the campaign that it belongs to.
+pub(super) struct OwnPart {
+    pub(super) name: Name,
+    /// Of a run, and of what it falls back to.
+    pub(super) window: Option<RunWindow>,
+    /// Of a fallback: the provider that carries it.
+    pub(super) provider: Option<Name>,
+}
+
 impl CampaignCache {
     fn known(&self) -> MutexGuard<'_, HashMap<i64, Arc<Campaign>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -21,18 +30,24 @@ impl CampaignCache {
         self.known().get(&id).cloned()
     }
 
-    /// Parses a campaign's file and keeps it; a run has a name and a window of its own.
+    /// Parses a campaign's file and keeps it; `own` is what a run or a fallback has of its own.
     pub(super) fn parse(
         &self,
         id: i64,
         source: &str,
-        run: Option<(Name, RunWindow)>,
+        own: OwnPart,
     ) -> Result<Arc<Campaign>, Invalid> {
         let mut campaign = Campaign::from_toml(source)
             .map_err(|error| Invalid::new("source", error, "a campaign of this version"))?;
-        if let Some((name, RunWindow(window))) = run {
-            campaign = Campaign { name, window, ..campaign };
+        if let Some(provider) = &own.provider {
+            let wanted = "a provider that the campaign falls back to";
+            let unknown = || Invalid::new("provider", provider, wanted);
+            campaign = campaign.carried_by(provider).ok_or_else(unknown)?;
         }
+        if let Some(RunWindow(window)) = own.window {
+            campaign.window = window;
+        }
+        campaign.name = own.name;
         let campaign = Arc::new(campaign);
         self.known().insert(id, Arc::clone(&campaign));
         Ok(campaign)

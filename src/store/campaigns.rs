@@ -5,6 +5,7 @@ use std::sync::Arc;
 use sqlx::QueryBuilder;
 
 use super::bulk::{List, Sql, one_of};
+use super::cache::OwnPart;
 use super::row::from_row;
 use super::{Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, instant, micros, on, parsed, run};
 use crate::model::campaign::{Campaign, Occasion, Trigger};
@@ -38,8 +39,10 @@ impl CampaignStatus {
 pub struct CampaignRow {
     /// Our number.
     pub id: i64,
-    /// Of a run: the standing campaign whose run it is.
+    /// Of a run: the standing campaign whose run it is; of a fallback: the campaign that was submitted.
     pub parent: Option<i64>,
+    /// Of a fallback: the campaign whose undelivered messages it takes over.
+    pub fallback_of: Option<i64>,
     /// What its file says.
     pub campaign: Arc<Campaign>,
     /// Whether it runs.
@@ -66,10 +69,23 @@ impl CampaignRow {
         self.parent.is_none() && self.campaign.trigger.is_some()
     }
 
-    /// Whether it is a run to which people come one by one, with what happens to them.
+    /// The campaign that was submitted: itself, or the one whose run or fallback it is. Those of one root share
+    /// its limits.
+    pub fn root(&self) -> i64 {
+        self.parent.unwrap_or(self.id)
+    }
+
+    /// Whether other campaigns may belong to it: runs, and what it falls back to.
+    pub fn has_parts(&self) -> bool {
+        self.is_standing() || !self.campaign.fallbacks.is_empty()
+    }
+
+    /// Whether people come to it one by one: to a run with what happens to them, to a fallback with what
+    /// does not reach them otherwise.
     pub fn has_occurrences(&self) -> bool {
         let every = |trigger: &Trigger| matches!(trigger.on, Occasion::Every(_));
-        self.parent.is_some() && !self.campaign.trigger.as_ref().is_some_and(every)
+        let is_whole = self.campaign.trigger.as_ref().is_some_and(every);
+        self.fallback_of.is_some() || self.parent.is_some() && !is_whole
     }
 }
 
@@ -102,7 +118,7 @@ pub struct Campaigns {
 macro_rules! select {
     ($end:literal) => {
         concat!(
-            "SELECT id, parent, name, status, submitted_at, ends_at, planned_at, model, plan, closed_at,
+            "SELECT id, parent, fallback_of, name, status, submitted_at, ends_at, planned_at, model, plan, closed_at,
                 summary FROM campaign ",
             $end
         )
@@ -114,8 +130,9 @@ const BY_ID: &str = select!("WHERE id = $1");
 const OPEN: &str = select!("WHERE closed_at IS NULL ORDER BY id");
 const CLOSED: &str = select!("WHERE closed_at IS NOT NULL AND id < $1 ORDER BY id DESC LIMIT $2");
 const PAGE: &str = select!("WHERE id < $1 ORDER BY id DESC LIMIT $2");
-/// A run has the file of its standing campaign.
-const FILE: &str = "SELECT COALESCE(p.source, c.source), c.name, c.run_window
+/// A run and a fallback have the file of the campaign that was submitted.
+const FILE: &str = "SELECT COALESCE(p.source, c.source), c.name, c.run_window,
+        CASE WHEN c.fallback_of IS NOT NULL THEN c.provider END
     FROM campaign c LEFT JOIN campaign p ON p.id = c.parent WHERE c.id = $1";
 
 const STATUS: Sql = [
@@ -127,6 +144,7 @@ from_row! {
     struct Row {
         id: i64,
         parent: Option<i64>,
+        fallback_of: Option<i64>,
         name: String,
         status: String,
         submitted_at: i64,
@@ -139,6 +157,9 @@ from_row! {
     }
 }
 
+/// Its source, the name, a run's window and a fallback's provider.
+type File = (String, String, Option<String>, Option<String>);
+
 const TABLE: &str = "campaign";
 
 impl Row {
@@ -146,6 +167,7 @@ impl Row {
         Ok(CampaignRow {
             id: self.id,
             parent: self.parent,
+            fallback_of: self.fallback_of,
             campaign,
             status: parsed(TABLE, &self.status)?,
             submitted_at: instant(TABLE, self.submitted_at)?,
@@ -184,11 +206,31 @@ impl Reader {
         Ok(campaigns)
     }
 
-    /// The runs of a standing campaign that are not closed.
-    pub async fn open_runs(&mut self, parent: i64) -> Result<Vec<CampaignRow>, StoreError> {
+    /// A campaign that was submitted, its runs and fallbacks: those that are not closed, oldest first.
+    pub async fn open_family(&mut self, root: i64) -> Result<Vec<CampaignRow>, StoreError> {
         let mut open = self.open_campaigns().await?.rows;
-        open.retain(|row| row.parent == Some(parent));
+        open.retain(|row| row.root() == root);
+        open.sort_by_key(|row| row.id);
         Ok(open)
+    }
+
+    /// The runs and fallbacks that belong to a campaign and are not closed, oldest first.
+    pub async fn open_parts(&mut self, of: &CampaignRow) -> Result<Vec<CampaignRow>, StoreError> {
+        if !of.has_parts() {
+            return Ok(Vec::new());
+        }
+        let mut parts = self.open_family(of.root()).await?;
+        // what is taken over is older than what takes it over
+        let mut ids = vec![of.id];
+        parts.retain(|row| {
+            let belongs = [row.parent, row.fallback_of].into_iter().flatten();
+            let belongs = belongs.into_iter().any(|id| ids.contains(&id));
+            if belongs {
+                ids.push(row.id);
+            }
+            belongs
+        });
+        Ok(parts)
     }
 
     /// Up to `limit` closed campaigns, the newest first, older than the one with the number
@@ -267,15 +309,16 @@ impl Reader {
         if let Some(campaign) = self.campaigns.get(id) {
             return Ok(campaign);
         }
-        let (source, name, window): (String, String, Option<String>) =
+        let (source, name, window, provider): File =
             on!(self, |db| sqlx::query_as(FILE).bind(id).fetch_one(db).await)
                 .doing("read a campaign's file")?;
-        let run = match window {
-            None => None,
-            Some(window) => Some((parsed(TABLE, &name)?, parsed(TABLE, &window)?)),
+        let own = OwnPart {
+            name: parsed(TABLE, &name)?,
+            window: window.map(|window| parsed(TABLE, &window)).transpose()?,
+            provider: provider.map(|provider| parsed(TABLE, &provider)).transpose()?,
         };
         self.campaigns
-            .parse(id, &source, run)
+            .parse(id, &source, own)
             .map_err(|cause| StoreError::Corrupt { table: TABLE, cause })
     }
 

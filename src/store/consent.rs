@@ -273,7 +273,9 @@ impl Tx {
         entries: &[(RecipientId, ConsentEntry)],
     ) -> Result<HashSet<RecipientId>, StoreError> {
         let people: Vec<RecipientId> = entries.iter().map(|(recipient, _)| *recipient).collect();
-        let word = |(id, e): &(RecipientId, ConsentEntry)| (*id, e.at, e.change, e.source.clone());
+        let word = |(id, e): &(RecipientId, ConsentEntry)| {
+            (*id, e.at, e.change, e.source.clone(), e.scope.clone())
+        };
         let known: HashSet<_> = self.ledgers(&people).await?.iter().map(word).collect();
         let new = entries.iter().filter(|entry| !known.contains(&word(entry)));
         Ok(new.map(|(id, _)| *id).collect())

@@ -21,6 +21,7 @@ mod deliveries;
 mod events;
 mod evidence;
 mod experiment;
+mod fallbacks;
 mod history;
 mod leases;
 mod links;

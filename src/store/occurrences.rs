@@ -327,7 +327,8 @@ impl Reader {
         parent: i64,
         window: &RunWindow,
     ) -> Result<Option<i64>, StoreError> {
-        const SQL: &str = "SELECT id FROM campaign WHERE parent = $1 AND run_window = $2";
+        const SQL: &str = "SELECT id FROM campaign
+            WHERE parent = $1 AND run_window = $2 AND fallback_of IS NULL";
         on!(self, |db| sqlx::query_scalar(SQL)
             .bind(parent)
             .bind(window.to_string())
@@ -338,13 +339,14 @@ impl Reader {
 
     /// The numbers of a standing campaign's runs, oldest first.
     pub async fn runs_of(&mut self, parent: i64) -> Result<Vec<i64>, StoreError> {
-        const SQL: &str = "SELECT id FROM campaign WHERE parent = $1 ORDER BY id";
+        const SQL: &str = "SELECT id FROM campaign WHERE parent = $1 AND fallback_of IS NULL
+            ORDER BY id";
         on!(self, |db| sqlx::query_scalar(SQL).bind(parent).fetch_all(db).await)
             .doing("list the runs of a campaign")
     }
 }
 
-/// What messages of closed runs cost or were expected to cost; of a message that never left, nothing.
+/// What messages of closed runs and fallbacks cost or were expected to cost; of a message that never left, nothing.
 const SPENT: &str = "SELECT d.arm, SUM(COALESCE(d.price, d.expected_price, 0.0)) FROM delivery d
     JOIN campaign c ON c.id = d.campaign
     WHERE c.parent = $1 AND c.closed_at IS NOT NULL AND d.arm IS NOT NULL

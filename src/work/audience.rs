@@ -30,6 +30,16 @@ impl<'a> AudienceFilter<'a> {
 
     /// Whether a recipient is meant; `place` is what the address tells of where they are.
     pub(super) fn holds(&self, recipient: &Recipient, place: Option<&Inferred>) -> bool {
+        self.means(recipient, recipient.consented, place)
+    }
+
+    /// The same for whom it is known otherwise whether they consent to any of the campaign's channels.
+    pub(super) fn means(
+        &self,
+        recipient: &Recipient,
+        consented: bool,
+        place: Option<&Inferred>,
+    ) -> bool {
         let wanted = &self.campaign.audience;
         let tags = &recipient.profile.tags;
         let country = place.map(|place| &place.country);
@@ -37,7 +47,7 @@ impl<'a> AudienceFilter<'a> {
             || !wanted.countries.is_empty()
             || !wanted.recipients.is_empty()
             || self.members.is_some();
-        (any_key || recipient.consented)
+        (any_key || consented)
             && (wanted.tags.is_empty() || wanted.tags.iter().any(|tag| tags.contains(tag)))
             && (wanted.countries.is_empty()
                 || country.is_some_and(|country| wanted.countries.contains(country)))

@@ -58,26 +58,17 @@ impl From<SegmentError> for SubmitError {
 /// Checks a campaign file against the rules and this workspace.
 pub async fn check(ctx: &Ctx, source: &str) -> Result<Campaign, SubmitError> {
     let campaign = Campaign::from_toml(source)?;
-    if !ctx.config.providers.contains_key(&campaign.provider) {
-        let known: Vec<_> = ctx.config.providers.keys().map(Name::as_str).collect();
-        return Err(SubmitError::Unfit(format!(
-            "provider: the settings have no [provider.{}]; they have {}",
-            campaign.provider,
-            known.join(", ")
-        )));
+    carried(ctx, &campaign)?;
+    for fallback in carried_on(&campaign) {
+        carried(ctx, &fallback).map_err(|error| {
+            SubmitError::Unfit(format!("fallback {}: {error}", fallback.provider))
+        })?;
     }
-    if ctx.config.providers[&campaign.provider].kind.needs_template() {
-        fits_templates(&campaign)?;
-    }
-    fits::check(ctx, &campaign).map_err(SubmitError::Unfit)?;
     if ctx.store.read().await?.campaign(&campaign.name).await?.is_some() {
         let name = &campaign.name;
         return Err(SubmitError::Unfit(format!("name: {name} is taken; give it another")));
     }
     segments::check(ctx, &campaign).await?;
-    if let Some(problem) = unpriced(ctx, &campaign) {
-        return Err(SubmitError::Unfit(problem));
-    }
     let now = ctx.clock.now();
     if window::ends_at(&campaign.window) <= now {
         let key = if campaign.trigger.is_some() { "trigger" } else { "window" };
@@ -122,6 +113,28 @@ pub async fn check(ctx: &Ctx, source: &str) -> Result<Campaign, SubmitError> {
         )));
     }
     Ok(campaign)
+}
+
+/// A campaign as each of its fallbacks carries it.
+pub(super) fn carried_on(campaign: &Campaign) -> impl Iterator<Item = Campaign> {
+    campaign.fallbacks.iter().filter_map(|fallback| campaign.carried_by(&fallback.provider))
+}
+
+/// Whether the provider of a campaign can carry it.
+fn carried(ctx: &Ctx, campaign: &Campaign) -> Result<(), SubmitError> {
+    let Some(provider) = ctx.config.providers.get(&campaign.provider) else {
+        let known: Vec<_> = ctx.config.providers.keys().map(Name::as_str).collect();
+        return Err(SubmitError::Unfit(format!(
+            "provider: the settings have no [provider.{}]; they have {}",
+            campaign.provider,
+            known.join(", ")
+        )));
+    };
+    if provider.kind.needs_template() {
+        fits_templates(campaign)?;
+    }
+    fits::check(ctx, campaign).map_err(SubmitError::Unfit)?;
+    unpriced(ctx, campaign).map_or(Ok(()), |problem| Err(SubmitError::Unfit(problem)))
 }
 
 /// Whom a campaign's translations leave out, in words: how many people of the audience, and the
@@ -260,9 +273,9 @@ pub async fn change(
     use CampaignStatus::{Active, Cancelled, Paused};
     let mut tx = ctx.store.begin().await?;
     let mut changed = false;
-    // what is commanded of a standing campaign holds for its runs
-    let runs = if row.is_standing() { tx.open_runs(row.id).await? } else { Vec::new() };
-    for row in std::iter::once(row).chain(&runs) {
+    // what is commanded of a campaign holds for its runs and fallbacks
+    let parts = tx.open_parts(row).await?;
+    for row in std::iter::once(row).chain(&parts) {
         let done = match command {
             OperatorCommand::Pause => tx.set_campaign_status(row.id, &[Active], Paused).await?,
             OperatorCommand::Resume => {
@@ -416,7 +429,7 @@ async fn summary_in(
     let open = match (row.closed_at.is_none(), row.is_standing()) {
         (false, _) => Vec::new(),
         (true, false) => vec![row.id],
-        (true, true) => reader.open_runs(row.id).await?.iter().map(|run| run.id).collect(),
+        (true, true) => reader.open_parts(row).await?.iter().map(|run| run.id).collect(),
     };
     for id in open {
         summary.due += reader.due_count(id, now).await?;

@@ -4,6 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::campaigns::{self, SubmitError};
+use super::fallbacks::{self, FallbackOutlook};
 use super::occurrences;
 use super::plan::{self, CampaignPlan, PlanError, PlanInputs, Summary};
 use super::{Ctx, fits, templates};
@@ -42,6 +43,8 @@ pub struct Checked {
     pub upcoming: Option<u64>,
     /// What is allowed and probably not meant.
     pub warnings: Vec<String>,
+    /// Where the campaign goes on by other channels: what is expected to come to each.
+    pub fallbacks: Vec<FallbackOutlook>,
 }
 
 /// Checks a campaign file and plans it on a copy of what is stored.
@@ -58,7 +61,9 @@ pub(super) async fn awaited(ctx: &Ctx, campaign: &Campaign) -> Result<Checked, C
     let mut warnings = warnings(ctx, campaign).await?;
     let (upcoming, more) = occurrences::upcoming(ctx, campaign).await?;
     warnings.extend(more);
-    Ok(Checked { name: campaign.name.clone(), stored: false, plan: None, upcoming, warnings })
+    let name = campaign.name.clone();
+    let fallbacks = fallbacks::outlook(ctx, campaign, None).await?;
+    Ok(Checked { name, stored: false, plan: None, upcoming, warnings, fallbacks })
 }
 
 /// What a campaign with a window would do, and what its plan is made of; `step` is told what is being done.
@@ -71,21 +76,34 @@ pub(super) async fn planned(
     let warnings = warnings(ctx, &campaign).await?;
     step("planning");
     let name = campaign.name.clone();
-    let (inputs, plan) = plan::forecast(ctx, campaign).await?;
-    let summary = Some(plan.summary());
-    Ok((Checked { name, stored: false, plan: summary, upcoming: None, warnings }, inputs, plan))
+    let (inputs, plan) = plan::forecast(ctx, campaign.clone()).await?;
+    let fallbacks = fallbacks::outlook(ctx, &campaign, Some(&plan.plan)).await?;
+    let plan_told = Some(plan.summary());
+    let checked =
+        Checked { name, stored: false, plan: plan_told, upcoming: None, warnings, fallbacks };
+    Ok((checked, inputs, plan))
 }
 
 /// What is allowed and probably not meant.
 async fn warnings(ctx: &Ctx, campaign: &Campaign) -> Result<Vec<String>, CheckError> {
     let mut told: Vec<String> = campaigns::left_out(ctx, campaign).await?.into_iter().collect();
-    told.extend(fits::warning(ctx, campaign));
-    told.extend(templates::problems(ctx, campaign).await.map_err(SubmitError::Store)?);
+    for carried in std::iter::once(campaign.clone()).chain(campaigns::carried_on(campaign)) {
+        told.extend(fits::warning(ctx, &carried));
+        told.extend(templates::problems(ctx, &carried).await.map_err(SubmitError::Store)?);
+    }
+    told.extend(fallbacks::warnings(ctx, campaign));
     Ok(told)
 }
 
 /// Checks a campaign file and stores it.
 pub async fn submit(ctx: &Ctx, source: &str, actor: &str) -> Result<Checked, SubmitError> {
     let name = campaigns::submit(ctx, source, actor).await?.name;
-    Ok(Checked { name, stored: true, plan: None, upcoming: None, warnings: Vec::new() })
+    Ok(Checked {
+        name,
+        stored: true,
+        plan: None,
+        upcoming: None,
+        warnings: Vec::new(),
+        fallbacks: Vec::new(),
+    })
 }

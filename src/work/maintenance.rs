@@ -92,7 +92,7 @@ async fn of_campaign(ctx: &Ctx, row: &CampaignRow) -> Result<u64, StoreError> {
 async fn end(ctx: &Ctx, row: &CampaignRow) -> Result<(), StoreError> {
     let now = ctx.clock.now();
     let mut tx = ctx.store.begin().await?;
-    if row.is_standing() && !tx.open_runs(row.id).await?.is_empty() {
+    if !tx.open_parts(row).await?.is_empty() {
         return Ok(());
     }
     let counts = tx.state_counts(row.id).await?;

@@ -16,6 +16,7 @@ pub mod dispatch;
 pub mod evaluate;
 pub mod experiment;
 pub mod export;
+mod fallbacks;
 mod fits;
 mod fold;
 pub mod forward;

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::Ctx;
 use super::experiment::ExperimentResult;
 use super::interval::Interval;
-use super::sums::{FailureCount, sums};
+use super::sums::{FailureCount, Sums, sums};
 use crate::model::campaign::Campaign;
 use crate::model::content::Goal;
 use crate::model::delivery::Arm;
@@ -36,6 +36,39 @@ pub struct Results {
     pub failures: Vec<FailureCount>,
     /// What the messages cost, where prices are known.
     pub spend: Option<SpendResult>,
+    /// What other channels took over, by provider; these people are not counted once more above.
+    pub fallbacks: Vec<FallbackResult>,
+}
+
+/// What one channel took over where the one before it did not deliver.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct FallbackResult {
+    /// The provider.
+    pub provider: Name,
+    /// People who came to it.
+    pub people: u64,
+    /// Of them sent to.
+    pub sent: u64,
+    /// Of those reached.
+    pub delivered: u64,
+    /// Of those engaged in time.
+    pub engaged: u64,
+    /// People by state and reason.
+    pub states: Vec<StateCount>,
+    /// What the messages cost, where prices are known.
+    pub spend: Option<SpendResult>,
+}
+
+impl FallbackResult {
+    /// In a sentence.
+    pub fn sentence(&self) -> String {
+        let Self { provider, people, sent, delivered, engaged, spend, .. } = self;
+        let spend = spend.as_ref().map(|of| format!(" {}", of.sentence())).unwrap_or_default();
+        format!(
+            "Fallback to {provider}: {people} people came to it, {sent} sent, {delivered} known \
+             delivered, {engaged} engaged in time.{spend}"
+        )
+    }
 }
 
 /// What messages were expected to cost, and what was charged for them.
@@ -147,7 +180,34 @@ pub async fn results(ctx: &Ctx, row: &CampaignRow) -> Result<Results, StoreError
         states: sums.states,
         failures: sums.failures,
         spend: spend(ctx, campaign, sums.spend),
+        fallbacks: fallbacks(ctx, row).await?,
     })
+}
+
+/// What each channel took over, in their order.
+async fn fallbacks(ctx: &Ctx, row: &CampaignRow) -> Result<Vec<FallbackResult>, StoreError> {
+    let mut reader = ctx.store.read().await?;
+    let mut found: Vec<(CampaignRow, Sums)> = Vec::new();
+    for part in reader.fallbacks_from(row).await? {
+        let sums = sums(&mut reader, &part, ctx.clock.now()).await?;
+        match found.iter_mut().find(|(of, _)| of.campaign.provider == part.campaign.provider) {
+            Some((_, all)) => all.add(sums),
+            None => found.push((part, sums)),
+        }
+    }
+    let result = |(part, sums): (CampaignRow, Sums)| {
+        let of_arms = |count: fn(&ArmCount) -> u64| sums.arms.iter().map(count).sum();
+        FallbackResult {
+            provider: part.campaign.provider.clone(),
+            people: sums.states.iter().map(|count| count.people).sum(),
+            sent: of_arms(|arm| arm.sent),
+            delivered: of_arms(|arm| arm.delivered),
+            engaged: of_arms(|arm| arm.engaged),
+            spend: spend(ctx, &part.campaign, sums.spend),
+            states: sums.states,
+        }
+    };
+    Ok(found.into_iter().map(result).collect())
 }
 
 fn spend(ctx: &Ctx, campaign: &Campaign, sums: SpendSums) -> Option<SpendResult> {

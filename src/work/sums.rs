@@ -37,7 +37,7 @@ pub(super) struct Sums {
 }
 
 impl Sums {
-    fn add(&mut self, other: Self) {
+    pub(super) fn add(&mut self, other: Self) {
         self.spend.add(&other.spend);
         for count in other.states {
             let same = |c: &&mut StateCount| c.state == count.state && c.reason == count.reason;

@@ -6,6 +6,7 @@ mod planning;
 mod support;
 
 mod commands;
+mod fallback;
 mod fatigue;
 mod steps;
 mod triggers;

@@ -53,11 +53,8 @@ fn against_exact(shape: &Shape, seed: u64) -> (Certificate, f64) {
     let most = shape.per_hour.unwrap_or(1);
     stage.booked = full
         .map(|hour| Booking {
-            slot: Slot(first + hour as i64),
-            arm: Arm::Personalized,
             messages: most,
-            replies: 0.0,
-            spend: 0.0,
+            ..Booking::none(Slot(first + hour as i64), Arm::Personalized)
         })
         .collect();
     let (per_second, unique_per_day) = (shape.per_second, shape.unique_per_day);

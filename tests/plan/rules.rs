@@ -39,13 +39,8 @@ fn no_plan_breaks_a_rule_and_the_same_input_gives_the_same_plan() {
             ..setting(&rules)
         };
         let mut stage = Stage::of(Crowd::mixed(250, seed), &text);
-        stage.booked = vec![Booking {
-            slot: Slot::holding(at("2026-12-02T15:00:00Z"), length),
-            arm: Arm::Personalized,
-            messages: 1,
-            replies: 0.0,
-            spend: 0.0,
-        }];
+        let slot = Slot::holding(at("2026-12-02T15:00:00Z"), length);
+        stage.booked = vec![Booking { messages: 1, ..Booking::none(slot, Arm::Personalized) }];
         let carrier = Carrier { per_second: Some(0.002), unique_per_day: Some(60), ..EASY };
         let carrier = if seed % 2 == 0 { EASY } else { carrier };
         let plan = stage.plan(&setting, &carrier);

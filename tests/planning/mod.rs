@@ -172,6 +172,7 @@ impl Crowd {
             not_before: None,
             paused_until: None,
             price: member.price,
+            fallback_cost: 0.0,
             taken: &self.members[index].taken,
             span: None,
             wishes: &NO_WISHES,

@@ -7,6 +7,7 @@ use std::process::Command;
 use opportune::clock::Clock;
 use opportune::config::Config;
 use opportune::files;
+use opportune::model::consent::{ConsentChange, ConsentEntry, ConsentScope};
 use opportune::model::recipient::Profile;
 use opportune::store::Store;
 use opportune::work::import::{self, ImportError, Imported, Strictness};
@@ -143,5 +144,31 @@ async fn a_person_who_is_forgotten_does_not_come_back_by_any_of_their_names() {
         let input = file(&dir, "recipient,at,kind\nBR.123,2026-01-01T00:00:00Z,session\n");
         let imported = import::activity(&ctx(store), input, Strictness::Lenient, |_| ()).await;
         assert_eq!(imported.unwrap().refused, 1);
+    }
+}
+
+#[tokio::test]
+async fn words_about_two_providers_at_one_time_are_two_words() {
+    for place in Place::both().await {
+        let store = &place.store;
+        recipients(store, "recipient\nr0\n").await;
+        let mut tx = store.begin().await.unwrap();
+        let id = tx.recipient(&key(0)).await.unwrap().unwrap().id;
+        let now = Clock::system().now();
+        let word = |provider: &str| {
+            let scope = ConsentScope { provider: Some(provider.parse().unwrap()), topic: None };
+            let change = ConsentChange::Withdrawn;
+            (id, ConsentEntry { change, scope, ..support::granted(now, now) })
+        };
+        let words = ["whatsapp", "mail"].map(word);
+        assert_eq!(tx.append_consent(&words).await.unwrap(), 2);
+        assert_eq!(tx.append_consent(&words).await.unwrap(), 0, "a file that comes again");
+        assert!(tx.unknown_consents(&words).await.unwrap().is_empty());
+        for provider in ["whatsapp", "mail"] {
+            let subject = (&provider.parse().unwrap(), None);
+            let said = tx.provider_consents(subject, Some(&[id])).await.unwrap();
+            assert_eq!(said.get(&id), Some(&false), "{provider}");
+        }
+        tx.commit().await.unwrap();
     }
 }

@@ -9,12 +9,12 @@ use chrono_tz::Tz;
 use serde::Deserialize;
 use toml::value::Datetime;
 
-use super::hours::parse_time;
-use super::trigger::RawTrigger;
+use super::fallback::{RawFallback, check_fallbacks};
+use super::hours::{RawQuiet, parse_time};
+use super::trigger::{RUN_SUFFIX, RawTrigger};
 use super::{
     AUDIENCE_LIST_MAX, Arms, Audience, Budget, Campaign, CampaignError, CampaignQuiet, Capacity,
-    Chats, Pattern, QuietHours, VARIANTS_MAX, Variant, WINDOW_MAX, WITHIN_MAX, WeekSpan, Window,
-    is_currency,
+    Chats, Pattern, VARIANTS_MAX, Variant, WINDOW_MAX, WITHIN_MAX, WeekSpan, Window, is_currency,
 };
 use crate::model::content::{Category, Content, Goal, Media, Style};
 use crate::model::frequency::RawFrequency;
@@ -41,6 +41,8 @@ pub struct RawCampaign {
     topic: Option<String>,
     window: Option<RawWindow>,
     trigger: Option<RawTrigger>,
+    #[serde(default)]
+    fallback: Vec<RawFallback>,
     #[serde(default)]
     audience: RawAudience,
     #[serde(default)]
@@ -133,16 +135,6 @@ struct RawArms {
     control_time: Option<String>,
 }
 
-#[derive(Deserialize, utoipa::ToSchema)]
-#[schema(as = Quiet)]
-#[serde(deny_unknown_fields)]
-struct RawQuiet {
-    start: Option<String>,
-    end: Option<String>,
-    #[serde(default)]
-    none: bool,
-}
-
 impl Campaign {
     /// Parses and checks a campaign file.
     pub fn from_toml(text: &str) -> Result<Self, CampaignError> {
@@ -199,6 +191,9 @@ impl RawCampaign {
         if priority > 1000 {
             wrong.note("priority", format_args!("{priority} is not between 0 and 1000"));
         }
+        let reserved = if trigger.is_some() { RUN_SUFFIX } else { 0 };
+        let fallbacks =
+            check_fallbacks(self.fallback, (&self.name, &self.provider), reserved, wrong);
         let audience = self.audience.check(wrong);
         let variants = check_variants(self.variant, wrong);
         let capacity = self.capacity.check(wrong);
@@ -219,6 +214,7 @@ impl RawCampaign {
             topic: self.topic.filter(|topic| !topic.is_empty()),
             window: window?,
             trigger,
+            fallbacks,
             audience,
             variants,
             capacity,
@@ -469,25 +465,6 @@ impl RawArms {
             control: self.control.unwrap_or(0.0),
             holdout: self.holdout.unwrap_or(0.0),
             control_time,
-        }
-    }
-}
-
-impl RawQuiet {
-    fn check(self, wrong: &mut KeyProblems) -> CampaignQuiet {
-        match (self.start, self.end, self.none) {
-            (None, None, true) => CampaignQuiet::Lift,
-            (Some(start), Some(end), false) => match QuietHours::parse(&start, &end) {
-                Ok(hours) => CampaignQuiet::Add(hours),
-                Err(problem) => {
-                    wrong.note("quiet_hours", problem);
-                    CampaignQuiet::Inherit
-                }
-            },
-            _ => {
-                wrong.note("quiet_hours", "it takes start and end, or none = true alone");
-                CampaignQuiet::Inherit
-            }
         }
     }
 }

@@ -1,6 +1,9 @@
 //! Hours of the day and of the week, as campaigns and settings write them.
 
 use chrono::NaiveTime;
+use serde::Deserialize;
+
+use super::file::KeyProblems;
 
 /// `Mon-Fri 09:00-18:00`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,4 +94,35 @@ pub(super) fn parse_time(text: &str) -> Option<NaiveTime> {
 fn minute_of_day(time: NaiveTime) -> u32 {
     use chrono::Timelike;
     time.hour() * 60 + time.minute()
+}
+
+/// `[quiet_hours]` as it is written.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[schema(as = Quiet)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawQuiet {
+    start: Option<String>,
+    end: Option<String>,
+    #[serde(default)]
+    none: bool,
+}
+
+impl RawQuiet {
+    /// When the campaign is quiet.
+    pub(super) fn check(self, wrong: &mut KeyProblems) -> CampaignQuiet {
+        match (self.start, self.end, self.none) {
+            (None, None, true) => CampaignQuiet::Lift,
+            (Some(start), Some(end), false) => match QuietHours::parse(&start, &end) {
+                Ok(hours) => CampaignQuiet::Add(hours),
+                Err(problem) => {
+                    wrong.note("quiet_hours", problem);
+                    CampaignQuiet::Inherit
+                }
+            },
+            _ => {
+                wrong.note("quiet_hours", "it takes start and end, or none = true alone");
+                CampaignQuiet::Inherit
+            }
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! A campaign: what its file says, checked. [`Campaign::from_toml`] is the only way in.
 
+mod fallback;
 mod file;
 mod hours;
 mod json;
@@ -17,6 +18,7 @@ use super::frequency::Cap;
 use super::ids::{Name, RecipientKey};
 use super::recipient::{Country, Distance, Locale};
 
+pub use fallback::Fallback;
 pub use file::RawCampaign;
 pub use hours::{CampaignQuiet, QuietHours, WeekSpan};
 pub use json::json_to_toml;
@@ -57,6 +59,8 @@ pub struct Campaign {
     pub window: Window,
     /// What a standing campaign waits for: its messages are sent by its runs.
     pub trigger: Option<Trigger>,
+    /// The channels that are tried in turn where a message was not delivered in time, or cannot be.
+    pub fallbacks: Vec<Fallback>,
     /// To whom.
     pub audience: Audience,
     /// What; translations share a name and follow each other.

@@ -12,13 +12,14 @@ use super::file::{KeyProblems, local, zone};
 use crate::model::Invalid;
 use crate::model::content::word_type;
 use crate::model::event::EventKind;
+use crate::model::ids::NAME_MAX;
 
 /// The longest span, and the farthest from its event.
 const SPAN_MAX: TimeDelta = TimeDelta::days(366);
 /// The least time between two occurrences for one person: a run of a day has one place a person.
 const AGAIN_MIN: TimeDelta = TimeDelta::days(1);
-/// The longest name of a standing campaign: its runs are called by it and their day.
-const NAME_MAX: usize = 85;
+/// What runs add to the name of a standing campaign: a dot and their day, and a number where that is taken.
+pub(super) const RUN_SUFFIX: usize = ".2026-12-01.99".len() + 1;
 /// Kinds of events that call an occurrence off.
 const UNLESS_MAX: usize = 20;
 
@@ -132,10 +133,11 @@ pub(super) struct RawTrigger {
 impl RawTrigger {
     /// The trigger, and from when until when the campaign stands.
     pub(super) fn check(self, name: &str, wrong: &mut KeyProblems) -> Option<(Trigger, Window)> {
-        if name.len() > NAME_MAX {
+        let most = NAME_MAX - RUN_SUFFIX;
+        if name.len() > most {
             wrong.note(
                 "name",
-                format_args!("a campaign with a [trigger] has at most {NAME_MAX} letters"),
+                format_args!("a campaign with a [trigger] has at most {most} letters"),
             );
         }
         let attribute = self.attribute.map(|name| match name.strip_prefix("attr_") {

@@ -237,6 +237,7 @@ fn what_it_brought(results: &Results) -> Markup {
             }
         }
         @if let Some(spend) = &results.spend { p { (spend.sentence()) } }
+        @for fallback in &results.fallbacks { p { (fallback.sentence()) } }
         @if let Some(experiment) = &results.experiment {
             @if experiment.mismatch.is_some_and(|mismatch| mismatch.alarm) {
                 p.notice role="alert" {

@@ -20,11 +20,11 @@ use crate::model::ids::{Name, RecipientId};
 use crate::model::time::Instant;
 use crate::provider::{RefusalScope, Scope, SendOutcome};
 use crate::store::{Attempt, CampaignStatus, Claim, StoreError, Tx};
-use crate::work::Report;
 use crate::work::channel::{self, TemplateKey};
 use crate::work::links::LinkMaker;
 use crate::work::plan::taken::over_cap;
 use crate::work::routes::subject;
+use crate::work::{Report, fallbacks};
 
 /// Messages of one claim: enough that a transaction costs little, few enough for one lease.
 const BATCH_MAX: usize = 500;
@@ -215,6 +215,7 @@ impl Batches<'_> {
             Category::Marketing => tx.reply_pauses(Some(&ids), now).await?,
             _ => HashMap::new(),
         };
+        let needless = fallbacks::needless(tx, self.row, &ids).await?;
         let mut batch = Batch { claim, ready: Vec::new(), concluded: Vec::new() };
         let links = LinkMaker::of(self.ctx, tx, self.row).await?;
         let check = self.check().with_links(links);
@@ -236,6 +237,9 @@ impl Batches<'_> {
             let looked = match people.remove(&due.recipient) {
                 // who is gone was forgotten a moment ago: there is nobody to send to
                 None => Err(refused(due, Reason::NoConsent)),
+                Some(_) if needless.contains_key(&due.recipient) => {
+                    Err(refused(due, needless[&due.recipient]))
+                }
                 Some(_) if occurrence == Some(None) => Err(refused(due, Reason::CalledOff)),
                 Some(_) if unreachable.contains_key(&due.recipient) => {
                     Err(refused(due, Reason::Suppressed))

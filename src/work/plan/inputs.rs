@@ -1,13 +1,14 @@
 //! The inputs: everything that plans of one provider are made of, read once, and the questions that
 //! the planner is asked with it.
 
+mod questions;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono_tz::Tz;
 
 use super::PlanError;
-use super::campaign_plan::CampaignPlan;
 use super::prices::CampaignPrices;
 use super::record::Record;
 use super::stored::{StoredPeople, WrittenAbout, is_open, occasions, some_people};
@@ -18,18 +19,18 @@ use crate::calendar::rules::Rules;
 use crate::config::{Config, ProviderConfig};
 use crate::model::campaign::Campaign;
 use crate::model::content::Category;
-use crate::model::delivery::{Delivery, Reason};
+use crate::model::delivery::Reason;
 use crate::model::frequency::{RecentSend, reach};
-use crate::model::ids::{RecipientId, RecipientKey};
-use crate::model::preference::{Fatigue, Preference, ReplyDelays};
+use crate::model::ids::RecipientId;
+use crate::model::preference::{Fatigue, Preference};
+use crate::model::recipient::Profile;
 use crate::model::slot::Slot;
 use crate::model::time::Instant;
-use crate::plan::{
-    self, AudienceMember, Booking, Carrier, Explanation, Plan, Replan, Request, Setting, SlotLoad,
-};
+use crate::plan::{AudienceMember, Booking, Plan, Replan};
 use crate::store::{CampaignRow, DeliveryRow, StoreError};
 use crate::work::addresses::address_with;
 use crate::work::audience::AudienceFilter;
+use crate::work::fallbacks::Outlook;
 use crate::work::holdout;
 use crate::work::learn::{ActiveModel, People};
 use crate::work::routes::{ChannelRights, cut, subject};
@@ -72,6 +73,8 @@ type Occasions = HashMap<RecipientId, WrittenAbout>;
 
 struct PlanningTask {
     row: CampaignRow,
+    /// What may follow its messages on other channels.
+    outlook: Outlook,
     scope: PlanScope,
     /// How right forecasts were of campaigns with its goal.
     record: Record,
@@ -85,6 +88,16 @@ struct PlanningTask {
     occasions: Occasions,
 }
 
+/// A campaign that leaves room in each hour for the messages that are expected to follow its own.
+fn with_room(mut row: CampaignRow, outlook: &Outlook) -> CampaignRow {
+    let follow = outlook.messages();
+    if let Some(most) = row.campaign.capacity.per_hour.filter(|_| follow > 0.0) {
+        let own = (f64::from(most) / (1.0 + follow)).floor().max(1.0);
+        Arc::make_mut(&mut row.campaign).capacity.per_hour = Some(own as u32);
+    }
+    row
+}
+
 impl PlanInputs {
     /// Reads what plans of the campaigns are made of; all must have the same provider.
     pub async fn open(ctx: &Ctx, rows: Vec<(CampaignRow, PlanScope)>) -> Result<Self, PlanError> {
@@ -92,20 +105,24 @@ impl PlanInputs {
         for (row, scope) in rows {
             let row = channel::with_parked(&mut ctx.store.read().await?, row).await?;
             let found = StoredPeople::read(ctx, &row, scope).await?;
-            known.push((row, scope, found));
+            let outlook = Outlook::read(ctx, &row).await?;
+            known.push((with_room(row, &outlook), scope, (found, outlook)));
         }
-        let is_brief = known.iter().all(|(_, _, found)| found.is_brief);
+        let is_brief = known.iter().all(|(_, _, (found, _))| found.is_brief);
         let people = if is_brief {
-            let ids = known.iter().flat_map(|(_, _, found)| &found.rows);
+            let ids = known.iter().flat_map(|(_, _, (found, _))| &found.rows);
             some_people(ctx, ids.map(|row| row.delivery.recipient).collect()).await?
         } else {
             People::load(ctx).await?
         };
         let mut inputs = Self::empty(ctx, people, is_brief).await?;
+        for (row, _, (_, outlook)) in &mut known {
+            outlook.read_agreed(ctx, &row.campaign, &inputs.people.recipients).await?;
+        }
         if let Some((row, ..)) = known.first() {
             inputs.read_suppressed(ctx, &row.campaign).await?;
         }
-        for (row, scope, found) in known {
+        for (row, scope, (found, outlook)) in known {
             let ids: Vec<RecipientId> =
                 found.rows.iter().map(|row| row.delivery.recipient).collect();
             let occasions = occasions(ctx, &row, &inputs.people.recipients, &ids).await?;
@@ -122,7 +139,8 @@ impl PlanInputs {
             };
             let campaign = Arc::clone(&row.campaign);
             let audience = AudienceFilter::of(ctx, &campaign, asked).await?;
-            let task = inputs.task(row, &found, scope, (waits, &audience, occasions));
+            let read = (waits, &audience, occasions, outlook);
+            let task = inputs.task(row, &found, scope, read);
             inputs.tasks.push(PlanningTask { record, ..task });
         }
         inputs.read_taken(ctx).await?;
@@ -145,6 +163,7 @@ impl PlanInputs {
         let occasions = occasions(ctx, &row, &inputs.people.recipients, &[recipient]).await?;
         inputs.tasks.push(PlanningTask {
             row,
+            outlook: Outlook::default(),
             occasions,
             scope: PlanScope::Everybody,
             record: Record::default(),
@@ -226,9 +245,9 @@ impl PlanInputs {
         let (length, since) = (self.config.slot_length, taken::since(self.now));
         let found = ctx.store.read().await?.open_campaigns().await?.rows;
         for other in found {
-            let run =
-                |task: &PlanningTask| other.parent.is_some() && task.row.parent == other.parent;
-            let own = decided.contains_key(&other.id) || self.tasks.iter().any(run);
+            // what its own family took is booked with it
+            let family = |task: &PlanningTask| task.row.root() == other.root();
+            let own = decided.contains_key(&other.id) || self.tasks.iter().any(family);
             if own || other.campaign.provider != provider {
                 continue;
             }
@@ -243,7 +262,7 @@ impl PlanInputs {
         row: CampaignRow,
         found: &StoredPeople,
         scope: PlanScope,
-        (waits, audience, occasions): (Waits, &AudienceFilter<'_>, Occasions),
+        (waits, audience, occasions, outlook): (Waits, &AudienceFilter<'_>, Occasions, Outlook),
     ) -> PlanningTask {
         let (mut chosen, mut replans) = (Vec::new(), Vec::new());
         for (index, recipient) in self.people.recipients.iter().enumerate() {
@@ -255,26 +274,53 @@ impl PlanInputs {
                 }
                 (Some(known), _) => is_open(known, scope),
                 (None, PlanScope::Everybody) => {
-                    !row.has_occurrences() && audience.holds(recipient, self.places[index].as_ref())
+                    let consented = recipient.consented || outlook.agreed.contains(&recipient.id);
+                    let place = self.places[index].as_ref();
+                    !row.has_occurrences() && audience.means(recipient, consented, place)
                 }
                 (None, PlanScope::Undecided) => false,
             };
-            if wanted {
+            if wanted && !outlook.taken_over.contains(&recipient.id) {
                 chosen.push(index);
                 replans.push(known.and_then(|found| self.replan(found)));
             }
         }
-        let stay = found.rows.iter().filter(|found| !is_open(found, scope));
-        let load = |found: &DeliveryRow| self.load(&row.campaign, found);
-        let mut booked = bookings(stay.chain(&found.of_runs), self.config.slot_length, load);
+        let stays = |found: &&DeliveryRow| {
+            !is_open(found, scope) || outlook.taken_over.contains(&found.delivery.recipient)
+        };
+        let stay = found.rows.iter().filter(stays);
+        let length = self.config.slot_length;
+        let own = |found: &DeliveryRow| self.load(&row, found, Some(&outlook));
+        let mut booked = bookings(stay, length, own);
+        for (is_carried, rows) in &found.of_family {
+            let others = bookings(rows.iter(), length, |found| self.load(&row, found, None));
+            booked.extend(others.into_iter().map(|of| Booking { is_carried: *is_carried, ..of }));
+        }
         booked.extend_from_slice(&found.booked);
         let record = Record::default();
         let doubles = self.doubles(&row.campaign, found, scope, &chosen);
-        PlanningTask { row, scope, record, chosen, replans, booked, waits, doubles, occasions }
+        PlanningTask {
+            row,
+            outlook,
+            scope,
+            record,
+            chosen,
+            replans,
+            booked,
+            waits,
+            doubles,
+            occasions,
+        }
     }
 
-    /// What a message that stays is expected to bring and cost.
-    fn load(&self, campaign: &Campaign, found: &DeliveryRow) -> ExpectedCost {
+    /// What a message that stays is expected to bring and cost, with what may follow it.
+    fn load(
+        &self,
+        row: &CampaignRow,
+        found: &DeliveryRow,
+        outlook: Option<&Outlook>,
+    ) -> ExpectedCost {
+        let campaign = &row.campaign;
         let id = found.delivery.recipient;
         let index = self.people.recipients.binary_search_by_key(&id, |recipient| recipient.id);
         let (Ok(index), Some(choice)) = (index, &found.delivery.choice) else {
@@ -286,7 +332,11 @@ impl PlanInputs {
         } else {
             0.0
         };
-        ExpectedCost { reply: f64::from(reply), price: found.charged.unwrap_or(choice.price) }
+        let owed = outlook.filter(|outlook| outlook.is_owed(id));
+        let profile = &self.people.recipients[index].profile;
+        let to_follow = owed.map_or(0.0, |outlook| self.fallback_cost(row, outlook, profile));
+        let own = found.charged.unwrap_or(choice.price);
+        ExpectedCost { reply: f64::from(reply), price: own + to_follow }
     }
 
     fn replan(&self, found: &DeliveryRow) -> Option<Replan> {
@@ -297,6 +347,14 @@ impl PlanInputs {
 
     pub(super) fn provider(&self, campaign: &Campaign) -> Option<&ProviderConfig> {
         self.config.providers.get(&campaign.provider)
+    }
+
+    /// What the fallbacks of a message to a person are expected to cost.
+    fn fallback_cost(&self, row: &CampaignRow, outlook: &Outlook, profile: &Profile) -> f64 {
+        outlook.cost(|provider| {
+            let provider = self.config.providers.get(provider);
+            CampaignPrices::of(provider, row, self.now).price(profile).0.amount
+        })
     }
 
     fn prices(&self, row: &CampaignRow) -> CampaignPrices<'_> {
@@ -384,114 +442,9 @@ impl PlanInputs {
                 .then(|| self.asked_to_wait.get(&recipient.id).copied())
                 .flatten(),
             price: prices.price(profile).0.amount,
+            fallback_cost: self.fallback_cost(&task.row, &task.outlook, profile),
             taken: self.taken.get(&recipient.id).map_or(&[], Vec::as_slice),
             replan,
         }
-    }
-
-    /// Calls `ask` with the arguments that a plan is a function of.
-    fn ask<T>(&self, ask: impl FnOnce(&Setting<'_>, &Carrier<'_>, &[Request<'_>]) -> T) -> T {
-        let setting = Setting {
-            now: self.now,
-            seed: SEED,
-            length: self.config.slot_length,
-            opt_out_cost: self.config.opt_out_cost,
-            conversions: holdout::counted(&self.config),
-            zone: self.config.time_zone,
-            quiet: self.config.quiet_hours,
-            rules: &self.rules,
-            caps: &self.config.frequency,
-            threads: std::thread::available_parallelism().map_or(1, usize::from),
-        };
-        let provider = self.tasks.first().and_then(|task| self.provider(&task.row.campaign));
-        let carrier = Carrier {
-            channel: provider.map_or("", |provider| provider.kind.channel()),
-            per_second: provider.and_then(|p| p.limits.per_second).map(f64::from),
-            unique_per_day: provider.and_then(|p| p.limits.unique_per_day),
-            booked: &self.booked,
-        };
-        let mut people: Vec<Vec<AudienceMember<'_>>> = Vec::with_capacity(self.tasks.len());
-        for task in &self.tasks {
-            let chosen = task.chosen.iter().zip(&task.replans);
-            let of = (task, &self.prices(&task.row));
-            people.push(chosen.map(|(index, replan)| self.person(of, *index, *replan)).collect());
-        }
-        let habits: Vec<_> = (self.tasks.iter())
-            .map(|task| {
-                |index: usize| self.planned_preference(&task.row.campaign, task.chosen[index])
-            })
-            .collect();
-        let answers = |task: &PlanningTask| task.row.campaign.capacity.chats.is_some();
-        let reply_delays = if self.tasks.iter().any(answers) {
-            self.model.reply_delays()
-        } else {
-            ReplyDelays::default()
-        };
-        let campaigns: Vec<&Campaign> = self.tasks.iter().map(|task| &*task.row.campaign).collect();
-        let fatigue_until = (!self.model.fatigue().is_none())
-            .then(|| taken::felt_until(&self.taken, &campaigns, setting.zone, self.now));
-        let requests: Vec<Request<'_>> = (self.tasks.iter().zip(&people).zip(&habits))
-            .map(|((task, people), preference)| Request {
-                campaign: &task.row.campaign,
-                people,
-                preference,
-                booked: &task.booked,
-                reply_delays: &reply_delays,
-                fatigue_until,
-            })
-            .collect();
-        ask(&setting, &carrier, &requests)
-    }
-
-    /// Plans; touches no store.
-    pub async fn plan(self) -> Result<(Self, Vec<CampaignPlan>), PlanError> {
-        let work = move || {
-            let plans = self.ask(plan::plan);
-            let plans = self.tasks.iter().zip(plans).map(|(task, plan)| {
-                let provider = self.provider(&task.row.campaign);
-                CampaignPlan {
-                    row: task.row.clone(),
-                    chosen: task.chosen.clone(),
-                    scope: task.scope,
-                    read_at: self.now,
-                    record: task.record,
-                    zones: task.chosen.iter().map(|index| self.zone(*index)).collect(),
-                    unconfirmed: self.unconfirmed(task, &plan),
-                    plan,
-                    length: self.config.slot_length,
-                    currency: provider
-                        .and_then(|p| p.tariff.as_ref())
-                        .map(|tariff| tariff.currency.clone()),
-                }
-            });
-            let plans = plans.collect();
-            (self, plans)
-        };
-        tokio::task::spawn_blocking(work).await.map_err(|_| PlanError::Panicked)
-    }
-
-    /// The value of each allowed slot to each personalized person, with the best variant.
-    pub fn each_value(&self, mut each: impl FnMut(&RecipientKey, Slot, f64)) {
-        self.ask(|setting, carrier, requests| {
-            plan::values(setting, carrier, requests, &mut |request, person, slot, value| {
-                let index = self.tasks[request].chosen[person];
-                each(&self.people.recipients[index].key, slot, value);
-            });
-        });
-    }
-
-    /// Why the first campaign gives a person what is decided, beside the prices of its slots;
-    /// `None` for whom nothing was read.
-    pub fn explain(
-        &self,
-        key: &RecipientKey,
-        decided: &Delivery,
-        slots: &[SlotLoad],
-    ) -> Option<Explanation> {
-        let chosen = &self.tasks.first()?.chosen;
-        let person = chosen.iter().position(|index| self.people.recipients[*index].key == *key)?;
-        Some(self.ask(|setting, carrier, requests| {
-            plan::explain(setting, carrier, &requests[0], person, (decided, slots))
-        }))
     }
 }

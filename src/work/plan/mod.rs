@@ -28,7 +28,7 @@ use chrono::TimeDelta;
 use super::leadership::{PLANNING, lead};
 use super::learn::LearnError;
 use super::segments::SegmentError;
-use super::{Ctx, Report, StepEnv, holdout, occurrences};
+use super::{Ctx, Report, StepEnv, fallbacks, holdout, occurrences};
 use crate::calendar::window;
 use crate::model::campaign::Campaign;
 use crate::model::delivery::Delivery;
@@ -102,6 +102,7 @@ pub enum PlanScope {
 /// last failure is told once all had their turn.
 pub async fn run(ctx: &Ctx) -> Result<Report, PlanError> {
     occurrences::bring_in(ctx).await?;
+    Box::pin(fallbacks::bring_in(ctx)).await?;
     let mut needy: BTreeMap<Name, Vec<(CampaignRow, PlanScope)>> = BTreeMap::new();
     let mut reader = ctx.store.read().await?;
     let version = reader.active_version().await?;
@@ -188,7 +189,7 @@ pub async fn dry_run(
     ctx: &Ctx,
     rows: Vec<(CampaignRow, PlanScope)>,
 ) -> Result<(PlanInputs, Vec<CampaignPlan>), PlanError> {
-    PlanInputs::open(ctx, rows).await?.plan().await
+    Box::pin(PlanInputs::open(ctx, rows)).await?.plan().await
 }
 
 /// What the plan of a campaign would be that is not stored.
@@ -201,6 +202,7 @@ pub async fn forecast(
         // no stored campaign has it
         id: -1,
         parent: None,
+        fallback_of: None,
         ends_at: window::ends_at(&campaign.window),
         campaign: Arc::new(campaign),
         status: CampaignStatus::Active,
@@ -272,10 +274,40 @@ pub async fn explain_in_words(
     let explanation = if row.is_standing() {
         explain_occurrences(ctx, &row, recipient).await?
     } else {
-        explain(ctx, row, recipient).await?.map(|explanation| explanation.to_string())
+        explain_with_fallbacks(ctx, row, recipient).await?
     };
     let recipient = recipient.key.clone();
     Ok(explanation.map(|explanation| Explained { campaign, recipient, explanation }))
+}
+
+/// What a campaign gives a person, and what other channels took over from it.
+async fn explain_with_fallbacks(
+    ctx: &Ctx,
+    row: CampaignRow,
+    recipient: &Recipient,
+) -> Result<Option<String>, PlanError> {
+    let mut next = Some(row);
+    let mut told = String::new();
+    while let Some(row) = next {
+        let (id, provider) = (row.id, row.campaign.provider.clone());
+        let taken_over = row.fallback_of.is_some();
+        if taken_over {
+            let length = ctx.config.slot_length;
+            let known = ctx.store.read().await?.delivery(id, recipient.id, length).await?;
+            if known.is_none() {
+                break;
+            }
+            told.push_str(&format!("\nFallback to {provider}:\n"));
+        }
+        let Some(explanation) = explain(ctx, row, recipient).await? else { break };
+        told.push_str(&explanation.to_string());
+        let mut reader = ctx.store.read().await?;
+        next = match reader.fallback_to(id).await? {
+            Some(fallback) => reader.campaign_by_id(fallback).await?,
+            None => None,
+        };
+    }
+    Ok(Some(told).filter(|told| !told.is_empty()))
 }
 
 /// Of a standing campaign: what a person is or was written about, the newest first.
@@ -298,11 +330,11 @@ async fn explain_occurrences(
             _ => None,
         };
         let explained = match run {
-            Some(run) => explain(ctx, run, recipient).await?,
+            Some(run) => explain_with_fallbacks(ctx, run, recipient).await?,
             None => None,
         };
         match (explained, occurrence.refused) {
-            (Some(explanation), _) => told.push_str(&explanation.to_string()),
+            (Some(explanation), _) => told.push_str(&explanation),
             (None, Some(reason)) => {
                 told.push_str(&format!("Refused: {}.\n", plan::reason_sentence(reason)));
             }

@@ -20,10 +20,11 @@ pub(super) struct StoredPeople {
     pub(super) rows: Vec<DeliveryRow>,
     /// Whether those alone are among them who are to be decided about.
     pub(super) is_brief: bool,
-    /// What everybody else has taken, and the other runs of its standing campaign.
+    /// What everybody else has taken, and the other runs and fallbacks of the same campaign.
     pub(super) booked: Vec<Booking>,
-    /// Where replies or spend are limited: the other open runs' own rows.
-    pub(super) of_runs: Vec<DeliveryRow>,
+    /// Where replies or spend are limited: the rows of the other open runs and fallbacks, and whether the same
+    /// provider carries them.
+    pub(super) of_family: Vec<(bool, Vec<DeliveryRow>)>,
 }
 
 /// What a person is written about.
@@ -46,42 +47,44 @@ impl StoredPeople {
             rows: Vec::new(),
             is_brief: (scope == PlanScope::Undecided || row.has_occurrences()) && !limited,
             booked: Vec::new(),
-            of_runs: Vec::new(),
+            of_family: Vec::new(),
         };
         let mut reader = ctx.store.read().await?;
         let mut others = Vec::new();
-        if let Some(parent) = row.parent {
-            let runs = reader.open_runs(parent).await?;
-            others.extend(runs.iter().map(|run| run.id).filter(|run| *run != row.id));
+        if row.parent.is_some() || row.has_parts() {
+            let family = reader.open_family(row.root()).await?;
+            let others_of =
+                family.iter().filter(|other| other.id != row.id && !other.is_standing());
+            others.extend(
+                others_of.map(|other| (other.id, other.campaign.provider == row.campaign.provider)),
+            );
         }
         if found.is_brief && scope == PlanScope::Undecided {
             found.rows = reader.undecided(row.id, length).await?;
-            others.push(row.id);
+            others.push((row.id, true));
         } else {
             found.rows = reader.deliveries(row.id, length).await?;
         }
         let now = ctx.clock.now();
         let since = taken::since(now);
         if limited {
-            for run in std::mem::take(&mut others) {
-                found.of_runs.extend(reader.deliveries(run, length).await?);
+            for (other, is_carried) in std::mem::take(&mut others) {
+                found.of_family.push((is_carried, reader.deliveries(other, length).await?));
             }
-            // what closed runs have spent is gone from the budget
-            if let (Some(parent), Some(_)) = (row.parent, &row.campaign.budget) {
+            // what those that are closed have spent is gone from the budget
+            if row.campaign.budget.is_some() {
                 let slot = Slot::holding(now, length);
-                for (arm, spend) in reader.spent_by_closed_runs(parent).await? {
-                    found.booked.push(Booking { slot, arm, messages: 0, replies: 0.0, spend });
+                for (arm, spend) in reader.spent_by_closed_runs(row.root()).await? {
+                    found.booked.push(Booking { spend, ..Booking::none(slot, arm) });
                 }
             }
         }
-        for campaign in others {
+        for (campaign, is_carried) in others {
             let counts = reader.slot_counts(campaign, length, since).await?;
             found.booked.extend(counts.into_iter().map(|count| Booking {
-                slot: count.slot,
-                arm: count.arm,
                 messages: count.messages,
-                replies: 0.0,
-                spend: 0.0,
+                is_carried,
+                ..Booking::none(count.slot, count.arm)
             }));
         }
         Ok(found)

@@ -123,8 +123,7 @@ pub(super) fn bookings<'r>(
         };
         let Some(arm) = row.delivery.arm else { continue };
         let load = load(row);
-        let none = Booking { slot, arm, messages: 0, replies: 0.0, spend: 0.0 };
-        let booking = taken.entry((slot, arm)).or_insert(none);
+        let booking = taken.entry((slot, arm)).or_insert(Booking::none(slot, arm));
         booking.messages += 1;
         booking.replies += load.reply;
         booking.spend += load.price;

@@ -34,6 +34,7 @@ pub(super) async fn launch(
             Some(plan) => (planned(visitor, launch, plan, tried)),
             None => (awaited(launch)),
         }
+        @for fallback in &launch.checked.fallbacks { p { (fallback.sentence()) } }
         h2 { "How it reads" }
         @if let Some(person) = &person { p { "For " (person::link(person.key.as_str())) ":" } }
         @for preview in &previews { (reads(preview)) }

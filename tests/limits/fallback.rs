@@ -1,0 +1,241 @@
+//! Fallbacks end to end: the second channel goes where the first did not deliver in time or cannot, and only there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use opportune::model::consent::{ConsentChange, ConsentEntry, ConsentScope};
+use opportune::model::content::Goal;
+use opportune::model::delivery::{Reason, State};
+use opportune::model::ids::Name;
+use opportune::model::message::Response;
+use opportune::provider::{Provider, Simulated};
+use opportune::replay::drive;
+use opportune::store::{CampaignRow, CampaignStatus};
+use opportune::work::campaigns::OperatorCommand;
+use opportune::work::{Ctx, campaigns, check, plan, results};
+use opportune::world::person::Sent;
+use opportune::world::{Crowd, Whom};
+
+use crate::steps::with_people;
+use crate::support::{self, on_both};
+
+type Moment = DateTime<Utc>;
+
+fn at(text: &str) -> Moment {
+    format!("2026-03-{text}:00Z").parse().unwrap()
+}
+
+/// A channel that delivers to each person as the numbers of their ids say; what campaigns fall back to it always
+/// delivers at once.
+struct Fates;
+
+impl Crowd for Fates {
+    fn answer(&self, whom: Whom<'_>, sent: &Sent<'_>) -> Response {
+        let is_second = sent.campaign.is_some_and(|name| name.contains(".letter"));
+        let person: usize = whom.key.as_str()[1..].parse().unwrap();
+        let after = |minutes: i64| Some(sent.at + TimeDelta::minutes(minutes));
+        let mut response = Response::default();
+        match person % 10 {
+            _ if is_second => response.delivered_at = after(1),
+            // never
+            1 => {}
+            // given up
+            2 => {
+                response.failed_at = after(10);
+                response.failure_code = Some("131026".to_owned());
+            }
+            // just in time, after the second is planned, after it has left
+            5 => response.delivered_at = after(359),
+            6 => response.delivered_at = after(420),
+            9 => response.delivered_at = after(5 * 24 * 60),
+            _ => response.delivered_at = after(1),
+        }
+        response
+    }
+
+    fn chance(&self, _: Whom<'_>, _: &Sent<'_>, _: Goal, _: Duration) -> f64 {
+        0.5
+    }
+}
+
+/// A workspace with two channels of such people.
+async fn two_channels(store: opportune::store::Store, people: usize, settings: &str) -> Ctx {
+    let settings = format!("[provider.letter]\nkind = \"simulated\"\nseed = 1\n{settings}");
+    let mut ctx = with_people(store, &settings, people).await;
+    let channel = |name: &Name| {
+        let channel: Arc<dyn Provider> = Arc::new(Simulated::new(name.clone(), Arc::new(Fates)));
+        (name.clone(), channel)
+    };
+    ctx.env.providers = Arc::new(ctx.env.config.providers.keys().map(channel).collect());
+    ctx
+}
+
+fn source(more: &str) -> String {
+    // the first goes in the evening, and what is late in the night waits until ten
+    format!(
+        "name = \"news\"\nprovider = \"simulated\"\n{more}\n[window]\nstart = 2026-03-02T16:00:00\n\
+         end = 2026-03-06T20:00:00\ntime_zone = \"UTC\"\n[quiet_hours]\nstart = \"20:00\"\nend = \"10:00\"\n\
+         [[variant]]\nname = \"words\"\nmedia = \"text\"\ntext = \"News\"\n"
+    )
+}
+
+const LETTER: &str = "[[fallback]]\nprovider = \"letter\"\nafter = \"6h\"";
+
+async fn row(ctx: &Ctx, name: &str) -> CampaignRow {
+    let mut reader = ctx.store.read().await.unwrap();
+    reader.campaign(&name.parse().unwrap()).await.unwrap().unwrap()
+}
+
+/// What a person was sent by which campaign, in order.
+async fn sent(ctx: &Ctx, person: usize) -> Vec<(String, Moment)> {
+    let mut reader = ctx.store.read().await.unwrap();
+    let key = format!("r{person:04}").parse().unwrap();
+    let recipient = reader.recipient(&key).await.unwrap().unwrap();
+    let messages = reader.messages_of(recipient.id).await.unwrap();
+    let told = |m: opportune::model::message::Message| {
+        (m.campaign.map(|name| name.to_string()).unwrap_or_default(), m.sent_at)
+    };
+    let mut sent: Vec<_> = messages.into_iter().map(|row| told(row.message)).collect();
+    sent.sort_by_key(|(_, at)| *at);
+    sent
+}
+
+/// The words of a person about one channel alone.
+async fn says(ctx: &Ctx, person: usize, change: ConsentChange, provider: &str) {
+    let now = ctx.clock.now();
+    let scope = ConsentScope { provider: Some(provider.parse().unwrap()), topic: None };
+    let entry = ConsentEntry { change, scope, ..support::granted(now, now) };
+    let mut tx = ctx.store.begin().await.unwrap();
+    let key = format!("r{person:04}").parse().unwrap();
+    let id = tx.recipient(&key).await.unwrap().unwrap().id;
+    tx.append_consent(&[(id, entry)]).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_second_channel_goes_where_the_first_did_not_deliver_and_only_there() {
+    on_both(async |store| {
+        let ctx = two_channels(store, 20, "").await;
+        says(&ctx, 3, ConsentChange::Withdrawn, "simulated").await;
+        says(&ctx, 13, ConsentChange::Withdrawn, "simulated").await;
+        says(&ctx, 13, ConsentChange::Withdrawn, "letter").await;
+        says(&ctx, 11, ConsentChange::Withdrawn, "letter").await;
+        // the first goes to everybody at 17:00 of the first day
+        let arms = "[arms]\ncontrol = 1.0\ncontrol_time = \"17:00\"\n[[variant]]";
+        let source = source(LETTER).replace("[[variant]]", arms);
+        let source = source.replace("time_zone = \"UTC\"\n", "");
+        let checked = check::check(&ctx, &source).await.unwrap();
+        assert_eq!(checked.fallbacks.len(), 1);
+        assert_eq!(checked.fallbacks[0].cannot, Some(1), "{:?}", checked.fallbacks);
+        // of 18 messages one in twenty is taken not to arrive before anything is known
+        assert!((checked.fallbacks[0].expected.unwrap() - 1.9).abs() < 1e-9);
+        campaigns::submit(&ctx, &source, "test").await.unwrap();
+        drive(&ctx, at("08T00:00"), |_| {}).await.unwrap();
+        let (first, second) = ("news", "news.letter");
+        for person in 0..20 {
+            let times = sent(&ctx, person).await;
+            let by: Vec<&str> = times.iter().map(|(name, _)| name.as_str()).collect();
+            let expected: &[&str] = match (person, person % 10) {
+                // said no to both, or did not arrive and said no to the second
+                (13, _) => &[],
+                (11, _) => &[first],
+                (_, 1 | 2 | 9) => &[first, second],
+                (_, 3) => &[second],
+                _ => &[first],
+            };
+            assert_eq!(by, expected, "{person}: {times:?}");
+            if let [(_, before), (_, after)] = times.as_slice() {
+                let least = if person % 10 == 2 { 0 } else { 6 };
+                assert!(*after - *before >= TimeDelta::hours(least), "{person}: {times:?}");
+            }
+        }
+        let taken = row(&ctx, second).await;
+        assert_eq!(taken.parent, Some(row(&ctx, first).await.id));
+        let shown = results::results(&ctx, &row(&ctx, first).await).await.unwrap();
+        // whoever said no to both is not meant
+        assert_eq!(shown.states.iter().map(|count| count.people).sum::<u64>(), 19);
+        let letter = &shown.fallbacks[0];
+        // 1, 2, 3, 9, 12, 19 were sent to; 6, 11, 16 were not, with the reason
+        assert_eq!((letter.people, letter.sent, letter.delivered), (9, 6, 6), "{letter:?}");
+        let refused = |reason| {
+            let is_it =
+                |c: &&opportune::store::StateCount| c.state == State::Refused && c.reason == reason;
+            letter.states.iter().find(is_it).map_or(0, |count| count.people)
+        };
+        assert_eq!((refused(Reason::Arrived), refused(Reason::NoConsent)), (2, 1), "{letter:?}");
+        let recipient = {
+            let mut reader = ctx.store.read().await.unwrap();
+            reader.recipient(&"r0006".parse().unwrap()).await.unwrap().unwrap()
+        };
+        let told = plan::explain_in_words(&ctx, row(&ctx, first).await, &recipient).await.unwrap();
+        let told = told.unwrap().explanation;
+        assert!(told.contains("Fallback to letter:"), "{told}");
+        assert!(told.contains("on another channel, arrived"), "{told}");
+        // everything ends, and what was learned of the channel is counted on
+        drive(&ctx, at("20T00:00"), |_| {}).await.unwrap();
+        for name in [first, second] {
+            let ended = row(&ctx, name).await;
+            assert_eq!(ended.status, CampaignStatus::Finished, "{name}");
+            assert!(ended.closed_at.is_some(), "{name}");
+        }
+        let later = source.replace("news", "later").replace("2026-03-0", "2026-03-2");
+        let checked = check::check(&ctx, &later).await.unwrap();
+        // of 18 messages 8 were not there within six hours: 1, 2, 6, 9 and those ten further
+        assert!((checked.fallbacks[0].chance - 9.0 / 38.0).abs() < 1e-9, "{:?}", checked.fallbacks);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_falls_back_shares_limits_and_commands_with_its_campaign() {
+    on_both(async |store| {
+        let ctx = two_channels(store, 60, "[frequency]\nleast_distance = \"20h\"\n").await;
+        let source = source(LETTER).replace("[[variant]]", "[capacity]\nper_hour = 8\n[[variant]]");
+        campaigns::submit(&ctx, &source, "test").await.unwrap();
+        drive(&ctx, at("06T19:59"), |_| {}).await.unwrap();
+        let mut hours = std::collections::BTreeMap::<i64, u32>::new();
+        for person in 0..60 {
+            let times = sent(&ctx, person).await;
+            for (_, at) in &times {
+                *hours.entry(at.timestamp() / 3600).or_default() += 1;
+            }
+            let in_time = times.first().is_some_and(|(_, first)| *first < at("05T14:00"));
+            if in_time && matches!(person % 10, 1 | 2 | 9) {
+                assert_eq!(times.len(), 2, "{person}: {times:?}");
+            }
+            // a second channel is a second message: the caps of the person hold over both
+            let close = |pair: &[(String, Moment)]| pair[1].1 - pair[0].1 < TimeDelta::hours(20);
+            let failed = person % 10 == 2;
+            assert!(failed || !times.windows(2).any(close), "{person}: {times:?}");
+        }
+        assert!(hours.values().all(|sum| *sum <= 8), "{hours:?}");
+        let whole = row(&ctx, "news").await;
+        campaigns::change(&ctx, &whole, OperatorCommand::Cancel, "test").await.unwrap();
+        assert_eq!(row(&ctx, "news.letter").await.status, CampaignStatus::Cancelled);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_fallback_that_cannot_work_is_told_before_launch() {
+    on_both(async |store| {
+        let ctx = two_channels(store, 1, "").await;
+        let told = async |fallback: &str| {
+            let checked = check::check(&ctx, &source(fallback)).await;
+            checked.err().map(|error| error.to_string()).unwrap_or_default()
+        };
+        let step = |provider: &str, after: &str| {
+            format!("[[fallback]]\nprovider = \"{provider}\"\nafter = \"{after}\"\n")
+        };
+        assert!(told(&step("pigeon", "6h")).await.contains("have no [provider.pigeon]"));
+        let twice = told(&step("simulated", "6h")).await;
+        assert!(twice.contains("simulated has been tried before it"), "{twice}");
+        let soon = told(&step("letter", "1s")).await;
+        assert!(soon.contains("after 1s is not between 5min and 72h"), "{soon}");
+        let two = format!("{}{}", step("letter", "6h"), step("letter", "6h"));
+        assert!(told(&two).await.contains("fallback 2: provider letter has been tried"));
+        assert_eq!(told(&step("letter", "6h")).await, "");
+    })
+    .await;
+}
