@@ -12,7 +12,7 @@ use crate::learn::error::FitError;
 use crate::learn::parallel::{in_chunks, map};
 use crate::learn::population::affinity::{AffinityModel, ContentReads};
 use crate::learn::population::age_decay::AgeTable;
-use crate::learn::population::change_point::{PersonStatistics, cuts};
+use crate::learn::population::change_point::{ChangePoint, PersonStatistics, cuts};
 use crate::learn::population::expectation_maximization::{MixtureParams, PersonRecords};
 use crate::learn::population::hyper_parameters::HyperParameters;
 use crate::learn::population::mixture::{ChronotypeMixture, PersonRates};
@@ -148,11 +148,34 @@ impl PopulationModel {
         prior: &[f64],
         own: &PersonAffinities,
     ) -> PersonStatistics {
+        let (parts, cuts) = self.parts(observations, memory, own);
+        PersonStatistics::new(parts, &cuts, memory.changes_a_year, &self.chronotypes, prior)
+    }
+
+    /// When a person's habits changed most probably, if that can be told at all.
+    pub(in crate::learn) fn change_point(
+        &self,
+        observations: &ObservationSet,
+        memory: ObservationWeights,
+        prior: &[f64],
+        own: &PersonAffinities,
+    ) -> Option<ChangePoint> {
+        let (parts, cuts) = self.parts(observations, memory, own);
+        ChangePoint::find(&parts, &cuts, memory.changes_a_year, &self.chronotypes, prior)
+    }
+
+    /// What a person's observations come to between the dates at which habits may have changed, the
+    /// newest first, and these dates.
+    fn parts(
+        &self,
+        observations: &ObservationSet,
+        memory: ObservationWeights,
+        own: &PersonAffinities,
+    ) -> (Vec<SufficientStatistics>, Vec<f32>) {
         let taste = |content| own.factor(content);
-        let rate = memory.changes_a_year;
-        let cuts = cuts(observations, rate);
+        let cuts = cuts(observations, memory.changes_a_year);
         let parts = SufficientStatistics::by_age(observations, &self.hazard, memory, taste, &cuts);
-        PersonStatistics::new(parts, &cuts, rate, &self.chronotypes, prior)
+        (parts, cuts)
     }
 
     /// What is known of a person: a first look with everybody's affinities, then, where there were
@@ -348,4 +371,37 @@ fn content_reads(
         content_reads[index].reads += f64::from(weight * f32::from(interval.seen));
     }
     content_reads
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Weeks faded, and what was liked never did.
+    #[test]
+    fn what_was_liked_long_ago_counts_less_where_weeks_do() {
+        let read = |days: f32| AtRiskInterval {
+            begin: 10,
+            start: 10,
+            hours: 2,
+            seen: true,
+            acted: false,
+            content: Some(0),
+            days,
+        };
+        let observations = ObservationSet {
+            intervals: vec![read(0.0), read(90.0), read(180.0)],
+            presences: Vec::new(),
+            receipts: ReceiptState::On,
+        };
+        let reads = |half_life: f32| {
+            let memory = HyperParameters { half_life, ..HyperParameters::default() };
+            let memory = memory.observation_weights();
+            let hazard = ReadHazard::default();
+            content_reads(&observations, &[1.0; WEEK_HOURS], 0.1, &hazard, memory, 1)[0]
+        };
+        let (faded, kept) = (reads(90.0), reads(1e9));
+        assert!((faded.reads - 1.75).abs() < 1e-5 && (kept.reads - 3.0).abs() < 1e-5);
+        assert!((faded.expected / kept.expected - 1.75 / 3.0).abs() < 1e-5, "{faded:?} {kept:?}");
+    }
 }
