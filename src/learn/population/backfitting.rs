@@ -76,7 +76,8 @@ impl PopulationModel {
         let messages =
             observation_sets.iter().any(|observations| !observations.intervals.is_empty());
         let rounds = if messages { ROUNDS } else { 1 };
-        let mut hazard = missing(observation_sets);
+        let wait = hyper.wait;
+        let mut hazard = missing(observation_sets, wait);
         let mut affinities = AffinityModel::even(contents);
         let mut own = vec![PersonAffinities::default(); observation_sets.len()];
         let mut round = 1;
@@ -94,7 +95,7 @@ impl PopulationModel {
                     .map(|((observations, rates), own)| FittedPerson { observations, rates, own })
                     .collect();
                 if round < rounds
-                    && let Some(decay) = age_table(&seen, &hazard).hazard()
+                    && let Some(decay) = age_table(&seen, &hazard, wait).hazard()
                 {
                     hazard.decay = decay;
                 }
@@ -209,9 +210,11 @@ impl PopulationModel {
         observations: &ObservationSet,
         rates: &PersonRates,
         own: &PersonAffinities,
+        wait: u8,
     ) -> f64 {
         let acted = self.hazard.acted;
         let read = |interval: &AtRiskInterval| {
+            let interval = interval.within(wait);
             if interval.seen {
                 return 1.0;
             }
@@ -265,7 +268,7 @@ fn classes(
 }
 
 /// What silence means: how many people's receipts are off, and what could be seen of them.
-fn missing(observation_sets: &[ObservationSet]) -> ReadHazard {
+fn missing(observation_sets: &[ObservationSet], wait: u8) -> ReadHazard {
     let mut hazard = ReadHazard::default();
     let (mut on, mut off, mut silent) = (0.0f32, 0.0f32, 0.0f32);
     let (mut waiting, mut open) = ([0.0f32; AGE_MAX], [0.0f32; AGE_MAX]);
@@ -281,7 +284,7 @@ fn missing(observation_sets: &[ObservationSet]) -> ReadHazard {
         if observations.receipts == ReceiptState::On {
             on_acted += f32::from(observations.intervals.iter().any(|w| w.acted));
             let person_weight = person_weight(observations.intervals.len() as f64) as f32;
-            for interval in &observations.intervals {
+            for interval in observations.intervals.iter().map(|interval| interval.within(wait)) {
                 reads += person_weight * f32::from(interval.seen);
                 acted += person_weight * f32::from(interval.seen && interval.acted);
                 for age in 0..AGE_MAX {
@@ -309,7 +312,7 @@ fn missing(observation_sets: &[ObservationSet]) -> ReadHazard {
     hazard
 }
 
-fn age_table(people: &[FittedPerson<'_>], hazard: &ReadHazard) -> AgeTable {
+fn age_table(people: &[FittedPerson<'_>], hazard: &ReadHazard, wait: u8) -> AgeTable {
     let fresh = ReadHazard { decay: vec![1.0; AGE_MAX], ..hazard.clone() };
     let parts = in_chunks(people, |chunk| {
         let mut table = AgeTable::default();
@@ -319,8 +322,8 @@ fn age_table(people: &[FittedPerson<'_>], hazard: &ReadHazard) -> AgeTable {
                 continue;
             }
             let person_weight = person_weight(observations.intervals.len() as f64);
-            for interval in &observations.intervals {
-                let length = fresh.risk(interval, observations.receipts, &mut risk);
+            for interval in observations.intervals.iter().map(|interval| interval.within(wait)) {
+                let length = fresh.risk(&interval, observations.receipts, &mut risk);
                 let scale = person_weight as f32 * rates.level * own.factor(interval.content);
                 for (age, risk) in risk[..length].iter().enumerate() {
                     let hour = (usize::from(interval.start) + age) % WEEK_HOURS;
@@ -354,11 +357,11 @@ fn content_reads(
 ) -> Vec<ContentReads> {
     let mut content_reads: Vec<ContentReads> = Vec::new();
     let mut risk = [0.0; AGE_MAX];
-    for interval in &observations.intervals {
+    for interval in observations.intervals.iter().map(|interval| interval.within(memory.wait)) {
         let Some(content) = interval.content.filter(|c| usize::from(*c) < contents) else {
             continue;
         };
-        let length = hazard.risk(interval, observations.receipts, &mut risk);
+        let length = hazard.risk(&interval, observations.receipts, &mut risk);
         let start = usize::from(interval.start);
         let expected: f32 =
             (0..length).map(|age| risk[age] * week[(start + age) % WEEK_HOURS]).sum();
