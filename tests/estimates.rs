@@ -386,6 +386,26 @@ fn an_evaluation_judges_whoever_was_written_to() {
     assert!(messages.calibration_error < 0.03, "{}", messages.calibration_error);
 }
 
+/// Some were written to in the first half of the history alone: they have no future to be judged by.
+#[test]
+fn an_evaluation_cuts_everybody_at_one_date() {
+    let people: Vec<Evidence> = (0..240)
+        .map(|number| {
+            let mut random = ChaCha8Rng::seed_from_u64(number);
+            let (count, earlier) = if number < 120 { (20, 100 * DAY) } else { (40, 0) };
+            let sends: Vec<i64> =
+                sends(count, 100, &mut random).into_iter().map(|sent| sent - earlier).collect();
+            USUAL.history(&sends, &mut random)
+        })
+        .collect();
+    let subjects: Vec<Subject<'_>> = people.iter().map(subject).collect();
+    let settings = Settings { tune_min: usize::MAX, ..Settings::default() };
+    let judged =
+        evaluate(&subjects, &contents(), &settings, 0.3, at(NOW), 1, &mut |_, _| {}).unwrap();
+    let messages = judged.messages.unwrap();
+    assert!((110..=120).contains(&messages.people), "{} of the newer 120", messages.people);
+}
+
 /// A fifth of the people came to open the app six hours earlier or later 40 days ago. Of messages of any
 /// hour of the day it is forecast whether they are read within twelve hours.
 #[test]

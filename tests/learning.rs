@@ -342,15 +342,18 @@ async fn people_who_live_by_other_hours_are_noticed_and_those_who_do_not_are_not
         let drift = &learned.summary.drift;
         let people = People::load(&ctx).await.unwrap();
         let in_use = ActiveModel::load(&ctx).await.unwrap();
-        let moved = in_use.moved(&people.subject(7, ctx.config.time_zone));
+        let change = in_use.habit_change(&people.subject(7, ctx.config.time_zone));
         if later == 0 {
             assert!(drift.parts.is_empty() && drift.moved.is_empty(), "{drift:?}");
-            assert_eq!(moved, None);
+            assert_eq!(change, None);
         } else {
             let count: usize = drift.moved.iter().map(|(_, people)| people).sum();
             assert!(count >= 50 && drift.watched == 60, "{drift:?}");
             assert!(drift.parts.iter().any(|part| part.from_hour == 12 && part.change > 1.0));
-            assert!(moved.is_some_and(|hours| (4..=8).contains(&hours)), "{moved:?}");
+            let change = change.unwrap();
+            let days = (present() - change.since).num_days();
+            assert!(change.hours_later.is_some_and(|hours| (4..=8).contains(&hours)), "{change:?}");
+            assert!(change.probability > 0.99 && (24..=34).contains(&days), "{change:?}");
             assert!(drift.words().iter().any(|words| words.contains("other hours than before")));
         }
         ctx.store.close().await;

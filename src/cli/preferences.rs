@@ -50,9 +50,8 @@ impl Show for PersonPreferences {
             self.evidence,
         );
         text.push_str(&kind(self));
-        if let Some(hours) = self.moved_hours {
-            let way = if hours > 0 { "later" } else { "earlier" };
-            text.push_str(&format!("Lately seen about {} hours {way} than before\n", hours.abs()));
+        if let Some(change) = self.change_words() {
+            text.push_str(&format!("{change}\n"));
         }
         for sentence in &self.best_reached {
             text.push_str(&format!("{sentence}\n"));

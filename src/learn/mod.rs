@@ -34,6 +34,7 @@ pub use self::evaluate::baselines::Method;
 pub use self::evaluate::drawn_policy::{DrawnPolicy, HourDraw};
 pub use self::evaluate::drift::{Drift, drift};
 pub use self::evaluate::experiment;
+pub use self::evaluate::habit_change::HabitChange;
 pub use self::evaluate::held_out::{Evaluation, evaluate};
 pub use self::evaluate::insights::{Insight, insights};
 pub use self::evaluate::messages::{MessageEvaluation, TimingRow};

@@ -7,7 +7,9 @@ use chrono::TimeDelta;
 
 use super::Ctx;
 use crate::config::LearnFrom;
-use crate::learn::{ChronotypeMix, Contents, Evidence, Model, Sample, Sampler, Subject, drift};
+use crate::learn::{
+    ChronotypeMix, Contents, Evidence, HabitChange, Model, Sample, Sampler, Subject,
+};
 use crate::model::content::Content;
 use crate::model::ids::RecipientId;
 use crate::model::preference::{Fatigue, Preference, ReplyDelays};
@@ -200,10 +202,9 @@ impl ActiveModel {
         self.preference(&nobody).reply_delays().unwrap_or_default()
     }
 
-    /// By how many hours later than before a person lives now, if that is beyond doubt.
-    pub fn moved(&self, subject: &Subject<'_>) -> Option<i32> {
-        let drift = drift(&self.model, std::slice::from_ref(subject), self.as_of);
-        drift.moved.first().map(|(later, _)| *later)
+    /// When a person came to live by other hours, if that is all but sure.
+    pub fn habit_change(&self, subject: &Subject<'_>) -> Option<HabitChange> {
+        self.model.habit_change(subject, self.as_of)
     }
 
     /// What is expected of somebody before any evidence.

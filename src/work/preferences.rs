@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::Ctx;
 use super::habits::evidence_of;
 use super::learn::{ActiveModel, LearnError, subject};
-use crate::learn::{ChronotypeMix, Evidence};
+use crate::learn::{ChronotypeMix, Evidence, HabitChange};
 use crate::model::ids::RecipientKey;
 use crate::model::part_of_day::{PARTS, best_chances};
 use crate::model::preference::{Preference, Range};
@@ -42,7 +42,10 @@ pub struct PersonPreferences {
     pub prior: ChronotypeMix,
     /// When the person is best reached, in words; what is known of it, and how surely.
     pub best_reached: Vec<String>,
-    /// Lately lives so many hours later than before.
+    /// When the person came to live by other hours, where that is all but sure: what was seen before
+    /// hardly counts for the hours any more.
+    pub habits_changed: Option<HabitChange>,
+    /// Lives so many hours later since then.
     pub moved_hours: Option<i32>,
     /// The share of the week's presence in each hour, from Monday 00:00 on the person's clock.
     pub presence: Vec<HabitFigure>,
@@ -80,6 +83,28 @@ pub struct Taste {
     pub high: f64,
 }
 
+impl PersonPreferences {
+    /// Since when the person lives by other hours, in words; empty where habits are not known to have
+    /// changed.
+    pub fn change_words(&self) -> Option<String> {
+        let HabitChange { since, probability, hours_later } = self.habits_changed?;
+        // no probability is so large that nothing could be said against it
+        let sure = (100.0 * probability).min(99.0);
+        let how = match hours_later {
+            None => "by other hours than before".to_owned(),
+            Some(hours) => {
+                let (much, way) = (hours.abs(), if hours > 0 { "later" } else { "earlier" });
+                format!("about {much} hours {way} than before")
+            }
+        };
+        let day = since.format("%Y-%m-%d");
+        Some(format!(
+            "Since about {day} lives {how} ({sure:.0} % sure): the hours are learned from what came \
+             since"
+        ))
+    }
+}
+
 /// Computes what is known of a person.
 pub async fn of(ctx: &Ctx, recipient: &Recipient) -> Result<PersonPreferences, LearnError> {
     let (mut found, _) = evidence_of(&ctx.store, &[recipient.id]).await?;
@@ -88,6 +113,7 @@ pub async fn of(ctx: &Ctx, recipient: &Recipient) -> Result<PersonPreferences, L
     let asked = subject(recipient, &evidence, ctx.config.time_zone);
     let preference = model.preference(&asked);
     let ranges = preference.presence_ranges();
+    let habits_changed = model.habit_change(&asked);
     let taste = |content| {
         let HabitFigure { mean, low, high } = preference.taste_range(content).into();
         Taste { content: ToString::to_string(content), relative: mean, low, high }
@@ -104,7 +130,8 @@ pub async fn of(ctx: &Ctx, recipient: &Recipient) -> Result<PersonPreferences, L
         signs_of_presence: evidence.presence_count(),
         prior: model.mix(&asked),
         best_reached: best_reached(&preference, &evidence),
-        moved_hours: model.moved(&asked),
+        habits_changed,
+        moved_hours: habits_changed.and_then(|change| change.hours_later),
         presence: ranges.into_iter().map(HabitFigure::from).collect(),
         tastes: preference.contents().map(taste).collect(),
     })

@@ -83,7 +83,9 @@ fn a_plan_decides_about_everybody_and_adds_up() {
         values.starts_with("recipient,slot_start,value\nana,2031-03-03T12:00:00Z,"),
         "{values}"
     );
-    assert!(workspace.ok(&["explain", "spring", "ana"]).contains("words"));
+    let explained = workspace.ok(&["explain", "spring", "ana"]);
+    assert!(explained.contains("words"), "{explained}");
+    assert!(explained.contains("Nothing is known of this person's habits"), "{explained}");
     let standing = workspace.json(&["campaign", "show", "spring"]);
     let sum: u64 =
         standing["states"].as_array().unwrap().iter().map(|s| s["people"].as_u64().unwrap()).sum();

@@ -45,6 +45,35 @@ fn learning_and_exporting_give_a_row_for_everybody() {
     workspace.fails(2, &["model", "rollback", "9"]);
 }
 
+/// Ana was seen in the mornings of two months, then in the evenings of six weeks; Ben always then.
+#[test]
+fn who_came_to_live_by_other_hours_is_told_so_with_the_date() {
+    let workspace = workspace();
+    let mut rows = "recipient,at\n".to_owned();
+    for (month, days) in [(1, 31), (2, 28), (3, 31), (4, 12)] {
+        for day in 1..=days {
+            let (ana, ben) = (if month < 3 { "10" } else { "22" }, "20");
+            for (person, hour) in [("ana", ana), ("ben", ben)] {
+                let minute = (day * 7 + month) % 60;
+                rows.push_str(&format!(
+                    "{person},2026-{month:02}-{day:02}T{hour}:{minute:02}:00Z\n"
+                ));
+            }
+        }
+    }
+    workspace.write("a.csv", &rows);
+    workspace.ok(&["import", "activity", "a.csv"]);
+    workspace.ok(&["learn"]);
+    let [ana, ben] = ["ana", "ben"].map(|who| workspace.ok(&["preferences", "show", who]));
+    assert!(ana.contains("Since about 2026-0") && ana.contains("(99 % sure)"), "{ana}");
+    assert!(ana.contains("hours are learned from what came since"), "{ana}");
+    assert!(!ben.contains("Since about"), "{ben}");
+    let known = workspace.json(&["preferences", "show", "ana"]);
+    let since = known["habits_changed"]["since"].as_str().unwrap();
+    assert!(("2026-02-18".."2026-03-12").contains(&&since[..10]), "{since}");
+    assert!(workspace.json(&["preferences", "show", "ben"])["habits_changed"].is_null());
+}
+
 #[test]
 fn an_evening_is_the_evening_of_clocks_of_today() {
     let workspace = Workspace::new();

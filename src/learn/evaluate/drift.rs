@@ -247,7 +247,11 @@ impl RecentPerson {
 
 /// By how many hours later a day of habits must be lived to explain events by hour of day, where
 /// each hour was watched so much. How many events there were says nothing of their hours.
-fn shift(week: &[f32; WEEK_HOURS], watched: &[f64; 24], events: &[f64; 24]) -> Option<i32> {
+pub(in crate::learn) fn shift(
+    week: &[f32; WEEK_HOURS],
+    watched: &[f64; 24],
+    events: &[f64; 24],
+) -> Option<i32> {
     // of a mean hour: no habit excludes an hour
     const FLOOR: f64 = 0.05;
     let day: [f64; 24] =

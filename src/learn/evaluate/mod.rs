@@ -6,6 +6,7 @@ pub(in crate::learn) mod baselines;
 pub(in crate::learn) mod drawn_policy;
 pub(in crate::learn) mod drift;
 pub mod experiment;
+pub(in crate::learn) mod habit_change;
 pub(in crate::learn) mod held_out;
 pub(in crate::learn) mod insights;
 pub(in crate::learn) mod messages;

@@ -126,3 +126,91 @@ fn judge(before: &Model, old: &CensoredSubject<'_>, until: u32) -> JudgedReads {
     }
     judged
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono_tz::Tz;
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+    use crate::learn::data::evidence::Evidence;
+    use crate::learn::data::observed::{Channel, Contents, Observed};
+    use crate::learn::data::subject::Subject;
+    use crate::learn::fit::train::fit;
+    use crate::model::curve::Curve;
+    use crate::model::message::Response;
+    use crate::model::time::Instant;
+
+    const DAY: i64 = 86_400;
+    const MESSAGES: u32 = 40;
+
+    fn at(second: i64) -> Instant {
+        chrono::DateTime::from_timestamp(1_767_225_600 + second, 0).unwrap()
+    }
+
+    /// Whoever opens the app once a day reads a message at once or never: nothing like the hazard of a
+    /// message that is looked at by itself.
+    fn history(person: i64) -> Evidence {
+        let mut random = ChaCha8Rng::seed_from_u64(person as u64);
+        let message = |hash: u32| {
+            let sent = i64::from(hash) * 2 * DAY + random.gen_range(0..DAY);
+            let look = (8 + person % 12) * 3_600 + random.gen_range(-1_800..1_800);
+            let read = random.gen_bool(0.5).then(|| at(sent + (look - sent).rem_euclid(DAY)));
+            Observed {
+                hash,
+                sent_at: at(sent),
+                content: None,
+                category: None,
+                channel: Channel::default(),
+                response: Response {
+                    delivered_at: Some(at(sent)),
+                    read_at: read,
+                    ..Response::default()
+                },
+            }
+        };
+        let mut evidence = Evidence::default();
+        evidence.fold(&(0..MESSAGES).map(message).collect::<Vec<_>>(), &[]);
+        evidence
+    }
+
+    #[test]
+    fn reads_are_foretold_nearer_to_their_shares_with_the_curve_than_without() {
+        let evidence: Vec<Evidence> = (0..500).map(history).collect();
+        let subject = |evidence| Subject { zone: Tz::UTC, country: None, tags: &[], evidence };
+        let subjects: Vec<Subject<'_>> = evidence.iter().map(subject).collect();
+        let settings = Settings { tune_min: usize::MAX, ..Settings::default() };
+        let as_of = at(i64::from(MESSAGES) * 2 * DAY);
+        let calibrated =
+            fit(&subjects, &Contents::default(), &settings, as_of, 1, &mut |_, _| {}).unwrap();
+        let mut plain = calibrated.clone();
+        (plain.read, plain.choice) = (Curve::default(), Default::default());
+        plain = plain.with_population(plain.population.clone());
+        let any = Content { media: Media::Text, style: None };
+        let error = |model: &Model| {
+            let mut pairs = Vec::new();
+            for (person, subject) in (0..).zip(&subjects) {
+                let two_hours = std::time::Duration::from_hours(2);
+                let chances = model.preference(subject, as_of).chances(&any, Goal::Read, two_hours);
+                for (hour, chance) in (0..24_i64).zip(chances) {
+                    // of messages at any minute of the hour, and a look within half an hour of its time
+                    let wait = (8 + person % 12 - hour).rem_euclid(24) as usize;
+                    let truth = [0.0625, 0.4375, 0.4375, 0.0625].get(wait).copied().unwrap_or(0.0);
+                    pairs.push((f64::from(chance), truth));
+                }
+            }
+            pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
+            let tenth = |pairs: &[(f64, f64)]| {
+                (pairs.iter().map(|pair| pair.0 - pair.1).sum::<f64>() / pairs.len() as f64).abs()
+            };
+            pairs.chunks(pairs.len() / 10).map(tenth).sum::<f64>() / 10.0
+        };
+        let (with, without) = (error(&calibrated), error(&plain));
+        assert!(
+            with < 0.9 * without,
+            "{with} with the curve {:?}, {without} without",
+            calibrated.read
+        );
+    }
+}

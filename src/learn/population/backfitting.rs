@@ -12,7 +12,7 @@ use crate::learn::error::FitError;
 use crate::learn::parallel::{in_chunks, map};
 use crate::learn::population::affinity::{AffinityModel, ContentReads};
 use crate::learn::population::age_decay::AgeTable;
-use crate::learn::population::change_point::{PersonStatistics, cuts};
+use crate::learn::population::change_point::{ChangePoint, PersonStatistics, cuts};
 use crate::learn::population::expectation_maximization::{MixtureParams, PersonRecords};
 use crate::learn::population::hyper_parameters::HyperParameters;
 use crate::learn::population::mixture::{ChronotypeMixture, PersonRates};
@@ -76,7 +76,8 @@ impl PopulationModel {
         let messages =
             observation_sets.iter().any(|observations| !observations.intervals.is_empty());
         let rounds = if messages { ROUNDS } else { 1 };
-        let mut hazard = missing(observation_sets);
+        let wait = hyper.wait;
+        let mut hazard = missing(observation_sets, wait);
         let mut affinities = AffinityModel::even(contents);
         let mut own = vec![PersonAffinities::default(); observation_sets.len()];
         let mut round = 1;
@@ -94,7 +95,7 @@ impl PopulationModel {
                     .map(|((observations, rates), own)| FittedPerson { observations, rates, own })
                     .collect();
                 if round < rounds
-                    && let Some(decay) = age_table(&seen, &hazard).hazard()
+                    && let Some(decay) = age_table(&seen, &hazard, wait).hazard()
                 {
                     hazard.decay = decay;
                 }
@@ -148,11 +149,34 @@ impl PopulationModel {
         prior: &[f64],
         own: &PersonAffinities,
     ) -> PersonStatistics {
+        let (parts, cuts) = self.parts(observations, memory, own);
+        PersonStatistics::new(parts, &cuts, memory.changes_a_year, &self.chronotypes, prior)
+    }
+
+    /// When a person's habits changed most probably, if that can be told at all.
+    pub(in crate::learn) fn change_point(
+        &self,
+        observations: &ObservationSet,
+        memory: ObservationWeights,
+        prior: &[f64],
+        own: &PersonAffinities,
+    ) -> Option<ChangePoint> {
+        let (parts, cuts) = self.parts(observations, memory, own);
+        ChangePoint::find(&parts, &cuts, memory.changes_a_year, &self.chronotypes, prior)
+    }
+
+    /// What a person's observations come to between the dates at which habits may have changed, the
+    /// newest first, and these dates.
+    fn parts(
+        &self,
+        observations: &ObservationSet,
+        memory: ObservationWeights,
+        own: &PersonAffinities,
+    ) -> (Vec<SufficientStatistics>, Vec<f32>) {
         let taste = |content| own.factor(content);
-        let rate = memory.changes_a_year;
-        let cuts = cuts(observations, rate);
+        let cuts = cuts(observations, memory.changes_a_year);
         let parts = SufficientStatistics::by_age(observations, &self.hazard, memory, taste, &cuts);
-        PersonStatistics::new(parts, &cuts, rate, &self.chronotypes, prior)
+        (parts, cuts)
     }
 
     /// What is known of a person: a first look with everybody's affinities, then, where there were
@@ -186,9 +210,11 @@ impl PopulationModel {
         observations: &ObservationSet,
         rates: &PersonRates,
         own: &PersonAffinities,
+        wait: u8,
     ) -> f64 {
         let acted = self.hazard.acted;
         let read = |interval: &AtRiskInterval| {
+            let interval = interval.within(wait);
             if interval.seen {
                 return 1.0;
             }
@@ -242,7 +268,7 @@ fn classes(
 }
 
 /// What silence means: how many people's receipts are off, and what could be seen of them.
-fn missing(observation_sets: &[ObservationSet]) -> ReadHazard {
+fn missing(observation_sets: &[ObservationSet], wait: u8) -> ReadHazard {
     let mut hazard = ReadHazard::default();
     let (mut on, mut off, mut silent) = (0.0f32, 0.0f32, 0.0f32);
     let (mut waiting, mut open) = ([0.0f32; AGE_MAX], [0.0f32; AGE_MAX]);
@@ -258,7 +284,7 @@ fn missing(observation_sets: &[ObservationSet]) -> ReadHazard {
         if observations.receipts == ReceiptState::On {
             on_acted += f32::from(observations.intervals.iter().any(|w| w.acted));
             let person_weight = person_weight(observations.intervals.len() as f64) as f32;
-            for interval in &observations.intervals {
+            for interval in observations.intervals.iter().map(|interval| interval.within(wait)) {
                 reads += person_weight * f32::from(interval.seen);
                 acted += person_weight * f32::from(interval.seen && interval.acted);
                 for age in 0..AGE_MAX {
@@ -286,7 +312,7 @@ fn missing(observation_sets: &[ObservationSet]) -> ReadHazard {
     hazard
 }
 
-fn age_table(people: &[FittedPerson<'_>], hazard: &ReadHazard) -> AgeTable {
+fn age_table(people: &[FittedPerson<'_>], hazard: &ReadHazard, wait: u8) -> AgeTable {
     let fresh = ReadHazard { decay: vec![1.0; AGE_MAX], ..hazard.clone() };
     let parts = in_chunks(people, |chunk| {
         let mut table = AgeTable::default();
@@ -296,8 +322,8 @@ fn age_table(people: &[FittedPerson<'_>], hazard: &ReadHazard) -> AgeTable {
                 continue;
             }
             let person_weight = person_weight(observations.intervals.len() as f64);
-            for interval in &observations.intervals {
-                let length = fresh.risk(interval, observations.receipts, &mut risk);
+            for interval in observations.intervals.iter().map(|interval| interval.within(wait)) {
+                let length = fresh.risk(&interval, observations.receipts, &mut risk);
                 let scale = person_weight as f32 * rates.level * own.factor(interval.content);
                 for (age, risk) in risk[..length].iter().enumerate() {
                     let hour = (usize::from(interval.start) + age) % WEEK_HOURS;
@@ -331,11 +357,11 @@ fn content_reads(
 ) -> Vec<ContentReads> {
     let mut content_reads: Vec<ContentReads> = Vec::new();
     let mut risk = [0.0; AGE_MAX];
-    for interval in &observations.intervals {
+    for interval in observations.intervals.iter().map(|interval| interval.within(memory.wait)) {
         let Some(content) = interval.content.filter(|c| usize::from(*c) < contents) else {
             continue;
         };
-        let length = hazard.risk(interval, observations.receipts, &mut risk);
+        let length = hazard.risk(&interval, observations.receipts, &mut risk);
         let start = usize::from(interval.start);
         let expected: f32 =
             (0..length).map(|age| risk[age] * week[(start + age) % WEEK_HOURS]).sum();
@@ -348,4 +374,37 @@ fn content_reads(
         content_reads[index].reads += f64::from(weight * f32::from(interval.seen));
     }
     content_reads
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Weeks faded, and what was liked never did.
+    #[test]
+    fn what_was_liked_long_ago_counts_less_where_weeks_do() {
+        let read = |days: f32| AtRiskInterval {
+            begin: 10,
+            start: 10,
+            hours: 2,
+            seen: true,
+            acted: false,
+            content: Some(0),
+            days,
+        };
+        let observations = ObservationSet {
+            intervals: vec![read(0.0), read(90.0), read(180.0)],
+            presences: Vec::new(),
+            receipts: ReceiptState::On,
+        };
+        let reads = |half_life: f32| {
+            let memory = HyperParameters { half_life, ..HyperParameters::default() };
+            let memory = memory.observation_weights();
+            let hazard = ReadHazard::default();
+            content_reads(&observations, &[1.0; WEEK_HOURS], 0.1, &hazard, memory, 1)[0]
+        };
+        let (faded, kept) = (reads(90.0), reads(1e9));
+        assert!((faded.reads - 1.75).abs() < 1e-5 && (kept.reads - 3.0).abs() < 1e-5);
+        assert!((faded.expected / kept.expected - 1.75 / 3.0).abs() < 1e-5, "{faded:?} {kept:?}");
+    }
 }

@@ -40,6 +40,19 @@ pub(in crate::learn) struct PersonStatistics {
     holding: Option<SufficientStatistics>,
 }
 
+/// When a person's habits changed, and how probably.
+#[derive(Debug, Clone)]
+pub(in crate::learn) struct ChangePoint {
+    /// The probability that they did at any of the dates.
+    pub(in crate::learn) probability: f64,
+    /// The most probable date, in days before the last observation.
+    pub(in crate::learn) days: f32,
+    /// What was observed before it.
+    pub(in crate::learn) before: SufficientStatistics,
+    /// What was observed from it on.
+    pub(in crate::learn) after: SufficientStatistics,
+}
+
 /// Dates at which a person's habits may have changed, in days before the last observation, the newest
 /// first: what lies more days back came before. None where habits never change.
 pub(in crate::learn) fn cuts(observations: &ObservationSet, changes_a_year: f32) -> Vec<f32> {
@@ -77,18 +90,7 @@ impl PersonStatistics {
         if cuts.is_empty() {
             return Self { all: parts.swap_remove(0), holding: None };
         }
-        let mut before = parts[1..].to_vec();
-        for k in (1..before.len()).rev() {
-            let (newer, older) = before.split_at_mut(k);
-            newer[k - 1].add(&older[0], 1.0);
-        }
-        let mut all = parts[0].clone();
-        let mut odds = Vec::with_capacity(cuts.len());
-        for (k, before) in before.iter().enumerate() {
-            let log_factor = log_bayes_factor(before, &all, chronotypes, prior).min(LOG_MAX);
-            odds.push(f64::from(changes_a_year) * years(cuts, k) * log_factor.exp());
-            all.add(&parts[k + 1], 1.0);
-        }
+        let (all, odds) = odds(&parts, cuts, changes_a_year, chronotypes, prior);
         let total = 1.0 + odds.iter().sum::<f64>();
         if 1.0 - 1.0 / total < CHANCE_MIN {
             return Self { all, holding: None };
@@ -122,6 +124,55 @@ impl PersonStatistics {
             }
         }
     }
+}
+
+impl ChangePoint {
+    /// The most probable one of a history, from its parts between the cuts, the newest first; `None`
+    /// where it has no cut.
+    pub(in crate::learn) fn find(
+        parts: &[SufficientStatistics],
+        cuts: &[f32],
+        changes_a_year: f32,
+        chronotypes: &ChronotypeMixture,
+        prior: &[f64],
+    ) -> Option<Self> {
+        let (_, odds) = odds(parts, cuts, changes_a_year, chronotypes, prior);
+        let at = (0..odds.len()).max_by(|a, b| odds[*a].total_cmp(&odds[*b]))?;
+        let sum = |parts: &[SufficientStatistics]| {
+            let mut sum = parts[0].clone();
+            parts[1..].iter().for_each(|part| sum.add(part, 1.0));
+            sum
+        };
+        Some(Self {
+            probability: 1.0 - 1.0 / (1.0 + odds.iter().sum::<f64>()),
+            days: cuts[at],
+            before: sum(&parts[at + 1..]),
+            after: sum(&parts[..=at]),
+        })
+    }
+}
+
+/// All of a history, and the odds that habits changed at each cut, relative to that they never did.
+fn odds(
+    parts: &[SufficientStatistics],
+    cuts: &[f32],
+    changes_a_year: f32,
+    chronotypes: &ChronotypeMixture,
+    prior: &[f64],
+) -> (SufficientStatistics, Vec<f64>) {
+    let mut before = parts[1..].to_vec();
+    for k in (1..before.len()).rev() {
+        let (newer, older) = before.split_at_mut(k);
+        newer[k - 1].add(&older[0], 1.0);
+    }
+    let mut all = parts[0].clone();
+    let mut odds = Vec::with_capacity(cuts.len());
+    for (k, before) in before.iter().enumerate() {
+        let log_factor = log_bayes_factor(before, &all, chronotypes, prior).min(LOG_MAX);
+        odds.push(f64::from(changes_a_year) * years(cuts, k) * log_factor.exp());
+        all.add(&parts[k + 1], 1.0);
+    }
+    (all, odds)
 }
 
 /// The years that a cut stands for: from halfway to the cut after it to halfway to the one before.

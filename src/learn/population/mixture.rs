@@ -423,4 +423,19 @@ mod tests {
         assert!(silent(0.15) > 1.3 * silent(0.0) && silent(1.0) > 2.5 * silent(0.0));
         assert!(silent(1.0) < 0.07);
     }
+
+    /// Levels were looked for on a grid that ended at 8.2 times the mean.
+    #[test]
+    fn whoever_reads_twenty_times_as_much_as_the_mean_is_known_to() {
+        let level = FrailtyPrior { shape: 1.5, mean: 0.07 };
+        let observations = crate::learn::data::observations::ObservationSet {
+            intervals: Vec::new(),
+            presences: Vec::new(),
+            receipts: crate::learn::data::observations::ReceiptState::On,
+        };
+        let memory = HyperParameters::default().observation_weights();
+        let plain = SufficientStatistics::new(&observations, &Default::default(), memory, |_| 1.0);
+        let keen = level.posterior(&SufficientStatistics { reads: 420.0, ..plain }, 300.0);
+        assert!((keen.mean / (20.0 * 0.07) - 1.0).abs() < 0.1, "{keen:?}");
+    }
 }

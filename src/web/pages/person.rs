@@ -115,10 +115,7 @@ fn when(known: &PersonPreferences) -> Markup {
                 "Nearest chronotype: " (known.chronotype)
                 " (" (format!("{:.0} %", 100.0 * known.chronotype_share)) ")."
             }
-            @if let Some(hours) = known.moved_hours {
-                " Lately seen about " (hours.abs()) " hours "
-                @if hours > 0 { "later" } @else { "earlier" } " than before."
-            }
+            @if let Some(change) = known.change_words() { " " (change) "." }
         }
         (week(caption, &hours, text))
     }
