@@ -59,7 +59,7 @@ impl From<SegmentError> for SubmitError {
 pub async fn check(ctx: &Ctx, source: &str) -> Result<Campaign, SubmitError> {
     let campaign = Campaign::from_toml(source)?;
     carried(ctx, &campaign)?;
-    for fallback in carried_on(&campaign) {
+    for fallback in campaign.carried_on() {
         carried(ctx, &fallback).map_err(|error| {
             SubmitError::Unfit(format!("fallback {}: {error}", fallback.provider))
         })?;
@@ -113,11 +113,6 @@ pub async fn check(ctx: &Ctx, source: &str) -> Result<Campaign, SubmitError> {
         )));
     }
     Ok(campaign)
-}
-
-/// A campaign as each of its fallbacks carries it.
-pub(super) fn carried_on(campaign: &Campaign) -> impl Iterator<Item = Campaign> {
-    campaign.fallbacks.iter().filter_map(|fallback| campaign.carried_by(&fallback.provider))
 }
 
 /// Whether the provider of a campaign can carry it.

@@ -87,7 +87,7 @@ pub(super) async fn planned(
 /// What is allowed and probably not meant.
 async fn warnings(ctx: &Ctx, campaign: &Campaign) -> Result<Vec<String>, CheckError> {
     let mut told: Vec<String> = campaigns::left_out(ctx, campaign).await?.into_iter().collect();
-    for carried in std::iter::once(campaign.clone()).chain(campaigns::carried_on(campaign)) {
+    for carried in std::iter::once(campaign.clone()).chain(campaign.carried_on()) {
         told.extend(fits::warning(ctx, &carried));
         told.extend(templates::problems(ctx, &carried).await.map_err(SubmitError::Store)?);
     }

@@ -13,7 +13,6 @@ use std::collections::{HashMap, HashSet};
 use chrono::TimeDelta;
 
 use super::Ctx;
-use super::campaigns::carried_on;
 use super::leadership::{PLANNING, lead};
 use super::routes::subject;
 use crate::config::{Config, ProviderConfig};
@@ -285,7 +284,7 @@ impl Outlook {
         campaign: &Campaign,
         people: &[Recipient],
     ) -> Result<(), StoreError> {
-        for carried in carried_on(campaign) {
+        for carried in campaign.carried_on() {
             let Some(provider) = ctx.config.providers.get(&carried.provider) else { continue };
             let subject = (&carried.provider, subject(&provider.kind, &carried));
             let mut reader = ctx.store.read().await?;

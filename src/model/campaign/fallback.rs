@@ -83,4 +83,9 @@ impl Campaign {
             ..self.clone()
         })
     }
+
+    /// The campaign as each of its fallbacks carries it.
+    pub fn carried_on(&self) -> impl Iterator<Item = Self> {
+        self.fallbacks.iter().filter_map(|fallback| self.carried_by(&fallback.provider))
+    }
 }
