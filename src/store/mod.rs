@@ -65,7 +65,7 @@ use sqlx::postgres::PgPool;
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Database, Postgres, Sqlite, Transaction};
 
-use self::cache::CampaignCache;
+use self::cache::{CampaignCache, LabelCache};
 use crate::model::Invalid;
 use crate::model::time::Instant;
 
@@ -115,6 +115,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Store {
     pool: Pool,
     campaigns: CampaignCache,
+    labels: LabelCache,
 }
 
 #[derive(Debug, Clone)]
@@ -133,6 +134,7 @@ enum Pool {
 pub struct Reader {
     conn: Conn,
     campaigns: CampaignCache,
+    labels: LabelCache,
 }
 
 /// A transaction; dropped without [`Tx::commit`], nothing of it happened. Whoever holds one reads
@@ -368,7 +370,11 @@ impl Store {
             }
             Pool::Postgres(db) => db.acquire().await.map(|held| Conn::Postgres(Held::Plain(held))),
         };
-        Ok(Reader { conn: conn.doing("reach the database")?, campaigns: self.campaigns.clone() })
+        Ok(Reader {
+            conn: conn.doing("reach the database")?,
+            campaigns: self.campaigns.clone(),
+            labels: self.labels.clone(),
+        })
     }
 
     /// Begins a transaction that may write.
@@ -382,7 +388,8 @@ impl Store {
             Pool::Postgres(db) => db.begin().await.map(|tx| Conn::Postgres(Held::Transaction(tx))),
         };
         let conn = conn.doing("begin a transaction")?;
-        Ok(Tx { reader: Reader { conn, campaigns: self.campaigns.clone() } })
+        let (campaigns, labels) = (self.campaigns.clone(), self.labels.clone());
+        Ok(Tx { reader: Reader { conn, campaigns, labels } })
     }
 
     /// Moves what was deleted out of SQLite's write-ahead log; says whether the log is now empty.
