@@ -15,9 +15,10 @@ use crate::model::delivery::Arm;
 pub(super) use crate::model::hash::{hash, mix, unit};
 use crate::model::ids::RecipientKey;
 
-/// A person's arm: a stable hash of campaign and person, so that it is the same in every plan.
+/// A person's arm: a stable hash of campaign and person, so that it is the same in every plan and in
+/// every run of a standing campaign.
 pub fn arm_of(campaign: &Campaign, person: &RecipientKey) -> Arm {
-    let drawn = hash(&[campaign.name.as_str(), person.as_str()]) as f64 / u64::MAX as f64;
+    let drawn = hash(&[campaign.drawn_by.as_str(), person.as_str()]) as f64 / u64::MAX as f64;
     let arms = &campaign.arms;
     if drawn < arms.explore {
         Arm::Explore

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::model::Invalid;
 use crate::model::campaign::{Campaign, RunWindow};
 use crate::model::ids::Name;
+use crate::model::reply::Intent;
 
 /// Parsed files by our number of the campaign, shared by every handle of a store.
 #[derive(Debug, Clone, Default)]
@@ -51,5 +52,28 @@ impl CampaignCache {
         let campaign = Arc::new(campaign);
         self.known().insert(id, Arc::clone(&campaign));
         Ok(campaign)
+    }
+}
+
+/// What tells one state of the labels of replies from another: how many there are, when the last was
+/// given, and a sum over them that corrections at one instant change too.
+pub(super) type LabelState = (i64, Option<i64>, i64);
+
+type Labels = Arc<Vec<(String, Intent)>>;
+
+/// The labels of replies as they were last read.
+#[derive(Debug, Clone, Default)]
+pub(super) struct LabelCache(Arc<Mutex<Option<(LabelState, Labels)>>>);
+
+impl LabelCache {
+    /// The labels, where they are still in this state.
+    pub(super) fn get(&self, state: LabelState) -> Option<Labels> {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().filter(|(known, _)| *known == state).map(|(_, labels)| Arc::clone(labels))
+    }
+
+    pub(super) fn keep(&self, state: LabelState, labels: &Labels) {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = Some((state, Arc::clone(labels)));
     }
 }

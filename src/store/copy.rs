@@ -94,7 +94,7 @@ impl Store {
             Pool::Sqlite { read, .. } => Conn::Sqlite(Held::Transaction(read.begin().await?)),
             Pool::Postgres(db) => Conn::Postgres(Held::Transaction(db.begin_with(BEGIN).await?)),
         };
-        Ok(Reader { conn, campaigns: self.campaigns.clone() })
+        Ok(Reader { conn, campaigns: self.campaigns.clone(), labels: self.labels.clone() })
     }
 }
 

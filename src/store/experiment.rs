@@ -115,7 +115,7 @@ impl Groups {
 /// Each person of an arm as numbers: `$2` is the goal, `$3` the time to answer, `$4` now. In doubt
 /// may have been sent, and counts as still to come.
 macro_rules! people {
-    () => {
+    ($whose:expr) => {
         concat!(
             "(SELECT campaign, recipient, arm, variant,
             COALESCE(expected_control, 0.0) AS c, COALESCE(expected_best, 0.0) AS b,
@@ -126,13 +126,33 @@ macro_rules! people {
             CASE WHEN sent_at IS NOT NULL AND sent_at + $3 <= $4 AND ",
             engaged_in_time!(),
             " THEN 1 ELSE 0 END AS engaged
-        FROM delivery WHERE campaign = $1 AND arm IS NOT NULL) AS person"
+        FROM delivery WHERE ",
+            $whose,
+            " AND arm IS NOT NULL) AS person"
         )
     };
 }
 
-const ARMS: &str = concat!(
-    "SELECT arm, COUNT(*) AS people, SUM(told) AS expected, SUM(reached) AS reached,
+macro_rules! of_campaign {
+    () => {
+        "campaign = $1"
+    };
+}
+
+/// Of a standing campaign's runs the first that each person is in: what was expected of later ones, and
+/// what came of them, may be the first one's doing.
+macro_rules! of_runs {
+    () => {
+        "campaign IN (SELECT id FROM campaign WHERE parent = $1) AND NOT EXISTS (
+            SELECT 1 FROM delivery AS before JOIN campaign AS run ON run.id = before.campaign
+            WHERE before.recipient = delivery.recipient AND run.parent = $1
+                AND before.arm IS NOT NULL AND before.campaign < delivery.campaign)"
+    };
+}
+
+macro_rules! arms {
+    () => {
+        "SELECT arm, COUNT(*) AS people, SUM(told) AS expected, SUM(reached) AS reached,
         SUM(known) AS known, SUM(engaged) AS engaged,
         SUM(c) AS c_all, SUM(c * c) AS c_all_squares, SUM(c * reached) AS c_reached,
         SUM(c * known) AS c_known, SUM(c * c * known) AS c_known_squares,
@@ -140,29 +160,50 @@ const ARMS: &str = concat!(
         SUM(b) AS b_all, SUM(b * b) AS b_all_squares, SUM(b * reached) AS b_reached,
         SUM(b * known) AS b_known, SUM(b * b * known) AS b_known_squares,
         SUM(b * engaged) AS b_engaged
-    FROM ",
-    people!(),
-    " GROUP BY arm"
-);
+    FROM "
+    };
+}
 
-const DAYS: &str = "SELECT arm, (sent_at + $2) / 86400000000, COUNT(*) FROM delivery
-    WHERE campaign = $1 AND arm IS NOT NULL AND sent_at IS NOT NULL AND sent_at + $2 <= $3
-    GROUP BY 1, 2 ORDER BY 1, 2";
+/// The statements that sum up one campaign, or the runs of a standing one.
+struct Statements {
+    arms: &'static str,
+    days: &'static str,
+    variants: &'static str,
+    groups: &'static str,
+}
 
-const VARIANTS: &str = concat!(
-    "SELECT variant, arm, COUNT(*), SUM(reached), SUM(known), SUM(engaged) FROM ",
-    people!(),
-    " WHERE arm = 'explore' AND known = 1 AND variant IS NOT NULL GROUP BY variant, arm ORDER BY 1"
-);
+macro_rules! statements {
+    ($whose:expr) => {
+        Statements {
+            arms: concat!(arms!(), people!($whose), " GROUP BY arm"),
+            days: concat!(
+                "SELECT arm, (sent_at + $2) / 86400000000, COUNT(*) FROM delivery WHERE ",
+                $whose,
+                " AND arm IS NOT NULL AND sent_at IS NOT NULL AND sent_at + $2 <= $3
+                GROUP BY 1, 2 ORDER BY 1, 2"
+            ),
+            variants: concat!(
+                "SELECT variant, arm, COUNT(*), SUM(reached), SUM(known), SUM(engaged) FROM ",
+                people!($whose),
+                " WHERE arm = 'explore' AND known = 1 AND variant IS NOT NULL
+                GROUP BY variant, arm ORDER BY 1"
+            ),
+            // people alike in country and tags; tags are a list in one column, so that they are told
+            // apart here and not by the database
+            groups: concat!(
+                "SELECT COALESCE(r.country, ''), r.tags, arm, COUNT(*), SUM(reached), SUM(known),
+                SUM(engaged) FROM ",
+                people!($whose),
+                " JOIN recipient r ON r.id = person.recipient
+                WHERE arm IN ('personalized', 'control')
+                GROUP BY COALESCE(r.country, ''), r.tags, arm"
+            ),
+        }
+    };
+}
 
-/// People alike in country and tags, by arm. Tags are a list in one column, so that they are told
-/// apart here and not by the database.
-const GROUPS: &str = concat!(
-    "SELECT COALESCE(r.country, ''), r.tags, arm, COUNT(*), SUM(reached), SUM(known), SUM(engaged) FROM ",
-    people!(),
-    " JOIN recipient r ON r.id = person.recipient WHERE arm IN ('personalized', 'control')
-    GROUP BY COALESCE(r.country, ''), r.tags, arm"
-);
+const OF_CAMPAIGN: Statements = statements!(of_campaign!());
+const OF_RUNS: Statements = statements!(of_runs!());
 
 from_row! {
     struct Row {
@@ -215,9 +256,31 @@ impl Reader {
         now: Instant,
         most: usize,
     ) -> Result<Experiment, StoreError> {
+        self.sums_of(&OF_CAMPAIGN, campaign, (goal, within, now), most).await
+    }
+
+    /// The same over the runs of a standing campaign, in which each person counts once.
+    pub async fn experiment_of_runs(
+        &mut self,
+        standing: i64,
+        goal: Goal,
+        within: std::time::Duration,
+        now: Instant,
+        most: usize,
+    ) -> Result<Experiment, StoreError> {
+        self.sums_of(&OF_RUNS, standing, (goal, within, now), most).await
+    }
+
+    async fn sums_of(
+        &mut self,
+        of: &Statements,
+        campaign: i64,
+        (goal, within, now): (Goal, std::time::Duration, Instant),
+        most: usize,
+    ) -> Result<Experiment, StoreError> {
         const DOING: &str = "sum up an experiment";
         let (goal, within, now) = (goal.as_str(), within.as_micros() as i64, micros(now));
-        let rows: Vec<Row> = on!(self, |db| sqlx::query_as(ARMS)
+        let rows: Vec<Row> = on!(self, |db| sqlx::query_as(of.arms)
             .bind(campaign)
             .bind(goal)
             .bind(within)
@@ -225,7 +288,7 @@ impl Reader {
             .fetch_all(db)
             .await)
         .doing(DOING)?;
-        let days: Vec<(String, i64, i64)> = on!(self, |db| sqlx::query_as(DAYS)
+        let days: Vec<(String, i64, i64)> = on!(self, |db| sqlx::query_as(of.days)
             .bind(campaign)
             .bind(within)
             .bind(now)
@@ -233,7 +296,7 @@ impl Reader {
             .await)
         .doing(DOING)?;
         // a campaign's file bounds its variants
-        let variants: Vec<PartRow> = on!(self, |db| sqlx::query_as(VARIANTS)
+        let variants: Vec<PartRow> = on!(self, |db| sqlx::query_as(of.variants)
             .bind(campaign)
             .bind(goal)
             .bind(within)
@@ -243,7 +306,7 @@ impl Reader {
         .doing(DOING)?;
         let (mut countries, mut tags) = (Groups::default(), Groups::default());
         on!(self, |db| {
-            let mut rows = sqlx::query_as::<_, GroupRow>(GROUPS)
+            let mut rows = sqlx::query_as::<_, GroupRow>(of.groups)
                 .bind(campaign)
                 .bind(goal)
                 .bind(within)

@@ -66,7 +66,7 @@ use sqlx::postgres::PgPool;
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Database, Postgres, Sqlite, Transaction};
 
-use self::cache::CampaignCache;
+use self::cache::{CampaignCache, LabelCache};
 use crate::model::Invalid;
 use crate::model::time::Instant;
 
@@ -116,6 +116,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Store {
     pool: Pool,
     campaigns: CampaignCache,
+    labels: LabelCache,
 }
 
 #[derive(Debug, Clone)]
@@ -134,6 +135,7 @@ enum Pool {
 pub struct Reader {
     conn: Conn,
     campaigns: CampaignCache,
+    labels: LabelCache,
 }
 
 /// A transaction; dropped without [`Tx::commit`], nothing of it happened. Whoever holds one reads
@@ -369,7 +371,11 @@ impl Store {
             }
             Pool::Postgres(db) => db.acquire().await.map(|held| Conn::Postgres(Held::Plain(held))),
         };
-        Ok(Reader { conn: conn.doing("reach the database")?, campaigns: self.campaigns.clone() })
+        Ok(Reader {
+            conn: conn.doing("reach the database")?,
+            campaigns: self.campaigns.clone(),
+            labels: self.labels.clone(),
+        })
     }
 
     /// Begins a transaction that may write.
@@ -383,7 +389,8 @@ impl Store {
             Pool::Postgres(db) => db.begin().await.map(|tx| Conn::Postgres(Held::Transaction(tx))),
         };
         let conn = conn.doing("begin a transaction")?;
-        Ok(Tx { reader: Reader { conn, campaigns: self.campaigns.clone() } })
+        let (campaigns, labels) = (self.campaigns.clone(), self.labels.clone());
+        Ok(Tx { reader: Reader { conn, campaigns, labels } })
     }
 
     /// Moves what was deleted out of SQLite's write-ahead log; says whether the log is now empty.

@@ -13,7 +13,7 @@ use sqlx::sqlite::{SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, Executor};
 use url::Url;
 
-use super::cache::CampaignCache;
+use super::cache::{CampaignCache, LabelCache};
 use super::migrations::MIGRATIONS;
 use super::{BUSY_TIMEOUT, Doing, Pool, Store, StoreError};
 
@@ -161,7 +161,7 @@ impl Store {
                 .connect_with(options);
             Pool::Postgres(options.await.map_err(failed)?)
         };
-        Ok(Self { pool, campaigns: CampaignCache::default() })
+        Ok(Self { pool, campaigns: CampaignCache::default(), labels: LabelCache::default() })
     }
 
     async fn migrate(&self) -> Result<(), StoreError> {

@@ -1,6 +1,7 @@
 //! What people wrote, with what it is taken for, and who asked for no message yet.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -162,8 +163,13 @@ const COUNTS: &str = "SELECT c.name, COALESCE(p.label, p.intent), COUNT(*)
 
 const WAITING: &str = "SELECT COUNT(*) FROM reply WHERE needs_human";
 
+const LABEL_STATE: &str = "SELECT COUNT(*), MAX(labelled_at),
+    CAST(COALESCE(SUM(id * LENGTH(label)), 0) AS BIGINT) FROM reply WHERE labelled_at IS NOT NULL";
+
+/// The last labels, which are learned from: more would make each training slower, and old ones tell
+/// less of how people write today.
 const LABELS: &str = "SELECT text, label FROM reply WHERE labelled_at IS NOT NULL
-    ORDER BY labelled_at DESC, id DESC LIMIT $1";
+    ORDER BY labelled_at DESC, id DESC LIMIT 2000";
 
 const PAUSES: &str = "SELECT recipient, paused_until FROM reply_pause WHERE paused_until > $1";
 
@@ -260,15 +266,19 @@ impl Reader {
         Ok(count as u64)
     }
 
-    /// The last `limit` texts that people labelled, the newest first.
-    pub async fn labelled_texts(
-        &mut self,
-        limit: usize,
-    ) -> Result<Vec<(String, Intent)>, StoreError> {
+    /// The last texts that people labelled, the newest first; read anew where a label changed since.
+    pub async fn labelled_texts(&mut self) -> Result<Arc<Vec<(String, Intent)>>, StoreError> {
+        const DOING: &str = "read labels of replies";
+        let state = on!(self, |db| sqlx::query_as(LABEL_STATE).fetch_one(db).await).doing(DOING)?;
+        if let Some(labels) = self.labels.get(state) {
+            return Ok(labels);
+        }
         let rows: Vec<(String, String)> =
-            on!(self, |db| sqlx::query_as(LABELS).bind(limit as i64).fetch_all(db).await)
-                .doing("read labels of replies")?;
-        rows.into_iter().map(|(text, label)| Ok((text, parsed(TABLE, &label)?))).collect()
+            on!(self, |db| sqlx::query_as(LABELS).fetch_all(db).await).doing(DOING)?;
+        let labels = rows.into_iter().map(|(text, label)| Ok((text, parsed(TABLE, &label)?)));
+        let labels = Arc::new(labels.collect::<Result<_, StoreError>>()?);
+        self.labels.keep(state, &labels);
+        Ok(labels)
     }
 
     /// Who of the people asked for no message before a time that is still to come; of everybody

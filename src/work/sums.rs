@@ -76,6 +76,11 @@ async fn sums_of_runs(
         let states = vec![StateCount { state: State::Refused, reason, people }];
         all.add(Sums { states, ..Sums::default() });
     }
+    let Campaign { goal, within, .. } = *row.campaign;
+    if row.campaign.arms.personalized < 1.0 {
+        let of_runs = reader.experiment_of_runs(row.id, goal, within, now, GROUPS_MAX);
+        all.experiment = Some(of_runs.await?);
+    }
     all.states.sort_by_key(|count| (count.state.as_str(), count.reason.as_str()));
     all.failures.sort_by_key(|count| std::cmp::Reverse(count.people));
     Ok(all)

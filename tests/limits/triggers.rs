@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use opportune::model::delivery::{Reason, State};
 use opportune::replay::drive;
+use opportune::store::Experiment;
 use opportune::work::campaigns::OperatorCommand;
 use opportune::work::export::{self, PeopleCursor, PeopleFilter};
 use opportune::work::import::{self, BulkItem, BulkKind, RowOutcome};
 use opportune::work::learn::{self, Depth};
-use opportune::work::{Ctx, campaigns, check, plan};
+use opportune::work::{Ctx, campaigns, check, plan, results};
 use serde_json::{Value, json};
 
 use crate::steps::with_people;
@@ -243,6 +244,45 @@ async fn runs_share_the_budget_of_their_campaign() {
         assert_eq!(all, 3);
         let states = states(&ctx).await;
         assert_eq!(states.get(&(State::Refused, Reason::NoBudget)), Some(&9), "{states:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_person_is_in_one_arm_of_all_runs_and_counts_once_in_their_experiment() {
+    const PEOPLE: usize = 60;
+    on_both(async |store| {
+        let ctx = with_people(store, "", PEOPLE).await;
+        submit(&ctx, APPOINTMENT, "[arms]\npersonalized = 0.5\ncontrol = 0.5\n").await;
+        for day in ["05T10:00", "12T10:00"] {
+            let visits = (0..PEOPLE).map(|n| event(n, "appointment", at(day), day));
+            events(&ctx, json!(visits.collect::<Vec<_>>())).await;
+        }
+        drive(&ctx, at("16T00:00"), |_| {}).await.unwrap();
+        let mut reader = ctx.store.read().await.unwrap();
+        let row = reader.campaign(&"reminder".parse().unwrap()).await.unwrap().unwrap();
+        let (goal, within) = (row.campaign.goal, row.campaign.within);
+        let now = ctx.clock.now();
+        let once = reader.experiment_of_runs(row.id, goal, within, now, 5).await.unwrap();
+        let mut of_runs = Vec::new();
+        for run in reader.runs_of(row.id).await.unwrap() {
+            of_runs.push(reader.experiment(run, goal, within, now, 5).await.unwrap());
+        }
+        drop(reader);
+        let people = |of: &Experiment| -> BTreeMap<_, _> {
+            of.arms.iter().map(|arm| (arm.arm, arm.people)).collect()
+        };
+        assert_eq!(of_runs.len(), 2);
+        assert_eq!(people(&once).values().sum::<u64>(), PEOPLE as u64);
+        assert_eq!(people(&once).len(), 2, "{once:?}");
+        // the same people in the same arms, and of their messages the first
+        assert_eq!(people(&of_runs[1]), people(&of_runs[0]));
+        assert_eq!(once, of_runs[0]);
+        let results = results::results(&ctx, &row).await.unwrap();
+        let experiment = results.experiment.expect("there are two arms");
+        assert_eq!(experiment.comparisons.len(), 1, "{experiment:?}");
+        assert_eq!(results.lift, Some(experiment.comparisons[0].difference));
+        assert_eq!(results.lift_adjusted, experiment.comparisons[0].adjusted);
     })
     .await;
 }

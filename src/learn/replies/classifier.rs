@@ -2,8 +2,10 @@
 
 use std::sync::{Arc, LazyLock};
 
-use super::examples::{Example, LANGUAGES, examples, pattern_examples};
-use super::row::{COLUMNS, Rarity, columns};
+use super::concepts::{CONCEPT_COLUMNS, concept_columns};
+use super::examples::{Example, LANGUAGES, all_examples};
+use super::row::{COLUMNS, Rarity, columns_of};
+use super::text::fold;
 use crate::model::hash::mix;
 use crate::model::reply::{Intent, JudgedText};
 
@@ -20,6 +22,13 @@ const SQUARE_MIN: f32 = 1e-4;
 /// A person's correction counts as so many examples: it is about this workspace's own texts.
 const LABEL_WEIGHT: f32 = 4.0;
 
+/// What concepts weigh beside pieces.
+const CONCEPT_SHARE: f32 = 1.0;
+/// A language at least this probable may be a text's.
+const SPOKEN_MIN: f32 = 0.15;
+/// English among the languages.
+const ENGLISH: usize = 0;
+
 const INTENTS: usize = Intent::ALL.len();
 
 /// A text whose intent a person told.
@@ -34,6 +43,7 @@ pub struct LabelledText {
 /// Tells intent and language of texts in the languages of its examples.
 pub struct ReplyClassifier {
     rarity: Rarity,
+    concepts: Rarity,
     intents: Head<INTENTS>,
     languages: Head<{ LANGUAGES.len() }>,
 }
@@ -51,7 +61,7 @@ impl ReplyClassifier {
     /// The classifier of the built-in examples; trained when it is first asked for.
     pub fn built_in() -> Arc<Self> {
         static BUILT_IN: LazyLock<Arc<ReplyClassifier>> =
-            LazyLock::new(|| Arc::new(ReplyClassifier::train(examples(), &[])));
+            LazyLock::new(|| Arc::new(ReplyClassifier::train(&all_examples(), &[])));
         Arc::clone(&BUILT_IN)
     }
 
@@ -60,45 +70,55 @@ impl ReplyClassifier {
         if labels.is_empty() {
             return Self::built_in();
         }
-        Arc::new(Self::train(examples(), labels))
+        Arc::new(Self::train(&all_examples(), labels))
     }
 
-    /// Learns from examples, from the built-in patterns, and from labels.
-    pub(super) fn train(mut examples: Vec<Example>, labels: &[LabelledText]) -> Self {
-        examples.extend(pattern_examples());
+    /// Learns from examples and labels.
+    pub(super) fn train(examples: &[Example], labels: &[LabelledText]) -> Self {
         let texts = examples.iter().map(|example| example.text.as_str());
         let texts = texts.chain(labels.iter().map(|label| label.text.as_str()));
-        let texts: Vec<Vec<u32>> = texts.map(columns).collect();
-        let rarity = Rarity::of(&texts);
+        let folded: Vec<Vec<char>> = texts.map(fold).collect();
+        let pieces: Vec<Vec<u32>> = folded.iter().map(|folded| columns_of(folded)).collect();
+        let rarity = Rarity::of(&pieces, COLUMNS);
         let known = examples.iter().map(|e| (e.intent, Some(e.language), e.weight));
         let known = known.chain(labels.iter().map(|l| (l.intent, None, LABEL_WEIGHT)));
-        let targets = texts.iter().zip(known).map(|(columns, (intent, language, weight))| Target {
-            row: rarity.row(columns),
-            intent: intent as usize,
-            language,
-            weight,
+        let targets = pieces.iter().zip(known).map(|(columns, (intent, language, weight))| {
+            Target { row: rarity.row(columns), intent: intent as usize, language, weight }
         });
-        let targets: Vec<Target> = targets.collect();
-        let (mut intents, mut languages) = (Head::new(), Head::new());
-        for pass in 0..PASSES {
-            let mut order: Vec<usize> = (0..targets.len()).collect();
-            // the same order every time
-            order.sort_by_key(|at| mix(pass << 32 | *at as u64));
-            for target in order.into_iter().map(|at| &targets[at]) {
-                intents.learn(&target.row, target.intent, target.weight);
-                if let Some(language) = target.language.filter(|_| pass < LANGUAGE_PASSES) {
+        let mut targets: Vec<Target> = targets.collect();
+        let mut languages = Head::new(COLUMNS);
+        for pass in 0..LANGUAGE_PASSES {
+            for target in shuffled(targets.len(), pass).map(|at| &targets[at]) {
+                if let Some(language) = target.language {
                     languages.learn(&target.row, language, target.weight);
                 }
             }
         }
-        Self { rarity, intents, languages }
+        let concepts = folded.iter().zip(&targets).map(|(folded, target)| {
+            concept_columns(folded, &spoken(&languages.probabilities(&target.row)))
+        });
+        let columns: Vec<Vec<u32>> = concepts.collect();
+        let concepts = Rarity::of(&columns, CONCEPT_COLUMNS);
+        for (target, columns) in targets.iter_mut().zip(&columns) {
+            add_concepts(&mut target.row, &concepts.row(columns));
+        }
+        let mut intents = Head::new(COLUMNS + CONCEPT_COLUMNS);
+        for pass in 0..PASSES {
+            for target in shuffled(targets.len(), pass).map(|at| &targets[at]) {
+                intents.learn(&target.row, target.intent, target.weight);
+            }
+        }
+        Self { rarity, concepts, intents, languages }
     }
 
     /// What a text is taken for.
     pub fn judge(&self, text: &str) -> JudgedText {
-        let row = self.rarity.row(&columns(text));
-        let intents = self.intents.probabilities(&row);
+        let folded = fold(text);
+        let mut row = self.rarity.row(&columns_of(&folded));
         let languages = self.languages.probabilities(&row);
+        let columns = concept_columns(&folded, &spoken(&languages));
+        add_concepts(&mut row, &self.concepts.row(&columns));
+        let intents = self.intents.probabilities(&row);
         let (intent, language) = (highest(&intents), highest(&languages));
         JudgedText {
             intent: Intent::ALL[intent],
@@ -108,6 +128,32 @@ impl ReplyClassifier {
             language_probability: f64::from(languages[language]),
         }
     }
+}
+
+/// The numbers below `count`, in an order that a pass always has.
+fn shuffled(count: usize, pass: u64) -> impl Iterator<Item = usize> {
+    let mut order: Vec<usize> = (0..count).collect();
+    order.sort_by_key(|at| mix(pass << 32 | *at as u64));
+    order.into_iter()
+}
+
+/// The languages whose words are looked for, the likeliest first. Words of English stand in texts of
+/// all.
+fn spoken(probabilities: &[f32]) -> Vec<usize> {
+    let first = highest(probabilities);
+    let mut found = vec![first];
+    let likely = |at: &usize| *at != first && probabilities[*at] >= SPOKEN_MIN;
+    found.extend((0..probabilities.len()).filter(likely));
+    if !found.contains(&ENGLISH) {
+        found.push(ENGLISH);
+    }
+    found
+}
+
+/// Puts the columns of concepts behind those of pieces.
+fn add_concepts(row: &mut Vec<(u32, f32)>, concepts: &[(u32, f32)]) {
+    let behind = |(column, weight): &(u32, f32)| (column + COLUMNS as u32, weight * CONCEPT_SHARE);
+    row.extend(concepts.iter().map(behind));
 }
 
 fn highest(probabilities: &[f32]) -> usize {
@@ -123,8 +169,8 @@ struct Head<const N: usize> {
 }
 
 impl<const N: usize> Head<N> {
-    fn new() -> Self {
-        Self { weights: vec![[0.0; N]; COLUMNS], squares: vec![SQUARES_START; COLUMNS] }
+    fn new(columns: usize) -> Self {
+        Self { weights: vec![[0.0; N]; columns], squares: vec![SQUARES_START; columns] }
     }
 
     fn probabilities(&self, row: &[(u32, f32)]) -> [f32; N] {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::row::{Rarity, columns};
+use super::row::{COLUMNS, Rarity, columns};
 
 /// Texts at least this alike (cosine of their rows) say the same.
 const ALIKE: f32 = 0.2;
@@ -20,7 +20,7 @@ pub struct TextCluster {
 /// most like it, else founds one: one pass, whose time grows with the texts times the clusters.
 pub fn clusters(texts: &[&str]) -> Vec<TextCluster> {
     let columns: Vec<Vec<u32>> = texts.iter().map(|text| columns(text)).collect();
-    let rarity = Rarity::of(&columns);
+    let rarity = Rarity::of(&columns, COLUMNS);
     let rows: Vec<Vec<(u32, f32)>> = columns.iter().map(|columns| rarity.row(columns)).collect();
     let mut found: Vec<(HashMap<u32, f32>, Vec<usize>)> = Vec::new();
     for (at, row) in rows.iter().enumerate() {

@@ -16,10 +16,14 @@ const WORDS_MAX: usize = 40;
 
 /// The columns of a text, each once, in order.
 pub(super) fn columns(text: &str) -> Vec<u32> {
-    let folded = fold(text);
+    columns_of(&fold(text))
+}
+
+/// The columns of a folded text.
+pub(super) fn columns_of(folded: &[char]) -> Vec<u32> {
     let mut found = Vec::with_capacity(folded.len() * 8);
     let column = |hash: u64| (hash >> (64 - COLUMN_BITS)) as u32;
-    pieces(&folded, |hash| found.push(column(hash)));
+    pieces(folded, |hash| found.push(column(hash)));
     // machines write long
     let words = folded.iter().filter(|c| **c == ' ').count().min(WORDS_MAX);
     found.push(column(mix(LENGTH_SEED + words.isqrt() as u64)));
@@ -34,8 +38,8 @@ pub(super) struct Rarity(Vec<f32>);
 impl Rarity {
     /// Counts: the log of one plus the texts for each that has the column, so that what is in all of few
     /// texts still weighs. Columns that no text has are nothing to go by, and weigh 0.
-    pub(super) fn of(texts: &[Vec<u32>]) -> Self {
-        let mut count = vec![0_f32; COLUMNS];
+    pub(super) fn of(texts: &[Vec<u32>], columns: usize) -> Self {
+        let mut count = vec![0_f32; columns];
         for column in texts.iter().flatten() {
             count[*column as usize] += 1.0;
         }

@@ -10,7 +10,7 @@ const LENGTH_MAX: usize = 600;
 const PIECE_MAX: usize = 5;
 
 /// A text without case, accents, apostrophes, numbers and repeated letters, its words between
-/// single blanks. Marks of questions and exclamations and pictures are words of their own.
+/// single blanks. Marks of questions, exclamations and pauses and pictures are words of their own.
 pub(super) fn fold(text: &str) -> Vec<char> {
     let small = text.chars().take(LENGTH_MAX).flat_map(char::to_lowercase);
     let small: String = small.collect();
@@ -19,7 +19,7 @@ pub(super) fn fold(text: &str) -> Vec<char> {
     let (mut last, mut run) = (' ', 0);
     for c in small.nfkd().filter(|c| !is_dropped(*c)).map(alike).nfc() {
         let c = if c.is_numeric() { '0' } else { c };
-        let is_mark = matches!(c, '?' | '!') || is_picture(c);
+        let is_mark = matches!(c, '?' | '!' | ',') || is_picture(c);
         let is_letter = c.is_alphanumeric() || is_vowel_sign(c);
         run = if c == last { run + 1 } else { 1 };
         last = c;
@@ -45,6 +45,10 @@ pub(super) fn fold(text: &str) -> Vec<char> {
     }
     if folded.last() != Some(&' ') {
         folded.push(' ');
+    }
+    // a full stop says nothing
+    while folded.ends_with(&[' ', ',', ' ']) {
+        folded.truncate(folded.len() - 2);
     }
     folded
 }
@@ -122,6 +126,8 @@ fn alike(c: char) -> char {
         '\u{643}' => '\u{6a9}',
         '\u{64a}' | '\u{649}' => '\u{6cc}',
         '؟' => '?',
+        // whatever parts sentences and their parts
+        '.' | ';' | ':' | '،' | '؛' | '。' | '、' | '।' | '\n' | '…' => ',',
         c => c,
     }
 }

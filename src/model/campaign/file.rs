@@ -203,6 +203,7 @@ impl RawCampaign {
             self.quiet_hours.map_or(CampaignQuiet::Inherit, |quiet| quiet.check(wrong));
         let frequency = self.frequency.check(|key, problem| wrong.note(key, problem));
         Some(Campaign {
+            drawn_by: self.name.clone(),
             name: self.name,
             provider: self.provider,
             category,

@@ -39,6 +39,9 @@ pub const WITHIN_MAX: Duration = Duration::from_hours(72);
 pub struct Campaign {
     /// Unique in the workspace.
     pub name: Name,
+    /// By which people's arms are drawn: its name, and for a run that of its standing campaign, so
+    /// that a person is in one arm of all its runs.
+    pub drawn_by: Name,
     /// The `[provider.NAME]` that carries it.
     pub provider: Name,
     /// `marketing` or `utility`.
