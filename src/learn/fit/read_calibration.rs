@@ -138,7 +138,7 @@ mod tests {
     use crate::learn::data::observed::{Channel, Contents, Observed};
     use crate::learn::data::subject::Subject;
     use crate::learn::fit::train::fit;
-    use crate::model::curve::Curve;
+    use crate::model::Curve;
     use crate::model::message::Response;
     use crate::model::time::Instant;
 
