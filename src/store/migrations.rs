@@ -12,7 +12,7 @@ macro_rules! files {
     };
 }
 
-const FILES: [(&str, &str); 23] = files![
+const FILES: [(&str, &str); 24] = files![
     "0001_workspace",
     "0003_plan",
     "0004_dispatch",
@@ -36,6 +36,7 @@ const FILES: [(&str, &str); 23] = files![
     "0087_account_templates",
     "0090_channels",
     "0091_permits",
+    "0095_retries",
 ];
 
 /// All of them.

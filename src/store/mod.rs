@@ -96,7 +96,7 @@ pub use refusals::RefusalRun;
 pub use replies::{NewReply, Reply, ReplyCount, ReplyFilter};
 pub use segments::{EngagementRow, EventCountRow, SegmentRow};
 pub use spend::SpendSums;
-pub use standing::{ArmCount, ExportRow, ReplyRow, StateCount};
+pub use standing::{ArmCount, BANDS, BandCount, ExportRow, ReplyRow, StateCount};
 pub use suppressions::Suppression;
 pub use taken::SlotCount;
 pub use tasks::TaskRow;
