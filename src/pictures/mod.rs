@@ -40,13 +40,13 @@ pub fn forest(what: &str, lines: &[Line]) -> Markup {
     let span = highest + margin - low;
     let x = |value: f64| LEFT + WIDTH * (value - low) / span;
     let height = LINE * lines.len() as f64 + 30.0;
+    let ticks = ticks(low, low + span);
     html! {
         figure {
             svg role="img" viewBox={ "0 0 " (LEFT + WIDTH + 8.0) " " (height) } {
                 title { (what) ", with 95 % intervals" }
-                @for (value, name) in ticks(low, low + span) {
-                    line.axis x1=(at(x(value))) x2=(at(x(value))) y1="0" y2=(height - 24.0) {}
-                    text.tick x=(at(x(value))) y=(height - 6.0) text-anchor=(anchor(x(value))) {
+                @for (value, name) in &ticks {
+                    text.tick x=(at(x(*value))) y=(height - 6.0) text-anchor=(anchor(x(*value))) {
                         (name)
                     }
                 }
@@ -56,6 +56,9 @@ pub fn forest(what: &str, lines: &[Line]) -> Markup {
                     text x="0" y=(top + 19.0) { (line.name) }
                     text.tick x=(LEFT + WIDTH + 8.0) y=(top + 19.0) text-anchor="end" { (line.text) }
                     line.axis x1=(LEFT) x2=(LEFT + WIDTH) y1=(y) y2=(y) {}
+                    @for (value, _) in &ticks {
+                        line.axis x1=(at(x(*value))) x2=(at(x(*value))) y1=(y - 4.0) y2=(y + 4.0) {}
+                    }
                     @if let Some((low, high)) = line.interval {
                         line.whisker x1=(at(x(low))) x2=(at(x(high))) y1=(y) y2=(y) {}
                     }
@@ -157,7 +160,7 @@ pub fn stacked(
     let has_counts = spans.len() <= 24;
     html! {
         figure {
-            svg.stacked role="img" viewBox={ "0 0 " (WIDTH) " " (HEIGHT + 40.0) } {
+            svg.stacked role="img" viewBox={ "0 -8 " (WIDTH) " " (HEIGHT + 48.0) } {
                 title { (what) }
                 line.axis x1="0" x2=(WIDTH) y1="16" y2="16" {}
                 line.axis x1="0" x2=(WIDTH) y1=(16.0 + HEIGHT) y2=(16.0 + HEIGHT) {}

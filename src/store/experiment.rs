@@ -83,6 +83,31 @@ pub struct Experiment {
     pub tags: Vec<ArmPart>,
 }
 
+/// Messages whose chance was forecast in one band, and whose time to be answered is over.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct BandCount {
+    /// From so many [`BANDS`]ths of certainty on.
+    pub band: u64,
+    /// How many.
+    pub messages: u64,
+    /// Of them engaged in time.
+    pub engaged: u64,
+    /// The sum of their chances.
+    pub forecast: f64,
+}
+
+/// How many bands of equal width chances are counted in.
+pub const BANDS: u64 = 20;
+
+impl BandCount {
+    /// Adds what the same band of another arm or campaign brought.
+    pub fn add(&mut self, other: &Self) {
+        self.messages += other.messages;
+        self.engaged += other.engaged;
+        self.forecast += other.forecast;
+    }
+}
+
 /// Sums by a country or a tag, of the personalized arm and of control.
 #[derive(Default)]
 struct Groups(BTreeMap<String, [Option<ArmPart>; 2]>);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::bulk::{List, Sql, numbers, one_of};
+use super::experiment::{BANDS, BandCount};
 use super::responses::engaged_in_time;
 use super::row::from_row;
 use super::{Doing, Reader, StoreError, instant, micros, on, parsed};
@@ -107,31 +108,6 @@ pub struct ArmCount {
     pub forecast: f64,
 }
 
-/// Messages whose chance was forecast in one band, and whose time to be answered is over.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct BandCount {
-    /// From so many [`BANDS`]ths of certainty on.
-    pub band: u64,
-    /// How many.
-    pub messages: u64,
-    /// Of them engaged in time.
-    pub engaged: u64,
-    /// The sum of their chances.
-    pub forecast: f64,
-}
-
-/// How many bands of equal width chances are counted in.
-pub const BANDS: u64 = 20;
-
-impl BandCount {
-    /// Adds what the same band of another arm or campaign brought.
-    pub fn add(&mut self, other: &Self) {
-        self.messages += other.messages;
-        self.engaged += other.engaged;
-        self.forecast += other.forecast;
-    }
-}
-
 impl ArmCount {
     /// Adds what the same arm of another campaign brought.
     pub fn add(&mut self, other: &Self) {
@@ -196,6 +172,9 @@ macro_rules! export {
 const EXPORT: &str = export!("");
 /// Words that are empty bind nothing. Those who are claimed are stored as planned.
 const EXPORT_OF: &str = export!("AND $4 IN ('', d.state) AND $5 IN ('', d.reason)");
+/// Of an end state but `sent`, which few are in: by an index of those alone.
+const EXPORT_ENDED: &str =
+    export!("AND d.state NOT IN ('planned', 'sent') AND d.state = $4 AND $5 IN ('', d.reason)");
 const EXPORT_PLANNED: Sql = [
     export!(
         "AND d.state = 'planned' AND $4 IN ('', d.reason)
@@ -473,15 +452,19 @@ impl Reader {
                     .await)
                 .doing(DOING)?
             }
-            state => on!(self, |db| sqlx::query_as(EXPORT_OF)
-                .bind(campaign)
-                .bind(after)
-                .bind(limit)
-                .bind(state.map_or("", State::as_str))
-                .bind(reason)
-                .fetch_all(db)
-                .await)
-            .doing(DOING)?,
+            state => {
+                let few = state.is_some_and(|state| state != State::Sent);
+                let sql = if few { EXPORT_ENDED } else { EXPORT_OF };
+                on!(self, |db| sqlx::query_as(sql)
+                    .bind(campaign)
+                    .bind(after)
+                    .bind(limit)
+                    .bind(state.map_or("", State::as_str))
+                    .bind(reason)
+                    .fetch_all(db)
+                    .await)
+                .doing(DOING)?
+            }
         };
         for row in &mut rows {
             if row.state == State::Planned.as_str() && claimed.contains(&RecipientId(row.recipient))

@@ -26,7 +26,8 @@ const DRAWN_MAX: usize = 5;
 /// `/calendar`
 pub(super) async fn show(visitor: Visitor, State(app): State<App>) -> Result<Markup, NoPage> {
     visitor.needs(Scope::Read)?;
-    let part = app.fragments.get("calendar", async { made(&app).await }).await?;
+    let own = app.clone();
+    let part = app.fragments.get("calendar", async move { made(&own).await }).await?;
     Ok(page(&visitor, "/calendar", "Calendar", &html! { (PreEscaped(&*part)) }))
 }
 

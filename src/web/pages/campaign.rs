@@ -46,8 +46,9 @@ pub(super) async fn list(
 ) -> Result<Markup, NoPage> {
     visitor.needs(Scope::Read)?;
     let name = format!("campaigns {}", before.unwrap_or(i64::MAX));
-    let made = async {
-        let (found, next) = campaigns::page(&app.ctx, before, LISTED).await?;
+    let ctx = app.ctx.clone();
+    let made = async move {
+        let (found, next) = campaigns::page(&ctx, before, LISTED).await?;
         Ok::<_, NoPage>(html! {
             (table_of(found.iter()))
             @if let Some(next) = next { p { a href={ "/campaigns?before=" (next) } { "Older ones" } } }
@@ -72,7 +73,10 @@ pub(super) async fn found(app: &App, name: &str) -> Result<CampaignRow, NoPage> 
 
 /// What runs of it, made once for all who look.
 async fn running(app: &App, name: &str) -> Result<Arc<str>, NoPage> {
-    let made = async {
+    let (own, name) = (app.clone(), name.to_owned());
+    let part = format!("campaign {name}");
+    let made = async move {
+        let (app, name) = (&own, &*name);
         let row = found(app, name).await?;
         let summary = campaigns::summary(&app.ctx, &row).await?;
         let since = app.ctx.clock.now() - chrono::TimeDelta::minutes(1);
@@ -115,7 +119,7 @@ async fn running(app: &App, name: &str) -> Result<Arc<str>, NoPage> {
             }
         })
     };
-    app.fragments.get(&format!("campaign {name}"), made).await
+    app.fragments.get(&part, made).await
 }
 
 /// How much is used of the limits that messages go out under.
@@ -160,10 +164,11 @@ pub(super) async fn show(
     let row = found(&app, &name).await?;
     let part = running(&app, row.campaign.name.as_str()).await?;
     let name = row.campaign.name.as_str();
-    let brought = async {
-        let results = results::results(&app.ctx, &row).await?;
+    let (ctx, of) = (app.ctx.clone(), row.clone());
+    let brought = async move {
+        let results = results::results(&ctx, &of).await?;
         Ok::<_, NoPage>(html! {
-            (plan_of(&row)) (what_it_brought(&results)) (calibration(&results.calibration))
+            (plan_of(&of)) (what_it_brought(&results)) (calibration(&results.calibration))
         })
     };
     let brought = app.fragments.get(&format!("results {name}"), brought).await?;
@@ -413,7 +418,7 @@ pub(super) async fn change(
         return Err(NoPage::new(StatusCode::CONFLICT, told));
     }
     for part in ["home".to_owned(), format!("campaign {name}")] {
-        app.fragments.forget(&part).await;
+        app.fragments.forget(&part);
     }
     Ok(Redirect::to(&format!("/campaigns/{}", row.campaign.name)))
 }
