@@ -175,6 +175,14 @@ async fn the_demo_sends_its_campaigns_and_leaves_a_workspace_behind() {
         assert!(plan.gap <= 0.001, "{}", plan.gap);
         let sent: u64 = results.arms.iter().map(|arm| arm.sent).sum();
         assert!(sent > 150, "{results:?}");
+        let known: u64 = results.calibration.iter().map(|band| band.messages).sum();
+        assert!(known > 150 && known <= sent, "{results:?}");
+        for band in &results.calibration {
+            // chances are cut into bands after they were rounded to a two thousandth
+            let (from, to) = (band.from - 0.0005, band.to + 0.0005);
+            assert!((from..=to).contains(&band.forecast), "{band:?}");
+            assert!(band.engaged <= band.messages, "{band:?}");
+        }
         let people: u64 = results.states.iter().map(|state| state.people).sum();
         assert_eq!(people, plan.people);
         assert!(results.states.iter().all(|state| state.state.is_end()), "{results:?}");

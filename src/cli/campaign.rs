@@ -420,60 +420,16 @@ async fn change(ctx: &Ctx, env: &Env, name: &Name, command: OperatorCommand) -> 
 }
 
 async fn write_people(ctx: &Ctx, name: &Name, out: &std::path::Path) -> anyhow::Result<()> {
-    const HEADER: [&str; 20] = [
-        "message",
-        "recipient",
-        "address",
-        "state",
-        "reason",
-        "variant",
-        "arm",
-        "planned_at",
-        "sent_at",
-        "delivered_at",
-        "read_at",
-        "replied_at",
-        "attempts",
-        "provider_message",
-        "clicked_at",
-        "converted_at",
-        "failed_at",
-        "failure_code",
-        "failure_text",
-        "price",
-    ];
     const PAGE: usize = 10_000;
     let row = find_campaign(ctx, name).await?;
-    let mut output = Output::create(out, &HEADER)?;
-    let time = |at: Option<Instant>| at.map(format_instant).unwrap_or_default();
+    let mut output = Output::create(out, &export::COLUMNS)?;
     let (mut count, mut after) = (0, Some(PeopleCursor::default()));
     while let Some(from) = after {
         let (people, next) = export::people(ctx, &row, PeopleFilter::default(), from, PAGE).await?;
         after = next;
         count += people.len();
         for person in people {
-            output.row([
-                person.message,
-                person.recipient,
-                person.address.unwrap_or_default(),
-                person.state.to_string(),
-                person.reason.to_string(),
-                person.variant.unwrap_or_default(),
-                person.arm.map(|arm| arm.to_string()).unwrap_or_default(),
-                time(person.planned_at),
-                time(person.sent_at),
-                time(person.delivered_at),
-                time(person.read_at),
-                time(person.replied_at),
-                person.attempts.to_string(),
-                person.provider_message.unwrap_or_default(),
-                time(person.clicked_at),
-                time(person.converted_at),
-                time(person.failed_at),
-                person.failure_code.unwrap_or_default(),
-                person.failure_text.unwrap_or_default(),
-                person.price.map(|price| price.to_string()).unwrap_or_default(),
-            ])?;
+            output.row(person.cells())?;
         }
     }
     output.finish()?;

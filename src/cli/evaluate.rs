@@ -7,20 +7,17 @@ use super::print::{Show, table};
 use super::{BadInput, Env};
 use crate::learn::{Evaluation, HistoryRow, MessageEvaluation, PresenceEvaluation};
 use crate::report::evaluated::{self, Grid};
-use crate::work::evaluate;
+use crate::work::evaluate::{self, HOLDOUT};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// The newer share of the history, from one date on, that is foretold.
-    #[arg(long, default_value_t = 0.3, value_name = "SHARE")]
+    #[arg(long, default_value_t = evaluate::HOLDOUT_UNSET, value_name = "SHARE")]
     holdout: f64,
     /// Write report.html, report.json and report.csv into this folder; made when it is not there.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
-
-/// Outside these, one of the two parts teaches or judges nothing.
-const HOLDOUT: std::ops::RangeInclusive<f64> = 0.05..=0.9;
 
 pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
     if !HOLDOUT.contains(&args.holdout) {

@@ -11,7 +11,6 @@ use crate::model::ids::{Name, RecipientKey};
 use crate::model::slot::SlotLength;
 use crate::model::time::format_instant;
 use crate::plan::SlotLoad;
-use crate::store::CampaignStatus;
 use crate::work::plan::{self, CampaignPlan, Explained, PlanInputs, PlanScope, local_time};
 
 #[derive(clap::Args)]
@@ -35,20 +34,14 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args, env: &Env) -> anyhow::Result<()> {
     let ctx = env.ctx().await?;
     let row = find_campaign(&ctx, &args.name).await?;
-    if !matches!(row.status, CampaignStatus::Active | CampaignStatus::Paused) {
-        anyhow::bail!(BadInput(format!("campaign {} is {}", args.name, row.status)));
+    if let Some(told) = plan::why_not(&row) {
+        anyhow::bail!(BadInput(told));
     }
     if !ctx.config.providers.contains_key(&row.campaign.provider) {
         anyhow::bail!(plan::PlanError::NoProvider {
             campaign: args.name,
             provider: row.campaign.provider.clone()
         });
-    }
-    if row.is_standing() {
-        anyhow::bail!(BadInput(format!(
-            "campaign {} waits for its occasions; its runs are planned by themselves, as {}.DAY",
-            args.name, args.name
-        )));
     }
     let rows = vec![(row, PlanScope::Everybody)];
     let planned =

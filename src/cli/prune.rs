@@ -1,22 +1,14 @@
 //! `prune`: what the settings' retention no longer keeps is deleted.
 
-use serde::Serialize;
-
 use super::Env;
 use super::print::Show;
-use crate::work::prune::{self, Mode, Pruned};
+use crate::work::prune::{self, Mode, PruneSummary};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// Count what would be deleted, and delete nothing.
     #[arg(long)]
     dry_run: bool,
-}
-
-#[derive(Serialize)]
-struct PruneSummary {
-    dry_run: bool,
-    pruned: Vec<Pruned>,
 }
 
 impl Show for PruneSummary {

@@ -109,6 +109,7 @@ mod tests {
             goal: Goal::Read,
             within_hours: 2.0,
             arms: vec![arm],
+            calibration: Vec::new(),
             lift: None,
             lift_adjusted: None,
             experiment: None,

@@ -23,5 +23,6 @@ pub use items::{BulkItem, item};
 pub use presets::{Layout, LayoutError, layout};
 pub use read::{FileError, FileRows, HistoryFile, Input, Numbered, RowError, open};
 pub use write::{
-    Output, OutputError, copy_to_new, number, write_activity, write_messages, write_recipients,
+    Output, OutputError, copy_to_new, csv_text, number, write_activity, write_messages,
+    write_recipients,
 };

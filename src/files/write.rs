@@ -116,6 +116,21 @@ impl Output {
     }
 }
 
+/// Rows as the text of a CSV file, with their cells made safe.
+pub fn csv_text<C: AsRef<str>>(
+    rows: impl IntoIterator<Item = impl IntoIterator<Item = C>>,
+) -> String {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for row in rows {
+        for cell in row {
+            // memory takes everything
+            let _ = writer.write_field(safe(cell.as_ref()).as_bytes());
+        }
+        let _ = writer.write_record(None::<&[u8]>);
+    }
+    String::from_utf8(writer.into_inner().unwrap_or_default()).unwrap_or_default()
+}
+
 /// Puts an apostrophe before a cell that a spreadsheet would run as a formula. A plain number with
 /// a sign, such as a telephone number, is none.
 fn safe(cell: &str) -> Cow<'_, str> {

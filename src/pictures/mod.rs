@@ -20,29 +20,45 @@ pub struct Line {
     pub text: String,
 }
 
-/// Figures with their intervals on one axis.
+/// Figures with their intervals on one axis: above each line its name and what it says in words.
 pub fn forest(what: &str, lines: &[Line]) -> Markup {
-    const LEFT: f64 = 210.0;
-    const WIDTH: f64 = 580.0;
-    const LINE: f64 = 26.0;
+    const LEFT: f64 = 8.0;
+    const WIDTH: f64 = 784.0;
+    const LINE: f64 = 44.0;
+    if lines.is_empty() {
+        return html! {};
+    }
     let ends = lines.iter().flat_map(|line| {
         let (low, high) = line.interval.unwrap_or((line.value, line.value));
         [low, line.value, high]
     });
-    let (low, high) =
+    let (lowest, highest) =
         ends.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));
-    let margin = 0.05 * (high - low).max(1e-9);
-    let (low, span) = (low - margin, high - low + 2.0 * margin);
+    let margin = 0.05 * (highest - lowest).max(1e-9);
+    // what is never below nothing has no axis there
+    let low = if lowest >= 0.0 { (lowest - margin).max(0.0) } else { lowest - margin };
+    let span = highest + margin - low;
     let x = |value: f64| LEFT + WIDTH * (value - low) / span;
     let height = LINE * lines.len() as f64 + 30.0;
+    let ticks = ticks(low, low + span);
     html! {
         figure {
-            svg role="img" viewBox={ "0 0 " (LEFT + WIDTH + 20.0) " " (height) } {
+            svg role="img" viewBox={ "0 0 " (LEFT + WIDTH + 8.0) " " (height) } {
                 title { (what) ", with 95 % intervals" }
+                @for (value, name) in &ticks {
+                    text.tick x=(at(x(*value))) y=(height - 6.0) text-anchor=(anchor(x(*value))) {
+                        (name)
+                    }
+                }
                 @for (index, line) in lines.iter().enumerate() {
-                    @let y = LINE * (index as f64 + 0.5);
-                    text x="0" y=(y + 4.0) { (line.name) }
+                    @let top = LINE * index as f64;
+                    @let y = top + 31.0;
+                    text x="0" y=(top + 19.0) { (line.name) }
+                    text.tick x=(LEFT + WIDTH + 8.0) y=(top + 19.0) text-anchor="end" { (line.text) }
                     line.axis x1=(LEFT) x2=(LEFT + WIDTH) y1=(y) y2=(y) {}
+                    @for (value, _) in &ticks {
+                        line.axis x1=(at(x(*value))) x2=(at(x(*value))) y1=(y - 4.0) y2=(y + 4.0) {}
+                    }
                     @if let Some((low, high)) = line.interval {
                         line.whisker x1=(at(x(low))) x2=(at(x(high))) y1=(y) y2=(y) {}
                     }
@@ -50,14 +66,8 @@ pub fn forest(what: &str, lines: &[Line]) -> Markup {
                         title { (line.name) ": " (line.text) }
                     }
                 }
-                @for step in 0..=4 {
-                    @let value = low + span * f64::from(step) / 4.0;
-                    text.tick x=(at(x(value))) y=(height - 8.0) text-anchor="middle" {
-                        (tick(value, span))
-                    }
-                }
             }
-            figcaption { (what) ". The table below has the figures." }
+            figcaption { (what) "." }
         }
     }
 }
@@ -66,22 +76,39 @@ fn at(x: f64) -> String {
     format!("{x:.1}")
 }
 
-/// With as many digits as tell the ticks apart.
-fn tick(value: f64, span: f64) -> String {
-    let digits = (1.0 - (span / 4.0).log10()).ceil().clamp(0.0, 6.0) as usize;
-    format!("{value:.digits$}")
+/// How a text at a place of a picture of 800 stands, so that its ends stay within.
+fn anchor(x: f64) -> &'static str {
+    if x < 40.0 {
+        "start"
+    } else if x > 760.0 {
+        "end"
+    } else {
+        "middle"
+    }
+}
+
+/// Round figures between two ends, with as many digits as tell them apart.
+fn ticks(low: f64, high: f64) -> Vec<(f64, String)> {
+    let least = ((high - low) / 4.0).max(1e-9);
+    let power = 10_f64.powf(least.log10().floor());
+    let steps = [1.0, 2.0, 5.0].map(|times| times * power);
+    let step = steps.into_iter().find(|step| *step >= least).unwrap_or(10.0 * power);
+    let digits = (-step.log10().floor()).clamp(0.0, 9.0) as usize;
+    let (first, last) = ((low / step).ceil() as i64, (high / step).floor() as i64);
+    let tick = |times: i64| times as f64 * step;
+    (first..=last).map(tick).map(|value| (value, format!("{value:.digits$}"))).collect()
 }
 
 /// Chances against the shares that came true, with the diagonal on which both are equal.
 pub fn reliability(what: &str, bins: &[(f64, f64)]) -> Markup {
     const SIDE: f64 = 300.0;
-    const LEFT: f64 = 40.0;
+    const LEFT: f64 = 10.0;
     let most = bins.iter().flat_map(|(chance, came)| [*chance, *came]).fold(1e-9, f64::max);
     let x = |chance: f64| at(LEFT + SIDE * chance / most);
     let y = |came: f64| at(10.0 + SIDE * (1.0 - came / most));
     html! {
         figure {
-            svg role="img" viewBox={ "0 0 800 " (SIDE + 40.0) } {
+            svg.square role="img" viewBox={ "0 0 " (LEFT + SIDE + 10.0) " " (SIDE + 44.0) } {
                 title { (what) }
                 line.axis x1=(x(0.0)) x2=(x(most)) y1=(y(0.0)) y2=(y(most)) {}
                 line.axis x1=(x(0.0)) x2=(x(most)) y1=(y(0.0)) y2=(y(0.0)) {}
@@ -91,8 +118,11 @@ pub fn reliability(what: &str, bins: &[(f64, f64)]) -> Markup {
                         title { (percent(*chance)) " → " (percent(*came)) }
                     }
                 }
-                text.tick x=(x(most)) y=(SIDE + 30.0) text-anchor="end" { (percent(most)) }
-                text.tick x=(x(0.0)) y=(SIDE + 30.0) text-anchor="middle" { "0" }
+                text.tick x=(x(most)) y=(SIDE + 36.0) text-anchor="end" {
+                    "forecast, to " (percent(most))
+                }
+                text.tick x=(x(0.0)) y=(SIDE + 36.0) text-anchor="middle" { "0" }
+                text.tick x=(LEFT + 8.0) y="22" { "came true, to " (percent(most)) }
             }
             figcaption { (what) "; on the line both are equal." }
         }
@@ -127,10 +157,14 @@ pub fn stacked(
     let longest = spans.iter().map(|span| span.chars().count()).max().unwrap_or(1);
     let fitting = (WIDTH / (7.0 * longest as f64 + 12.0)).max(1.0) as usize;
     let shown = spans.len().div_ceil(fitting).max(1);
+    let has_counts = spans.len() <= 24;
     html! {
         figure {
-            svg.stacked role="img" viewBox={ "0 0 " (WIDTH) " " (HEIGHT + 40.0) } {
+            svg.stacked role="img" viewBox={ "0 -8 " (WIDTH) " " (HEIGHT + 48.0) } {
                 title { (what) }
+                line.axis x1="0" x2=(WIDTH) y1="16" y2="16" {}
+                line.axis x1="0" x2=(WIDTH) y1=(16.0 + HEIGHT) y2=(16.0 + HEIGHT) {}
+                text.tick.few[has_counts] x="0" y="11" { (top) }
                 @for (at_span, span) in spans.iter().enumerate() {
                     @let x = step * at_span as f64;
                     @let bound = most.get(at_span).copied().flatten();
@@ -154,12 +188,13 @@ pub fn stacked(
                                 y2=(at(16.0 + HEIGHT - height(bound))) {}
                         }
                     }
-                    @if spans.len() <= 24 && sum(at_span) > 0 {
-                        text.tick x=(at(x + step / 2.0)) text-anchor="middle"
+                    @if has_counts && sum(at_span) > 0 {
+                        text.tick.many x=(at(x + step / 2.0)) text-anchor="middle"
                             y=(at(12.0 + HEIGHT - height(sum(at_span)))) { (sum(at_span)) }
                     }
                     @if at_span % shown == 0 {
-                        text.tick x=(at(x + step / 2.0)) y=(HEIGHT + 32.0) text-anchor="middle" {
+                        text.tick.many[at_span / shown % 2 == 1] x=(at(x + step / 2.0))
+                            y=(HEIGHT + 36.0) text-anchor=(anchor(x + step / 2.0)) {
                             (span)
                         }
                     }
@@ -181,23 +216,22 @@ pub fn stacked(
 pub fn week(caption: &str, hours: &[f64], text: impl Fn(usize) -> Option<String>) -> Markup {
     const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
     let most = hours.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
-    html! {
-        div.scroll tabindex="0" role="region" aria-label=(caption) {
-            table.heat {
-                caption { (caption) }
-                thead { tr {
-                    th scope="col" { "day" }
-                    @for hour in 0..24 { th scope="col" { (hour) } }
-                } }
-                tbody { @for (day, of_day) in hours.chunks_exact(24).take(7).enumerate() { tr {
-                    th scope="row" { (DAYS[day]) }
-                    @for (hour, figure) in of_day.iter().enumerate() {
-                        (heat_cell(Some(figure / most), text(day * 24 + hour)))
-                    }
-                } } }
-            }
+    let head = html! {
+        th scope="col" { "day" }
+        @for hour in 0..24 { th scope="col" { (hour) } }
+    };
+    let rows = html! { @for (day, of_day) in hours.chunks_exact(24).take(7).enumerate() { tr {
+        th scope="row" { (DAYS[day]) }
+        @for (hour, figure) in of_day.iter().enumerate() {
+            (heat_cell(Some(figure / most), text(day * 24 + hour)))
         }
-    }
+    } } };
+    heat_table(caption, &head, &rows)
+}
+
+/// A table whose cells are as dark as their figures are large.
+pub fn heat_table(caption: &str, head: &Markup, rows: &Markup) -> Markup {
+    html! { div.heat { (scrolling(caption, caption, head, rows)) } }
 }
 
 /// A table that scrolls by itself where it is too wide, so that the page does not.
@@ -224,9 +258,10 @@ pub fn scrolled_words(label: &str, caption: &str, head: &[&str], rows: &Markup) 
 /// The same, with cells of the head that are drawn already.
 pub fn scrolling(label: &str, caption: &str, head: &Markup, rows: &Markup) -> Markup {
     html! {
+        // beside the table and not in it, where it would be as narrow or as wide as the table is
+        @if !caption.is_empty() { p.caption { (caption) } }
         div.scroll tabindex="0" role="region" aria-label=(label) {
             table {
-                @if !caption.is_empty() { caption { (caption) } }
                 thead { tr { (head) } }
                 tbody { (rows) }
             }

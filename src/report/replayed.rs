@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use serde::Serialize;
 
 use super::{ReportPage, page, word};
-use crate::pictures::{Line, bars, forest, heat_cell, percent, table, week};
+use crate::pictures::{Line, bars, forest, heat_cell, heat_table, percent, table, week};
 use crate::replay::compare::{Figure, PolicyRow};
 use crate::replay::outcome::{Calibration, CampaignOutcome, Outcome, Week};
 use crate::replay::run::ReplayResult;
@@ -153,25 +153,16 @@ fn campaign_part(campaign: &CampaignOutcome) -> Markup {
 /// Planned against capacity, by UTC hour.
 fn load(campaign: &CampaignOutcome) -> Markup {
     let full = campaign.load.iter().filter(|slot| slot.capacity.is_some()).count();
-    html! {
-        @if full > 0 {
-            div.scroll tabindex="0" role="region" aria-label="Planned against capacity" {
-                table.heat {
-                    caption {
-                        "Planned against capacity, in per cent of what an hour of UTC takes."
-                    }
-                    thead { tr {
-                        th scope="col" { "day" }
-                        @for hour in 0..24 { th scope="col" { (hour) } }
-                    } }
-                    tbody { @for (day, hours) in by_day(campaign) { tr {
-                        th scope="row" { (day) }
-                        @for share in hours { (heat_cell(share, share.map(|s| format!("{:.0}", 100.0 * s)))) }
-                    } } }
-                }
-            }
-        }
-    }
+    let head = html! {
+        th scope="col" { "day" }
+        @for hour in 0..24 { th scope="col" { (hour) } }
+    };
+    let rows = html! { @for (day, hours) in by_day(campaign) { tr {
+        th scope="row" { (day) }
+        @for share in hours { (heat_cell(share, share.map(|s| format!("{:.0}", 100.0 * s)))) }
+    } } };
+    let caption = "Planned against capacity, in per cent of what an hour of UTC takes.";
+    html! { @if full > 0 { (heat_table(caption, &head, &rows)) } }
 }
 
 fn by_day(campaign: &CampaignOutcome) -> BTreeMap<String, [Option<f64>; 24]> {

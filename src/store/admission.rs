@@ -117,6 +117,38 @@ impl Reader {
             rate_next_at: row.next_at.map(|at| instant("admission", at)).transpose()?,
         })
     }
+
+    /// How many messages of a campaign wait for another try.
+    pub async fn retry_count(&mut self, campaign: i64) -> Result<u64, StoreError> {
+        const SQL: &str = "SELECT COUNT(*) FROM delivery
+            WHERE campaign = $1 AND state = 'planned' AND attempts > 0";
+        let count: i64 = on!(self, |db| sqlx::query_scalar(SQL).bind(campaign).fetch_one(db).await)
+            .doing("count what is tried again")?;
+        Ok(count as u64)
+    }
+
+    /// What was used of two accounts' moving limits, each in buckets that begin after a time, and the
+    /// first of those buckets; `None` where nothing was used.
+    pub async fn quotas_used(
+        &mut self,
+        accounts: [(&str, Instant); 2],
+    ) -> Result<[Option<(u64, Instant)>; 2], StoreError> {
+        let [(one, after_one), (other, after_other)] = accounts;
+        let rows: Vec<(String, i64, i64)> = on!(self, |db| sqlx::query_as(USED)
+            .bind(one)
+            .bind(micros(after_one))
+            .bind(other)
+            .bind(micros(after_other))
+            .fetch_all(db)
+            .await)
+        .doing("read what was used of limits")?;
+        let mut used = [None; 2];
+        for (account, count, first) in rows {
+            let index = usize::from(account != one);
+            used[index] = Some((count.max(0) as u64, instant("quota", first)?));
+        }
+        Ok(used)
+    }
 }
 
 impl Tx {
@@ -168,29 +200,6 @@ impl Tx {
             .await
             .map(drop))
         .doing("note what came in")
-    }
-
-    /// What was used of two accounts' moving limits, each in buckets that begin after a time, and the
-    /// first of those buckets; `None` where nothing was used.
-    pub async fn quotas_used(
-        &mut self,
-        accounts: [(&str, Instant); 2],
-    ) -> Result<[Option<(u64, Instant)>; 2], StoreError> {
-        let [(one, after_one), (other, after_other)] = accounts;
-        let rows: Vec<(String, i64, i64)> = on!(self, |db| sqlx::query_as(USED)
-            .bind(one)
-            .bind(micros(after_one))
-            .bind(other)
-            .bind(micros(after_other))
-            .fetch_all(db)
-            .await)
-        .doing("read what was used of limits")?;
-        let mut used = [None; 2];
-        for (account, count, first) in rows {
-            let index = usize::from(account != one);
-            used[index] = Some((count.max(0) as u64, instant("quota", first)?));
-        }
-        Ok(used)
     }
 
     /// Counts more (or less) in buckets of moving limits; each of them once.

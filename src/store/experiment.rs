@@ -83,6 +83,31 @@ pub struct Experiment {
     pub tags: Vec<ArmPart>,
 }
 
+/// Messages whose chance was forecast in one band, and whose time to be answered is over.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct BandCount {
+    /// From so many [`BANDS`]ths of certainty on.
+    pub band: u64,
+    /// How many.
+    pub messages: u64,
+    /// Of them engaged in time.
+    pub engaged: u64,
+    /// The sum of their chances.
+    pub forecast: f64,
+}
+
+/// How many bands of equal width chances are counted in.
+pub const BANDS: u64 = 20;
+
+impl BandCount {
+    /// Adds what the same band of another arm or campaign brought.
+    pub fn add(&mut self, other: &Self) {
+        self.messages += other.messages;
+        self.engaged += other.engaged;
+        self.forecast += other.forecast;
+    }
+}
+
 /// Sums by a country or a tag, of the personalized arm and of control.
 #[derive(Default)]
 struct Groups(BTreeMap<String, [Option<ArmPart>; 2]>);
@@ -143,9 +168,10 @@ macro_rules! of_campaign {
 /// what came of them, may be the first one's doing.
 macro_rules! of_runs {
     () => {
-        "campaign IN (SELECT id FROM campaign WHERE parent = $1) AND NOT EXISTS (
+        "campaign IN (SELECT id FROM campaign WHERE parent = $1 AND fallback_of IS NULL) AND NOT EXISTS (
             SELECT 1 FROM delivery AS before JOIN campaign AS run ON run.id = before.campaign
             WHERE before.recipient = delivery.recipient AND run.parent = $1
+                AND run.fallback_of IS NULL
                 AND before.arm IS NOT NULL AND before.campaign < delivery.campaign)"
     };
 }

@@ -12,7 +12,7 @@ macro_rules! files {
     };
 }
 
-const FILES: [(&str, &str); 25] = files![
+const FILES: [(&str, &str); 26] = files![
     "0001_workspace",
     "0003_plan",
     "0004_dispatch",
@@ -38,6 +38,7 @@ const FILES: [(&str, &str); 25] = files![
     "0091_permits",
     "0092_fallback",
     "0093_consent_scope",
+    "0095_retries",
 ];
 
 /// All of them.

@@ -80,7 +80,7 @@ pub use consent::ForgottenCounts;
 pub use deliveries::DeliveryRow;
 pub use events::AddedEvent;
 pub use evidence::Whose;
-pub use experiment::{ArmKnowledge, ArmPart, ExpectedSums, Experiment};
+pub use experiment::{ArmKnowledge, ArmPart, BANDS, BandCount, ExpectedSums, Experiment};
 pub use history::{AddedMessages, MessageRow, RandomizedMessage};
 pub use leases::Term;
 pub use links::{LinkKey, LinkTarget, LinkVisit, PersonLink};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::bulk::{List, Sql, numbers, one_of};
+use super::experiment::{BANDS, BandCount};
 use super::responses::engaged_in_time;
 use super::row::from_row;
 use super::{Doing, Reader, StoreError, instant, micros, on, parsed};
@@ -139,8 +140,10 @@ const FAILURES: &str = "SELECT failure_code, COUNT(*), MAX(failure_text) FROM de
     WHERE campaign = $1 AND failure_code IS NOT NULL AND state IN ('failed', 'refused')
     GROUP BY failure_code ORDER BY 2 DESC, 1 LIMIT $2";
 
+/// Chances are rounded before they are cut into bands, since databases cast fractions differently.
 const ARMS: &str = concat!(
-    "SELECT arm, COUNT(*), COUNT(sent_at),
+    "SELECT arm, CASE WHEN sent_at IS NOT NULL AND sent_at + $3 <= $4
+            THEN CAST(ROUND(chance * 2000) AS BIGINT) / 100 END AS band, COUNT(*), COUNT(sent_at),
         SUM(CASE WHEN sent_at IS NOT NULL AND COALESCE(delivered_at, read_at) IS NOT NULL
             THEN 1 ELSE 0 END),
         SUM(CASE WHEN ",
@@ -148,7 +151,7 @@ const ARMS: &str = concat!(
     " THEN 1 ELSE 0 END),
         SUM(CASE WHEN sent_at IS NOT NULL AND opted_out_at IS NOT NULL THEN 1 ELSE 0 END),
         CAST(COALESCE(SUM(CASE WHEN sent_at IS NOT NULL THEN chance END), 0) AS DOUBLE PRECISION)
-    FROM delivery WHERE campaign = $1 AND arm IS NOT NULL GROUP BY arm"
+    FROM delivery WHERE campaign = $1 AND arm IS NOT NULL GROUP BY 1, 2"
 );
 
 macro_rules! export {
@@ -169,6 +172,9 @@ macro_rules! export {
 const EXPORT: &str = export!("");
 /// Words that are empty bind nothing. Those who are claimed are stored as planned.
 const EXPORT_OF: &str = export!("AND $4 IN ('', d.state) AND $5 IN ('', d.reason)");
+/// Of an end state but `sent`, which few are in: by an index of those alone.
+const EXPORT_ENDED: &str =
+    export!("AND d.state NOT IN ('planned', 'sent') AND d.state = $4 AND $5 IN ('', d.reason)");
 const EXPORT_PLANNED: Sql = [
     export!(
         "AND d.state = 'planned' AND $4 IN ('', d.reason)
@@ -278,23 +284,27 @@ impl Reader {
         Ok((count + claimed) as u64)
     }
 
-    /// What each arm of a campaign brought: engagements count that came within `within`.
+    /// What each arm of a campaign brought, and how right forecasts were: engagements count that came
+    /// within `within`, forecasts of messages whose time is over.
     pub async fn arm_counts(
         &mut self,
         campaign: i64,
         goal: Goal,
         within: std::time::Duration,
-    ) -> Result<Vec<ArmCount>, StoreError> {
-        type ArmRow = (String, i64, i64, i64, i64, i64, f64);
+        now: Instant,
+    ) -> Result<(Vec<ArmCount>, Vec<BandCount>), StoreError> {
+        type ArmRow = (String, Option<i64>, i64, i64, i64, i64, i64, f64);
         let rows: Vec<ArmRow> = on!(self, |db| sqlx::query_as(ARMS)
             .bind(campaign)
             .bind(goal.as_str())
             .bind(within.as_micros() as i64)
+            .bind(micros(now))
             .fetch_all(db)
             .await)
         .doing("count what the arms brought")?;
-        let count = |(arm, people, sent, delivered, engaged, opted_out, forecast): ArmRow| {
-            Ok(ArmCount {
+        let (mut arms, mut bands) = (Vec::<ArmCount>::new(), BTreeMap::<u64, BandCount>::new());
+        for (arm, band, people, sent, delivered, engaged, opted_out, forecast) in rows {
+            let count = ArmCount {
                 arm: parsed(TABLE, &arm)?,
                 people: people as u64,
                 sent: sent as u64,
@@ -302,9 +312,19 @@ impl Reader {
                 engaged: engaged as u64,
                 opted_out: opted_out as u64,
                 forecast,
-            })
-        };
-        rows.into_iter().map(count).collect()
+            };
+            if let Some(band) = band {
+                let band = (band as u64).min(BANDS - 1);
+                let (messages, engaged) = (count.sent, count.engaged);
+                let new = BandCount { band, messages, engaged, forecast };
+                bands.entry(band).and_modify(|known| known.add(&new)).or_insert(new);
+            }
+            match arms.iter_mut().find(|known| known.arm == count.arm) {
+                Some(known) => known.add(&count),
+                None => arms.push(count),
+            }
+        }
+        Ok((arms, bands.into_values().collect()))
     }
 
     /// The channel's code for a person's failure, with its words.
@@ -432,15 +452,19 @@ impl Reader {
                     .await)
                 .doing(DOING)?
             }
-            state => on!(self, |db| sqlx::query_as(EXPORT_OF)
-                .bind(campaign)
-                .bind(after)
-                .bind(limit)
-                .bind(state.map_or("", State::as_str))
-                .bind(reason)
-                .fetch_all(db)
-                .await)
-            .doing(DOING)?,
+            state => {
+                let few = state.is_some_and(|state| state != State::Sent);
+                let sql = if few { EXPORT_ENDED } else { EXPORT_OF };
+                on!(self, |db| sqlx::query_as(sql)
+                    .bind(campaign)
+                    .bind(after)
+                    .bind(limit)
+                    .bind(state.map_or("", State::as_str))
+                    .bind(reason)
+                    .fetch_all(db)
+                    .await)
+                .doing(DOING)?
+            }
         };
         for row in &mut rows {
             if row.state == State::Planned.as_str() && claimed.contains(&RecipientId(row.recipient))

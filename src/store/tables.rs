@@ -142,6 +142,14 @@ impl Reader {
                     let mut query = QueryBuilder::new("SELECT ");
                     query.push(columns.join(", ")).push(" FROM ").push(&table.name);
                     query.push(" WHERE ").push(owner).push(" = ").push_bind(person.0);
+                    if table.name == "queue" {
+                        // it is in no order of people: found through the person's deliveries
+                        query.push(
+                            " AND (campaign, due_at) IN (SELECT campaign, send_at FROM delivery
+                                WHERE recipient = ",
+                        );
+                        query.push_bind(person.0).push(")");
+                    }
                     query.push(" ORDER BY 1, 2");
                     let mut rows = Vec::new();
                     for row in query.build().fetch_all(db).await? {

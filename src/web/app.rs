@@ -11,6 +11,7 @@ use super::fragments::Fragments;
 use super::links::LinkResolver;
 use super::metrics::Metrics;
 use super::unsubscribe::WayOut;
+use crate::work::evaluate::LastEvaluation;
 use crate::work::tasks::Tasks;
 use crate::work::{Ctx, insights};
 
@@ -22,6 +23,7 @@ pub(super) struct App {
     pub(super) metrics: Arc<Metrics>,
     pub(super) access: Arc<Access>,
     pub(super) insights: Arc<insights::Cached>,
+    pub(super) evaluations: Arc<LastEvaluation>,
     pub(super) fragments: Arc<Fragments>,
     pub(super) checks: Arc<Checks>,
     pub(super) links: Arc<LinkResolver>,

@@ -24,7 +24,7 @@ use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{DefaultBodyLimit, Path, Query, RawQuery, Request, State};
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -66,8 +66,8 @@ pub async fn bind(ctx: &Ctx) -> Result<TcpListener, ListenError> {
 
 /// How long a request may take, its body included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-/// The request that plans a whole campaign, and how long it may take.
-const LONG: (&str, Duration) = ("/api/v1/campaigns/check", Duration::from_mins(10));
+/// How long a request may take that plans a whole campaign or reads a whole history.
+const LONG_TIMEOUT: Duration = Duration::from_mins(10);
 /// How long the last visits of links may take to be written down once the daemon stops.
 const LAST_VISITS: Duration = Duration::from_secs(3);
 /// How long metrics wait for what the database tells.
@@ -89,6 +89,7 @@ pub async fn serve(
         tasks,
         access: Arc::default(),
         insights: Arc::default(),
+        evaluations: Arc::default(),
         fragments: Arc::default(),
         checks: Arc::default(),
         links: Arc::new(links),
@@ -114,9 +115,18 @@ pub async fn serve(
     let _ = tokio::time::timeout(LAST_VISITS, counting).await;
 }
 
+/// Whether a request plans a whole campaign or reads a whole history.
+fn is_long(request: &Request) -> bool {
+    let Some(path) = request.uri().path().strip_prefix("/api/v1/") else { return false };
+    match path {
+        "campaigns/check" | "models" | "evaluation" | "prune" => true,
+        path => request.method() == Method::POST && path.ends_with("/plan"),
+    }
+}
+
 /// Breaks off what takes too long: a body that trickles in, a database that hangs.
 async fn in_time(request: Request, next: Next) -> Response {
-    let most = if request.uri().path() == LONG.0 { LONG.1 } else { REQUEST_TIMEOUT };
+    let most = if is_long(&request) { LONG_TIMEOUT } else { REQUEST_TIMEOUT };
     match tokio::time::timeout(most, next.run(request)).await {
         Ok(response) => response,
         Err(_) => (StatusCode::REQUEST_TIMEOUT, "it took too long\n").into_response(),

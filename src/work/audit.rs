@@ -22,6 +22,13 @@ pub(super) async fn note(
     tx.note_audit(&entry).await
 }
 
+/// Notes a deed that has no transaction of its own to be noted in.
+pub async fn record(ctx: &Ctx, actor: &str, action: &str, subject: &str) -> Result<(), StoreError> {
+    let mut tx = ctx.store.begin().await?;
+    note(ctx, &mut tx, actor, action, subject, "").await?;
+    tx.commit().await
+}
+
 /// The last `limit` deeds, newest first.
 pub async fn last(ctx: &Ctx, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
     let deeds = ctx.store.read().await?.audit(None, limit).await?;

@@ -10,7 +10,7 @@ use super::audience::AudienceFilter;
 use super::clocks::ZoneTables;
 use super::plan::{Resumed, reschedule};
 use super::segments::{self, SegmentError};
-use super::sums::{FailureCount, Sums, sums};
+use super::sums::{Counted, FailureCount, Sums, sums};
 use super::{Ctx, audit, fits, links};
 use crate::calendar::infer::infer;
 use crate::calendar::quiet::Quiet;
@@ -407,7 +407,7 @@ async fn summary_in(
     now: Instant,
     row: &CampaignRow,
 ) -> Result<CampaignSummary, StoreError> {
-    let Sums { states, failures, .. } = sums(reader, row, now).await?;
+    let Sums { states, failures, .. } = sums(reader, row, now, Counted::States).await?;
     let mut summary = CampaignSummary {
         name: row.campaign.name.clone(),
         status: row.status.to_string(),

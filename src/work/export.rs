@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Ctx;
+use crate::files::csv_text;
 use crate::model::delivery::{Arm, Reason, State, message_key};
 use crate::model::ids::{Name, RecipientId};
-use crate::model::time::Instant;
+use crate::model::time::{Instant, format_instant};
 use crate::store::{CampaignRow, ExportRow, StoreError};
 
 /// A person of a campaign's audience, with the columns of `campaign export`.
@@ -95,6 +96,74 @@ impl CampaignPerson {
             price: row.price,
         })
     }
+}
+
+/// The columns of `campaign export`.
+pub const COLUMNS: [&str; 20] = [
+    "message",
+    "recipient",
+    "address",
+    "state",
+    "reason",
+    "variant",
+    "arm",
+    "planned_at",
+    "sent_at",
+    "delivered_at",
+    "read_at",
+    "replied_at",
+    "attempts",
+    "provider_message",
+    "clicked_at",
+    "converted_at",
+    "failed_at",
+    "failure_code",
+    "failure_text",
+    "price",
+];
+
+impl CampaignPerson {
+    /// The cells of [`COLUMNS`].
+    pub fn cells(self) -> [String; 20] {
+        let time = |at: Option<Instant>| at.map(format_instant).unwrap_or_default();
+        [
+            self.message,
+            self.recipient,
+            self.address.unwrap_or_default(),
+            self.state.to_string(),
+            self.reason.to_string(),
+            self.variant.unwrap_or_default(),
+            self.arm.map(|arm| arm.to_string()).unwrap_or_default(),
+            time(self.planned_at),
+            time(self.sent_at),
+            time(self.delivered_at),
+            time(self.read_at),
+            time(self.replied_at),
+            self.attempts.to_string(),
+            self.provider_message.unwrap_or_default(),
+            time(self.clicked_at),
+            time(self.converted_at),
+            time(self.failed_at),
+            self.failure_code.unwrap_or_default(),
+            self.failure_text.unwrap_or_default(),
+            self.price.map(|price| price.to_string()).unwrap_or_default(),
+        ]
+    }
+}
+
+/// A piece of the file that `campaign export` writes: the next `limit` people, the header before the
+/// first; and the place to go on from, where there may be more.
+pub async fn csv_piece(
+    ctx: &Ctx,
+    row: &CampaignRow,
+    after: PeopleCursor,
+    limit: usize,
+) -> Result<(String, Option<PeopleCursor>), StoreError> {
+    let (people, next) = self::people(ctx, row, PeopleFilter::default(), after, limit).await?;
+    let is_first = after == PeopleCursor::default();
+    let header = is_first.then(|| COLUMNS.map(str::to_owned));
+    let rows = header.into_iter().chain(people.into_iter().map(CampaignPerson::cells));
+    Ok((csv_text(rows), next))
 }
 
 /// Which people of a campaign are meant.

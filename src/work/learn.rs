@@ -39,7 +39,7 @@ pub enum Depth {
 }
 
 /// What a learning step came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FitOutcome {
     /// Nothing was new enough to make a version of.
@@ -53,13 +53,14 @@ pub enum FitOutcome {
 }
 
 /// What a learning step did.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Learned {
     /// The version that is in use now.
     pub version: i64,
     /// What it came to.
     pub outcome: FitOutcome,
     /// Nothing later taught it.
+    #[schema(value_type = String, format = DateTime)]
     pub as_of: Instant,
     /// Messages that were new or changed.
     pub messages: u64,
@@ -68,6 +69,7 @@ pub struct Learned {
     /// People whose evidence was touched.
     pub people: u64,
     /// What it was learned from and what came of it.
+    #[schema(value_type = Object)]
     pub summary: FitSummary,
 }
 

@@ -110,7 +110,7 @@ async fn end(ctx: &Ctx, row: &CampaignRow) -> Result<(), StoreError> {
         let goal = row.campaign.goal;
         let tracks = tx.track(row.id, goal, row.campaign.within, now).await?;
         tx.put_track(row.id, goal, tracks).await?;
-        let sums = sums::sums(&mut tx, row, now).await?;
+        let sums = sums::sums(&mut tx, row, now, sums::Counted::All).await?;
         let sums = serde_json::to_string(&sums).unwrap_or_default();
         tx.close_campaign(row.id, now, &sums).await?;
     }

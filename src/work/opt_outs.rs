@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::Ctx;
 use super::import::{
-    self, HistoryRows, ImportError, Imported, Loader, Owners, Strictness, create_owners,
-    known_owners,
+    self, HistoryRows, ImportError, Imported, Loader, Owners, RowOutcome, Strictness,
+    create_owners, known_owners,
 };
 use crate::files::{Input, OptOutRow, OptOuts};
 use crate::model::consent::{ConsentChange, ConsentEntry};
@@ -26,9 +26,9 @@ pub async fn load(
     import::run::<OptOuts>(ctx, input, None, strictness, progress).await
 }
 
-const EVIDENCE: &str = "opt-outs.csv";
-
 impl HistoryRows for OptOuts {
+    const EVIDENCE: &'static str = "opt-outs.csv";
+
     fn owner(row: &OptOutRow) -> Option<&RecipientKey> {
         row.recipient.as_ref()
     }
@@ -58,8 +58,8 @@ impl HistoryRows for OptOuts {
         for (address, id) in tx.people_called(&addresses).await? {
             at_address.entry(address).or_default().push(id);
         }
-        let (mut entries, mut unknown) = (Vec::new(), Vec::new());
-        for (_, row) in rows {
+        let (mut told, mut entries, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
+        for (line, row) in rows {
             let mut people: Vec<RecipientId> = row.recipient.iter().map(|key| known[key]).collect();
             if let Some(address) = &row.address {
                 let there = forms(address);
@@ -71,11 +71,24 @@ impl HistoryRows for OptOuts {
             match &row.address {
                 Some(address) if people.is_empty() => {
                     unknown.push((address.clone(), row.at, row.source.clone()));
+                    imported.tell(line, RowOutcome::Created);
                 }
-                _ => entries.extend(people.into_iter().map(|id| (id, row.at, row.source.clone()))),
+                _ => {
+                    entries.extend(people.iter().map(|id| (*id, row.at, row.source.clone())));
+                    told.push((line, people));
+                }
             }
         }
-        let withdrawn = withdraw(loader, tx, &entries).await?;
+        let withdrawals = withdrawals(loader, tx, &entries).await?;
+        if imported.each.is_some() {
+            let mut new = tx.unknown_consents(&withdrawals).await?;
+            for (line, people) in told {
+                let news = people.iter().filter(|id| new.remove(id)).count();
+                let outcome = if news > 0 { RowOutcome::Created } else { RowOutcome::Unchanged };
+                imported.tell(line, outcome);
+            }
+        }
+        let withdrawn = tx.append_consent(&withdrawals).await?;
         imported.consents += withdrawn;
         imported.new += withdrawn;
         imported.same += entries.len() as u64 - withdrawn;
@@ -112,18 +125,18 @@ async fn give_addresses(tx: &mut Tx, rows: &[(u64, &OptOutRow)]) -> Result<(), S
     tx.put_recipients(&without).await.map(drop)
 }
 
-/// Appends withdrawals. One without a date holds from now on, and is written once: a person who came
-/// back since is not withdrawn again by the same list.
-async fn withdraw(
+/// What is to be appended. A withdrawal without a date holds from now on, and is written once: a
+/// person who came back since is not withdrawn again by the same list.
+async fn withdrawals(
     loader: &Loader<'_>,
     tx: &mut Tx,
     people: &[(RecipientId, Option<Instant>, String)],
-) -> Result<u64, StoreError> {
+) -> Result<Vec<(RecipientId, ConsentEntry)>, StoreError> {
     let mut entries: Vec<(RecipientId, ConsentEntry)> = Vec::with_capacity(people.len());
     for (id, at, source) in people {
         let known = |entry: &ConsentEntry| {
             entry.change == ConsentChange::Withdrawn
-                && entry.evidence == EVIDENCE
+                && entry.evidence == loader.evidence
                 && entry.source == *source
         };
         let listed = || entries.iter().any(|(other, entry)| other == id && known(entry));
@@ -134,13 +147,13 @@ async fn withdraw(
             change: ConsentChange::Withdrawn,
             at: at.unwrap_or(loader.now),
             source: source.clone(),
-            evidence: EVIDENCE.to_owned(),
+            evidence: loader.evidence.to_owned(),
             recorded_at: loader.now,
             scope: ConsentEntry::EVERYWHERE,
         };
         entries.push((*id, entry));
     }
-    tx.append_consent(&entries).await
+    Ok(entries)
 }
 
 /// Keeps opt-outs of addresses that nobody has yet: they hold once somebody comes with the address.
@@ -156,7 +169,7 @@ async fn keep_unknown(
             change: ConsentChange::Withdrawn,
             at: at.unwrap_or(loader.now),
             source,
-            evidence: EVIDENCE.to_owned(),
+            evidence: loader.evidence.to_owned(),
             recorded_at: loader.now,
             scope: ConsentEntry::EVERYWHERE,
         };

@@ -10,12 +10,22 @@ use crate::store::{Kept, StoreError};
 const BATCH_MAX: usize = 5_000;
 
 /// What was too old of one kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Pruned {
     /// What it is.
+    #[schema(value_type = String)]
     pub what: Kept,
     /// Rows that were deleted, or would be.
     pub rows: u64,
+}
+
+/// What was deleted, or would be.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct PruneSummary {
+    /// Whether it was only counted.
+    pub dry_run: bool,
+    /// By kind; nothing where the settings keep everything.
+    pub pruned: Vec<Pruned>,
 }
 
 /// Whether it is done or only counted.

@@ -5,12 +5,12 @@ use serde::Serialize;
 use super::Ctx;
 use super::experiment::ExperimentResult;
 use super::interval::Interval;
-use super::sums::{FailureCount, Sums, sums};
+use super::sums::{Counted, FailureCount, Sums, sums};
 use crate::model::campaign::Campaign;
 use crate::model::content::Goal;
 use crate::model::delivery::Arm;
 use crate::model::ids::Name;
-use crate::store::{ArmCount, CampaignRow, SpendSums, StateCount, StoreError};
+use crate::store::{ArmCount, BANDS, BandCount, CampaignRow, SpendSums, StateCount, StoreError};
 
 /// What a campaign brought.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -23,6 +23,9 @@ pub struct Results {
     pub within_hours: f64,
     /// By arm of the experiment.
     pub arms: Vec<ArmResult>,
+    /// How right forecasts were: messages whose time to be answered is over, by the chance that was
+    /// forecast of each when it was planned, in bands of equal width.
+    pub calibration: Vec<CalibrationBand>,
     /// Engagement of the personalized arm minus the control's, of people assigned, once answers of
     /// both are known. The 95 % interval holds over all days on which somebody looks.
     pub lift: Option<Interval>,
@@ -124,6 +127,37 @@ impl Results {
     }
 }
 
+/// Messages whose chance was forecast in one band.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct CalibrationBand {
+    /// The least chance of the band.
+    pub from: f64,
+    /// Where the next band begins.
+    pub to: f64,
+    /// How many messages.
+    pub messages: u64,
+    /// Their mean chance of engagement, as forecast.
+    pub forecast: f64,
+    /// Of them engaged in time.
+    pub engaged: u64,
+    /// The same as a share, with a 95 % interval.
+    pub engagement: Interval,
+}
+
+impl From<BandCount> for CalibrationBand {
+    fn from(count: BandCount) -> Self {
+        let BandCount { band, messages, engaged, forecast } = count;
+        Self {
+            from: band as f64 / BANDS as f64,
+            to: (band + 1) as f64 / BANDS as f64,
+            messages,
+            forecast: forecast / messages.max(1) as f64,
+            engaged,
+            engagement: Interval::of_share(engaged, messages),
+        }
+    }
+}
+
 /// What one arm brought.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct ArmResult {
@@ -152,7 +186,7 @@ pub struct ArmResult {
 /// Adds up what a campaign brought.
 pub async fn results(ctx: &Ctx, row: &CampaignRow) -> Result<Results, StoreError> {
     let campaign = &row.campaign;
-    let sums = sums(&mut ctx.store.read().await?, row, ctx.clock.now()).await?;
+    let sums = sums(&mut ctx.store.read().await?, row, ctx.clock.now(), Counted::All).await?;
     let of_arm = |arm: &Arm| sums.arms.iter().find(|count| count.arm == *arm).map(arm_result);
     let arms: Vec<ArmResult> = Arm::ALL.iter().filter_map(of_arm).collect();
     let engagement = |wanted| {
@@ -174,6 +208,7 @@ pub async fn results(ctx: &Ctx, row: &CampaignRow) -> Result<Results, StoreError
         goal: campaign.goal,
         within_hours: campaign.within.as_secs_f64() / 3600.0,
         arms,
+        calibration: sums.bands.into_iter().map(CalibrationBand::from).collect(),
         lift,
         lift_adjusted,
         experiment,
@@ -189,7 +224,7 @@ async fn fallbacks(ctx: &Ctx, row: &CampaignRow) -> Result<Vec<FallbackResult>, 
     let mut reader = ctx.store.read().await?;
     let mut found: Vec<(CampaignRow, Sums)> = Vec::new();
     for part in reader.fallbacks_from(row).await? {
-        let sums = sums(&mut reader, &part, ctx.clock.now()).await?;
+        let sums = sums(&mut reader, &part, ctx.clock.now(), Counted::All).await?;
         match found.iter_mut().find(|(of, _)| of.campaign.provider == part.campaign.provider) {
             Some((_, all)) => all.add(sums),
             None => found.push((part, sums)),

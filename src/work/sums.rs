@@ -6,7 +6,9 @@ use super::experiment::GROUPS_MAX;
 use crate::model::campaign::Campaign;
 use crate::model::delivery::State;
 use crate::model::time::Instant;
-use crate::store::{ArmCount, CampaignRow, Experiment, Reader, SpendSums, StateCount, StoreError};
+use crate::store::{
+    ArmCount, BandCount, CampaignRow, Experiment, Reader, SpendSums, StateCount, StoreError,
+};
 
 /// Codes that a summary lists.
 const CODES_LISTED_MAX: usize = 20;
@@ -28,6 +30,9 @@ pub struct FailureCount {
 pub(super) struct Sums {
     pub(super) states: Vec<StateCount>,
     pub(super) arms: Vec<ArmCount>,
+    /// Campaigns that older versions closed have none.
+    #[serde(default)]
+    pub(super) bands: Vec<BandCount>,
     pub(super) failures: Vec<FailureCount>,
     /// Campaigns that older versions closed have none.
     #[serde(default)]
@@ -52,6 +57,12 @@ impl Sums {
                 None => self.arms.push(count),
             }
         }
+        for count in other.bands {
+            match self.bands.iter_mut().find(|known| known.band == count.band) {
+                Some(known) => known.add(&count),
+                None => self.bands.push(count),
+            }
+        }
         for count in other.failures {
             match self.failures.iter_mut().find(|known| known.code == count.code) {
                 Some(known) => known.people += count.people,
@@ -61,16 +72,26 @@ impl Sums {
     }
 }
 
+/// How much of a campaign is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Counted {
+    /// Everything.
+    All,
+    /// Where its people stand and why they failed: all that a list of campaigns shows.
+    States,
+}
+
 /// What the runs of a standing campaign add up to, and the occurrences that are in none.
 async fn sums_of_runs(
     reader: &mut Reader,
     row: &CampaignRow,
     now: Instant,
+    what: Counted,
 ) -> Result<Sums, StoreError> {
     let mut all = Sums::default();
     for id in reader.runs_of(row.id).await? {
         let Some(run) = reader.campaign_by_id(id).await? else { continue };
-        all.add(Box::pin(sums(reader, &run, now)).await?);
+        all.add(Box::pin(sums(reader, &run, now, what)).await?);
     }
     for (reason, people) in reader.refused_occurrences(row.id).await? {
         let states = vec![StateCount { state: State::Refused, reason, people }];
@@ -82,6 +103,7 @@ async fn sums_of_runs(
         all.experiment = Some(of_runs.await?);
     }
     all.states.sort_by_key(|count| (count.state.as_str(), count.reason.as_str()));
+    all.bands.sort_by_key(|count| count.band);
     all.failures.sort_by_key(|count| std::cmp::Reverse(count.people));
     Ok(all)
 }
@@ -91,27 +113,28 @@ pub(super) async fn sums(
     reader: &mut Reader,
     row: &CampaignRow,
     now: Instant,
+    what: Counted,
 ) -> Result<Sums, StoreError> {
     let kept = row.summary.as_deref().and_then(|sums| serde_json::from_str(sums).ok());
     if let Some(sums) = kept {
         return Ok(sums);
     }
     if row.is_standing() {
-        return sums_of_runs(reader, row, now).await;
+        return sums_of_runs(reader, row, now, what).await;
     }
     let failures = reader.failure_counts(row.id, CODES_LISTED_MAX).await?;
     let failure = |(code, people, text)| FailureCount { code, people, text };
+    let failures = failures.into_iter().map(failure).collect();
+    let states = reader.state_counts(row.id).await?;
+    if what == Counted::States {
+        return Ok(Sums { states, failures, ..Sums::default() });
+    }
     let Campaign { goal, within, .. } = *row.campaign;
     let experiment = if row.campaign.arms.personalized < 1.0 {
         Some(reader.experiment(row.id, goal, within, now, GROUPS_MAX).await?)
     } else {
         None
     };
-    Ok(Sums {
-        states: reader.state_counts(row.id).await?,
-        arms: reader.arm_counts(row.id, goal, within).await?,
-        spend: reader.spend_of(row.id).await?,
-        failures: failures.into_iter().map(failure).collect(),
-        experiment,
-    })
+    let (arms, bands) = reader.arm_counts(row.id, goal, within, now).await?;
+    Ok(Sums { states, arms, bands, spend: reader.spend_of(row.id).await?, failures, experiment })
 }

@@ -55,6 +55,7 @@ async fn every_route_of_the_document_needs_a_token_with_its_scope() {
                 .replace("{recipient}", "r1")
                 .replace("{segment}", "lapsed")
                 .replace("{version}", "1")
+                .replace("{token}", "nobody")
                 .replace("{id}", "1");
             for (method, operation) in operations.as_object().unwrap() {
                 let scope = operation["security"][0]["token"][0].as_str().unwrap();
@@ -71,7 +72,7 @@ async fn every_route_of_the_document_needs_a_token_with_its_scope() {
                 asked.insert((method, path.clone()));
             }
         }
-        assert!(asked.len() >= 25, "{asked:?}");
+        assert!(asked.len() >= 40, "{asked:?}");
         let (status, problem) = listener.get("/nothing", "").await;
         assert_eq!((status, problem["status"].as_u64()), (404, Some(404)));
         let (status, problem) = listener.json(("PATCH", "/campaigns"), "", "", "").await;
@@ -94,7 +95,10 @@ async fn every_example_of_the_document_is_answered_as_it_says() {
         "/events",
         "/recipients/{recipient}/consent",
         "/recipients/{recipient}/wishes",
+        "/opt-outs",
+        "/models",
         "/campaigns/check",
+        "/campaigns/preview",
         "/campaigns",
         "/campaigns/{name}/test",
         "/segments/{segment}",
@@ -346,4 +350,90 @@ async fn tokens_end_tell_when_they_were_used_and_wrong_ones_are_slowed_down() {
     // whoever shares the address and has a good token is not shut out
     assert_eq!(listener.get("/status", &good).await.0, 200);
     listener.stop.send_replace(true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_commands_show_and_do_is_shown_and_done_over_http() {
+    for listener in [Listener::start().await, Listener::on_postgres().await] {
+        let token = listener.token("all", ALL).await;
+        let read = listener.token("reader", &[Scope::Read, Scope::Submit]).await;
+        let person = json!({ "items": [{ "recipient": "r1", "address": "+5511987654321",
+            "opted_in_at": "2026-03-01T12:00:00Z", "attr_name": "=Ana" }] });
+        assert_eq!(listener.post("/recipients", &token, person).await.0, 200);
+
+        // a word against messages of whoever has an address holds once, whoever it is
+        let out = json!({ "items": [
+            { "address": "+5511987654399", "at": "2026-09-02T08:00:00Z" },
+            { "recipient": "r2", "at": "2026-09-02T08:00:00Z" },
+            { "recipient": "r2", "at": "2026-09-02T08:00:00Z" },
+            { "at": "2026-09-02T08:00:00Z" },
+        ] });
+        let (_, answer) = listener.post("/opt-outs", &token, out).await;
+        assert_eq!(statuses(&answer), ["created", "created", "unchanged", "refused"], "{answer}");
+        let (_, ledger) = listener.get("/recipients/r2/consent", &token).await;
+        assert_eq!(ledger["entries"][0]["evidence"], "API", "{ledger}");
+
+        // a campaign is read as whom one may see, planned, and given out as a file
+        let text = CAMPAIGN.replace("Hello", "Hello {{name}}");
+        let toml = "content-type: application/toml\r\n";
+        let (status, previews) =
+            listener.json(("POST", "/campaigns/preview"), &read, toml, &text).await;
+        assert_eq!((status, &previews[0]["text"]), (200, &json!("Hello {{name}}")));
+        assert_eq!(listener.call("POST", "/api/v1/campaigns", &token, &text).await.0, 201);
+        let preview = "/campaigns/spring/preview?recipient=r1";
+        assert_eq!(listener.get(preview, &read).await.0, 403);
+        let (_, previews) = listener.get(preview, &token).await;
+        assert_eq!(previews[0]["text"], "Hello =Ana");
+        let (status, plan) =
+            listener.post("/campaigns/spring/plan?dry_run=true", &token, json!({})).await;
+        assert_eq!((status, plan["planned"].as_u64()), (200, Some(1)), "{plan}");
+        assert_eq!(listener.get("/campaigns/spring/plan", &token).await.0, 404);
+        let (status, stored) = listener.post("/campaigns/spring/plan", &token, json!({})).await;
+        assert_eq!((status, &stored["planned"]), (200, &plan["planned"]));
+        assert_eq!(listener.get("/campaigns/spring/plan", &token).await, (200, stored));
+        let (status, file) = listener.get("/campaigns/spring/export", &token).await;
+        let file = file.as_str().unwrap();
+        assert_eq!(status, 200);
+        assert!(file.contains("message,recipient,address,state,reason,variant,arm"), "{file}");
+        assert!(
+            file.contains(",r1,+5511987654321,planned,best_slot,words,personalized,"),
+            "{file}"
+        );
+        assert_eq!(listener.post("/campaigns/spring/cancel", &token, json!({})).await.0, 200);
+        let (status, problem) = listener.post("/campaigns/spring/plan", &token, json!({})).await;
+        assert_eq!((status, &problem["detail"]), (409, &json!("campaign spring is cancelled")));
+
+        // what is learned, and how well
+        for (flags, pointer) in [
+            (json!({ "keep_settings": true }), "/keep_settings"),
+            (json!({ "refresh": true, "full": true }), "/refresh"),
+            (json!({ "as_of": "2999-01-01T00:00:00Z" }), "/as_of"),
+        ] {
+            let (status, problem) = listener.post("/models", &token, flags).await;
+            assert_eq!((status, &problem["errors"][0]["pointer"]), (422, &json!(pointer)));
+        }
+        let (status, learned) = listener.post("/models", &token, json!({})).await;
+        assert_eq!((status, learned["version"].as_i64()), (200, Some(1)), "{learned}");
+        assert_eq!(listener.get("/evaluation?holdout=2", &token).await.0, 400);
+        let (status, evaluation) = listener.get("/evaluation?holdout=0.5", &token).await;
+        assert_eq!((status, &evaluation["holdout"]), (200, &json!(0.5)), "{evaluation}");
+        assert_eq!(listener.get("/evaluation?holdout=0.5", &token).await.1, evaluation);
+
+        let (_, pruned) = listener.post("/prune?dry_run=true", &token, json!({})).await;
+        assert_eq!(pruned["dry_run"], true, "{pruned}");
+        let (_, tokens) = listener.get("/tokens?limit=1", &read).await;
+        assert_eq!((&tokens["items"][0]["name"], &tokens["next"]), (&json!("all"), &json!("1")));
+        assert_eq!(listener.json(("DELETE", "/tokens/none"), &token, "", "").await.0, 404);
+        assert_eq!(listener.json(("DELETE", "/tokens/reader"), &token, "", "").await.0, 200);
+        assert_eq!(listener.get("/tokens", &read).await.0, 401);
+
+        let (_, audit) = listener.get("/audit", &token).await;
+        let done = audit["items"].as_array().unwrap().iter();
+        let done: Vec<_> = done.map(|deed| deed["action"].as_str().unwrap()).collect();
+        for deed in ["revoke token", "learn", "plan", "import opt-outs"] {
+            assert!(done.contains(&deed), "{deed} is not in {done:?}");
+        }
+        assert!(!done.contains(&"prune"), "{done:?}");
+        listener.stop.send_replace(true);
+    }
 }

@@ -148,3 +148,30 @@ async fn single_persons_are_shown_to_whoever_may_see_them() {
         listener.stop.send_replace(true);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_campaigns_page_shows_its_limits_and_gives_out_everybody_as_a_file() {
+    for listener in [Listener::start().await, Listener::on_postgres().await] {
+        let api = listener.token("robot", &[Scope::Submit]).await;
+        let text = CAMPAIGN.replace("[[variant]]", "[capacity]\nper_hour = 50\n[[variant]]");
+        assert_eq!(listener.call("POST", "/api/v1/campaigns", &api, &text).await.0, 201);
+        let (reader, _) = listener.sign_in("reader", &[Scope::Read]).await;
+        let (support, _) = listener.sign_in("support", &[Scope::Read, Scope::People]).await;
+        let file = "/campaigns/spring/export.csv";
+        let Answer(_, _, page) = listener.browse("GET", "/campaigns/spring", &reader, None).await;
+        for words in ["wait for another try", "of this campaign in this clock hour", ">50<"] {
+            assert!(page.contains(words), "{words} is not in {page}");
+        }
+        assert!(!page.contains(file), "{page}");
+        let Answer(_, _, page) = listener.browse("GET", "/campaigns/spring", &support, None).await;
+        assert!(page.contains(file), "{page}");
+        assert_eq!(listener.browse("GET", file, &reader, None).await.0, 403);
+        let Answer(status, head, body) = listener.browse("GET", file, &support, None).await;
+        assert_eq!(status, 200, "{head}");
+        for header in ["text/csv", "attachment; filename=\"spring.csv\"", "no-store"] {
+            assert!(head.contains(header), "{header} is not in {head}");
+        }
+        assert!(body.contains("message,recipient,address,state"), "{body}");
+        listener.stop.send_replace(true);
+    }
+}

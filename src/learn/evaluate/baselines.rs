@@ -10,7 +10,7 @@ use crate::model::preference::WEEK_HOURS;
 pub(in crate::learn) type WeekWeights = [f64; WEEK_HOURS];
 
 /// A way to guess when a person is next seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Method {
     /// The model.

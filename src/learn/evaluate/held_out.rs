@@ -26,7 +26,7 @@ use crate::model::time::Instant;
 const TIMES_MAX: f64 = 1000.0;
 
 /// What an evaluation found.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Evaluation {
     /// The share of the history that was held out.
     pub holdout: f64,

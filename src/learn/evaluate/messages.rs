@@ -42,7 +42,7 @@ pub(in crate::learn) struct PersonMessages {
 }
 
 /// How well it was predicted which messages are read within two hours; means over people.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct MessageEvaluation {
     /// People with held-out messages.
     pub people: usize,
@@ -67,6 +67,7 @@ pub struct MessageEvaluation {
     /// Expected calibration error of the model's chances, in ten bins of equal size.
     pub calibration_error: f64,
     /// The bins: mean chance and share read.
+    #[schema(value_type = Vec<Vec<f64>>)]
     pub reliability: Vec<(f64, f64)>,
     /// People of whom some held-out messages were read soon and some were not.
     pub timing_people: usize,
@@ -77,7 +78,7 @@ pub struct MessageEvaluation {
 }
 
 /// How well one method's hours order the messages to one person.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct TimingRow {
     /// The method.
     pub method: Method,

@@ -17,7 +17,7 @@ const HISTORY: [usize; 5] = [4, 9, 19, 49, usize::MAX];
 const PEOPLE_MIN: usize = 20;
 
 /// The methods side by side on when people were next seen; means over people.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct PresenceEvaluation {
     /// People with older observations and newer presence events.
     pub people: usize,
@@ -30,7 +30,7 @@ pub struct PresenceEvaluation {
 }
 
 /// One method's figures.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct PresenceRow {
     /// The method.
     pub method: Method,
@@ -51,7 +51,7 @@ pub struct PresenceRow {
 }
 
 /// The model's gain on everybody's habit among people of whom so much was known.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct HistoryRow {
     /// At least so many older observations.
     pub from: usize,

@@ -138,8 +138,8 @@ mod tests {
     use crate::learn::data::observed::{Channel, Contents, Observed};
     use crate::learn::data::subject::Subject;
     use crate::learn::fit::train::fit;
-    use crate::model::Curve;
     use crate::model::message::Response;
+    use crate::model::preference::Curve;
     use crate::model::time::Instant;
 
     const DAY: i64 = 86_400;

@@ -89,6 +89,21 @@ pub(super) async fn activity(
     take(&ctx, BulkKind::Activity, given, &caller.actor()).await
 }
 
+/// Takes in whom nobody must write to; keys are the columns of `opt-outs.csv`.
+#[utoipa::path(post, path = "/opt-outs",
+    request_body(content = BulkItems, example = json!({ "items": [{ "address": "+5511987654399",
+        "at": "2026-09-02T08:00:00Z", "source": "call centre" }] })),
+    security(("token" = ["write"])),
+    params(("Idempotency-Key" = Option<String>, Header)),
+    responses((status = 200, body = BulkAnswer), Problems))]
+pub(super) async fn opt_outs(
+    caller: Caller<Write>,
+    State(ctx): State<Ctx>,
+    Body(given): Body<BulkItems>,
+) -> Result<Json<BulkAnswer>, ApiProblem> {
+    take(&ctx, BulkKind::OptOuts, given, &caller.actor()).await
+}
+
 /// Adds what happens to people, also in the future, or moves it; keys are the columns of `events.csv`.
 #[utoipa::path(post, path = "/events",
     request_body(content = BulkItems, example = json!({ "items": [{ "recipient": "c-1001",

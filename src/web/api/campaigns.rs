@@ -1,30 +1,31 @@
 //! Campaigns: looked at, checked, submitted, paused, resumed and cancelled.
 
 use axum::Json;
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream::try_unfold;
 use serde::Deserialize;
 use serde_json::Value;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
 use super::problem::{ApiProblem, Problems};
 use super::request::{
-    Asked, Body, Caller, NamedCampaign, NamedPerson, Operate, Page, PageOf, People, Read, Submit,
+    Asked, Caller, NamedCampaign, NamedPerson, Operate, Page, PageOf, People, Read, Submit,
     content_type, parse,
 };
+use super::workspace::Trying;
 use crate::model::campaign::{RawCampaign, json_to_toml};
 use crate::model::delivery::{Reason, State as Stands};
-use crate::model::ids::RecipientKey;
-use crate::model::recipient::Address;
 use crate::store::CampaignRow;
 use crate::work::campaigns::{CampaignSummary, OperatorCommand};
 use crate::work::check::Checked;
 use crate::work::export::{self, CampaignPerson, PeopleCursor, PeopleFilter};
-use crate::work::plan::{self, Explained, Summary};
+use crate::work::plan::{self, CampaignPlan, Explained, PlanScope, Summary};
 use crate::work::results::{self, Results};
-use crate::work::tokens::Scope;
-use crate::work::trial::{self, TrialError, Tried};
-use crate::work::{Ctx, campaigns, check};
+use crate::work::{Ctx, audit, campaigns, check};
 
 /// All campaigns, the newest first.
 #[utoipa::path(get, path = "/campaigns", params(PageOf), security(("token" = ["read"])),
@@ -61,6 +62,30 @@ pub(super) async fn stored_plan(
     let name = &row.campaign.name;
     let absent = || ApiProblem::absent(format_args!("plan of campaign {name} yet"));
     plan.map(Json).ok_or_else(absent)
+}
+
+/// Plans and stores now what the daemon would at its next step.
+#[utoipa::path(post, path = "/campaigns/{name}/plan",
+    params(("name" = String, Path), Trying, ("Idempotency-Key" = Option<String>, Header)),
+    security(("token" = ["operate"])), responses((status = 200, body = Summary), Problems))]
+pub(super) async fn plan_now(
+    caller: Caller<Operate>,
+    NamedCampaign(row): NamedCampaign,
+    Asked(Trying { dry_run }): Asked<Trying>,
+    State(ctx): State<Ctx>,
+) -> Result<Json<Summary>, ApiProblem> {
+    if let Some(told) = plan::why_not(&row) {
+        return Err(ApiProblem::new(StatusCode::CONFLICT, told));
+    }
+    let name = row.campaign.name.clone();
+    let rows = vec![(row, PlanScope::Everybody)];
+    let (_, plans) =
+        if dry_run { plan::dry_run(&ctx, rows).await? } else { plan::decide(&ctx, rows).await? };
+    if !dry_run {
+        audit::record(&ctx, &caller.actor(), "plan", name.as_str()).await?;
+    }
+    let summary = plans.first().map(CampaignPlan::summary);
+    summary.map(Json).ok_or_else(|| ApiProblem::absent(format_args!("plan of campaign {name}")))
 }
 
 /// What it brought, by arm.
@@ -100,6 +125,39 @@ pub(super) async fn people(
     let filter = PeopleFilter { state, reason };
     let (found, next) = export::people(&ctx, &row, filter, after, page.limit()?).await?;
     Ok(Json(Page::new(found, next)))
+}
+
+/// The people of a campaign as the file that `campaign export` writes.
+#[utoipa::path(get, path = "/campaigns/{name}/export", params(("name" = String, Path)),
+    security(("token" = ["people"])),
+    responses((status = 200, body = String, content_type = "text/csv"), Problems))]
+pub(super) async fn export(
+    _caller: Caller<People>,
+    NamedCampaign(row): NamedCampaign,
+    State(ctx): State<Ctx>,
+) -> Result<Response, ApiProblem> {
+    Ok(download(ctx, row))
+}
+
+/// People of a piece of a file that is told while it is read.
+const PIECE: usize = 2000;
+
+/// Everybody of a campaign as a CSV file, piece by piece; one that breaks off is not taken for whole.
+pub(in crate::web) fn download(ctx: Ctx, row: CampaignRow) -> Response {
+    let name = row.campaign.name.clone();
+    let begin = Some(PeopleCursor::default());
+    let pieces = try_unfold((ctx, row, begin), async |(ctx, row, from)| {
+        let Some(after) = from else { return Ok(None) };
+        let (text, next) =
+            export::csv_piece(&ctx, &row, after, PIECE).await.inspect_err(|error| {
+                tracing::error!(error = error.outline(), "an export broke off");
+            })?;
+        Ok::<_, crate::store::StoreError>(Some((text, (ctx, row, next))))
+    });
+    let file = format!("attachment; filename=\"{name}.csv\"");
+    let headers =
+        [(CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()), (CONTENT_DISPOSITION, file)];
+    (headers, Body::from_stream(pieces)).into_response()
 }
 
 /// Why a person gets what a campaign's plan gives them.
@@ -171,46 +229,6 @@ pub(super) async fn submit(
     let text = campaign_text(request).await?;
     let stored = check::submit(&ctx, &text, &caller.actor()).await?;
     Ok((StatusCode::CREATED, Json(stored)))
-}
-
-/// Where a campaign is tried out.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct TestAddresses {
-    /// Addresses of your own, up to 20.
-    #[schema(value_type = Vec<String>, max_items = 20)]
-    to: Vec<Address>,
-    /// With the attributes of this person.
-    #[schema(value_type = Option<String>)]
-    recipient: Option<RecipientKey>,
-}
-
-/// Sends each variant and translation to addresses of your own, outside all statistics.
-#[utoipa::path(post, path = "/campaigns/{name}/test",
-    params(("name" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
-    request_body(content = TestAddresses, example = json!({ "to": ["+5511987654321"] })),
-    security(("token" = ["submit"])),
-    responses((status = 200, body = Vec<Tried>), Problems))]
-pub(super) async fn test(
-    caller: Caller<Submit>,
-    NamedCampaign(row): NamedCampaign,
-    State(ctx): State<Ctx>,
-    Body(trial): Body<TestAddresses>,
-) -> Result<Json<Vec<Tried>>, ApiProblem> {
-    let person = match &trial.recipient {
-        // whose attributes are read is a person's matter
-        Some(_) if !caller.may(Scope::People) => {
-            let lacks = "recipient: the token lacks the scope people";
-            return Err(ApiProblem::new(StatusCode::FORBIDDEN, lacks));
-        }
-        Some(key) => Some(super::people::find(&ctx, key).await?),
-        None => None,
-    };
-    let tried = trial::run(&ctx, &row.campaign, &trial.to, person.as_ref()).await;
-    tried.map(Json).map_err(|error| match error {
-        TrialError::Store(error) => error.into(),
-        error => ApiProblem::wrong("/to", error),
-    })
 }
 
 async fn change(

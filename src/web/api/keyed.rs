@@ -20,7 +20,8 @@ use crate::work::Ctx;
 use crate::work::maintenance::ANSWERS_KEPT;
 use crate::work::tokens::Token;
 
-/// Longer than any request takes: whoever worked on it died.
+/// Longer than requests take: whoever worked on it died. What plans or learns may take longer, and is
+/// done once at a time by its lease.
 const DEAD_AFTER: TimeDelta = TimeDelta::minutes(1);
 /// The longest key, in bytes.
 const KEY_MAX: usize = 200;

@@ -4,8 +4,10 @@
 //! answers is what the command of the same name prints with `--json`.
 
 mod bulk;
-mod campaigns;
+pub(super) mod campaigns;
+mod contents;
 mod keyed;
+mod learning;
 pub(super) mod people;
 pub(super) mod problem;
 mod replies;
@@ -46,11 +48,14 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(campaigns::list, campaigns::submit))
         .routes(routes!(campaigns::check))
         .routes(routes!(campaigns::show))
-        .routes(routes!(campaigns::stored_plan))
+        .routes(routes!(campaigns::stored_plan, campaigns::plan_now))
         .routes(routes!(campaigns::show_results))
+        .routes(routes!(contents::preview))
+        .routes(routes!(contents::preview_file))
+        .routes(routes!(contents::test))
+        .routes(routes!(campaigns::export))
         .routes(routes!(campaigns::people))
         .routes(routes!(campaigns::explain))
-        .routes(routes!(campaigns::test))
         .routes(routes!(campaigns::pause))
         .routes(routes!(campaigns::resume))
         .routes(routes!(campaigns::cancel))
@@ -68,13 +73,18 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(bulk::messages))
         .routes(routes!(bulk::activity))
         .routes(routes!(bulk::events))
+        .routes(routes!(bulk::opt_outs))
         .routes(routes!(segments::list))
         .routes(routes!(segments::count, segments::save, segments::delete))
         .routes(routes!(workspace::status))
-        .routes(routes!(workspace::list_insights))
-        .routes(routes!(workspace::list_models))
-        .routes(routes!(workspace::roll_back))
-        .routes(routes!(workspace::audit))
+        .routes(routes!(workspace::list_audit))
+        .routes(routes!(workspace::list_tokens))
+        .routes(routes!(workspace::revoke_token))
+        .routes(routes!(workspace::run_prune))
+        .routes(routes!(learning::list_insights))
+        .routes(routes!(learning::list_models, learning::learn))
+        .routes(routes!(learning::roll_back))
+        .routes(routes!(learning::show_evaluation))
         .routes(routes!(workspace::show_holdout));
     OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", routes)
 }

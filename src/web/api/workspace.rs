@@ -1,18 +1,18 @@
-//! The workspace as a whole: how it stands, what is known of its people, who did what.
+//! The workspace as a whole: how it stands, who may use it, who did what.
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::problem::{ApiProblem, Problems};
 use super::request::{Asked, Caller, Operate, Page, PageOf, Read};
-use crate::store::AuditEntry;
-use crate::web::app::App;
+use crate::model::ids::Name;
+use crate::store::{AuditEntry, TokenRow};
 use crate::work::campaigns::Status;
 use crate::work::holdout::{self, HoldoutResult};
-use crate::work::insights::Insight;
-use crate::work::models::{self, ModelVersion};
-use crate::work::{Ctx, campaigns};
+use crate::work::prune::{self, Mode, PruneSummary};
+use crate::work::{Ctx, audit, campaigns, tokens};
 
 /// How every campaign stands, and what the daemons do.
 #[utoipa::path(get, path = "/status", security(("token" = ["read"])),
@@ -24,52 +24,10 @@ pub(super) async fn status(
     Ok(Json(campaigns::status(&ctx).await?))
 }
 
-/// What a marketer should know of the population.
-#[utoipa::path(get, path = "/insights", params(PageOf), security(("token" = ["read"])),
-    responses((status = 200, body = Page<Insight>), Problems))]
-pub(super) async fn list_insights(
-    _caller: Caller<Read>,
-    Asked(page): Asked<PageOf>,
-    State(app): State<App>,
-) -> Result<Json<Page<Insight>>, ApiProblem> {
-    let found = app.insights.of_model_in_use(&app.ctx).await?;
-    Ok(Json(Page::cut(found.to_vec(), &page)?))
-}
-
-/// The versions of what was learned, the oldest first.
-#[utoipa::path(get, path = "/models", params(PageOf), security(("token" = ["read"])),
-    responses((status = 200, body = Page<ModelVersion>), Problems))]
-pub(super) async fn list_models(
-    _caller: Caller<Read>,
-    Asked(page): Asked<PageOf>,
-    State(ctx): State<Ctx>,
-) -> Result<Json<Page<ModelVersion>>, ApiProblem> {
-    Ok(Json(Page::cut(models::list(&ctx).await?, &page)?))
-}
-
-/// Puts an earlier version in use.
-#[utoipa::path(post, path = "/models/{version}/rollback",
-    params(("version" = i64, Path), ("Idempotency-Key" = Option<String>, Header)),
-    security(("token" = ["operate"])),
-    responses((status = 200, body = ModelVersion), Problems))]
-pub(super) async fn roll_back(
-    caller: Caller<Operate>,
-    Path(version): Path<String>,
-    State(ctx): State<Ctx>,
-) -> Result<Json<ModelVersion>, ApiProblem> {
-    let absent = || ApiProblem::new(StatusCode::NOT_FOUND, "there is no such version of the model");
-    let version: i64 = version.parse().map_err(|_| absent())?;
-    if !models::roll_back(&ctx, version, &caller.actor()).await? {
-        return Err(absent());
-    }
-    let found = models::list(&ctx).await?.into_iter().find(|model| model.version == version);
-    found.map(Json).ok_or_else(absent)
-}
-
 /// Who did what, the newest first.
 #[utoipa::path(get, path = "/audit", params(PageOf), security(("token" = ["read"])),
     responses((status = 200, body = Page<AuditEntry>), Problems))]
-pub(super) async fn audit(
+pub(super) async fn list_audit(
     _caller: Caller<Read>,
     Asked(page): Asked<PageOf>,
     State(ctx): State<Ctx>,
@@ -88,4 +46,57 @@ pub(super) async fn show_holdout(
     State(ctx): State<Ctx>,
 ) -> Result<Json<HoldoutResult>, ApiProblem> {
     Ok(Json(holdout::show(&ctx).await?))
+}
+
+/// Who may use the API, without the secrets.
+#[utoipa::path(get, path = "/tokens", params(PageOf), security(("token" = ["read"])),
+    responses((status = 200, body = Page<TokenRow>), Problems))]
+pub(super) async fn list_tokens(
+    _caller: Caller<Read>,
+    Asked(page): Asked<PageOf>,
+    State(ctx): State<Ctx>,
+) -> Result<Json<Page<TokenRow>>, ApiProblem> {
+    Ok(Json(Page::cut(tokens::list(&ctx).await?, &page)?))
+}
+
+/// Takes a token back at once. Tokens are made on the command line alone.
+#[utoipa::path(delete, path = "/tokens/{token}", params(("token" = String, Path)),
+    security(("token" = ["operate"])), responses((status = 200, body = Vec<TokenRow>), Problems))]
+pub(super) async fn revoke_token(
+    caller: Caller<Operate>,
+    Path(token): Path<String>,
+    State(ctx): State<Ctx>,
+) -> Result<Json<Vec<TokenRow>>, ApiProblem> {
+    let absent = || ApiProblem::absent("token of that name in use");
+    let name: Name = token.parse().map_err(|_| absent())?;
+    if !tokens::revoke(&ctx, &name, &caller.actor()).await? {
+        return Err(absent());
+    }
+    Ok(Json(tokens::list(&ctx).await?))
+}
+
+/// Whether it is only tried.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Trying {
+    /// Say what would be done, and do nothing.
+    #[serde(default)]
+    pub(super) dry_run: bool,
+}
+
+/// Deletes what the settings' retention no longer keeps.
+#[utoipa::path(post, path = "/prune", security(("token" = ["operate"])),
+    params(Trying, ("Idempotency-Key" = Option<String>, Header)),
+    responses((status = 200, body = PruneSummary), Problems))]
+pub(super) async fn run_prune(
+    caller: Caller<Operate>,
+    Asked(Trying { dry_run }): Asked<Trying>,
+    State(ctx): State<Ctx>,
+) -> Result<Json<PruneSummary>, ApiProblem> {
+    let mode = if dry_run { Mode::DryRun } else { Mode::Delete };
+    let pruned = prune::run(&ctx, mode).await?;
+    if !dry_run {
+        audit::record(&ctx, &caller.actor(), "prune", "workspace").await?;
+    }
+    Ok(Json(PruneSummary { dry_run, pruned }))
 }

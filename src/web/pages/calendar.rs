@@ -9,7 +9,7 @@ use maud::{Markup, PreEscaped, html};
 use super::frame::{NoPage, count};
 use super::layout::page;
 use super::visitor::Visitor;
-use crate::pictures::{heat_cell, percent, stacked};
+use crate::pictures::{heat_cell, heat_table, percent, stacked};
 use crate::store::CampaignRow;
 use crate::web::app::App;
 use crate::work::tokens::Scope;
@@ -26,7 +26,8 @@ const DRAWN_MAX: usize = 5;
 /// `/calendar`
 pub(super) async fn show(visitor: Visitor, State(app): State<App>) -> Result<Markup, NoPage> {
     visitor.needs(Scope::Read)?;
-    let part = app.fragments.get("calendar", async { made(&app).await }).await?;
+    let own = app.clone();
+    let part = app.fragments.get("calendar", async move { made(&own).await }).await?;
     Ok(page(&visitor, "/calendar", "Calendar", &html! { (PreEscaped(&*part)) }))
 }
 
@@ -90,24 +91,18 @@ fn drawn(days: &[NaiveDate], campaigns: &[(CampaignRow, ByDay)]) -> Markup {
 fn table(days: &[NaiveDate], campaigns: &[(CampaignRow, ByDay)]) -> Markup {
     let counts = campaigns.iter().flat_map(|(_, by_day)| by_day.values().copied());
     let most = counts.max().unwrap_or(0).max(1) as f64;
-    html! {
-        div.scroll tabindex="0" role="region" aria-label="Messages by campaign and day" {
-            table.heat {
-                caption { "Messages by campaign and day of UTC." }
-                thead { tr {
-                    th scope="col" { "campaign" }
-                    @for day in days { th scope="col" { (day.format("%d.")) } }
-                } }
-                tbody { @for (row, by_day) in campaigns { tr {
-                    th scope="row" { a href={ "/campaigns/" (row.campaign.name) } { (row.campaign.name) } }
-                    @for day in days {
-                        @let messages = by_day.get(day).copied();
-                        (heat_cell(messages.map(|m| m as f64 / most), messages.map(count)))
-                    }
-                } } }
-            }
+    let head = html! {
+        th scope="col" { "campaign" }
+        @for day in days { th scope="col" { (day.format("%d.")) } }
+    };
+    let rows = html! { @for (row, by_day) in campaigns { tr {
+        th scope="row" { a href={ "/campaigns/" (row.campaign.name) } { (row.campaign.name) } }
+        @for day in days {
+            @let messages = by_day.get(day).copied();
+            (heat_cell(messages.map(|m| m as f64 / most), messages.map(count)))
         }
-    }
+    } } };
+    heat_table("Messages by campaign and day of UTC.", &head, &rows)
 }
 
 fn competition(compared: &[&CampaignRow], shared: &BTreeMap<(usize, usize), f64>) -> Markup {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Redirect};
+use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, PreEscaped, html};
 use serde::Deserialize;
 
@@ -16,14 +16,16 @@ use super::live::events;
 use super::visitor::{NoFields, SentForm, Visitor};
 use crate::model::delivery::{Reason, State as Stands};
 use crate::model::ids::Name;
-use crate::pictures::{Line, bars, forest, percent, scrolled_words, stacked, table};
-use crate::store::CampaignRow;
+use crate::pictures::{Line, bars, forest, percent, reliability, scrolled_words, stacked, table};
+use crate::store::{CampaignRow, CampaignStatus};
+use crate::web::api::campaigns::download;
 use crate::web::app::App;
 use crate::work::campaigns::{self, CampaignSummary, OperatorCommand, reason_sentence};
+use crate::work::dispatch::usage::{self, LimitUse};
 use crate::work::experiment::PartResult;
 use crate::work::export::{self, PeopleCursor, PeopleFilter};
 use crate::work::interval::Interval;
-use crate::work::results::{self, Results};
+use crate::work::results::{self, CalibrationBand, Results};
 use crate::work::tokens::Scope;
 
 /// Campaigns of one page of the list.
@@ -44,8 +46,9 @@ pub(super) async fn list(
 ) -> Result<Markup, NoPage> {
     visitor.needs(Scope::Read)?;
     let name = format!("campaigns {}", before.unwrap_or(i64::MAX));
-    let made = async {
-        let (found, next) = campaigns::page(&app.ctx, before, LISTED).await?;
+    let ctx = app.ctx.clone();
+    let made = async move {
+        let (found, next) = campaigns::page(&ctx, before, LISTED).await?;
         Ok::<_, NoPage>(html! {
             (table_of(found.iter()))
             @if let Some(next) = next { p { a href={ "/campaigns?before=" (next) } { "Older ones" } } }
@@ -70,13 +73,20 @@ pub(super) async fn found(app: &App, name: &str) -> Result<CampaignRow, NoPage> 
 
 /// What runs of it, made once for all who look.
 async fn running(app: &App, name: &str) -> Result<Arc<str>, NoPage> {
-    let made = async {
+    let (own, name) = (app.clone(), name.to_owned());
+    let part = format!("campaign {name}");
+    let made = async move {
+        let (app, name) = (&own, &*name);
         let row = found(app, name).await?;
         let summary = campaigns::summary(&app.ctx, &row).await?;
         let since = app.ctx.clock.now() - chrono::TimeDelta::minutes(1);
         let mut reader = app.ctx.store.read().await?;
         let rate = reader.sent_count(Some(row.id), since).await?;
+        let retries = reader.retry_count(row.id).await?;
         let templates = reader.templates(&row.campaign.provider).await?;
+        drop(reader);
+        let open = matches!(row.status, CampaignStatus::Active | CampaignStatus::Paused);
+        let limits = if open { usage::of_campaign(&app.ctx, &row).await? } else { Vec::new() };
         let mine = row.campaign.variants.iter().filter_map(|v| v.template.as_deref());
         let mine: Vec<&str> = mine.collect();
         Ok(html! {
@@ -85,6 +95,7 @@ async fn running(app: &App, name: &str) -> Result<Arc<str>, NoPage> {
                 (card("sent in the last minute", count(rate)))
                 (card("due now", count(summary.due)))
                 (card("late by more than a minute", count(summary.late)))
+                (card("wait for another try", count(retries)))
                 (card("wait for a new decision", count(summary.undecided)))
             }
             dl {
@@ -92,6 +103,7 @@ async fn running(app: &App, name: &str) -> Result<Arc<str>, NoPage> {
                 dt { "Next message" } dd { (maybe(summary.next_due)) }
             }
             (states(name, &summary))
+            (limits_used(&limits))
             @if !summary.failures.is_empty() {
                 (table("Failures by the channel's code, in words.", &["code", "people", "what it means"],
                     &summary.failures.iter().map(|f| vec![
@@ -107,7 +119,23 @@ async fn running(app: &App, name: &str) -> Result<Arc<str>, NoPage> {
             }
         })
     };
-    app.fragments.get(&format!("campaign {name}"), made).await
+    app.fragments.get(&part, made).await
+}
+
+/// How much is used of the limits that messages go out under.
+fn limits_used(limits: &[LimitUse]) -> Markup {
+    let row = |limit: &LimitUse| {
+        let LimitUse { what, used, most } = limit;
+        let shown = if used.fract() == 0.0 { count(*used as u64) } else { format!("{used:.1}") };
+        let share = percent(used / f64::from((*most).max(1)));
+        vec![(*what).to_owned(), shown, count(u64::from(*most)), share]
+    };
+    let rows: Vec<Vec<String>> = limits.iter().map(row).collect();
+    html! {
+        @if !rows.is_empty() {
+            (table("Limits, and how much of them is used.", &["limit", "used", "of", "share"], &rows))
+        }
+    }
 }
 
 /// Everybody by state and reason; the rows add up to the audience, and each opens who they are.
@@ -136,17 +164,36 @@ pub(super) async fn show(
     let row = found(&app, &name).await?;
     let part = running(&app, row.campaign.name.as_str()).await?;
     let name = row.campaign.name.as_str();
-    let brought = async {
-        let results = results::results(&app.ctx, &row).await?;
-        Ok::<_, NoPage>(html! { (plan_of(&row)) (what_it_brought(&results)) })
+    let (ctx, of) = (app.ctx.clone(), row.clone());
+    let brought = async move {
+        let results = results::results(&ctx, &of).await?;
+        Ok::<_, NoPage>(html! {
+            (plan_of(&of)) (what_it_brought(&results)) (calibration(&results.calibration))
+        })
     };
     let brought = app.fragments.get(&format!("results {name}"), brought).await?;
     let body = html! {
         @if visitor.may(Scope::Operate) { (buttons(&visitor, &row)) }
         div data-live={ "/live/campaigns/" (name) } { (PreEscaped(&*part)) }
         (PreEscaped(&*brought))
+        @if visitor.may(Scope::People) {
+            p { a href={ "/campaigns/" (name) "/export.csv" } download {
+                "Download everybody of it as a CSV file"
+            } }
+        }
     };
     Ok(page(&visitor, "/campaigns", name, &body))
+}
+
+/// `/campaigns/N/export.csv`
+pub(super) async fn export(
+    visitor: Visitor,
+    Path(name): Path<String>,
+    State(app): State<App>,
+) -> Result<Response, NoPage> {
+    visitor.needs(Scope::People)?;
+    let row = found(&app, &name).await?;
+    Ok(download(app.ctx.clone(), row))
 }
 
 fn buttons(visitor: &Visitor, row: &CampaignRow) -> Markup {
@@ -185,6 +232,9 @@ fn plan_of(row: &CampaignRow) -> Markup {
     let spans: Vec<String> = loads.iter().map(text).collect();
     let of = |key: &str| loads.iter().map(|load| load[key].as_u64().unwrap_or(0)).collect();
     let most: Vec<Option<u64>> = loads.iter().map(|load| load["capacity"].as_u64()).collect();
+    if local.iter().all(|planned| *planned == 0) {
+        return html! { h2 { "The plan" } p { "Nothing of it waits to be sent." } };
+    }
     html! {
         h2 { "The plan" }
         p { (plan["certificate"]["statement"].as_str().unwrap_or_default()) }
@@ -202,8 +252,8 @@ fn what_it_brought(results: &Results) -> Markup {
     }
     let line = |(name, of): (String, Interval)| Line {
         name,
-        value: of.mean,
-        interval: Some((of.low, of.high)),
+        value: 100.0 * of.mean,
+        interval: Some((100.0 * of.low, 100.0 * of.high)),
         text: of.percent(),
     };
     let arms = results.arms.iter().filter(|arm| arm.people > 0);
@@ -228,7 +278,7 @@ fn what_it_brought(results: &Results) -> Markup {
     let head = columns.each_ref().map(String::as_str);
     html! {
         h2 { "What it brought" }
-        (forest("Engagement of the people assigned, by arm", &lines))
+        (forest("Engagement of the people assigned, by arm, per cent", &lines))
         (table("Compare arms by people assigned; arms differ in whom their messages reach.", &head, &rows))
         @if let Some(lift) = results.lift_adjusted.or(results.lift) {
             p {
@@ -248,6 +298,31 @@ fn what_it_brought(results: &Results) -> Markup {
             (parts("Variants beside each other, drawn at random", &experiment.variants))
             (parts("Personalized minus control, by country, the largest", &experiment.countries))
             (parts("Personalized minus control, by tag, the largest", &experiment.tags))
+        }
+    }
+}
+
+/// What was forecast against what came true.
+fn calibration(bands: &[CalibrationBand]) -> Markup {
+    let bins: Vec<(f64, f64)> =
+        bands.iter().map(|band| (band.forecast, band.engagement.mean)).collect();
+    let row = |band: &CalibrationBand| {
+        vec![
+            format!("{:.0} to {:.0} %", 100.0 * band.from, 100.0 * band.to),
+            count(band.messages),
+            percent(band.forecast),
+            count(band.engaged),
+            band.engagement.percent(),
+        ]
+    };
+    let rows: Vec<Vec<String>> = bands.iter().map(row).collect();
+    let head = ["chance forecast", "messages", "mean forecast", "engaged", "share engaged, 95 %"];
+    html! {
+        @if !rows.is_empty() {
+            h2 { "How right the forecast was" }
+            (reliability("Chance that was forecast against the share that engaged", &bins))
+            (table("Messages whose time to be answered is over, by the chance forecast of each.",
+                &head, &rows))
         }
     }
 }
@@ -344,7 +419,7 @@ pub(super) async fn change(
         return Err(NoPage::new(StatusCode::CONFLICT, told));
     }
     for part in ["home".to_owned(), format!("campaign {name}")] {
-        app.fragments.forget(&part).await;
+        app.fragments.forget(&part);
     }
     Ok(Redirect::to(&format!("/campaigns/{}", row.campaign.name)))
 }

@@ -17,7 +17,10 @@ use crate::work::tokens::Scope;
 
 /// The live part, made once for all who look.
 async fn part(app: &App) -> Result<Arc<str>, NoPage> {
-    app.fragments.get("home", async { made(app).await }).await
+    {
+        let own = app.clone();
+        app.fragments.get("home", async move { made(&own).await }).await
+    }
 }
 
 async fn made(app: &App) -> Result<Markup, NoPage> {

@@ -61,7 +61,8 @@ pub(super) async fn experiments(
     State(app): State<App>,
 ) -> Result<Markup, NoPage> {
     visitor.needs(Scope::Read)?;
-    let part = app.fragments.get("experiments", async { made(&app).await }).await?;
+    let own = app.clone();
+    let part = app.fragments.get("experiments", async move { made(&own).await }).await?;
     Ok(page(&visitor, "/experiments", "Experiments", &html! { (PreEscaped(&*part)) }))
 }
 

@@ -231,8 +231,8 @@ pub(super) async fn submit(
         campaigns::SubmitError::Store(error) => error.into(),
         error => wrong(error.to_string()),
     })?;
-    app.fragments.forget("home").await;
-    app.fragments.forget(&format!("campaigns {}", i64::MAX)).await;
+    app.fragments.forget("home");
+    app.fragments.forget(&format!("campaigns {}", i64::MAX));
     Ok(Redirect::to(&format!("/campaigns/{}", stored.name)))
 }
 

@@ -46,6 +46,7 @@ pub(super) fn routes() -> Router<App> {
         .route("/campaigns/new/submit", post(launch::submit))
         .route("/campaigns/{name}", get(campaign::show))
         .route("/campaigns/{name}/people", get(campaign::people))
+        .route("/campaigns/{name}/export.csv", get(campaign::export))
         .route("/campaigns/{name}/{command}", post(campaign::change))
         .route("/calendar", get(calendar::show))
         .route("/people", get(person::find))

@@ -78,7 +78,9 @@ pub(super) async fn show(
             dd { (known.time_zone) @if known.zone_inferred { " (inferred from country or dialling code)" } }
             dt { "Language" } dd { (profile.locale.as_ref().map_or("–".to_owned(), ToString::to_string)) }
             dt { "Country" } dd { (profile.country.as_ref().map_or("–".to_owned(), ToString::to_string)) }
-            dt { "Tags" } dd { (profile.tags.join(", ")) }
+            dt { "Tags" } dd {
+                @if profile.tags.is_empty() { "–" } @else { (profile.tags.join(", ")) }
+            }
         }
         h2 { "When" }
         (when(&known))

@@ -32,11 +32,16 @@ pub(super) const LATE_MAX: TimeDelta = TimeDelta::milliseconds(20);
 /// Send times are this much further apart, in thousandths: a second's lateness at most.
 const RESERVE: i64 = 20;
 /// People are counted by buckets of this length, and stay counted that much longer.
-const PEOPLE_BUCKET: TimeDelta = TimeDelta::minutes(10);
-const DAY: TimeDelta = TimeDelta::hours(24);
+pub(super) const PEOPLE_BUCKET: TimeDelta = TimeDelta::minutes(10);
+pub(super) const DAY: TimeDelta = TimeDelta::hours(24);
 /// The same for calls.
-const CALLS_BUCKET: TimeDelta = TimeDelta::minutes(1);
-const HOUR: TimeDelta = TimeDelta::hours(1);
+pub(super) const CALLS_BUCKET: TimeDelta = TimeDelta::minutes(1);
+pub(super) const HOUR: TimeDelta = TimeDelta::hours(1);
+
+/// The account whose people are counted.
+pub(super) fn portfolio_account(config: &ProviderConfig) -> String {
+    format!("portfolio:{}", config.portfolio)
+}
 
 /// The mark in which a portfolio's limit is kept that the channel told; see `receive`.
 pub(in crate::work) fn told_limit_mark(portfolio: &Name) -> String {
@@ -161,7 +166,7 @@ impl RateLimiter<'_> {
             return Ok(vec![Verdict::Go; people.len()]);
         }
         let number = self.account();
-        let portfolio = format!("portfolio:{}", self.config.portfolio);
+        let portfolio = portfolio_account(self.config);
         let told = match limits.unique_per_day {
             Some(_) => tx.mark(&told_limit_mark(&self.config.portfolio)).await?,
             None => None,

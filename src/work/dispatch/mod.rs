@@ -36,6 +36,7 @@ mod claimed;
 mod conclude;
 mod rights;
 mod templates;
+pub mod usage;
 
 use tokio::sync::watch;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::TRIES_MAX;
 use super::chunk::{HistoryRows, Imported, LoadMode, Loader, Parsed, RowOutcome};
-use crate::files::{Activity, BulkItem, Events, Messages, Recipients, RowError, item};
+use crate::files::{Activity, BulkItem, Events, Messages, OptOuts, Recipients, RowError, item};
 use crate::store::{AuditEntry, StoreError};
 use crate::work::Ctx;
 
@@ -22,6 +22,8 @@ pub enum BulkKind {
     Activity,
     /// What happens to people, as in `events.csv`.
     Events,
+    /// Whom nobody must write to, as in `opt-outs.csv`.
+    OptOuts,
 }
 
 /// Through what items come.
@@ -58,6 +60,7 @@ pub(in crate::work) async fn items_from(
         BulkKind::Recipients => of::<Recipients>(ctx, items, source, ("recipients", actor)).await,
         BulkKind::Messages => of::<Messages>(ctx, items, source, ("messages", actor)).await,
         BulkKind::Events => of::<Events>(ctx, items, source, ("events", actor)).await,
+        BulkKind::OptOuts => of::<OptOuts>(ctx, items, source, ("opt-outs", actor)).await,
         BulkKind::Activity => of::<Activity>(ctx, items, source, ("activity", actor)).await,
     }
 }

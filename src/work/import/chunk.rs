@@ -61,7 +61,7 @@ pub struct Imported {
     pub refusals: Vec<RowError>,
     /// What became of each line, where somebody wants to know.
     #[serde(skip)]
-    pub(super) each: Option<BTreeMap<u64, RowOutcome>>,
+    pub(in crate::work) each: Option<BTreeMap<u64, RowOutcome>>,
 }
 
 fn shown<S: serde::Serializer>(refusals: &[RowError], out: S) -> Result<S::Ok, S::Error> {
@@ -69,7 +69,7 @@ fn shown<S: serde::Serializer>(refusals: &[RowError], out: S) -> Result<S::Ok, S
 }
 
 impl Imported {
-    pub(super) fn tell(&mut self, line: u64, outcome: RowOutcome) {
+    pub(in crate::work) fn tell(&mut self, line: u64, outcome: RowOutcome) {
         if let Some(each) = &mut self.each {
             each.insert(line, outcome);
         }
@@ -103,6 +103,9 @@ pub(super) enum LoadMode<'d> {
 
 /// A file whose rows can be put into the store.
 pub(in crate::work) trait HistoryRows: HistoryFile {
+    /// What proves what a file's rows say of consent.
+    const EVIDENCE: &'static str = "recipients.csv";
+
     /// Whose row it is.
     fn owner(row: &Self::Row) -> Option<&RecipientKey>;
 
@@ -135,7 +138,7 @@ pub(in crate::work) struct Loader<'k> {
     /// The attributes with people's addresses on a channel, by provider.
     pub(super) own_addresses: &'k [(Name, String)],
     /// What proves consent that rows tell of.
-    pub(super) evidence: &'static str,
+    pub(in crate::work) evidence: &'static str,
     /// Through what consent ends that rows say has ended.
     pub(super) withdrawn_by: &'static str,
 }
@@ -321,12 +324,16 @@ async fn put_batch(
             )
         }));
     }
-    if imported.each.is_some() {
-        let told = tx.unknown_consents(&entries).await?;
-        for ((line, _), id) in rows.iter().zip(&ids) {
-            if told.contains(id) && imported.is_unchanged(*line) {
-                imported.tell(*line, RowOutcome::Updated);
-            }
+    // whoever is new or changed is told of already, and has no ledger to be read
+    let lines = rows.iter().map(|(line, _)| *line).zip(&ids);
+    let unchanged: Vec<(u64, &RecipientId)> =
+        lines.filter(|(line, _)| imported.is_unchanged(*line)).collect();
+    if !unchanged.is_empty() {
+        let whose: HashSet<&RecipientId> = unchanged.iter().map(|(_, id)| *id).collect();
+        let said: Vec<_> = entries.iter().filter(|(id, _)| whose.contains(id)).cloned().collect();
+        let told = tx.unknown_consents(&said).await?;
+        for (line, _) in unchanged.iter().filter(|(_, id)| told.contains(id)) {
+            imported.tell(*line, RowOutcome::Updated);
         }
     }
     imported.consents += tx.append_consent(&entries).await?;

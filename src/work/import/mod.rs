@@ -186,7 +186,7 @@ async fn load<F: HistoryRows>(
                 now: ctx.clock.now(),
                 key: &key,
                 own_addresses: &own_addresses,
-                evidence: "recipients.csv",
+                evidence: F::EVIDENCE,
                 withdrawn_by: "import",
             };
             let mut imported = kept.imported.clone();

@@ -184,6 +184,20 @@ pub async fn decide(
     stored.await?.ok_or(PlanError::Busy)
 }
 
+/// Why a campaign is not planned when somebody asks for it, in words.
+pub fn why_not(row: &CampaignRow) -> Option<String> {
+    let name = &row.campaign.name;
+    if !matches!(row.status, CampaignStatus::Active | CampaignStatus::Paused) {
+        return Some(format!("campaign {name} is {}", row.status));
+    }
+    row.is_standing().then(|| {
+        format!(
+            "campaign {name} waits for its occasions; its runs are planned by themselves, as \
+             {name}.DAY"
+        )
+    })
+}
+
 /// The same plans, stored nowhere.
 pub async fn dry_run(
     ctx: &Ctx,

@@ -191,9 +191,11 @@ fn difference(plan: &Summary, tried: Option<&Looked>) -> Markup {
         Some(Ok(launch)) => launch.checked.plan.as_ref(),
     };
     let Some(tried) = tried else { return html! {} };
-    let last = |plan: &Summary| plan.last_send_at.map(|at| at.format("%m-%d %H:%M").to_string());
-    let spend = |plan: &Summary| plan.spend.as_ref().map(|s| format!("{:.2}", s.amount));
-    let binds = |plan: &Summary| plan.binding.first().map(|limit| limit.kind.to_string());
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "–".to_owned());
+    let last =
+        |plan: &Summary| or_dash(plan.last_send_at.map(|at| at.format("%m-%d %H:%M").to_string()));
+    let spend = |plan: &Summary| or_dash(plan.spend.as_ref().map(|s| format!("{:.2}", s.amount)));
+    let binds = |plan: &Summary| or_dash(plan.binding.first().map(|limit| limit.kind.to_string()));
     let whole = |after: u64, before: u64| format!("{:+}", after as i64 - before as i64);
     let refused = |plan: &Summary| plan.refused.values().sum::<u64>();
     let rows: [(&str, String, String, String); 6] = [
@@ -210,24 +212,9 @@ fn difference(plan: &Summary, tried: Option<&Looked>) -> Markup {
             range(tried.expected),
             format!("{:+.1}", tried.expected.mean - plan.expected.mean),
         ),
-        (
-            "last message, UTC",
-            last(plan).unwrap_or_default(),
-            last(tried).unwrap_or_default(),
-            String::new(),
-        ),
-        (
-            "expected spend",
-            spend(plan).unwrap_or_default(),
-            spend(tried).unwrap_or_default(),
-            String::new(),
-        ),
-        (
-            "binds most",
-            binds(plan).unwrap_or_default(),
-            binds(tried).unwrap_or_default(),
-            String::new(),
-        ),
+        ("last message, UTC", last(plan), last(tried), String::new()),
+        ("expected spend", spend(plan), spend(tried), String::new()),
+        ("binds most", binds(plan), binds(tried), String::new()),
     ];
     html! {
         h2 { "What if" }
