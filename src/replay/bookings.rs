@@ -127,7 +127,9 @@ impl Bookings {
                 // a workspace's own events were told before the replay
                 continue;
             }
-            let runs = campaigns.iter().filter(|run| run.parent == Some(row.id));
+            let is_run =
+                |run: &&CampaignRow| run.parent == Some(row.id) && run.fallback_of.is_none();
+            let runs = campaigns.iter().filter(is_run);
             let runs: Vec<&Name> = runs.map(|run| &run.campaign.name).collect();
             let mut sent: BTreeMap<&RecipientKey, Vec<&Call>> = BTreeMap::new();
             for call in calls.iter().filter(|call| call.heard && runs.contains(&&call.campaign)) {

@@ -132,6 +132,29 @@ fn a_budget_is_kept_by_the_prices_of_the_user_s_table() {
     let text = workspace.ok(&["campaign", "check", "c.toml"]);
     assert!(text.contains("EUR of 7.00") && text.contains("By UTC hour"), "{text}");
     assert_eq!(workspace.json(&["campaign", "list"]).as_array().unwrap().len(), 0);
+    // a letter costs ten, and one message in twenty is taken not to arrive: half a euro a message is kept for it
+    workspace.write(
+        "letters.toml",
+        "currency = \"EUR\"\nas_of = 2026-10-01\nsource = \"our contract\"\n\
+         [other]\nmarketing = 10.0\nutility = 10.0\n",
+    );
+    workspace.set(
+        "# Prints messages",
+        "[provider.letter]\nkind = \"simulated\"\nseed = 7\nprices = \"letters.toml\"\n\n# Prints messages",
+    );
+    let letter = "[[fallback]]\nprovider = \"letter\"\nafter = \"6h\"\n";
+    let with_letter = format!("{}{letter}", budget("EUR"));
+    workspace.write("c.toml", &campaign("sale", "simulated", &with_letter));
+    let checked = workspace.json(&["campaign", "check", "c.toml"]);
+    let plan = &checked["plan"];
+    let (own, planned) =
+        (plan["spend"]["amount"].as_f64().unwrap(), plan["planned"].as_f64().unwrap());
+    assert!(planned > 0.0 && own + 0.5 * planned <= 7.0 + 1e-9, "{plan}");
+    assert!(own + 0.5 * planned > 5.5, "{plan}");
+    let expected = checked["fallbacks"][0]["expected"].as_f64().unwrap();
+    assert!((expected - 0.05 * planned).abs() < 1e-9, "{checked}");
+    let text = workspace.ok(&["campaign", "check", "c.toml"]);
+    assert!(text.contains("Fallback to letter: about"), "{text}");
 }
 
 #[test]
