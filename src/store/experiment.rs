@@ -201,7 +201,7 @@ struct Statements {
 macro_rules! statements {
     ($whose:expr) => {
         Statements {
-            arms: concat!(arms!(), people!($whose), " GROUP BY arm"),
+            arms: concat!(arms!(), people!($whose), " GROUP BY arm ORDER BY arm"),
             days: concat!(
                 "SELECT arm, (sent_at + $2) / 86400000000, COUNT(*) FROM delivery WHERE ",
                 $whose,
@@ -212,7 +212,7 @@ macro_rules! statements {
                 "SELECT variant, arm, COUNT(*), SUM(reached), SUM(known), SUM(engaged) FROM ",
                 people!($whose),
                 " WHERE arm = 'explore' AND known = 1 AND variant IS NOT NULL
-                GROUP BY variant, arm ORDER BY 1"
+                GROUP BY variant, arm ORDER BY 1, 2"
             ),
             // people alike in country and tags; tags are a list in one column, so that they are told
             // apart here and not by the database

@@ -94,7 +94,8 @@ impl PersonPreferences {
             None => "by other hours than before".to_owned(),
             Some(hours) => {
                 let (much, way) = (hours.abs(), if hours > 0 { "later" } else { "earlier" });
-                format!("about {much} hours {way} than before")
+                let unit = if much == 1 { "hour" } else { "hours" };
+                format!("about {much} {unit} {way} than before")
             }
         };
         let day = since.format("%Y-%m-%d");

@@ -249,6 +249,40 @@ async fn runs_share_the_budget_of_their_campaign() {
 }
 
 #[tokio::test]
+async fn runs_share_the_agents_of_their_campaign() {
+    const PEOPLE: usize = 600;
+    on_both(async |store| {
+        let ctx = with_people(store, "", PEOPLE).await;
+        let agents = "[capacity]\nagents = 1\nchats_per_agent = 1\nminutes_per_chat = 1440\n";
+        submit(&ctx, APPOINTMENT, agents).await;
+        // one week the visits of two days, whose spans lie nearly the same, the next week all in one
+        let weeks = [["05T16:00", "05T20:00"], ["12T16:00", "12T16:00"]];
+        let visits = weeks.iter().flat_map(|days| {
+            (0..PEOPLE).map(|n| event(n, "appointment", at(days[n % 2]), days[0]))
+        });
+        events(&ctx, json!(visits.collect::<Vec<_>>())).await;
+        drive(&ctx, at("14T00:00"), |_| {}).await.unwrap();
+        let mut counts = [0_usize; 2];
+        for person in 0..PEOPLE {
+            for time in sent(&ctx, person).await {
+                counts[usize::from(time > at("08T00:00"))] += 1;
+            }
+        }
+        let runs = {
+            let mut reader = ctx.store.read().await.unwrap();
+            let row = reader.campaign(&"reminder".parse().unwrap()).await.unwrap().unwrap();
+            reader.runs_of(row.id).await.unwrap().len()
+        };
+        assert_eq!(runs, 3);
+        let [of_two, of_one] = counts;
+        assert!(of_one > 0 && of_one < PEOPLE / 2, "the agents bind: {counts:?}");
+        // 30 hours for 26: each run alone would have found the agents free
+        assert!(5 * of_two <= 7 * of_one, "{counts:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_person_is_in_one_arm_of_all_runs_and_counts_once_in_their_experiment() {
     const PEOPLE: usize = 60;
     on_both(async |store| {
