@@ -23,8 +23,6 @@ pub(in crate::learn) struct ObservationWeights {
     pub(in crate::learn) shared: f32,
     /// How often a person comes to live by other hours, in changes a year.
     pub(in crate::learn) changes_a_year: f32,
-    /// For how many hours a message is waited for, [`AGE_MAX`] at most.
-    pub(in crate::learn) wait: u8,
 }
 
 impl ObservationWeights {
@@ -69,13 +67,6 @@ impl Default for ReadHazard {
 }
 
 impl ReadHazard {
-    /// The same for all ages, where a model was stored that waited for fewer hours.
-    pub(in crate::learn) fn fill(&mut self) {
-        let unread = self.unread.last().copied().unwrap_or(1.0);
-        self.decay.resize(AGE_MAX, 0.0);
-        self.unread.resize(AGE_MAX, unread);
-    }
-
     /// How probable it is that the receipts of somebody of whom nothing came back are off: as of
     /// anybody before there were messages, and the more probable the more were not read.
     pub(in crate::learn) fn silent(&self, observations: &ObservationSet) -> f32 {
@@ -164,12 +155,11 @@ impl SufficientStatistics {
         let part = |days: f32| cuts.iter().take_while(|cut| days > **cut).count();
         let mut silence = vec![(0.0f32, 0.0f32); parts.len()];
         let mut risk = [0.0; AGE_MAX];
-        let intervals: Vec<AtRiskInterval> =
-            observations.intervals.iter().map(|interval| interval.within(memory.wait)).collect();
-        let waiting = if memory.shared > 0.0 { waiting(&intervals) } else { Vec::new() };
+        let waiting =
+            if memory.shared > 0.0 { waiting(&observations.intervals) } else { Vec::new() };
         // hours past the end of the week are laid behind it, and wrapped once at the end
         let mut runs = vec![[0.0f32; WEEK_HOURS + AGE_MAX]; parts.len()];
-        for (index, interval) in intervals.iter().enumerate() {
+        for (index, interval) in observations.intervals.iter().enumerate() {
             let weight = memory.recency(interval.days);
             let mut read = weight;
             let length = hazard.risk(interval, observations.receipts, &mut risk);
@@ -298,41 +288,10 @@ mod tests {
                 presence_weight: 1.0,
                 shared,
                 changes_a_year: 0.0,
-                wait: 72,
             };
             SufficientStatistics::new(&observations, &ReadHazard::default(), memory, |_| 1.0)
         };
         assert!((read(0.0).reads - 2.0).abs() < 1e-6 && (read(1.0).reads - 1.0).abs() < 1e-6);
         assert!(read(1.0).exposure.iter().sum::<f32>() < read(0.0).exposure.iter().sum::<f32>());
-    }
-
-    #[test]
-    fn a_message_is_waited_for_as_long_as_is_said() {
-        let intervals = vec![interval(100, 120, true), interval(400, 168, false)];
-        let observations =
-            ObservationSet { intervals, presences: vec![], receipts: ReceiptState::On };
-        let waited = |wait: u8| {
-            let memory = ObservationWeights {
-                half_life: 1e9,
-                presence_weight: 1.0,
-                shared: 0.0,
-                changes_a_year: 0.0,
-                wait,
-            };
-            let hazard = ReadHazard { decay: vec![1.0; AGE_MAX], ..ReadHazard::default() };
-            SufficientStatistics::new(&observations, &hazard, memory, |_| 1.0)
-        };
-        let exposed = |wait: u8| waited(wait).exposure.iter().sum::<f32>();
-        assert!(waited(72).reads < 1e-6 && (waited(168).reads - 1.0).abs() < 1e-6);
-        assert!((exposed(72) - 144.0).abs() < 1e-3 && (exposed(168) - 288.5).abs() < 1e-3);
-        assert!((waited(72).evidence - 2.0).abs() < 1e-6);
-        // a model of another time waited for fewer hours
-        let mut older =
-            ReadHazard { decay: vec![1.0; 72], unread: vec![0.5; 72], ..ReadHazard::default() };
-        older.fill();
-        assert_eq!(
-            (older.decay.len(), older.unread[AGE_MAX - 1].to_bits()),
-            (AGE_MAX, 0.5f32.to_bits())
-        );
     }
 }

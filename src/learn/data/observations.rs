@@ -11,9 +11,8 @@ use crate::learn::data::evidence::{Answer, Evidence, PackedMessage};
 use crate::learn::data::receipts::PersonReceipts;
 use crate::learn::data::week_hours::{ZoneOffsets, week_hour};
 
-/// A message that was not read within so many hours is waited for no longer, whatever is chosen: whoever
-/// opens the app on one day of the week has had that day.
-pub(in crate::learn) const AGE_MAX: usize = 168;
+/// A message that was not read within so many hours is no longer waited for.
+pub(in crate::learn) const AGE_MAX: usize = 72;
 const DAY_SECONDS: f32 = 86_400.0;
 
 /// A span of seconds from the epoch: what is sent or seen in it counts, what comes back after its
@@ -52,13 +51,6 @@ pub(in crate::learn) struct AtRiskInterval {
     pub(in crate::learn) content: Option<u16>,
     /// By how many days the person's last observation is newer.
     pub(in crate::learn) days: f32,
-}
-
-impl AtRiskInterval {
-    /// The same where it is waited for so many hours alone.
-    pub(in crate::learn) fn within(&self, hours: u8) -> Self {
-        Self { hours: self.hours.min(hours), seen: self.seen && self.hours < hours, ..*self }
-    }
 }
 
 /// A presence event.

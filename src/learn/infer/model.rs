@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use serde::{Deserialize, Serialize};
 
 use crate::learn::data::exposure::ReadHazard;
+use crate::learn::data::observations::AGE_MAX;
 use crate::learn::data::observed::Contents;
 use crate::learn::data::receipts::ReceiptModel;
 use crate::learn::data::sample::DataSummary;
@@ -135,11 +136,7 @@ impl Model {
             format: u32,
         }
         match serde_json::from_str(text)? {
-            Form { format: FORMAT } => {
-                let mut model: Self = serde_json::from_str(text)?;
-                model.population.hazard.fill();
-                Ok(model)
-            }
+            Form { format: FORMAT } => Ok(serde_json::from_str(text)?),
             Form { format: found } => Err(BadModel::Form { found }),
         }
     }
@@ -277,9 +274,8 @@ impl Model {
             };
             let list = self.contents.list();
             let (answers, opt_out) = self.responses.calibration();
-            let wait = usize::from(self.hyper.wait);
             Arc::new(Population {
-                decay: self.population.hazard.decay.iter().copied().take(wait).collect(),
+                decay: self.population.hazard.decay.iter().copied().take(AGE_MAX).collect(),
                 contents: self.order().iter().map(|i| (list[*i].clone(), figures(*i))).collect(),
                 delays: self.responses.delays(),
                 utility: self.responses.utility(),

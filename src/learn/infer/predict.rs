@@ -44,10 +44,7 @@ impl Model {
             self.population.posterior(&observations, self.hyper.observation_weights(), &prior);
         let reads = match observations.receipts {
             ReceiptState::On => None,
-            _ => Some({
-                let wait = self.hyper.wait;
-                self.population.expected_reads(&observations, &rates, &affinities, wait)
-            }),
+            _ => Some(self.population.expected_reads(&observations, &rates, &affinities)),
         };
         let summary = statistics.holding();
         let mut certainty = [self.hyper.person.hour.concentration / 24.0; 24];

@@ -76,8 +76,7 @@ impl PopulationModel {
         let messages =
             observation_sets.iter().any(|observations| !observations.intervals.is_empty());
         let rounds = if messages { ROUNDS } else { 1 };
-        let wait = hyper.wait;
-        let mut hazard = missing(observation_sets, wait);
+        let mut hazard = missing(observation_sets);
         let mut affinities = AffinityModel::even(contents);
         let mut own = vec![PersonAffinities::default(); observation_sets.len()];
         let mut round = 1;
@@ -95,7 +94,7 @@ impl PopulationModel {
                     .map(|((observations, rates), own)| FittedPerson { observations, rates, own })
                     .collect();
                 if round < rounds
-                    && let Some(decay) = age_table(&seen, &hazard, wait).hazard()
+                    && let Some(decay) = age_table(&seen, &hazard).hazard()
                 {
                     hazard.decay = decay;
                 }
@@ -210,11 +209,9 @@ impl PopulationModel {
         observations: &ObservationSet,
         rates: &PersonRates,
         own: &PersonAffinities,
-        wait: u8,
     ) -> f64 {
         let acted = self.hazard.acted;
         let read = |interval: &AtRiskInterval| {
-            let interval = interval.within(wait);
             if interval.seen {
                 return 1.0;
             }
@@ -268,7 +265,7 @@ fn classes(
 }
 
 /// What silence means: how many people's receipts are off, and what could be seen of them.
-fn missing(observation_sets: &[ObservationSet], wait: u8) -> ReadHazard {
+fn missing(observation_sets: &[ObservationSet]) -> ReadHazard {
     let mut hazard = ReadHazard::default();
     let (mut on, mut off, mut silent) = (0.0f32, 0.0f32, 0.0f32);
     let (mut waiting, mut open) = ([0.0f32; AGE_MAX], [0.0f32; AGE_MAX]);
@@ -284,7 +281,7 @@ fn missing(observation_sets: &[ObservationSet], wait: u8) -> ReadHazard {
         if observations.receipts == ReceiptState::On {
             on_acted += f32::from(observations.intervals.iter().any(|w| w.acted));
             let person_weight = person_weight(observations.intervals.len() as f64) as f32;
-            for interval in observations.intervals.iter().map(|interval| interval.within(wait)) {
+            for interval in &observations.intervals {
                 reads += person_weight * f32::from(interval.seen);
                 acted += person_weight * f32::from(interval.seen && interval.acted);
                 for age in 0..AGE_MAX {
@@ -312,7 +309,7 @@ fn missing(observation_sets: &[ObservationSet], wait: u8) -> ReadHazard {
     hazard
 }
 
-fn age_table(people: &[FittedPerson<'_>], hazard: &ReadHazard, wait: u8) -> AgeTable {
+fn age_table(people: &[FittedPerson<'_>], hazard: &ReadHazard) -> AgeTable {
     let fresh = ReadHazard { decay: vec![1.0; AGE_MAX], ..hazard.clone() };
     let parts = in_chunks(people, |chunk| {
         let mut table = AgeTable::default();
@@ -322,8 +319,8 @@ fn age_table(people: &[FittedPerson<'_>], hazard: &ReadHazard, wait: u8) -> AgeT
                 continue;
             }
             let person_weight = person_weight(observations.intervals.len() as f64);
-            for interval in observations.intervals.iter().map(|interval| interval.within(wait)) {
-                let length = fresh.risk(&interval, observations.receipts, &mut risk);
+            for interval in &observations.intervals {
+                let length = fresh.risk(interval, observations.receipts, &mut risk);
                 let scale = person_weight as f32 * rates.level * own.factor(interval.content);
                 for (age, risk) in risk[..length].iter().enumerate() {
                     let hour = (usize::from(interval.start) + age) % WEEK_HOURS;
@@ -357,11 +354,11 @@ fn content_reads(
 ) -> Vec<ContentReads> {
     let mut content_reads: Vec<ContentReads> = Vec::new();
     let mut risk = [0.0; AGE_MAX];
-    for interval in observations.intervals.iter().map(|interval| interval.within(memory.wait)) {
+    for interval in &observations.intervals {
         let Some(content) = interval.content.filter(|c| usize::from(*c) < contents) else {
             continue;
         };
-        let length = hazard.risk(&interval, observations.receipts, &mut risk);
+        let length = hazard.risk(interval, observations.receipts, &mut risk);
         let start = usize::from(interval.start);
         let expected: f32 =
             (0..length).map(|age| risk[age] * week[(start + age) % WEEK_HOURS]).sum();

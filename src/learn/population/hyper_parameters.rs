@@ -15,9 +15,6 @@ pub(in crate::learn) struct HyperParameters {
     /// How often a person comes to live by other hours, in changes a year; 0: never.
     #[serde(default)]
     pub(in crate::learn) changes_a_year: f32,
-    /// For how many hours a message is waited for.
-    #[serde(default = "three_days")]
-    pub(in crate::learn) wait: u8,
     /// What a presence event counts for, where a read message counts 1.
     pub(in crate::learn) presence_weight: f32,
     /// How far an hour in which several messages waited counts once, and not for each of them: from
@@ -32,11 +29,6 @@ pub(in crate::learn) struct HyperParameters {
     pub(in crate::learn) class: Concentrations,
 }
 
-/// As long as models were fitted that do not say it.
-fn three_days() -> u8 {
-    72
-}
-
 impl Default for HyperParameters {
     fn default() -> Self {
         let prior = |concentration, bandwidth| AxisPrior { concentration, bandwidth };
@@ -44,7 +36,6 @@ impl Default for HyperParameters {
             classes: 12,
             half_life: UNBOUNDED,
             changes_a_year: 0.25,
-            wait: three_days(),
             presence_weight: 1.0,
             shared: 0.0,
             sharpness: 1.0,
@@ -82,7 +73,6 @@ impl HyperParameters {
             presence_weight: self.presence_weight,
             shared: self.shared,
             changes_a_year: self.changes_a_year,
-            wait: self.wait,
         }
     }
 }

@@ -2,7 +2,7 @@
 //! come from what was known when it was sent, and of what came later they know nothing.
 
 use crate::learn::data::evidence::{Answer, PackedMessage};
-use crate::learn::data::observations::ReadOutcome;
+use crate::learn::data::observations::{AGE_MAX, ReadOutcome};
 use crate::learn::data::receipts::PersonReceipts;
 use crate::learn::response::delay::AnswerDelay;
 use crate::model::content::Category;
@@ -67,9 +67,6 @@ impl MessageOutcome {
         self.seen.filter(|_| self.receipt && is_told)
     }
 }
-
-/// What was not read within so many hours is no longer waited for.
-const UNREAD_HOURS: u32 = 72;
 
 pub(in crate::learn) fn is_marketing(sent: &PackedMessage) -> bool {
     sent.category.is_none_or(|category| category == Category::Marketing)
@@ -154,7 +151,7 @@ impl<'a> SentHistory<'a> {
     pub(in crate::learn) fn history_at(&mut self, at: u32) -> AnswerHistory {
         let longest =
             self.answer_delays.iter().map(|answer_delay| answer_delay.horizon).max().unwrap_or(0);
-        let settles = UNREAD_HOURS * 3600 + longest;
+        let settles = AGE_MAX as u32 * 3600 + longest;
         while let Some(sent) = self.sent.get(self.settled_count)
             && sent.at.saturating_add(settles) <= at
         {

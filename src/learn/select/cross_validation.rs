@@ -161,7 +161,7 @@ impl CrossValidation {
         let alike = |a: f32, b: f32| a.to_bits() == b.to_bits();
         (alike(one.presence_weight, other.presence_weight)
             || messages && any(|observations| !observations.presences.is_empty()))
-            && ((alike(one.shared, other.shared) && one.wait == other.wait) || messages)
+            && (alike(one.shared, other.shared) || messages)
     }
 
     fn fit_classes(

@@ -50,8 +50,6 @@ pub(in crate::learn) const SEARCH: &[Step] = &[
     // the search halves them as long as that predicts better, and people who are all alike are of one
     Step { set: |h, x| h.classes = (x as usize).max(1), values: &[6.0, 24.0], edge: Edge::Open },
     Step { set: |h, x| h.half_life = x, values: &[1000.0, 500.0, 250.0], edge: Edge::Open },
-    // who looks once a week reads up to a week later; where people look daily, old silence says little
-    Step { set: |h, x| h.wait = x as u8, values: &[168.0], edge: Edge::Closed },
     // a history is searched for one change: more than one a year are beyond it
     Step { set: |h, x| h.changes_a_year = x, values: &[0.0, 1.0], edge: Edge::Closed },
     Step { set: |h, x| h.presence_weight = x, values: &[0.5, 0.2], edge: Edge::Open },
