@@ -176,6 +176,7 @@ mod tests {
     }
 
     #[test]
+    #[ignore = "was not run yet"]
     fn reads_are_foretold_nearer_to_their_shares_with_the_curve_than_without() {
         let evidence: Vec<Evidence> = (0..500).map(history).collect();
         let subject = |evidence| Subject { zone: Tz::UTC, country: None, tags: &[], evidence };
