@@ -379,7 +379,6 @@ mod tests {
 
     /// Weeks faded, and what was liked never did.
     #[test]
-    #[ignore = "was not run yet"]
     fn what_was_liked_long_ago_counts_less_where_weeks_do() {
         let read = |days: f32| AtRiskInterval {
             begin: 10,

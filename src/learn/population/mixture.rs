@@ -426,7 +426,6 @@ mod tests {
 
     /// Levels were looked for on a grid that ended at 8.2 times the mean.
     #[test]
-    #[ignore = "was not run yet"]
     fn whoever_reads_twenty_times_as_much_as_the_mean_is_known_to() {
         let level = FrailtyPrior { shape: 1.5, mean: 0.07 };
         let observations = crate::learn::data::observations::ObservationSet {
