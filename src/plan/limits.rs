@@ -137,8 +137,8 @@ impl CapacityLayout {
             let hour = hour_of(slot.start(setting.length));
             let limit = *hours.entry(hour).or_insert_with(|| {
                 let dither = dither(setting, part.request.campaign.name.as_str(), hour);
-                let shares =
-                    part.shares(|arm| arm.booked(setting, hour, hour + TimeDelta::hours(1)));
+                let span = (hour, hour + TimeDelta::hours(1));
+                let shares = part.shares(|arm| arm.booked(setting, span, |_| true));
                 let left = left_to(part.mine(), u64::from(most), &shares, dither);
                 self.limit(LimitKind::PerHour, Some(hour), left as f64)
             });
@@ -208,7 +208,8 @@ impl CapacityLayout {
         let length = setting.length;
         let left = |most: u64, from: Instant, to: Instant, purpose: &str| -> f64 {
             let booked = |shared: &SharedCapacity<'_>| {
-                shared.parts.iter().map(|p| p.carried_before(setting, from, to)).sum()
+                let carried = |booking: &Booking| booking.is_carried;
+                shared.parts.iter().map(|p| p.booked(setting, (from, to), carried)).sum()
             };
             let shares: Vec<(CapacityShare, u64)> =
                 shares.iter().map(|shared| (shared.share, booked(shared))).collect();
@@ -278,17 +279,16 @@ impl<'a> CampaignArm<'a> {
         self.request.booked.iter().filter(move |booking| booking.arm == self.arm)
     }
 
-    /// Messages that the arm has sent or claimed in a span.
-    fn booked(&self, setting: &Setting<'_>, from: Instant, to: Instant) -> u64 {
+    /// Messages that the arm has sent or claimed in a span, of the bookings that are `counted`.
+    fn booked(
+        &self,
+        setting: &Setting<'_>,
+        (from, to): (Instant, Instant),
+        counted: impl Fn(&Booking) -> bool,
+    ) -> u64 {
         let within = |b: &&Booking| (from..to).contains(&b.slot.start(setting.length));
-        self.bookings().filter(within).map(|booking| u64::from(booking.messages)).sum()
-    }
-
-    /// Of those, the ones that this provider carried.
-    fn carried_before(&self, setting: &Setting<'_>, from: Instant, to: Instant) -> u64 {
-        let within = |b: &&Booking| (from..to).contains(&b.slot.start(setting.length));
-        let carried = self.bookings().filter(within).filter(|booking| booking.is_carried);
-        carried.map(|booking| u64::from(booking.messages)).sum()
+        let found = self.bookings().filter(within).filter(|booking| counted(booking));
+        found.map(|booking| u64::from(booking.messages)).sum()
     }
 
     /// The zones of the campaign's people, and the share of them in each.

@@ -34,22 +34,18 @@ const UNREACHED: Sql = one_of!(
     ") ORDER BY d.recipient LIMIT $4"
 );
 
-/// Of those that were taken over and to whom nothing has left by it: whose first message arrived.
-const ARRIVED_LATE: &str = concat!(
-    "SELECT d.recipient FROM occurrence o
-        JOIN delivery d ON d.campaign = o.parent AND d.recipient = o.recipient
-        JOIN delivery l ON l.campaign = o.run AND l.recipient = o.recipient
-    WHERE o.parent = $1 AND o.refused IS NULL AND l.state IN ('planned', 'refused') AND ",
+/// Of those that were taken over and to whom nothing has left by it: whose message before arrived, or is
+/// planned again.
+const NEEDLESS: &str = concat!(
+    "SELECT d.recipient, CASE WHEN ",
     arrived!(),
-    " ORDER BY d.recipient LIMIT $2"
-);
-
-/// The same, of those to whom the first message is planned again.
-const PLANNED_AGAIN: &str = "SELECT d.recipient FROM occurrence o
+    " THEN 1 ELSE 0 END FROM occurrence o
         JOIN delivery d ON d.campaign = o.parent AND d.recipient = o.recipient
         JOIN delivery l ON l.campaign = o.run AND l.recipient = o.recipient
-    WHERE o.parent = $1 AND o.refused IS NULL AND l.state IN ('planned', 'refused')
-        AND d.state = 'planned' ORDER BY d.recipient LIMIT $2";
+    WHERE o.parent = $1 AND o.refused IS NULL AND l.state IN ('planned', 'refused') AND (d.state = 'planned' OR ",
+    arrived!(),
+    ") ORDER BY d.recipient LIMIT $2"
+);
 
 macro_rules! taken_over {
     () => {
@@ -118,36 +114,20 @@ impl Reader {
         Ok(people(found))
     }
 
-    /// Up to `limit` people whose message arrived after it was taken over and before that one left.
-    pub async fn arrived_late(
+    /// Up to `limit` people whose message was taken over and who need that no more, where it has not left: what
+    /// went before arrived (true), or is planned again.
+    pub async fn needless_fallbacks(
         &mut self,
         campaign: i64,
         limit: usize,
-    ) -> Result<Vec<RecipientId>, StoreError> {
-        let limit = limit as i64;
-        let found: Vec<i64> = on!(self, |db| sqlx::query_scalar(ARRIVED_LATE)
+    ) -> Result<Vec<(RecipientId, bool)>, StoreError> {
+        let found: Vec<(i64, i32)> = on!(self, |db| sqlx::query_as(NEEDLESS)
             .bind(campaign)
-            .bind(limit)
+            .bind(limit as i64)
             .fetch_all(db)
             .await)
-        .doing("look for messages that arrived late")?;
-        Ok(people(found))
-    }
-
-    /// Up to `limit` people whose message is planned again though it was taken over, where that one has not left.
-    pub async fn planned_again(
-        &mut self,
-        campaign: i64,
-        limit: usize,
-    ) -> Result<Vec<RecipientId>, StoreError> {
-        let limit = limit as i64;
-        let found: Vec<i64> = on!(self, |db| sqlx::query_scalar(PLANNED_AGAIN)
-            .bind(campaign)
-            .bind(limit)
-            .fetch_all(db)
-            .await)
-        .doing("look for messages that go again")?;
-        Ok(people(found))
+        .doing("look for fallbacks that are needed no more")?;
+        Ok(found.into_iter().map(|(id, arrived)| (RecipientId(id), arrived == 1)).collect())
     }
 
     /// Whose message of a campaign another channel has taken over, and not refused: of some people, or all.

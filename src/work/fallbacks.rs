@@ -14,6 +14,7 @@ use chrono::TimeDelta;
 
 use super::Ctx;
 use super::leadership::{PLANNING, lead};
+use super::part_names::{no_free_name, part_names};
 use super::routes::subject;
 use crate::config::{Config, ProviderConfig};
 use crate::model::campaign::{Campaign, Fallback};
@@ -51,16 +52,16 @@ const CANNOT: [Reason; 12] = [
     Reason::Undeliverable,
 ];
 
-/// Has what did not arrive taken over, and what arrived after all taken back; how many people changed. One
+/// Of the open campaigns, has what did not arrive taken over, and what arrived after all taken back; how many people changed. One
 /// campaign's failure keeps no other back.
-pub(super) async fn bring_in(ctx: &Ctx) -> Result<u64, StoreError> {
+pub(super) async fn bring_in(ctx: &Ctx, open: &[CampaignRow]) -> Result<u64, StoreError> {
     let now = ctx.clock.now();
     let mut reader = ctx.store.read().await?;
     let mut due = Vec::new();
-    for row in reader.open_campaigns().await?.rows {
+    for row in open {
         let works = row.status == CampaignStatus::Active && row.ends_at > now;
         if works && !row.is_standing() && !row.campaign.fallbacks.is_empty() {
-            let looked = reader.mark(&mark(&row)).await?;
+            let looked = reader.mark(&mark(row)).await?;
             let looked = looked.and_then(|at| at.parse::<Instant>().ok());
             if looked.is_none_or(|at| now >= at + LOOK_EVERY) {
                 due.push(row);
@@ -74,7 +75,7 @@ pub(super) async fn bring_in(ctx: &Ctx) -> Result<u64, StoreError> {
     let changed = lead(ctx, PLANNING, async |term: Term| {
         let (mut changed, mut failure) = (0, None);
         for row in due {
-            match (Handover { ctx, term: &term, row: &row }).bring_in().await {
+            match (Handover { ctx, term: &term, row }).bring_in().await {
                 Ok(more) => changed += more,
                 Err(error) if error.is_transient() => return Err(error),
                 Err(error) => {
@@ -126,9 +127,12 @@ impl Handover<'_> {
         let (now, mut changed) = (self.ctx.clock.now(), 0);
         loop {
             let mut tx = self.begin().await?;
-            let arrived = tx.arrived_late(self.row.id, CHUNK).await?;
-            let again = tx.planned_again(self.row.id, CHUNK).await?;
-            let found = arrived.len().max(again.len());
+            let needless = tx.needless_fallbacks(self.row.id, CHUNK).await?;
+            let found = needless.len();
+            let (arrived, again): (Vec<_>, Vec<_>) =
+                needless.into_iter().partition(|(_, arrived)| *arrived);
+            let [arrived, again] = [arrived, again]
+                .map(|people| people.into_iter().map(|(id, _)| id).collect::<Vec<RecipientId>>());
             let mut gone = 0;
             if !arrived.is_empty() {
                 let free = tx.withdraw_planned(fallback, &arrived, Reason::Arrived, now).await?;
@@ -212,20 +216,13 @@ impl Handover<'_> {
 
     /// Stores the campaign that takes over.
     async fn add(&self, tx: &mut Tx, provider: &Name) -> Result<i64, StoreError> {
-        const NAMES_MAX: u32 = 100;
         let now = self.ctx.clock.now();
-        for count in 1..NAMES_MAX {
-            let again = if count == 1 { String::new() } else { format!(".{count}") };
-            let name = format!("{}.{provider}{again}", self.row.campaign.name);
-            let name: Name =
-                name.parse().map_err(|cause| StoreError::Corrupt { table: "campaign", cause })?;
-            if let Some(id) = tx.add_fallback(self.row.id, (&name, provider), now).await? {
+        for name in part_names(&self.row.campaign.name, provider) {
+            if let Some(id) = tx.add_fallback(self.row.id, (&name?, provider), now).await? {
                 return Ok(id);
             }
         }
-        let wanted = "free for a fallback";
-        let cause = crate::model::Invalid::new("name", &self.row.campaign.name, wanted);
-        Err(StoreError::Corrupt { table: "campaign", cause })
+        Err(no_free_name(&self.row.campaign.name))
     }
 }
 

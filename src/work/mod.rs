@@ -34,6 +34,7 @@ pub mod models;
 pub(crate) mod occurrences;
 pub mod offpolicy;
 pub mod opt_outs;
+mod part_names;
 pub mod people;
 pub mod plan;
 pub mod preferences;

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::Ctx;
 use super::audience::AudienceFilter;
 use super::leadership::{PLANNING, lead};
+use super::part_names::{no_free_name, part_names};
 use super::segments::SegmentError;
 use crate::calendar::infer::infer;
 use crate::calendar::recurring::{YearDay, occasions_from};
@@ -26,7 +27,7 @@ use crate::calendar::window;
 use crate::model::campaign::{Occasion, Period, RunWindow, Trigger, Window};
 use crate::model::delivery::{Reason, State};
 use crate::model::event::EventKind;
-use crate::model::ids::{Name, RecipientId};
+use crate::model::ids::RecipientId;
 use crate::model::recipient::Recipient;
 use crate::model::time::Instant;
 use crate::plan::occurrence::{KnownOccurrence, OccasionOf, OccurrenceState, REACH, changes};
@@ -73,14 +74,14 @@ async fn looked(reader: &mut Reader, row: &CampaignRow) -> Result<Option<Looked>
     Ok(mark.and_then(|mark| serde_json::from_str(&mark).ok()))
 }
 
-/// Brings in what came into reach, moved or was called off, of every standing campaign that runs; how
+/// Brings in what came into reach, moved or was called off, of every open standing campaign that runs; how
 /// many occurrences changed. One campaign's failure keeps no other back.
-pub(super) async fn bring_in(ctx: &Ctx) -> Result<u64, StoreError> {
+pub(super) async fn bring_in(ctx: &Ctx, open: &[CampaignRow]) -> Result<u64, StoreError> {
     let mut reader = ctx.store.read().await?;
     let mut standing = Vec::new();
-    for row in reader.open_campaigns().await?.rows {
+    for row in open {
         if row.is_standing() && row.status == CampaignStatus::Active {
-            let before = looked(&mut reader, &row).await?;
+            let before = looked(&mut reader, row).await?;
             if before.is_none_or(|before| ctx.clock.now() >= before.changed + LOOK_EVERY) {
                 standing.push(row);
             }
@@ -94,11 +95,11 @@ pub(super) async fn bring_in(ctx: &Ctx) -> Result<u64, StoreError> {
     Ok(changed.await?.unwrap_or_default())
 }
 
-async fn of_each(ctx: &Ctx, term: &Term, standing: Vec<CampaignRow>) -> Result<u64, StoreError> {
+async fn of_each(ctx: &Ctx, term: &Term, standing: Vec<&CampaignRow>) -> Result<u64, StoreError> {
     let (mut changed, mut failure) = (0, None);
     for row in standing {
         let Some(trigger) = row.campaign.trigger.clone() else { continue };
-        let standing = Standing { ctx, term, row: &row, trigger: &trigger };
+        let standing = Standing { ctx, term, row, trigger: &trigger };
         match standing.bring_in().await {
             Ok(more) => changed += more,
             Err(error) if error.is_transient() => return Err(error),
@@ -412,22 +413,16 @@ impl Standing<'_> {
         tx: &mut Tx,
         (window, day, ends_at, is_whole): (RunWindow, NaiveDate, Instant, bool),
     ) -> Result<(i64, bool), StoreError> {
-        const NAMES_MAX: u32 = 100;
         if let Some(run) = tx.run_with(self.row.id, &window).await? {
             return Ok((run, false));
         }
-        for count in 1..NAMES_MAX {
-            let again = if count == 1 { String::new() } else { format!(".{count}") };
-            let name = format!("{}.{day}{again}", self.row.campaign.name);
-            let name: Name =
-                name.parse().map_err(|cause| StoreError::Corrupt { table: "campaign", cause })?;
-            let new = NewRun { name, window: window.clone(), ends_at, is_whole };
+        for name in part_names(&self.row.campaign.name, day) {
+            let new = NewRun { name: name?, window: window.clone(), ends_at, is_whole };
             if let Some(run) = tx.add_run(self.row, &new, self.ctx.clock.now()).await? {
                 return Ok((run, true));
             }
         }
-        let cause = crate::model::Invalid::new("name", &self.row.campaign.name, "free for a run");
-        Err(StoreError::Corrupt { table: "campaign", cause })
+        Err(no_free_name(&self.row.campaign.name))
     }
 }
 

@@ -101,12 +101,17 @@ pub enum PlanScope {
 /// Plans every active campaign that needs it. What fails for one provider keeps no other back; the
 /// last failure is told once all had their turn.
 pub async fn run(ctx: &Ctx) -> Result<Report, PlanError> {
-    occurrences::bring_in(ctx).await?;
-    Box::pin(fallbacks::bring_in(ctx)).await?;
-    let mut needy: BTreeMap<Name, Vec<(CampaignRow, PlanScope)>> = BTreeMap::new();
+    let mut open = ctx.store.read().await?.open_campaigns().await?.rows;
+    let occurred = occurrences::bring_in(ctx, &open).await?;
+    let taken_over = Box::pin(fallbacks::bring_in(ctx, &open)).await?;
     let mut reader = ctx.store.read().await?;
+    if occurred + taken_over > 0 {
+        // runs and fallbacks may be new
+        open = reader.open_campaigns().await?.rows;
+    }
+    let mut needy: BTreeMap<Name, Vec<(CampaignRow, PlanScope)>> = BTreeMap::new();
     let version = reader.active_version().await?;
-    for row in reader.open_campaigns().await?.rows {
+    for row in open {
         if row.status != CampaignStatus::Active || row.is_standing() {
             continue;
         }
