@@ -6,7 +6,8 @@
 //!
 //! - [`Evidence`] is what is kept of one person: packed observations, folded in once each.
 //! - [`fit()`] learns a [`Model`] of the population from everybody's evidence.
-//! - [`Model::preference`] reads one person's evidence in the light of a model.
+//! - [`Model::preference`] reads one person's evidence in the light of a model, and
+//!   [`Model::channel_answers`] which channel the person answers.
 //!
 //! *Invariant:* a preference is a function of (model, person, date): whatever was folded in first,
 //! and however many threads worked, it comes out the same to the bit.
@@ -46,6 +47,7 @@ pub use self::infer::predict::ChronotypeMix;
 pub use self::replies::classifier::{LabelledText, ReplyClassifier};
 pub use self::replies::clusters::{TextCluster, clusters};
 pub use self::replies::consequence::{Consequence, consequence};
+pub use self::response::channel_answers::ChannelAnswers;
 pub use self::response::uplift::{HoldoutPerson, HoldoutTrial};
 pub use self::select::score::HeldOut;
 pub use self::settings::Settings;

@@ -44,7 +44,7 @@ pub fn forest(what: &str, lines: &[Line]) -> Markup {
     html! {
         figure {
             svg role="img" viewBox={ "0 0 " (LEFT + WIDTH + 8.0) " " (height) } {
-                title { (what) ", with 95 % intervals" }
+                title { (what) ", with intervals" }
                 @for (value, name) in &ticks {
                     text.tick x=(at(x(*value))) y=(height - 6.0) text-anchor=(anchor(x(*value))) {
                         (name)

@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use super::Ctx;
 use crate::config::LearnFrom;
 use crate::learn::{
-    ChronotypeMix, Contents, Evidence, HabitChange, Model, Sample, Sampler, Subject,
+    ChannelAnswers, ChronotypeMix, Contents, Evidence, HabitChange, Model, Sample, Sampler, Subject,
 };
 use crate::model::content::Content;
 use crate::model::ids::RecipientId;
@@ -205,6 +205,15 @@ impl ActiveModel {
     /// When a person came to live by other hours, if that is all but sure.
     pub fn habit_change(&self, subject: &Subject<'_>) -> Option<HabitChange> {
         self.model.habit_change(subject, self.as_of)
+    }
+
+    /// What a person did on each of these channels, the best first.
+    pub fn channel_answers(
+        &self,
+        subject: &Subject<'_>,
+        channels: &[String],
+    ) -> Vec<ChannelAnswers> {
+        self.model.channel_answers(subject, self.as_of, channels)
     }
 
     /// What is expected of somebody before any evidence.

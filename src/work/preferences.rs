@@ -1,5 +1,7 @@
 //! What is known of one person's habits, from what evidence.
 
+use std::collections::BTreeSet;
+
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
@@ -8,7 +10,7 @@ use utoipa::ToSchema;
 use super::Ctx;
 use super::habits::evidence_of;
 use super::learn::{ActiveModel, LearnError, subject};
-use crate::learn::{ChronotypeMix, Evidence, HabitChange};
+use crate::learn::{ChannelAnswers, ChronotypeMix, Evidence, HabitChange};
 use crate::model::ids::RecipientKey;
 use crate::model::part_of_day::{PARTS, best_chances};
 use crate::model::preference::{Preference, Range};
@@ -16,6 +18,9 @@ use crate::model::recipient::Recipient;
 
 /// With fewer observations, what others do says as much as they do.
 pub const THIN: f64 = 5.0;
+
+/// What is so probable is told as known.
+const SURE: f64 = 0.9;
 
 /// What is known of a person's habits.
 #[derive(Debug, Serialize, ToSchema)]
@@ -49,6 +54,8 @@ pub struct PersonPreferences {
     pub moved_hours: Option<i32>,
     /// The share of the week's presence in each hour, from Monday 00:00 on the person's clock.
     pub presence: Vec<HabitFigure>,
+    /// How often the person answers on each channel that wrote to them, the best first.
+    pub channels: Vec<ChannelAnswers>,
     /// What the person engages with.
     pub tastes: Vec<Taste>,
 }
@@ -115,6 +122,10 @@ pub async fn of(ctx: &Ctx, recipient: &Recipient) -> Result<PersonPreferences, L
     let preference = model.preference(&asked);
     let ranges = preference.presence_ranges();
     let habits_changed = model.habit_change(&asked);
+    let messages = ctx.store.read().await?.messages_of(recipient.id).await?;
+    let names: BTreeSet<String> =
+        messages.into_iter().filter_map(|row| row.message.channel).collect();
+    let channels = model.channel_answers(&asked, &Vec::from_iter(names));
     let taste = |content| {
         let HabitFigure { mean, low, high } = preference.taste_range(content).into();
         Taste { content: ToString::to_string(content), relative: mean, low, high }
@@ -130,7 +141,11 @@ pub async fn of(ctx: &Ctx, recipient: &Recipient) -> Result<PersonPreferences, L
         messages: evidence.message_count(),
         signs_of_presence: evidence.presence_count(),
         prior: model.mix(&asked),
-        best_reached: best_reached(&preference, &evidence),
+        best_reached: best_reached(&preference, &evidence)
+            .into_iter()
+            .chain(best_channel(&channels))
+            .collect(),
+        channels,
         habits_changed,
         moved_hours: habits_changed.and_then(|change| change.hours_later),
         presence: ranges.into_iter().map(HabitFigure::from).collect(),
@@ -138,11 +153,26 @@ pub async fn of(ctx: &Ctx, recipient: &Recipient) -> Result<PersonPreferences, L
     })
 }
 
+/// By which channel a person is best reached; nothing of whom only one has written to.
+fn best_channel(channels: &[ChannelAnswers]) -> Option<String> {
+    let [best, _, ..] = channels else { return None };
+    let of = |known: &ChannelAnswers| {
+        format!("{} of {} by {}", known.answered, known.messages, known.channel)
+    };
+    let answered: Vec<String> = channels.iter().map(of).collect();
+    let (first, only) = if best.best >= SURE { ("Best", "") } else { ("Perhaps best", "only ") };
+    Some(format!(
+        "{first} reached by {}: that is {only}{:.0} % sure (answered {})",
+        best.channel,
+        // no probability is so large that nothing could be said against it
+        (100.0 * best.best).min(99.0),
+        answered.join(", ")
+    ))
+}
+
 /// When a person is best reached, by how often each answer comes out where habits are drawn from
 /// what is known of them.
 fn best_reached(preference: &Preference, evidence: &Evidence) -> Vec<String> {
-    /// What is so probable is told as known.
-    const SURE: f64 = 0.9;
     /// So many times as present on weekends is a habit.
     const KEEPS: f64 = 1.2;
     if evidence.is_empty() {

@@ -76,6 +76,41 @@ fn who_came_to_live_by_other_hours_is_told_so_with_the_date() {
     assert!(workspace.json(&["preferences", "show", "ben"])["habits_changed"].is_null());
 }
 
+/// Ana answers mails and no chats, whoever else answers chats; Cy was only ever sent mails.
+#[test]
+fn a_persons_best_channel_is_told_with_how_sure_it_is() {
+    let workspace = workspace();
+    let mut rows =
+        "message,recipient,channel,category,sent_at,delivered_at,replied_at\n".to_owned();
+    let mut message = |who: &str, channel: &str, day: u32, answers: bool| {
+        let date = format!("2026-01-{day:02}T10");
+        let replied = if answers { format!("{date}:40:00Z") } else { String::new() };
+        rows.push_str(&format!(
+            "{who}-{channel}-{day},{who},{channel},marketing,{date}:00:00Z,{date}:00:05Z,{replied}\n"
+        ));
+    };
+    for day in 1..=24 {
+        message("ana", "smtp", day, day % 2 == 0);
+        message("ana", "whatsapp", day, day == 9);
+        message("ben", "whatsapp", day, day % 3 == 0);
+        message("cy", "smtp", day, day == 5);
+    }
+    workspace.write("m.csv", &rows);
+    workspace.ok(&["import", "messages", "m.csv"]);
+    workspace.ok(&["learn", "--as-of", "2026-02-15T00:00:00Z"]);
+    let ana = workspace.json(&["preferences", "show", "ana"]);
+    // people are read as of the newest message, and what came of the last three days is not known yet
+    let best = &ana["channels"][0];
+    assert_eq!((&best["channel"], &best["messages"]), (&"smtp".into(), &21.into()), "{ana}");
+    assert_eq!(best["answered"], 10);
+    assert!(best["best"].as_f64().unwrap() > 0.9, "{ana}");
+    let told = workspace.ok(&["preferences", "show", "ana"]);
+    assert!(told.contains("\nBest reached by smtp: that is 9"), "{told}");
+    assert!(told.contains("% sure (answered 10 of 21 by smtp, 1 of 21 by whatsapp)"), "{told}");
+    let cy = workspace.ok(&["preferences", "show", "cy"]);
+    assert!(!cy.contains("reached by") && cy.contains("  smtp "), "{cy}");
+}
+
 #[test]
 fn an_evening_is_the_evening_of_clocks_of_today() {
     let workspace = Workspace::new();

@@ -35,7 +35,7 @@ const TEXTS: [&str; 6] = [
     "not right now, maybe later",
     "This is an automatic reply: I am out of the office until Monday.",
     "how much is shipping to Recife?",
-    "I changed my number, please remove the old one from my order",
+    "I changed my number, stop using the old one",
     "STOP",
 ];
 

@@ -15,6 +15,7 @@ use crate::learn::infer::model::{Model, Tuned};
 use crate::learn::parallel::{in_chunks, map};
 use crate::learn::population::backfitting::PopulationModel;
 use crate::learn::population::segments::Segments;
+use crate::learn::response::channel_answers::ChannelAnswerModel;
 use crate::learn::response::model::ResponseModel;
 use crate::learn::select::cross_validation::CrossValidation;
 use crate::learn::settings::Settings;
@@ -120,6 +121,7 @@ impl FitTask<'_> {
         )?;
         let (reporting, count) = (&model.reporting, contents.list().len());
         model.responses = ResponseModel::fit(sample, reporting, count)?;
+        model.channels = ChannelAnswerModel::fit(sample, reporting)?;
         let all = model.population.chronotypes.share();
         let rates = map(&observation_sets, |set| {
             model.population.posterior(set, model.hyper.observation_weights(), all).rates

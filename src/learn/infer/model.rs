@@ -16,6 +16,7 @@ use crate::learn::population::hyper_parameters::HyperParameters;
 use crate::learn::population::mixture::{ChronotypeMixture, FrailtyPrior};
 use crate::learn::population::segments::Segments;
 use crate::learn::population::shrinkage::UNBOUNDED;
+use crate::learn::response::channel_answers::ChannelAnswerModel;
 use crate::learn::response::model::ResponseModel;
 use crate::learn::response::uplift::{HoldoutPerson, HoldoutTrial, Uplift};
 use crate::learn::select::score::HeldOut;
@@ -41,6 +42,9 @@ pub struct Model {
     pub(in crate::learn) population: PopulationModel,
     pub(in crate::learn) segments: Segments,
     pub(in crate::learn) responses: ResponseModel,
+    /// How often people answer on each channel; an older version knew none.
+    #[serde(default)]
+    pub(in crate::learn) channels: ChannelAnswerModel,
     /// From computed to calibrated chance of a read in time.
     pub(in crate::learn) read: Curve,
     /// Expected calibration error of reads on messages and people that played no part in the curve.
@@ -118,6 +122,7 @@ impl Model {
             contents,
             segments: Segments::default(),
             responses: ResponseModel::default(),
+            channels: ChannelAnswerModel::default(),
             read: Curve::default(),
             read_error: None,
             choice: ChoiceCorrection::default(),

@@ -3,9 +3,10 @@
 use serde::Serialize;
 
 use crate::learn::data::observations::{ReceiptState, TimeSpan};
-use crate::learn::data::subject::{Subject, seconds};
+use crate::learn::data::subject::{CensoredSubject, Subject, seconds};
 use crate::learn::infer::model::Model;
 use crate::learn::population::backfitting::PersonPosterior;
+use crate::learn::response::channel_answers::ChannelAnswers;
 use crate::learn::response::model::{ResponsePrediction, answers};
 use crate::learn::response::outcomes::OPT_OUT;
 use crate::model::preference::{Person, Preference};
@@ -33,6 +34,18 @@ impl Model {
     /// Shares of the chronotypes that are expected of a person before any evidence.
     pub(in crate::learn) fn prior(&self, subject: &Subject<'_>) -> Vec<f64> {
         self.segments.prior(subject, self.population.chronotypes.share())
+    }
+
+    /// What a person did on each of these channels up to `as_of`, the best first; what no message
+    /// counts on yet is left out.
+    pub fn channel_answers(
+        &self,
+        subject: &Subject<'_>,
+        as_of: Instant,
+        channels: &[String],
+    ) -> Vec<ChannelAnswers> {
+        let person = CensoredSubject { subject: *subject, until: seconds(as_of) };
+        self.channels.of(&person, &self.reporting, channels)
     }
 
     /// What is known of a person from everything up to `as_of`: one E-step.

@@ -2,6 +2,7 @@
 //! calibration, and what messages add over none.
 
 pub(in crate::learn) mod calibration;
+pub(in crate::learn) mod channel_answers;
 pub(in crate::learn) mod content_effects;
 pub(in crate::learn) mod delay;
 pub(in crate::learn) mod estimators;

@@ -312,7 +312,7 @@ pub(in crate::learn) fn answers<T>(of: impl Fn(usize) -> T) -> Answers<T> {
 /// The mean of people's shares and how strongly they hold to it: the likeliest concentration
 /// (Brent's method on the log scale), with the mean that it makes likeliest. An opt-out happens
 /// once in a life: people do not show by it how they differ.
-fn beta_binomial(
+pub(in crate::learn) fn beta_binomial(
     people: &[AnswerCount],
     first: AnswerCount,
     usual: f64,

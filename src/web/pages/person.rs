@@ -8,12 +8,13 @@ use serde::Deserialize;
 use super::frame::{NoPage, maybe, moment};
 use super::layout::page;
 use super::visitor::Visitor;
+use crate::learn::ChannelAnswers;
 use crate::model::ids::RecipientKey;
 use crate::pictures::{Line, forest, scrolled_words, table, week};
 use crate::web::app::App;
 use crate::work::campaigns::reason_sentence;
 use crate::work::people;
-use crate::work::preferences::{self, PersonPreferences};
+use crate::work::preferences::{self, PersonPreferences, Taste};
 use crate::work::tokens::Scope;
 
 /// Messages that are shown, the newest.
@@ -85,6 +86,7 @@ pub(super) async fn show(
         h2 { "When" }
         (when(&known))
         @if !known.tastes.is_empty() { h2 { "With what" } (tastes(&known)) }
+        @if !known.channels.is_empty() { h2 { "By which channel" } (channels(&known)) }
         @if !reasons.is_empty() { h2 { "Why, in campaigns that run" } }
         @for explained in &reasons {
             h3 { a href={ "/campaigns/" (explained.campaign) } { (explained.campaign) } }
@@ -124,22 +126,40 @@ fn when(known: &PersonPreferences) -> Markup {
 }
 
 fn tastes(known: &PersonPreferences) -> Markup {
-    let lines: Vec<Line> = known
-        .tastes
-        .iter()
-        .map(|taste| Line {
-            name: taste.content.clone(),
-            value: taste.relative,
-            interval: Some((taste.low, taste.high)),
-            text: format!("{:.2} ({:.2} to {:.2})", taste.relative, taste.low, taste.high),
-        })
-        .collect();
+    let line = |taste: &Taste| (taste.content.clone(), taste.relative, taste.low, taste.high);
+    figures(
+        "Chance to engage, relative to the person's own average",
+        "1 is the person's average; with 90 % ranges.",
+        ["content", "relative chance"],
+        known.tastes.iter().map(line),
+    )
+}
+
+fn channels(known: &PersonPreferences) -> Markup {
+    let line = |of: &ChannelAnswers| (of.channel.clone(), of.share, of.low, of.high);
+    figures(
+        "Chance to answer a marketing message",
+        "A click, a reply or a conversion within three days of the delivery; with 90 % ranges.",
+        ["channel", "chance"],
+        known.channels.iter().map(line),
+    )
+}
+
+/// Figures with their ranges, by name: a picture and a table.
+fn figures(
+    caption: &str,
+    note: &str,
+    header: [&str; 2],
+    named: impl Iterator<Item = (String, f64, f64, f64)>,
+) -> Markup {
+    let line = |(name, value, low, high)| {
+        let text = format!("{value:.2} ({low:.2} to {high:.2})");
+        Line { name, value, interval: Some((low, high)), text }
+    };
+    let lines: Vec<Line> = named.map(line).collect();
     let rows: Vec<Vec<String>> =
         lines.iter().map(|line| vec![line.name.clone(), line.text.clone()]).collect();
-    html! {
-        (forest("Chance to engage, relative to the person's own average", &lines))
-        (table("1 is the person's average; with 90 % ranges.", &["content", "relative chance"], &rows))
-    }
+    html! { (forest(caption, &lines)) (table(note, &header, &rows)) }
 }
 
 fn consent(stored: &people::Stored) -> Markup {
