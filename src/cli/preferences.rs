@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use super::print::{Show, note, progress};
 use super::{Env, find_recipient};
 use crate::files::{Output, number};
-use crate::learn::ChannelAnswers;
 use crate::model::ids::RecipientKey;
 use crate::model::preference::WEEK_HOURS;
 use crate::work::Ctx;
@@ -76,8 +75,12 @@ impl Show for PersonPreferences {
         if !self.channels.is_empty() {
             text.push_str("\nChance to answer on each channel (90 % range):\n");
         }
-        for ChannelAnswers { channel, share, low, high, .. } in &self.channels {
-            text.push_str(&format!("  {channel:<20} {share:.2} ({low:.2} to {high:.2})\n"));
+        for of in &self.channels {
+            let (channel, share) = (&of.channel, of.share);
+            text.push_str(&format!(
+                "  {channel:<20} {share:.2} ({:.2} to {:.2})\n",
+                of.low, of.high
+            ));
         }
         if !self.tastes.is_empty() {
             text.push_str("\nChance to engage, relative to the person's average (90 % range):\n");

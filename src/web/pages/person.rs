@@ -8,7 +8,6 @@ use serde::Deserialize;
 use super::frame::{NoPage, maybe, moment};
 use super::layout::page;
 use super::visitor::Visitor;
-use crate::learn::ChannelAnswers;
 use crate::model::ids::RecipientKey;
 use crate::pictures::{Line, forest, scrolled_words, table, week};
 use crate::web::app::App;
@@ -136,12 +135,11 @@ fn tastes(known: &PersonPreferences) -> Markup {
 }
 
 fn channels(known: &PersonPreferences) -> Markup {
-    let line = |of: &ChannelAnswers| (of.channel.clone(), of.share, of.low, of.high);
     figures(
         "Chance to answer a marketing message",
         "A click, a reply or a conversion within three days of the delivery; with 90 % ranges.",
         ["channel", "chance"],
-        known.channels.iter().map(line),
+        known.channels.iter().map(|of| (of.channel.clone(), of.share, of.low, of.high)),
     )
 }
 
