@@ -10,11 +10,11 @@ use crate::model::hash::mix;
 use crate::model::reply::{Intent, JudgedText};
 
 /// Passes over the examples; more of them fit their noise.
-const PASSES: u64 = 6;
+const PASSES: u64 = 3;
 /// The same for languages, which are told apart more easily.
 const LANGUAGE_PASSES: u64 = 2;
 /// The first step of a weight, in log-odds for each unit of its column.
-const STEP: f32 = 0.5;
+const STEP: f32 = 0.3;
 /// Keeps the first division finite.
 const SQUARES_START: f32 = 1e-6;
 /// An example that is known so well teaches nothing any more.

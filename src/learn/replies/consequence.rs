@@ -15,7 +15,7 @@ pub(super) const LOOK_COST: f64 = 0.05;
 /// patterns. A test measures it.
 pub(super) const SURE: f64 = 0.95;
 /// From this probability on a stop may be meant, and a person looks: where the cost is least.
-pub(super) const POSSIBLE: f64 = 0.06;
+pub(super) const POSSIBLE: f64 = 0.08;
 
 /// What follows from a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
