@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use chrono::{DateTime, TimeDelta};
+use futures_util::future;
 
 use super::Ctx;
 use super::fold_mark::FoldMark;
@@ -73,7 +74,7 @@ pub(super) async fn fold(
     for span in spans(|mark| &mark.messages, &messages) {
         let take = |row: ObservedRow<'_>| {
             folded.messages += 1;
-            buffer.message(row.recipient.0 as u64, &observed(&row, &mut contents));
+            buffer.message(row.recipient.0 as u64, &observed(row, &mut contents));
         };
         store.each_message(span, take).await?;
     }
@@ -147,14 +148,14 @@ fn changed(seen: &BTreeMap<i64, (i64, i64)>, seconds: &[Second]) -> Vec<Range<In
 }
 
 /// A message as the learner takes it in; a content that is new gets a number.
-fn observed(row: &ObservedRow<'_>, contents: &mut Contents) -> Observed {
+fn observed(row: ObservedRow<'_>, contents: &mut Contents) -> Observed {
     Observed {
         hash: hash(row.key),
         sent_at: row.sent_at,
-        content: row.content.as_ref().and_then(|content| contents.enter(content)),
+        content: row.content.and_then(|content| contents.enter(&content)),
         category: row.category,
         channel: row.channel.map(Channel::named).unwrap_or_default(),
-        response: row.response.clone(),
+        response: row.response,
     }
 }
 
@@ -168,35 +169,43 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// Writes everybody's evidence, a part of the people in a transaction: a tenth of a second, so
-    /// that nobody who sends meanwhile waits for long.
+    /// Writes everybody's evidence; how many people's.
     async fn write(
         &mut self,
         mut buffer: ObservationBuffer,
         starts_over: bool,
     ) -> Result<u64, StoreError> {
+        let (store, term) = (self.store, self.term);
         let (mut people, mut after) = (0, RecipientId(i64::MIN));
-        while let Some(part) = buffer.pop() {
-            let rows = self.fold(part).await?;
-            let rows: Vec<_> = rows.iter().map(|(id, now)| (*id, now.as_bytes())).collect();
-            let Some((last, _)) = rows.last().copied() else { continue };
-            let mut tx = self.store.begin().await?;
-            tx.hold_term(self.term).await?;
-            if starts_over {
-                tx.clear_evidence(after, Some(last)).await?;
-            }
-            tx.put_evidence(&rows).await?;
-            tx.commit().await?;
+        let mut ready = self.fold_next(&mut buffer).await?;
+        while let Some(rows) = ready {
+            // the next people are folded while the database writes these
+            let written = put(store, term, &rows, starts_over.then_some(after));
+            (_, ready) = future::try_join(written, self.fold_next(&mut buffer)).await?;
             people += rows.len() as u64;
-            after = last;
+            after = rows.last().map_or(after, |(id, _)| *id);
         }
         if starts_over {
-            let mut tx = self.store.begin().await?;
-            tx.hold_term(self.term).await?;
+            let mut tx = store.begin().await?;
+            tx.hold_term(term).await?;
             tx.clear_evidence(after, None).await?;
             tx.commit().await?;
         }
         Ok(people)
+    }
+
+    /// The evidence of the next people, if anybody is left.
+    async fn fold_next(
+        &mut self,
+        buffer: &mut ObservationBuffer,
+    ) -> Result<Option<Vec<(RecipientId, Evidence)>>, StoreError> {
+        while let Some(part) = buffer.pop() {
+            let rows = self.fold(part).await?;
+            if !rows.is_empty() {
+                return Ok(Some(rows));
+            }
+        }
+        Ok(None)
     }
 
     /// What is known now of some people.
@@ -218,6 +227,24 @@ impl Writer<'_> {
         }
         Ok(folded.into_iter().map(|(id, now)| (RecipientId(id as i64), now)).collect())
     }
+}
+
+/// Writes the evidence of some people in one transaction, a tenth of a second, so that nobody who
+/// sends meanwhile waits for long; in place of whatever there was after `clear_after`.
+async fn put(
+    store: &Store,
+    term: &Term,
+    rows: &[(RecipientId, Evidence)],
+    clear_after: Option<RecipientId>,
+) -> Result<(), StoreError> {
+    let mut tx = store.begin().await?;
+    tx.hold_term(term).await?;
+    if let (Some(after), Some((last, _))) = (clear_after, rows.last()) {
+        tx.clear_evidence(after, Some(*last)).await?;
+    }
+    let rows: Vec<_> = rows.iter().map(|(id, now)| (*id, now.as_bytes())).collect();
+    tx.put_evidence(&rows).await?;
+    tx.commit().await
 }
 
 /// Tells a person's messages apart (FNV-1a, 32 bits).
