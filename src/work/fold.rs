@@ -181,7 +181,7 @@ impl Writer<'_> {
         while let Some(rows) = ready {
             // the next people are folded while the database writes these
             let written = put(store, term, &rows, starts_over.then_some(after));
-            (_, ready) = future::try_join(written, self.fold_next(&mut buffer)).await?;
+            ((), ready) = future::try_join(written, self.fold_next(&mut buffer)).await?;
             people += rows.len() as u64;
             after = rows.last().map_or(after, |(id, _)| *id);
         }
@@ -223,7 +223,9 @@ impl Writer<'_> {
         // what they did lately is no history of its own: it waits for that to be remade
         folded.retain(|(id, _)| !damaged.contains(&RecipientId(*id as i64)));
         if let Some(tally) = &mut self.tally {
-            folded.iter().for_each(|(id, now)| tally.replace(was(*id), now));
+            for (id, now) in &folded {
+                tally.replace(was(*id), now);
+            }
         }
         Ok(folded.into_iter().map(|(id, now)| (RecipientId(id as i64), now)).collect())
     }
