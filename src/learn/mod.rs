@@ -26,8 +26,9 @@ mod settings;
 mod statistics;
 
 pub use self::data::evidence::{BadEvidence, Evidence};
+pub use self::data::observation_buffer::{BufferPart, ObservationBuffer};
 pub use self::data::observed::{Channel, Contents, Observed, Presence, PresenceKind};
-pub use self::data::sample::{DataSummary, Sample, Sampler};
+pub use self::data::sample::{DataSummary, DataTally, Sample, draw};
 pub use self::data::subject::Subject;
 pub use self::error::FitError;
 pub use self::evaluate::baseline_policy::BaselinePolicy;

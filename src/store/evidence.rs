@@ -7,6 +7,7 @@ use sqlx::QueryBuilder;
 
 use super::bulk::{List, Sql, numbers, one_of};
 use super::{Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, on, parsed, run};
+use crate::model::Invalid;
 use crate::model::content::{Content, Style};
 use crate::model::ids::RecipientId;
 
@@ -17,6 +18,15 @@ pub enum Whose {
     Everybody,
     /// Of those whose ledger says yes.
     Consented,
+}
+
+macro_rules! numbers_sql {
+    ($whose:literal) => {
+        [
+            concat!("SELECT group_concat(evidence.recipient) FROM evidence ", $whose),
+            concat!("SELECT string_agg(evidence.recipient::text, ',') FROM evidence ", $whose),
+        ]
+    };
 }
 
 const LEFT_OUT: Sql = one_of!(
@@ -38,6 +48,32 @@ impl Reader {
             Ok(Content { media: parsed("content", &media)?, style })
         };
         rows.into_iter().map(content).collect()
+    }
+
+    /// How many people there is evidence of.
+    pub async fn evidence_count(&mut self) -> Result<u64, StoreError> {
+        const SQL: &str = "SELECT COUNT(*) FROM evidence";
+        let count: i64 =
+            on!(self, |db| sqlx::query_scalar(SQL).fetch_one(db).await).doing("count evidence")?;
+        Ok(count as u64)
+    }
+
+    /// The numbers of everybody of whom there is evidence, or of those with consent, in no order.
+    pub async fn evidence_numbers(&mut self, whose: Whose) -> Result<Vec<u64>, StoreError> {
+        // one value: SQLite's driver hands rows from thread to thread one by one
+        const ALL: Sql = numbers_sql!("");
+        const CONSENTED: Sql =
+            numbers_sql!("JOIN recipient ON recipient.id = evidence.recipient WHERE consented");
+        let sql = self.text(if whose == Whose::Everybody { ALL } else { CONSENTED });
+        let numbers: Option<String> =
+            on!(self, |db| sqlx::query_scalar(sql).fetch_one(db).await).doing("read evidence")?;
+        let numbers = numbers.unwrap_or_default();
+        let numbers = numbers.split(',').filter(|number| !number.is_empty());
+        let corrupt = |_| StoreError::Corrupt {
+            table: "evidence",
+            cause: Invalid::new("recipient", "a number", "a number of a person"),
+        };
+        numbers.map(|number| number.parse().map_err(corrupt)).collect()
     }
 
     /// Hands over everybody's packed evidence, or that of people with consent, in the order of their

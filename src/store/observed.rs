@@ -1,14 +1,13 @@
 //! History as the learner reads it: no more columns than teach something, whole or by the time at
 //! which it was written.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
-use futures_util::{StreamExt, TryStreamExt, stream};
-use serde::Deserialize;
+use futures_util::StreamExt;
+use futures_util::{TryStreamExt, stream};
 
-use super::bulk::Sql;
-use super::{Doing, Pool, Reader, Store, StoreError, instant, json, micros, on, parsed};
+use super::{Doing, Pool, Reader, Store, StoreError, instant, micros, on, parsed};
+use crate::model::Invalid;
 use crate::model::content::{Category, Content};
 use crate::model::ids::RecipientId;
 use crate::model::message::Response;
@@ -22,139 +21,131 @@ pub type Second = (i64, i64, i64);
 
 /// What a message teaches, and of whom.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ObservedRow {
+pub struct ObservedRow<'r> {
     /// Who was sent it.
     pub recipient: RecipientId,
     /// The caller's id of the message.
-    pub key: String,
+    pub key: &'r str,
     /// When.
     pub sent_at: Instant,
     /// Its business purpose.
     pub category: Option<Category>,
     /// The name of the channel that it was sent by.
-    pub channel: Option<String>,
+    pub channel: Option<&'r str>,
     /// What was sent.
     pub content: Option<Content>,
     /// What came back; amounts and codes are left out.
     pub response: Response,
 }
 
-/// A message's columns in one value: handed over one by one, they cost several times what it takes
-/// to write and read them as JSON.
-#[derive(Deserialize)]
-struct Observed<'r> {
-    recipient: i64,
-    #[serde(borrow)]
-    key: Cow<'r, str>,
-    sent_at: i64,
-    #[serde(borrow)]
-    category: Option<Cow<'r, str>>,
-    #[serde(borrow)]
-    channel: Option<Cow<'r, str>>,
-    #[serde(borrow)]
-    media: Option<Cow<'r, str>>,
-    #[serde(borrow)]
-    style: Option<Cow<'r, str>>,
-    delivered_at: Option<i64>,
-    read_at: Option<i64>,
-    clicked_at: Option<i64>,
-    replied_at: Option<i64>,
-    converted_at: Option<i64>,
-    opted_out_at: Option<i64>,
-    failed_at: Option<i64>,
+/// A message's columns as one line, which [`ObservedRow::read`] takes apart: handed over one by
+/// one, they cost several times as much. No id and no word holds a tab or the end of a line.
+macro_rules! line {
+    ($key:literal, $channel:literal) => {
+        concat!(
+            "concat(recipient, '\t', sent_at, '\t', delivered_at, '\t', read_at, '\t', \
+                clicked_at, '\t', replied_at, '\t', converted_at, '\t', opted_out_at, '\t', \
+                failed_at, '\t', category, '\t', ",
+            $channel,
+            ", '\t', media, '\t', style, '\t', ",
+            $key,
+            ")"
+        )
+    };
 }
 
-impl TryFrom<Observed<'_>> for ObservedRow {
-    type Error = StoreError;
-
-    fn try_from(row: Observed<'_>) -> Result<Self, StoreError> {
-        let at = |micros: Option<i64>| micros.map(|micros| instant(TABLE, micros)).transpose();
-        let media = row.media.map(|text| parsed(TABLE, &text)).transpose()?;
-        let style = row.style.map(|text| parsed(TABLE, &text)).transpose()?;
-        Ok(Self {
-            recipient: RecipientId(row.recipient),
-            key: row.key.into_owned(),
-            sent_at: instant(TABLE, row.sent_at)?,
-            category: row.category.map(|text| parsed(TABLE, &text)).transpose()?,
-            channel: row.channel.map(Cow::into_owned),
-            content: media.map(|media| Content { media, style }),
-            response: Response {
-                delivered_at: at(row.delivered_at)?,
-                read_at: at(row.read_at)?,
-                clicked_at: at(row.clicked_at)?,
-                replied_at: at(row.replied_at)?,
-                converted_at: at(row.converted_at)?,
-                opted_out_at: at(row.opted_out_at)?,
-                failed_at: at(row.failed_at)?,
-                ..Response::default()
-            },
-        })
+impl<'r> ObservedRow<'r> {
+    fn read(line: &'r str) -> Result<Self, StoreError> {
+        let corrupt = || StoreError::Corrupt {
+            table: TABLE,
+            cause: Invalid::new("row", line, "the columns of this version"),
+        };
+        let mut rest = Some(line);
+        let mut text = || {
+            let left = rest?;
+            let (column, after) = match left.split_once('\t') {
+                Some((column, after)) => (column, Some(after)),
+                None => (left, None),
+            };
+            rest = after;
+            Some(column).filter(|column| !column.is_empty())
+        };
+        let mut number =
+            || text().map(|text| text.parse::<i64>().map_err(|_| corrupt())).transpose();
+        let recipient = RecipientId(number()?.ok_or_else(corrupt)?);
+        let mut time = || number()?.map(|micros| instant(TABLE, micros)).transpose();
+        let sent_at = time()?.ok_or_else(corrupt)?;
+        let response = Response {
+            delivered_at: time()?,
+            read_at: time()?,
+            clicked_at: time()?,
+            replied_at: time()?,
+            converted_at: time()?,
+            opted_out_at: time()?,
+            failed_at: time()?,
+            ..Response::default()
+        };
+        let category = text().map(|text| parsed(TABLE, text)).transpose()?;
+        let channel = text();
+        let media = text().map(|text| parsed(TABLE, text)).transpose()?;
+        let style = text().map(|text| parsed(TABLE, text)).transpose()?;
+        let content = media.map(|media| Content { media, style });
+        let key = text().ok_or_else(corrupt)?;
+        Ok(Self { recipient, key, sent_at, category, channel, content, response })
     }
 }
 
-/// What a message teaches besides whose it is, which one, and how it was sent.
-macro_rules! teaches {
-    () => {
-        "media, style, delivered_at, read_at, clicked_at, replied_at, converted_at, opted_out_at,
-            failed_at"
-    };
-}
+/// Both tables of messages, in PostgreSQL: all of them, and those written within some time.
+const OF_BOTH: [&str; 2] = [
+    concat!("SELECT ", line!("key", "channel"), " FROM sent_message"),
+    concat!(
+        "SELECT ",
+        line!("key", "channel"),
+        " FROM sent_message WHERE observed_at >= $1 AND observed_at < $2"
+    ),
+];
 
-macro_rules! observed_sql {
-    ($array:literal, $as_text:literal, $condition:literal) => {
+macro_rules! of_table {
+    ($key:literal, $channel:literal, $from:literal, $condition:literal) => {
         concat!(
-            "SELECT ",
-            $array,
-            "(recipient, key, sent_at, category, channel, ",
-            teaches!(),
-            ")",
-            $as_text,
-            " FROM sent_message ",
+            "SELECT group_concat(",
+            line!($key, $channel),
+            ", '\n') FROM ",
+            $from,
+            " WHERE sent_at IS NOT NULL AND ",
             $condition
         )
     };
-    ($condition:literal) => {
-        [
-            observed_sql!("json_array", "", $condition),
-            observed_sql!("json_build_array", "::text", $condition),
-        ]
-    };
 }
 
-const OBSERVED: Sql = observed_sql!("");
-
-const OBSERVED_CHANGED: Sql = observed_sql!("WHERE observed_at >= $1 AND observed_at < $2");
-
-macro_rules! page_sql {
-    ($key:literal, $channel:literal, $from:literal, $rowid:literal) => {
-        concat!(
-            "SELECT '[' || group_concat(json_array(recipient, ",
-            $key,
-            ", sent_at, category, ",
-            $channel,
-            ", ",
-            teaches!(),
-            ")) || ']' FROM ",
-            $from,
-            " WHERE sent_at IS NOT NULL AND ",
-            $rowid,
-            " BETWEEN $1 AND $2"
-        )
-    };
-}
-
-/// The two tables of `sent_message` in SQLite, by ranges of their rows: a page is one value, since
-/// its driver hands rows from thread to thread one by one. Each with its number of the last row.
-const PAGES: [[&str; 2]; 2] = [
-    [page_sql!("key", "channel", "message", "rowid"), "SELECT MAX(rowid) FROM message"],
+/// Each of the two in SQLite, many messages in one value, since its driver hands rows from thread
+/// to thread one by one: a range of rows, the number of the last row, and what was written within
+/// some time, as much as was written at once.
+const OF_EACH: [[&str; 3]; 2] = [
     [
-        page_sql!(
+        of_table!("key", "channel", "message", "rowid BETWEEN $1 AND $2"),
+        "SELECT MAX(rowid) FROM message",
+        of_table!(
+            "key",
+            "channel",
+            "message",
+            "changed_at >= $1 AND changed_at < $2 GROUP BY changed_at"
+        ),
+    ],
+    [
+        of_table!(
             "name || ':' || recipient",
             "provider",
             "delivery JOIN campaign ON campaign.id = campaign",
-            "delivery.rowid"
+            "delivery.rowid BETWEEN $1 AND $2"
         ),
         "SELECT MAX(rowid) FROM delivery",
+        of_table!(
+            "name || ':' || recipient",
+            "provider",
+            "delivery JOIN campaign ON campaign.id = campaign",
+            "observed_at >= $1 AND observed_at < $2 GROUP BY observed_at"
+        ),
     ],
 ];
 const PAGE_ROWS: i64 = 1000;
@@ -179,41 +170,56 @@ impl Store {
     pub async fn each_message(
         &self,
         written: Option<Range<Instant>>,
-        mut take: impl FnMut(ObservedRow),
+        mut take: impl FnMut(ObservedRow<'_>),
     ) -> Result<(), StoreError> {
-        if written.is_some() || matches!(&self.pool, Pool::Postgres(_)) {
-            return self.read().await?.each_message(written, take).await;
-        }
-        for [page, last] in PAGES {
-            let last: Option<i64> = self.read().await?.number(last).await?;
-            let starts = (1..=last.unwrap_or_default()).step_by(PAGE_ROWS as usize);
-            let read = |first| async move { self.read().await?.page(page, first).await };
-            let mut pages = stream::iter(starts).map(read).buffered(PAGES_AT_ONCE);
-            while let Some(rows) = pages.try_next().await? {
-                rows.into_iter().for_each(&mut take);
+        let mut take_lines = |lines: String| {
+            lines.split('\n').try_for_each(|line| ObservedRow::read(line).map(&mut take))
+        };
+        let [all, changed] = OF_BOTH;
+        match (&self.pool, &written) {
+            (Pool::Postgres(_), None) => self.read().await?.lines(all, None, take_lines).await,
+            (Pool::Postgres(_), Some(_)) => {
+                self.read().await?.lines(changed, written, take_lines).await
+            }
+            (Pool::Sqlite { .. }, Some(_)) => {
+                for [_, _, changed] in OF_EACH {
+                    self.read().await?.lines(changed, written.clone(), &mut take_lines).await?;
+                }
+                Ok(())
+            }
+            (Pool::Sqlite { .. }, None) => {
+                for [page, last, _] in OF_EACH {
+                    let last = self.read().await?.number(last).await?;
+                    let starts = (1..=last.unwrap_or_default()).step_by(PAGE_ROWS as usize);
+                    let read = |first| async move { self.read().await?.page(page, first).await };
+                    let mut pages = stream::iter(starts).map(read).buffered(PAGES_AT_ONCE);
+                    while let Some(lines) = pages.try_next().await? {
+                        lines.map_or(Ok(()), &mut take_lines)?;
+                    }
+                }
+                Ok(())
             }
         }
-        Ok(())
     }
 }
 
 impl Reader {
-    async fn each_message(
+    /// Hands over what a statement gives, all or of what was written within some time.
+    async fn lines(
         &mut self,
+        sql: &'static str,
         written: Option<Range<Instant>>,
-        mut take: impl FnMut(ObservedRow),
+        mut take: impl FnMut(String) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let (all, changed) = (self.text(OBSERVED), self.text(OBSERVED_CHANGED));
         on!(self, |db| {
-            let query = match &written {
-                None => sqlx::query_scalar::<_, String>(all),
-                Some(span) => {
-                    sqlx::query_scalar(changed).bind(micros(span.start)).bind(micros(span.end))
-                }
+            let query = sqlx::query_scalar::<_, String>(sql);
+            let query = match written {
+                None => query,
+                Some(span) => query.bind(micros(span.start)).bind(micros(span.end)),
             };
             let mut rows = query.fetch(db);
-            while let Some(row) = rows.try_next().await.doing(READ)? {
-                take(json::<Observed<'_>>(TABLE, &row)?.try_into()?);
+            while let Some(lines) = rows.try_next().await.doing(READ)? {
+                take(lines)?;
             }
         });
         Ok(())
@@ -223,19 +229,13 @@ impl Reader {
         on!(self, |db| sqlx::query_scalar(sql).fetch_one(db).await).doing(READ)
     }
 
-    async fn page(
-        &mut self,
-        sql: &'static str,
-        first: i64,
-    ) -> Result<Vec<ObservedRow>, StoreError> {
-        let page: Option<String> = on!(self, |db| sqlx::query_scalar(sql)
+    async fn page(&mut self, sql: &'static str, first: i64) -> Result<Option<String>, StoreError> {
+        let query = on!(self, |db| sqlx::query_scalar(sql)
             .bind(first)
             .bind(first + PAGE_ROWS - 1)
             .fetch_one(db)
-            .await)
-        .doing(READ)?;
-        let Some(page) = page else { return Ok(Vec::new()) };
-        json::<Vec<Observed<'_>>>(TABLE, &page)?.into_iter().map(TryInto::try_into).collect()
+            .await);
+        query.doing(READ)
     }
 
     /// Hands over every sign of presence, or those written within some time.

@@ -4,39 +4,29 @@
 //! written in each second shortly before: a second whose rows have changed since is read once more,
 //! which makes up for clocks that differ and transactions that took their time, and nothing that
 //! was read before is read again.
+//!
+//! What changes in a person's evidence changes the counts over everybody's; where somebody was
+//! forgotten since, they are counted anew.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use chrono::{DateTime, TimeDelta};
-use serde::{Deserialize, Serialize};
+use futures_util::future;
 
 use super::Ctx;
+use super::fold_mark::FoldMark;
 use super::habits::{contents, evidence_of};
-use crate::learn::{Channel, Contents, Evidence, Observed, Presence, PresenceKind};
+use crate::learn::{
+    BufferPart, Channel, Contents, DataTally, Evidence, ObservationBuffer, Observed, Presence,
+    PresenceKind,
+};
 use crate::model::ids::RecipientId;
 use crate::model::time::Instant;
-use crate::store::{ObservedRow, Second, Store, StoreError, Term};
+use crate::store::{ObservedRow, Second, Store, StoreError, Term, Whose};
 
 /// What clocks may differ by and transactions may take.
 const OVERLAP: TimeDelta = TimeDelta::minutes(5);
-/// The name of the mark of progress.
-const FOLDED: &str = "evidence_folded";
-/// Observations that are held before they are folded.
-const BATCH_MAX: usize = 2_000_000;
-/// People whose evidence is written in one transaction: a tenth of a second, so that nobody who
-/// sends meanwhile waits for long.
-const WRITE_ROWS: usize = 5_000;
-
-/// How far folding has come.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Mark {
-    /// In microseconds.
-    until: i64,
-    /// What was written in the seconds around it: rows, and a sum over their microseconds.
-    messages: BTreeMap<i64, (i64, i64)>,
-    activities: BTreeMap<i64, (i64, i64)>,
-}
 
 /// What was folded in.
 #[derive(Debug, Clone, Copy, Default)]
@@ -58,66 +48,87 @@ pub(super) async fn fold(
     starts_over: bool,
 ) -> Result<Folded, StoreError> {
     let store = &ctx.store;
-    let mark = store
-        .read()
-        .await?
-        .mark(FOLDED)
-        .await?
-        .and_then(|mark| serde_json::from_str::<Mark>(&mark).ok());
-    let mark = mark.filter(|_| !starts_over);
+    let mut stored = FoldMark::load(store).await?;
+    let tally = stored.as_mut().and_then(|mark| mark.tally.take());
+    let (mark, tally) = match &stored {
+        Some(mark) if !starts_over => (Some(mark), tally),
+        _ => (None, Some(DataTally::default())),
+    };
     let before = |at: Instant| {
         let second = (at - OVERLAP).timestamp();
         DateTime::from_timestamp(second, 0).unwrap_or(DateTime::UNIX_EPOCH)
     };
-    let last = mark.as_ref().and_then(|mark| DateTime::from_timestamp_micros(mark.until));
+    let last = mark.and_then(|mark| DateTime::from_timestamp_micros(mark.until));
     let since = before(last.map_or(now, |last| last.min(now)));
     // looked at before the rows are read: what is written in between is read once more next time
     let messages = store.read().await?.message_seconds(since).await?;
     let activities = store.read().await?.activity_seconds(since).await?;
 
     let known = store.read().await?.contents().await?;
-    let mut folder =
-        Folder { contents: contents(&known), adds: mark.is_some(), ..Folder::default() };
-    let spans = |of: fn(&Mark) -> &BTreeMap<i64, (i64, i64)>, seconds: &[Second]| match &mark {
+    let (mut contents, mut buffer) = (contents(&known), ObservationBuffer::default());
+    let spans = |of: fn(&FoldMark) -> &BTreeMap<i64, (i64, i64)>, seconds: &[Second]| match mark {
         None => vec![None],
         Some(mark) => changed(of(mark), seconds).into_iter().map(Some).collect::<Vec<_>>(),
     };
     let mut folded = Folded::default();
     for span in spans(|mark| &mark.messages, &messages) {
-        let take = |row| {
+        let take = |row: ObservedRow<'_>| {
             folded.messages += 1;
-            folder.message(row);
+            buffer.message(row.recipient.0 as u64, &observed(row, &mut contents));
         };
         store.each_message(span, take).await?;
     }
     for span in spans(|mark| &mark.activities, &activities) {
-        store
-            .read()
-            .await?
-            .each_activity(span, |recipient, at, kind| {
-                folded.activities += 1;
-                folder.presence(recipient, Presence { at, kind: PresenceKind::of(kind) });
-            })
-            .await?;
+        let take = |recipient: RecipientId, at, kind: &str| {
+            folded.activities += 1;
+            buffer.presence(recipient.0 as u64, Presence { at, kind: PresenceKind::of(kind) });
+        };
+        store.read().await?.each_activity(span, take).await?;
     }
-    folded.people = folder.write(store, term, known.len(), starts_over).await?;
+    let mut tx = store.begin().await?;
+    tx.hold_term(term).await?;
+    tx.add_contents(known.len(), &contents.list()[known.len()..]).await?;
+    if let Some(void) = &stored {
+        void.save(&mut tx).await?;
+    }
+    tx.commit().await?;
+    let mut writer = Writer { store, term, adds: mark.is_some(), tally };
+    folded.people = writer.write(buffer, starts_over).await?;
+    let tally = recounted(store, writer.tally).await?;
     // a row that is written again in the second of this fold keeps its second: that one is read anew
     let settled = before(now).timestamp()..now.timestamp();
     let recent = |seconds: Vec<Second>| -> BTreeMap<i64, (i64, i64)> {
         let recent = seconds.into_iter().filter(|second| settled.contains(&second.0));
         recent.map(|(second, rows, sum)| (second, (rows, sum))).collect()
     };
-    let mark = Mark {
+    let mark = FoldMark {
         until: now.timestamp_micros(),
         messages: recent(messages),
         activities: recent(activities),
+        tally: Some(tally),
     };
-    let mark = serde_json::to_string(&mark).expect("numbers serialize");
     let mut tx = store.begin().await?;
     tx.hold_term(term).await?;
-    tx.set_mark(FOLDED, &mark).await?;
+    mark.save(&mut tx).await?;
     tx.commit().await?;
     Ok(folded)
+}
+
+/// Counts that hold of everybody, or new ones.
+async fn recounted(store: &Store, tally: Option<DataTally>) -> Result<DataTally, StoreError> {
+    let people = store.read().await?.evidence_count().await?;
+    if let Some(tally) = tally.filter(|tally| tally.people() == people) {
+        return Ok(tally);
+    }
+    let mut tally = DataTally::default();
+    let take = |_, packed| {
+        // what is damaged is told where it would have been used
+        if let Ok(evidence) = Evidence::from_bytes(packed) {
+            tally.replace(&Evidence::default(), &evidence);
+        }
+    };
+    store.read().await?.each_evidence(Whose::Everybody, take).await?;
+    Ok(tally)
 }
 
 /// The spans of time in which other rows are written than were seen.
@@ -136,77 +147,43 @@ fn changed(seen: &BTreeMap<i64, (i64, i64)>, seconds: &[Second]) -> Vec<Range<In
     spans
 }
 
-/// Observations on their way into evidence.
-#[derive(Default)]
-struct Folder {
-    contents: Contents,
-    /// Whether there is evidence already that is added to.
-    adds: bool,
-    waiting: HashMap<RecipientId, (Vec<Observed>, Vec<Presence>)>,
-    count: usize,
-    folded: HashMap<RecipientId, Evidence>,
+/// A message as the learner takes it in; a content that is new gets a number.
+fn observed(row: ObservedRow<'_>, contents: &mut Contents) -> Observed {
+    Observed {
+        hash: hash(row.key),
+        sent_at: row.sent_at,
+        content: row.content.and_then(|content| contents.enter(&content)),
+        category: row.category,
+        channel: row.channel.map(Channel::named).unwrap_or_default(),
+        response: row.response,
+    }
 }
 
-impl Folder {
-    fn message(&mut self, row: ObservedRow) {
-        let observed = Observed {
-            hash: hash(&row.key),
-            sent_at: row.sent_at,
-            content: row.content.and_then(|content| self.contents.enter(&content)),
-            category: row.category,
-            channel: row.channel.as_deref().map(Channel::named).unwrap_or_default(),
-            response: row.response,
-        };
-        self.waiting.entry(row.recipient).or_default().0.push(observed);
-        self.counted();
-    }
+/// Writes evidence, and counts it.
+struct Writer<'a> {
+    store: &'a Store,
+    term: &'a Term,
+    /// Whether what is new adds to what was known.
+    adds: bool,
+    tally: Option<DataTally>,
+}
 
-    fn presence(&mut self, recipient: RecipientId, presence: Presence) {
-        self.waiting.entry(recipient).or_default().1.push(presence);
-        self.counted();
-    }
-
-    /// Keeps memory bounded when everything is folded anew; what is only added to stays few.
-    fn counted(&mut self) {
-        self.count += 1;
-        if !self.adds && self.count >= BATCH_MAX {
-            self.fold_waiting();
-        }
-    }
-
-    fn fold_waiting(&mut self) {
-        for (recipient, (messages, presences)) in self.waiting.drain() {
-            self.folded.entry(recipient).or_default().fold(&messages, &presences);
-        }
-        self.count = 0;
-    }
-
-    /// Writes everybody's evidence, some people at a time.
+impl Writer<'_> {
+    /// Writes everybody's evidence; how many people's.
     async fn write(
-        mut self,
-        store: &Store,
-        term: &Term,
-        known: usize,
+        &mut self,
+        mut buffer: ObservationBuffer,
         starts_over: bool,
     ) -> Result<u64, StoreError> {
-        if self.adds {
-            let ids: Vec<RecipientId> = self.waiting.keys().copied().collect();
-            let (folded, damaged) = evidence_of(store, &ids).await?;
-            self.folded = folded;
-            // what they did lately is no history of its own: it waits for that to be remade
-            self.waiting.retain(|id, _| !damaged.contains(id));
-        }
-        self.fold_waiting();
-        let mut ids: Vec<RecipientId> = self.folded.keys().copied().collect();
-        ids.sort_unstable();
-        let mut tx = store.begin().await?;
-        tx.hold_term(term).await?;
-        tx.add_contents(known, &self.contents.list()[known..]).await?;
-        tx.commit().await?;
-        let mut after = RecipientId(i64::MIN);
-        for chunk in ids.chunks(WRITE_ROWS) {
-            self.write_chunk(store, term, starts_over.then_some(after), chunk).await?;
-            after = chunk.last().copied().unwrap_or(after);
+        let (store, term) = (self.store, self.term);
+        let (mut people, mut after) = (0, RecipientId(i64::MIN));
+        let mut ready = self.fold_next(&mut buffer).await?;
+        while let Some(rows) = ready {
+            // the next people are folded while the database writes these
+            let written = put(store, term, &rows, starts_over.then_some(after));
+            ((), ready) = future::try_join(written, self.fold_next(&mut buffer)).await?;
+            people += rows.len() as u64;
+            after = rows.last().map_or(after, |(id, _)| *id);
         }
         if starts_over {
             let mut tx = store.begin().await?;
@@ -214,26 +191,62 @@ impl Folder {
             tx.clear_evidence(after, None).await?;
             tx.commit().await?;
         }
-        Ok(ids.len() as u64)
+        Ok(people)
     }
 
-    /// Writes the evidence of some people, in place of whatever there was after `clear_after`.
-    async fn write_chunk(
-        &self,
-        store: &Store,
-        term: &Term,
-        clear_after: Option<RecipientId>,
-        ids: &[RecipientId],
-    ) -> Result<(), StoreError> {
-        let rows: Vec<_> = ids.iter().map(|id| (*id, self.folded[id].as_bytes())).collect();
-        let mut tx = store.begin().await?;
-        tx.hold_term(term).await?;
-        if let Some(after) = clear_after {
-            tx.clear_evidence(after, ids.last().copied()).await?;
+    /// The evidence of the next people, if anybody is left.
+    async fn fold_next(
+        &mut self,
+        buffer: &mut ObservationBuffer,
+    ) -> Result<Option<Vec<(RecipientId, Evidence)>>, StoreError> {
+        while let Some(part) = buffer.pop() {
+            let rows = self.fold(part).await?;
+            if !rows.is_empty() {
+                return Ok(Some(rows));
+            }
         }
-        tx.put_evidence(&rows).await?;
-        tx.commit().await
+        Ok(None)
     }
+
+    /// What is known now of some people.
+    async fn fold(&mut self, part: BufferPart) -> Result<Vec<(RecipientId, Evidence)>, StoreError> {
+        let (known, damaged) = if self.adds {
+            let people = part.people();
+            let ids: Vec<_> = people.into_iter().map(|id| RecipientId(id as i64)).collect();
+            evidence_of(self.store, &ids).await?
+        } else {
+            Default::default()
+        };
+        let nothing = Evidence::default();
+        let was = |id| known.get(&RecipientId(id as i64)).unwrap_or(&nothing);
+        let mut folded = part.fold(|id| was(id).clone());
+        // what they did lately is no history of its own: it waits for that to be remade
+        folded.retain(|(id, _)| !damaged.contains(&RecipientId(*id as i64)));
+        if let Some(tally) = &mut self.tally {
+            for (id, now) in &folded {
+                tally.replace(was(*id), now);
+            }
+        }
+        Ok(folded.into_iter().map(|(id, now)| (RecipientId(id as i64), now)).collect())
+    }
+}
+
+/// Writes the evidence of some people in one transaction, a tenth of a second, so that nobody who
+/// sends meanwhile waits for long; in place of whatever there was after `clear_after`.
+async fn put(
+    store: &Store,
+    term: &Term,
+    rows: &[(RecipientId, Evidence)],
+    clear_after: Option<RecipientId>,
+) -> Result<(), StoreError> {
+    let mut tx = store.begin().await?;
+    tx.hold_term(term).await?;
+    if let (Some(after), Some((last, _))) = (clear_after, rows.last()) {
+        tx.clear_evidence(after, Some(*last)).await?;
+    }
+    let rows: Vec<_> = rows.iter().map(|(id, now)| (*id, now.as_bytes())).collect();
+    tx.put_evidence(&rows).await?;
+    tx.commit().await
 }
 
 /// Tells a person's messages apart (FNV-1a, 32 bits).

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 
 use super::Ctx;
+use super::fold_mark::FoldMark;
 use crate::config::LearnFrom;
 use crate::learn::{
-    ChannelAnswers, ChronotypeMix, Contents, Evidence, HabitChange, Model, Sample, Sampler, Subject,
+    ChannelAnswers, ChronotypeMix, Contents, DataTally, Evidence, HabitChange, Model, Sample,
+    Subject, draw,
 };
 use crate::model::content::Content;
 use crate::model::ids::RecipientId;
@@ -103,6 +105,28 @@ impl People {
     }
 }
 
+/// Reads what is known of everybody: counts it, and keeps that of some.
+async fn walk(
+    ctx: &Ctx,
+    whose: Whose,
+    drawn: &[u64],
+    as_of: Instant,
+) -> Result<(DataTally, Vec<(u64, Evidence)>), StoreError> {
+    let (mut tally, mut people, mut damaged) = (DataTally::default(), Vec::new(), 0);
+    let take = |recipient: RecipientId, packed| match Evidence::from_bytes(packed) {
+        Ok(evidence) => {
+            tally.count(&evidence, as_of);
+            if drawn.binary_search(&(recipient.0 as u64)).is_ok() {
+                people.push((recipient.0 as u64, evidence));
+            }
+        }
+        Err(_) => damaged += 1,
+    };
+    ctx.store.read().await?.each_evidence(whose, take).await?;
+    warn_of_damage(damaged);
+    Ok((tally, people))
+}
+
 /// Those who are learned from: how much there is to learn, and a sample of the people.
 pub(super) struct Taught {
     pub(super) sample: Sample,
@@ -110,33 +134,41 @@ pub(super) struct Taught {
 }
 
 impl Taught {
-    /// Walks over everybody's evidence, keeps at most `most` people.
+    /// Draws at most `most` people and reads what is known of them. What is known of all others is
+    /// read where it was not counted as it came.
     pub(super) async fn load(ctx: &Ctx, most: usize, as_of: Instant) -> Result<Self, StoreError> {
         let whose = match ctx.config.learn_from {
             LearnFrom::All => Whose::Everybody,
             LearnFrom::Consented => Whose::Consented,
         };
-        let mut sampler = Sampler::new(most, as_of, SEED);
-        let mut damaged = 0;
-        ctx.store
-            .read()
-            .await?
-            .each_evidence(whose, |recipient, packed| match Evidence::from_bytes(packed) {
-                Ok(evidence) => sampler.add(recipient.0 as u64, evidence),
-                Err(_) => damaged += 1,
-            })
-            .await?;
-        warn_of_damage(damaged);
-        let mut sample = sampler.finish();
-        let ids: Vec<RecipientId> =
-            sample.people.iter().map(|(number, _)| RecipientId(*number as i64)).collect();
+        let everybody = ctx.store.read().await?.evidence_numbers(whose).await?;
+        let counted = FoldMark::load(&ctx.store).await?.and_then(|mark| mark.tally);
+        let is_whole = |tally: &DataTally| {
+            let people = everybody.len() as u64;
+            whose == Whose::Everybody && tally.people() == people && tally.is_known_at(as_of)
+        };
+        let counted = counted.filter(is_whole);
+        let drawn = draw(everybody, most, SEED);
+        let (tally, mut people) = match counted {
+            Some(tally) => {
+                let ids: Vec<RecipientId> =
+                    drawn.iter().map(|id| RecipientId(*id as i64)).collect();
+                let (evidence, _) = evidence_of(&ctx.store, &ids).await?;
+                let number = |(id, evidence): (RecipientId, _)| (id.0 as u64, evidence);
+                (tally, evidence.into_iter().map(number).collect())
+            }
+            None => walk(ctx, whose, &drawn, as_of).await?,
+        };
+        let ids: Vec<RecipientId> = people.iter().map(|(id, _)| RecipientId(*id as i64)).collect();
         let mut tx = ctx.store.begin().await?;
         let mut found = tx.recipients(&ids).await?;
         tx.commit().await?;
         // who was forgotten since is left out
-        sample.people.retain(|(number, _)| found.contains_key(&RecipientId(*number as i64)));
-        let recipients = ids.iter().filter_map(|id| found.remove(id)).collect();
-        Ok(Self { sample, recipients })
+        people.retain(|(id, _)| found.contains_key(&RecipientId(*id as i64)));
+        people.sort_unstable_by_key(|(id, _)| *id);
+        let recipients =
+            people.iter().filter_map(|(id, _)| found.remove(&RecipientId(*id as i64))).collect();
+        Ok(Self { sample: Sample::new(&tally, people, as_of, SEED), recipients })
     }
 
     /// The sample as the learner sees it, in the order of their numbers.

@@ -140,7 +140,7 @@ pub async fn run(
     let learn = async |term: Term| {
         progress("folding history", 0.0);
         let starts_over = matches!(depth, Depth::Full | Depth::FullAtSettings);
-        let folded = fold(ctx, &term, now, starts_over).await?;
+        let folded = Box::pin(fold(ctx, &term, now, starts_over)).await?;
         teach(ctx, &term, now, as_of.unwrap_or(now), depth, folded, progress).await
     };
     lead(ctx, LEASE_NAME, learn).await?.ok_or(LearnError::Busy)
@@ -149,7 +149,8 @@ pub async fn run(
 /// Folds what is new, and no more.
 pub(super) async fn catch_up(ctx: &Ctx) -> Result<(), LearnError> {
     let now = ctx.clock.now();
-    let folded = lead(ctx, LEASE_NAME, async |term: Term| fold(ctx, &term, now, false).await);
+    let catch_up = async |term: Term| Box::pin(fold(ctx, &term, now, false)).await;
+    let folded = lead(ctx, LEASE_NAME, catch_up);
     folded.await?.map(drop).ok_or(LearnError::Busy)
 }
 

@@ -19,6 +19,7 @@ pub mod export;
 mod fallbacks;
 mod fits;
 mod fold;
+mod fold_mark;
 pub mod forward;
 mod habits;
 pub mod holdout;

@@ -15,6 +15,7 @@ mod support;
 use chrono::DateTime;
 use opportune::model::campaign::Campaign;
 use opportune::model::consent::{ConsentChange, ConsentEntry};
+use opportune::model::content::{Category, Content, Media};
 use opportune::model::ids::{RecipientId, RecipientKey};
 use opportune::model::message::{Message, Response};
 use opportune::model::recipient::{Profile, Zone};
@@ -58,7 +59,7 @@ fn message(number: usize) -> Message {
         campaign: Some("spring".to_owned()),
         channel: None,
         category: None,
-        media: Some(opportune::model::content::Media::Image),
+        media: Some(Media::Image),
         style: None,
         sent_at: at(0),
         response: Response::default(),
@@ -157,6 +158,48 @@ async fn a_message_seen_again_is_filled_or_conflicts() {
 }
 
 #[tokio::test]
+async fn every_column_that_teaches_comes_back_as_it_was_written() {
+    on_both(async |store| {
+        let ids = people(&store, 1).await;
+        let mut full = message(0);
+        full.key = "order 1 of 2; paid, \"now\" \\ später".parse().unwrap();
+        full.channel = Some("a, b".to_owned());
+        full.category = Some(Category::Utility);
+        full.style = Some("größe_1".parse().unwrap());
+        full.response = Response {
+            delivered_at: Some(at(1)),
+            read_at: Some(at(2)),
+            clicked_at: Some(at(3)),
+            replied_at: Some(at(4)),
+            converted_at: Some(at(5)),
+            opted_out_at: Some(at(6)),
+            failed_at: Some(at(7)),
+            ..Response::default()
+        };
+        let mut bare = message(1);
+        bare.media = None;
+        let mut tx = store.begin().await.unwrap();
+        tx.add_messages(&[(ids[0], full.clone()), (ids[0], bare.clone())], at(8)).await.unwrap();
+        tx.commit().await.unwrap();
+        for written in [None, Some(at(8)..at(9))] {
+            let mut found = 0;
+            let take = |row: ObservedRow<'_>| {
+                let sent = if row.key == bare.key.as_str() { &bare } else { &full };
+                let content = sent.media.map(|media| Content { media, style: sent.style.clone() });
+                assert_eq!(row.key, sent.key.as_str());
+                assert_eq!((row.recipient, row.sent_at), (ids[0], sent.sent_at));
+                assert_eq!((row.category, row.channel), (sent.category, sent.channel.as_deref()));
+                assert_eq!((&row.content, &row.response), (&content, &sent.response));
+                found += 1;
+            };
+            store.each_message(written, take).await.unwrap();
+            assert_eq!(found, 2);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_changed_since_is_what_is_handed_over() {
     on_both(async |store| {
         let ids = people(&store, 1).await;
@@ -169,7 +212,7 @@ async fn what_changed_since_is_what_is_handed_over() {
         let mut found = Vec::new();
         for written in [None, Some(at(5)..at(6)), Some(at(6)..at(9))] {
             let (mut messages, mut signs) = (Vec::new(), 0);
-            let take = |row: ObservedRow| messages.push(row.key);
+            let take = |row: ObservedRow<'_>| messages.push(row.key.to_owned());
             store.each_message(written.clone(), take).await.unwrap();
             store.read().await.unwrap().each_activity(written, |_, _, _| signs += 1).await.unwrap();
             messages.sort();

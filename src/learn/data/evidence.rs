@@ -11,8 +11,6 @@
 //! *Invariant:* equal observations give equal bytes, in whatever order and however often they
 //! were folded in.
 
-use std::collections::BTreeMap;
-
 use crate::learn::data::observed::{Channel, Observed, Presence};
 use crate::model::content::Category;
 use crate::model::time::Instant;
@@ -48,6 +46,18 @@ pub(in crate::learn) enum Answer {
     Failed,
 }
 
+impl Answer {
+    pub(in crate::learn) const ALL: [Self; 7] = [
+        Self::Delivered,
+        Self::Read,
+        Self::Click,
+        Self::Reply,
+        Self::Convert,
+        Self::OptOut,
+        Self::Failed,
+    ];
+}
+
 /// One message, unpacked: sent `at`, and `after` so many seconds each [`Answer`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::learn) struct PackedMessage {
@@ -64,7 +74,7 @@ impl PackedMessage {
         self.after[answer as usize]
     }
 
-    fn new(observed: &Observed) -> Self {
+    pub(in crate::learn) fn new(observed: &Observed) -> Self {
         let r = &observed.response;
         let sent = seconds(observed.sent_at);
         let after = [
@@ -86,7 +96,7 @@ impl PackedMessage {
         }
     }
 
-    fn write(&self, bytes: &mut Vec<u8>) {
+    pub(in crate::learn) fn write(&self, bytes: &mut Vec<u8>) {
         bytes.extend(self.at.to_le_bytes());
         bytes.extend(self.hash.to_le_bytes());
         bytes.extend(self.content.unwrap_or(NONE_CONTENT).to_le_bytes());
@@ -104,7 +114,7 @@ impl PackedMessage {
         }
     }
 
-    fn read(bytes: &[u8], at: &mut usize) -> Result<Self, BadEvidence> {
+    pub(in crate::learn) fn read(bytes: &[u8], at: &mut usize) -> Result<Self, BadEvidence> {
         let bad = |what, at| BadEvidence { what, at };
         let head = bytes.get(*at..*at + MESSAGE_BYTES).ok_or(bad("a cut message", *at))?;
         let content = u16::from_le_bytes([head[8], head[9]]);
@@ -199,26 +209,52 @@ impl Evidence {
 
     /// Takes observations in; one seen before is replaced by what is known of it now.
     pub fn fold(&mut self, messages: &[Observed], presences: &[Presence]) {
-        if messages.is_empty() && presences.is_empty() {
+        let mut packed = Vec::new();
+        for observed in messages {
+            PackedMessage::new(observed).write(&mut packed);
+        }
+        let mut records = PackedMessages::within(&packed, messages.len() as u32);
+        let records = std::iter::from_fn(|| records.next_record());
+        self.merge(records, presences.iter().map(|p| (seconds(p.at), p.kind as u8)));
+    }
+
+    /// Takes packed messages and presences in, in the order in which they were heard of.
+    pub(in crate::learn) fn merge<'a>(
+        &mut self,
+        messages: impl Iterator<Item = &'a [u8]>,
+        presences: impl Iterator<Item = (u32, u8)>,
+    ) {
+        let key = |record: &[u8]| (word(&record[..4]), word(&record[4..8]));
+        let mut sent: Vec<((u32, u32), &[u8])> = Vec::new();
+        let mut history = self.messages();
+        while let Some(record) = history.next_record() {
+            sent.push((key(record), record));
+        }
+        for record in messages {
+            sent.push((key(record), record));
+        }
+        let mut seen: Vec<(u32, u8)> = history.presences().chain(presences).collect();
+        if sent.is_empty() && seen.is_empty() {
             return;
         }
-        let mut history = self.messages();
-        let mut sent: BTreeMap<(u32, u32), PackedMessage> =
-            history.by_ref().map(|sent| ((sent.at, sent.hash), sent)).collect();
-        let mut seen: Vec<(u32, u8)> = history.presences().collect();
-        for observed in messages {
-            let new = PackedMessage::new(observed);
-            sent.insert((new.at, new.hash), new);
-        }
-        seen.extend(presences.iter().map(|p| (seconds(p.at), p.kind as u8)));
         seen.sort_unstable();
         seen.dedup();
-
-        let mut bytes = vec![VERSION];
+        // stable: of two records of one message, the one that was heard of last stays
+        sent.sort_by_key(|(key, _)| *key);
+        sent.dedup_by(|later, kept| {
+            let is_same = later.0 == kept.0;
+            if is_same {
+                kept.1 = later.1;
+            }
+            is_same
+        });
+        let length = sent.iter().map(|(_, record)| record.len()).sum::<usize>();
+        let mut bytes = Vec::with_capacity(HEADER_BYTES + length + seen.len() * PRESENCE_BYTES);
+        bytes.push(VERSION);
         bytes.extend((sent.len() as u32).to_le_bytes());
         bytes.extend((seen.len() as u32).to_le_bytes());
-        for sent in sent.values() {
-            sent.write(&mut bytes);
+        for (_, record) in sent {
+            bytes.extend(record);
         }
         for (at, kind) in seen {
             bytes.extend(at.to_le_bytes());
@@ -265,6 +301,18 @@ pub(in crate::learn) struct PackedMessages<'a> {
 }
 
 impl<'a> PackedMessages<'a> {
+    /// So many messages that lie packed one after the other.
+    fn within(bytes: &'a [u8], left: u32) -> Self {
+        Self { bytes, at: 0, left }
+    }
+
+    /// The bytes of the next message.
+    fn next_record(&mut self) -> Option<&'a [u8]> {
+        let start = self.at;
+        self.next()?;
+        Some(&self.bytes[start..self.at])
+    }
+
     /// Seconds and kind of each presence, oldest first; to be asked after the last message.
     pub(in crate::learn) fn presences(self) -> impl Iterator<Item = (u32, u8)> + 'a {
         assert!(self.left == 0, "presences follow the last message");

@@ -4,6 +4,7 @@
 pub(in crate::learn) mod evidence;
 pub(in crate::learn) mod exposure;
 pub(in crate::learn) mod hash;
+pub(in crate::learn) mod observation_buffer;
 pub(in crate::learn) mod observations;
 pub(in crate::learn) mod observed;
 pub(in crate::learn) mod receipts;

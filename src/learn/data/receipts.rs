@@ -44,12 +44,17 @@ struct InstantSigns {
 }
 
 impl InstantSigns {
-    fn of(evidence: &Evidence, until: u32) -> [Self; Channel::MAX] {
+    /// By channel; of channels with no message, nothing.
+    fn of(evidence: &Evidence, until: u32) -> impl Iterator<Item = (usize, Self)> {
         let mut signs = [Self::default(); Channel::MAX];
+        let mut channels = 0u32;
         for sent in evidence.messages().filter(|sent| sent.at < until) {
-            signs[sent.channel.number()].add(&sent, until);
+            let channel = sent.channel.number();
+            signs[channel].add(&sent, until);
+            channels |= 1 << channel;
         }
-        signs
+        let given = move |(channel, _): &(usize, Self)| channels >> channel & 1 == 1;
+        signs.into_iter().enumerate().filter(given)
     }
 
     fn add(&mut self, sent: &PackedMessage, until: u32) {
@@ -83,7 +88,7 @@ impl InstantSigns {
 type PeopleBySigns = [[u32; SIGNS_MAX + 1]; SIGNS_MAX + 1];
 
 /// People by channel and sign, messages and instant signs: what the figures are learned from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(in crate::learn) struct ReceiptCounts {
     people: Vec<[PeopleBySigns; SIGNS]>,
     reported: [bool; Channel::MAX],
@@ -102,14 +107,26 @@ impl Default for ReceiptCounts {
 
 impl ReceiptCounts {
     pub(in crate::learn) fn add(&mut self, evidence: &Evidence, until: u32) {
-        for (channel, signs) in InstantSigns::of(evidence, until).into_iter().enumerate() {
-            for (sign, people) in self.people[channel].iter_mut().enumerate() {
-                let (n, m) = signs.scaled(sign);
-                people[n][m] += 1;
-            }
+        for (channel, signs) in InstantSigns::of(evidence, until) {
+            self.cells(channel, signs).for_each(|people| *people += 1);
             self.reported[channel] |= signs.reported;
             self.clicked[channel] |= signs.clicked;
         }
+    }
+
+    /// Takes a person back who was counted; what a channel once told, it tells.
+    pub(in crate::learn) fn remove(&mut self, evidence: &Evidence, until: u32) {
+        for (channel, signs) in InstantSigns::of(evidence, until) {
+            self.cells(channel, signs).for_each(|people| *people -= 1);
+        }
+    }
+
+    fn cells(&mut self, channel: usize, signs: InstantSigns) -> impl Iterator<Item = &mut u32> {
+        let people = self.people[channel].iter_mut().enumerate();
+        people.map(move |(sign, people)| {
+            let (n, m) = signs.scaled(sign);
+            &mut people[n][m]
+        })
     }
 
     pub(in crate::learn) fn merge(&mut self, other: &Self) {
@@ -229,16 +246,17 @@ impl ReceiptModel {
     /// As far as is known of the person at `until`.
     pub(in crate::learn) fn of(&self, evidence: &Evidence, until: u32) -> PersonReceipts {
         let mut reports = PersonReceipts { deliveries: 0, clicks: 0, machines: 0, scanners: 0 };
-        let signs = InstantSigns::of(evidence, until);
-        for (channel, (signs, figures)) in signs.into_iter().zip(&self.0).enumerate() {
+        for (channel, figures) in self.0.iter().enumerate() {
+            reports.deliveries |= u32::from(figures.deliveries) << channel;
+            reports.clicks |= u32::from(figures.clicks) << channel;
+        }
+        for (channel, signs) in InstantSigns::of(evidence, until) {
             let is = |model: &MachineModel, sign| {
                 let (n, m) = signs.scaled(sign);
                 u32::from(model.machine(n, m) > 0.5) << channel
             };
-            reports.deliveries |= u32::from(figures.deliveries) << channel;
-            reports.clicks |= u32::from(figures.clicks) << channel;
-            reports.machines |= is(&figures.readers, READ);
-            reports.scanners |= is(&figures.scanners, CLICK);
+            reports.machines |= is(&self.0[channel].readers, READ);
+            reports.scanners |= is(&self.0[channel].scanners, CLICK);
         }
         reports
     }

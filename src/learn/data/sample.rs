@@ -1,27 +1,13 @@
-//! One walk over everybody: how much there is to learn from, and the sample that it is learned
-//! from. Memory is bounded by the sample, not by the people.
-
-use std::collections::{BTreeMap, BinaryHeap};
+//! How much there is to learn from, counted over everybody, and the sample of people that it is
+//! learned from. Memory is bounded by the sample, not by the people.
 
 use serde::{Deserialize, Serialize};
 
-use crate::learn::data::evidence::Evidence;
+use crate::learn::data::evidence::{Answer, Evidence};
 use crate::learn::data::hash::mix;
 use crate::learn::data::receipts::{ReceiptCounts, ReceiptModel};
 use crate::learn::data::subject::seconds;
 use crate::model::time::Instant;
-
-/// Takes people one by one.
-#[derive(Debug)]
-pub struct Sampler {
-    as_of: Instant,
-    seed: u64,
-    most: usize,
-    tally: DataTally,
-    /// Those with the smallest hashes so far: a sample that does not depend on the order.
-    chosen: BinaryHeap<(u64, u64)>,
-    evidence: BTreeMap<u64, Evidence>,
-}
 
 /// What was found: the data as a whole, and at most so many people as a sample of it.
 #[derive(Debug)]
@@ -34,53 +20,24 @@ pub struct Sample {
     pub people: Vec<(u64, Evidence)>,
 }
 
-impl Sampler {
-    /// Samples what is known up to `as_of`, with a sample of at most `most` people drawn by
-    /// `seed`.
-    pub fn new(most: usize, as_of: Instant, seed: u64) -> Self {
-        Self {
-            as_of,
-            seed,
-            most,
-            tally: DataTally::default(),
-            chosen: BinaryHeap::new(),
-            evidence: BTreeMap::new(),
-        }
+/// Draws at most `most` of some people, in the order of their numbers: those with the smallest
+/// hashes, so that the sample does not depend on an order.
+pub fn draw(mut numbers: Vec<u64>, most: usize, seed: u64) -> Vec<u64> {
+    if numbers.len() > most {
+        numbers.select_nth_unstable_by_key(most, |number| (mix(seed ^ mix(*number)), *number));
+        numbers.truncate(most);
     }
-
-    /// Takes a person, by a number that is nobody else's.
-    pub fn add(&mut self, number: u64, evidence: Evidence) {
-        if evidence.is_empty() {
-            return;
-        }
-        self.tally.add(&evidence, seconds(self.as_of));
-        let hash = mix(self.seed ^ mix(number));
-        if self.chosen.len() == self.most {
-            match self.chosen.peek().copied() {
-                Some(largest) if (hash, number) < largest => {
-                    self.chosen.pop();
-                    self.evidence.remove(&largest.1);
-                }
-                _ => return,
-            }
-        }
-        self.chosen.push((hash, number));
-        self.evidence.insert(number, evidence);
-    }
-
-    /// Ends the walk.
-    pub fn finish(self) -> Sample {
-        Sample {
-            as_of: self.as_of,
-            seed: self.seed,
-            data: self.tally.data(),
-            reporting: self.tally.receipts.figures(),
-            people: self.evidence.into_iter().collect(),
-        }
-    }
+    numbers.sort_unstable();
+    numbers
 }
 
 impl Sample {
+    /// People drawn by `seed`, in the order of their numbers, of all that `tally` counted.
+    pub fn new(tally: &DataTally, people: Vec<(u64, Evidence)>, as_of: Instant, seed: u64) -> Self {
+        let (data, reporting) = (tally.data(), tally.receipts.figures());
+        Self { as_of, seed, data, reporting, people }
+    }
+
     /// How much there is to learn from.
     pub fn data(&self) -> &DataSummary {
         &self.data
@@ -109,14 +66,16 @@ impl DataSummary {
     }
 }
 
-/// Counts of what there is.
-#[derive(Debug)]
-pub(in crate::learn) struct DataTally {
+/// Counts of what there is, of everybody.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DataTally {
     people: u64,
     messages: u64,
     signs: u64,
     first: u32,
     last: u32,
+    /// Of everything that happened, also of what came back.
+    newest: u32,
     pub(in crate::learn) receipts: ReceiptCounts,
 }
 
@@ -128,25 +87,59 @@ impl Default for DataTally {
             signs: 0,
             first: u32::MAX,
             last: 0,
+            newest: 0,
             receipts: ReceiptCounts::default(),
         }
     }
 }
 
 impl DataTally {
+    /// Counts a person's evidence as far as it is known at `as_of`.
+    pub fn count(&mut self, evidence: &Evidence, as_of: Instant) {
+        self.add(evidence, seconds(as_of));
+    }
+
+    /// Counts what is known of a person now in place of what was, whenever it happened.
+    pub fn replace(&mut self, was: &Evidence, now: &Evidence) {
+        if !was.is_empty() {
+            self.people -= 1;
+            self.messages -= u64::from(was.message_count());
+            self.signs -= u64::from(was.presence_count());
+            self.receipts.remove(was, u32::MAX);
+        }
+        self.add(now, u32::MAX);
+    }
+
+    /// How many people it counts.
+    pub fn people(&self) -> u64 {
+        self.people
+    }
+
+    /// Whether everything that it counts was known at `as_of`.
+    pub fn is_known_at(&self, as_of: Instant) -> bool {
+        self.newest < seconds(as_of)
+    }
+
     pub(in crate::learn) fn add(&mut self, evidence: &Evidence, until: u32) {
         self.people += u64::from(!evidence.is_empty());
         self.receipts.add(evidence, until);
         let mut history = evidence.messages();
-        for sent in history.by_ref().filter(|sent| sent.at < until) {
-            self.messages += 1;
-            self.first = self.first.min(sent.at);
-            self.last = self.last.max(sent.at);
+        for sent in history.by_ref() {
+            let answered = Answer::ALL.into_iter().filter_map(|answer| sent.after(answer)).max();
+            self.newest = self.newest.max(sent.at.saturating_add(answered.unwrap_or(0)));
+            if sent.at < until {
+                self.messages += 1;
+                self.first = self.first.min(sent.at);
+                self.last = self.last.max(sent.at);
+            }
         }
-        for (at, _) in history.presences().filter(|(at, _)| *at < until) {
-            self.signs += 1;
-            self.first = self.first.min(at);
-            self.last = self.last.max(at);
+        for (at, _) in history.presences() {
+            self.newest = self.newest.max(at);
+            if at < until {
+                self.signs += 1;
+                self.first = self.first.min(at);
+                self.last = self.last.max(at);
+            }
         }
     }
 
@@ -156,6 +149,7 @@ impl DataTally {
         self.signs += other.signs;
         self.first = self.first.min(other.first);
         self.last = self.last.max(other.last);
+        self.newest = self.newest.max(other.newest);
         self.receipts.merge(&other.receipts);
     }
 
@@ -175,29 +169,66 @@ impl DataTally {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::learn::data::observed::{Presence, PresenceKind};
+    use chrono::{DateTime, TimeDelta};
 
-    fn seen(days: i64) -> Evidence {
-        let at = chrono::DateTime::from_timestamp(1_767_225_600 + days * 86_400, 0).unwrap();
-        let mut evidence = Evidence::default();
-        evidence.fold(&[], &[Presence { at, kind: PresenceKind::Session }]);
-        evidence
+    use super::*;
+    use crate::learn::data::observed::{Channel, Observed, Presence, PresenceKind};
+    use crate::model::message::Response;
+
+    #[test]
+    fn any_order_gives_the_same_sample() {
+        let (forth, back) = ((0..200).collect(), (0..200).rev().collect());
+        let drawn = draw(forth, 30, 7);
+        assert_eq!(drawn, draw(back, 30, 7));
+        assert_eq!(drawn.len(), 30);
+        assert!(drawn.iter().any(|number| *number >= 100));
+        assert_eq!(draw(vec![3, 1, 2], 3, 7), [1, 2, 3]);
     }
 
     #[test]
-    fn any_order_gives_the_same_sample_and_nobody_is_counted_twice() {
-        let as_of = chrono::DateTime::from_timestamp(1_800_000_000, 0).unwrap();
-        let walk = |numbers: &mut dyn Iterator<Item = u64>| {
-            let mut sampler = Sampler::new(30, as_of, 7);
-            numbers.for_each(|number| sampler.add(number, seen(number as i64)));
-            sampler.add(1000, Evidence::default());
-            sampler.finish()
-        };
-        let (forth, back) = (walk(&mut (0..200)), walk(&mut (0..200).rev()));
-        assert_eq!(forth.people, back.people);
-        assert_eq!(forth.people.len(), 30);
-        assert_eq!((forth.data().people, forth.data().signs), (200, 200));
-        assert!(forth.people.iter().any(|(number, _)| *number >= 100));
+    fn what_is_counted_as_it_comes_is_what_one_walk_over_everybody_counts() {
+        let as_of = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let mut people = vec![Evidence::default(); 40];
+        let mut kept = DataTally::default();
+        for step in 0..200u32 {
+            let person = (step * 7 % 40) as usize;
+            let sent_at = as_of - TimeDelta::hours(i64::from(step) + 30);
+            let after =
+                |seconds: u32| (step % 3 > 0).then(|| sent_at + TimeDelta::seconds(seconds.into()));
+            let response = Response {
+                delivered_at: after(1),
+                read_at: after(1 + step % 5),
+                clicked_at: after(9 * (step % 4)).filter(|_| step % 2 == 0),
+                ..Response::default()
+            };
+            let (content, category) = (None, None);
+            // each message comes twice, the second time with what came back
+            let message = |response| Observed {
+                hash: step,
+                sent_at,
+                content,
+                category,
+                channel: Channel::named(if person % 2 == 0 { "mail" } else { "chat" }),
+                response,
+            };
+            for response in [Response::default(), response] {
+                let mut now = people[person].clone();
+                now.fold(
+                    &[message(response)],
+                    &[Presence { at: sent_at, kind: PresenceKind::Other }],
+                );
+                kept.replace(&people[person], &now);
+                people[person] = now;
+            }
+        }
+        let mut walk = DataTally::default();
+        people.iter().for_each(|evidence| walk.count(evidence, as_of));
+        assert!(kept.is_known_at(as_of) && !kept.is_known_at(as_of - TimeDelta::hours(30)));
+        assert_eq!(kept.people(), 40);
+        assert_eq!(kept.data(), walk.data());
+        assert_eq!(kept.receipts.figures(), walk.receipts.figures());
+        let stored = serde_json::to_string(&kept).unwrap();
+        let read: DataTally = serde_json::from_str(&stored).unwrap();
+        assert_eq!(read.receipts.figures(), walk.receipts.figures());
     }
 }
