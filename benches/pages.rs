@@ -28,7 +28,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use scene::{BARE, Db, config, ctx, instantly, number};
+use scene::{BARE, Db, config, count_anew, ctx, instantly, number};
 use server::Server;
 
 const LIMIT_MS: f64 = 200.0;
@@ -159,7 +159,7 @@ const QUEUE: &str = "INSERT INTO queue (campaign, due_at, recipient)
     SELECT campaign, send_at, recipient FROM delivery WHERE state = 'planned'";
 
 /// `{n}` people, and what a workspace has of them beside campaigns, up to the time `{now}`.
-const PEOPLE: [&str; 9] = [
+const PEOPLE: [&str; 10] = [
     "INSERT INTO recipient (id, key, address, time_zone, zone_inferred, locale, country, tags,
         attributes, consented)
     SELECT i, 'r' || CAST(i AS TEXT), '+5511' || CAST(100000000 + i AS TEXT), 'America/Sao_Paulo',
@@ -190,14 +190,24 @@ const PEOPLE: [&str; 9] = [
         'what does it cost ' || CAST(i % 500 AS TEXT), 'en', 0.9,
         CASE WHEN i % 20 = 0 THEN 'stop' ELSE 'question' END, 0.8, 0.1, i % 200 = 0 FROM n
     WHERE i <= {n} / 50",
+    "INSERT INTO counter (noun, next) SELECT CASE i WHEN 1 THEN 'recipient' WHEN 2 THEN 'reply'
+        ELSE 'audit' END, {n} + 20001 FROM n WHERE i <= 3",
     "INSERT INTO audit (id, at, actor, action, subject, detail)
     SELECT i, {now} - 5000000 * (20000 - i), 'token t', 'pause', 'over-1', '' FROM n WHERE i <= 20000",
 ];
 
+/// Under which the beginning of a holdout is kept.
+fn holdout_mark(ctx: &Ctx) -> String {
+    let holdout = ctx.config.holdout.as_ref().expect("the settings have one");
+    format!("holdout_since {}", holdout.salt)
+}
+
 /// Fills an empty workspace.
 async fn filled(url: &str, people: usize) -> Ctx {
     let store = Store::open(url, Create::IfMissing).await.unwrap();
-    let ctx = ctx(store, config(BARE), instantly().1);
+    let today = Clock::system().now().date_naive();
+    let holdout = format!("[holdout]\nshare = 0.05\nuntil = {}\n", today + TimeDelta::days(90));
+    let ctx = ctx(store, config(&format!("{holdout}{BARE}")), instantly().1);
     if !ctx.store.read().await.unwrap().open_campaigns().await.unwrap().rows.is_empty() {
         return ctx;
     }
@@ -219,6 +229,7 @@ async fn filled(url: &str, people: usize) -> Ctx {
     let id = submit(&ctx.store, "large", start, end).await;
     db.run(&deliveries(id, people, 0.6, (us(start), us(now), us(end)))).await;
     db.run(QUEUE).await;
+    count_anew(&mut db).await;
     for sql in PEOPLE {
         let sql = sql
             .replace("{n}", &people.to_string())
@@ -230,6 +241,11 @@ async fn filled(url: &str, people: usize) -> Ctx {
         .await;
     }
     db.run("ANALYZE").await;
+    // the holdout began a while ago
+    let mut tx = ctx.store.begin().await.unwrap();
+    let since = us(before(24 * 30)).to_string();
+    tx.set_mark(&holdout_mark(&ctx), &since).await.unwrap();
+    tx.commit().await.unwrap();
     // finishes what is over, with its sums
     maintenance::run(&ctx).await.unwrap();
     learn::run(&ctx, None, Depth::FullAtSettings, |_, _| {}).await.unwrap();

@@ -18,7 +18,7 @@ use opportune::work::learn::Depth;
 use opportune::work::{Ctx, dispatch, learn, maintenance, plan, receive};
 use tokio::sync::watch;
 
-use scene::{BARE, Db, config, ctx, fill, instantly, number};
+use scene::{BARE, Db, config, count_anew, ctx, fill, instantly, number};
 use server::Server;
 
 const FEW: usize = 2;
@@ -62,6 +62,7 @@ async fn workspace(url: &str, past: usize, people: usize) -> (Ctx, Db, i64) {
             db.run(&sql).await;
         }
     }
+    count_anew(&mut db).await;
     db.run("ANALYZE").await;
     while maintenance::run(&ctx).await.unwrap().done > 0 {}
     let open = fill(&ctx.store, "open", people, |_| OPEN_IN).await;

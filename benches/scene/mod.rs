@@ -154,3 +154,13 @@ impl Db {
         }
     }
 }
+
+/// Counts deliveries that were not written by the program.
+pub async fn count_anew(db: &mut Db) {
+    db.run("DELETE FROM delivery_count").await;
+    db.run(
+        "INSERT INTO delivery_count (campaign, state, reason, people)
+            SELECT campaign, state, reason, COUNT(*) FROM delivery GROUP BY campaign, state, reason",
+    )
+    .await;
+}

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 
 use super::bulk::{Column, Rows, Sql, numbers, one_of};
 use super::campaigns::CampaignStatus;
+use super::counts::Moves;
 use super::history::drawn;
 use super::row::from_row;
 use super::{Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, instant, micros, on, parsed, run};
@@ -155,24 +156,35 @@ const UNDECIDED: &str = select!("AND state = 'planned' AND send_at IS NULL ORDER
 
 const ONE: &str = select!("AND recipient = $2");
 
-const GIVE_UP: &str = "UPDATE delivery SET state = 'in_doubt_expired',
-    reason = 'never_confirmed', changed_at = $2
-    WHERE campaign = $1 AND state = 'in_doubt' AND changed_at <= $3";
+/// Who has been somewhere since a time.
+macro_rules! since {
+    ($where:literal) => {
+        [since!(@ $where, ""), since!(@ $where, " FOR UPDATE")]
+    };
+    (@ $where:literal, $end:literal) => {
+        concat!(
+            "SELECT recipient FROM delivery WHERE campaign = $1 AND changed_at <= $2 AND ",
+            $where,
+            " ORDER BY recipient",
+            $end
+        )
+    };
+}
 
-const END_UNDECIDED: &str = "UPDATE delivery SET state = $2, reason = $3, changed_at = $4
-    WHERE campaign = $1 AND state = 'planned' AND send_at IS NULL";
+const IN_DOUBT: Sql = since!("state = 'in_doubt'");
+const HELD: Sql = since!("state = 'held'");
+const WITHOUT_TIME: Sql = since!("state = 'planned' AND send_at IS NULL");
+const TEMPLATE_REFUSED: Sql = since!("state = 'refused' AND reason = 'template_refused'");
 
-const AGAIN: &str = "UPDATE delivery SET state = 'planned', send_at = NULL,
-    reason = 'moved_throttled', not_before = NULL, changed_at = $2
-    WHERE campaign = $1 AND state = 'refused' AND reason = 'template_refused'";
-
-const END_HELD: &str = "UPDATE delivery SET state = 'in_doubt_expired',
-    reason = 'never_confirmed', changed_at = $2
-    WHERE campaign = $1 AND state = 'held' AND changed_at <= $3";
-
-const RETRY: &str = "UPDATE delivery SET state = 'planned', send_at = NULL, reason = 'moved_late',
-    not_before = NULL, changed_at = $2
-    WHERE campaign = $1 AND state = 'in_doubt' AND changed_at <= $3";
+/// A new decision is due of whom comes to be planned.
+const MOVE: Sql = one_of!(
+    "UPDATE delivery SET state = $2, reason = $3, changed_at = $4,
+        send_at = CASE WHEN $2 = 'planned' THEN NULL ELSE send_at END,
+        not_before = CASE WHEN $2 = 'planned' THEN NULL ELSE not_before END
+        WHERE campaign = $1 AND recipient",
+    "$5",
+    ""
+);
 
 /// Takes the time from people who were taken out of the queue.
 const UNDECIDE: Sql = one_of!(
@@ -280,7 +292,9 @@ impl Tx {
             // who is in the queue is nobody's; who was claimed in between stays as it is
             let free = self.take_out(campaign, &people).await?;
             self.undecide(campaign, &free, None, now).await?;
+            self.count_leaving(campaign, &people).await?;
             let written = self.write_decisions(campaign, chunk, length, now).await?;
+            self.count_coming(campaign, &people).await?;
             let due = chunk.iter().filter(|d| d.state == State::Planned);
             let due = due.filter_map(|d| Some((d.choice.as_ref()?.send_at, d.recipient)));
             let due: Vec<_> = due.filter(|(_, id)| written.contains(id)).collect();
@@ -349,7 +363,8 @@ impl Tx {
         before: Instant,
         now: Instant,
     ) -> Result<u64, StoreError> {
-        run!(self, GIVE_UP, campaign, micros(now), micros(before)).doing("give up what is in doubt")
+        let to = (State::InDoubtExpired, Reason::NeverConfirmed);
+        self.move_found(campaign, (IN_DOUBT, Some(before)), to, now).await
     }
 
     /// Gives up those that the provider has held since `before`; returns how many.
@@ -359,7 +374,8 @@ impl Tx {
         before: Instant,
         now: Instant,
     ) -> Result<u64, StoreError> {
-        run!(self, END_HELD, campaign, micros(now), micros(before)).doing("give up what is held")
+        let to = (State::InDoubtExpired, Reason::NeverConfirmed);
+        self.move_found(campaign, (HELD, Some(before)), to, now).await
     }
 
     /// Has messages that were in doubt since `before` decided about anew; returns how many.
@@ -369,7 +385,8 @@ impl Tx {
         before: Instant,
         now: Instant,
     ) -> Result<u64, StoreError> {
-        run!(self, RETRY, campaign, micros(now), micros(before)).doing("try again what is in doubt")
+        let to = (State::Planned, Reason::MovedLate);
+        self.move_found(campaign, (IN_DOUBT, Some(before)), to, now).await
     }
 
     /// Ends everybody who is still only planned and in no claim; returns how many.
@@ -380,11 +397,9 @@ impl Tx {
         reason: Reason,
         now: Instant,
     ) -> Result<u64, StoreError> {
-        const DOING: &str = "end planned deliveries";
         let queued = self.take_out_all(campaign, None).await?;
         self.undecide(campaign, &queued, None, now).await?;
-        run!(self, END_UNDECIDED, campaign, state.as_str(), reason.as_str(), micros(now))
-            .doing(DOING)
+        self.move_found(campaign, (WITHOUT_TIME, None), (state, reason), now).await
     }
 
     /// Has those who are planned with a variant decided about anew; returns how many.
@@ -413,7 +428,8 @@ impl Tx {
         campaign: i64,
         now: Instant,
     ) -> Result<u64, StoreError> {
-        run!(self, AGAIN, campaign, micros(now)).doing("plan refused people again")
+        let to = (State::Planned, Reason::MovedThrottled);
+        self.move_found(campaign, (TEMPLATE_REFUSED, None), to, now).await
     }
 
     /// Takes the time from planned messages that were due by `late`: they need a new decision.
@@ -478,8 +494,42 @@ impl Tx {
         if people.is_empty() {
             return Ok(0);
         }
-        let (sql, reason) = (self.text(UNDECIDE), reason.map(Reason::as_str));
-        run!(self, sql, campaign, micros(now), reason, numbers(people))
-            .doing("take planned messages out of the queue")
+        let (sql, word) = (self.text(UNDECIDE), reason.map(Reason::as_str));
+        if reason.is_some() {
+            self.count_leaving(campaign, people).await?;
+        }
+        let moved = run!(self, sql, campaign, micros(now), word, numbers(people))
+            .doing("take planned messages out of the queue")?;
+        if reason.is_some() {
+            self.count_coming(campaign, people).await?;
+        }
+        Ok(moved)
+    }
+
+    /// Moves whom a statement finds, of those that changed by a time if one is given; returns how many.
+    async fn move_found(
+        &mut self,
+        campaign: i64,
+        (found, by): (Sql, Option<Instant>),
+        to: (State, Reason),
+        now: Instant,
+    ) -> Result<u64, StoreError> {
+        let (sql, by) = (self.text(found), by.map_or(i64::MAX, micros));
+        let people: Vec<i64> =
+            on!(self, |db| sqlx::query_scalar(sql).bind(campaign).bind(by).fetch_all(db).await)
+                .doing("find deliveries to be moved")?;
+        if people.is_empty() {
+            return Ok(0);
+        }
+        let people: Vec<RecipientId> = people.into_iter().map(RecipientId).collect();
+        self.count_leaving(campaign, &people).await?;
+        let (sql, (state, reason)) = (self.text(MOVE), to);
+        let (state, reason) = (state.as_str(), reason.as_str());
+        let moved = run!(self, sql, campaign, state, reason, micros(now), numbers(&people))
+            .doing("move deliveries")?;
+        let mut moves = Moves::default();
+        moves.add(to, moved as i64);
+        self.count_moves(campaign, &moves).await?;
+        Ok(moved)
     }
 }

@@ -17,6 +17,7 @@ mod campaigns;
 mod channel;
 mod consent;
 mod copy;
+mod counts;
 mod deliveries;
 mod events;
 mod evidence;

@@ -6,16 +6,18 @@
 //! - [`Tx::take_out`] takes people out of the queue who get a new decision.
 //!
 //! Being claimed is being in a claim: nothing is written to a delivery before it is settled. Whoever
-//! deletes a row of the queue, or a claim, has what was in it to themselves.
+//! deletes a row of the queue, or a claim, has what was in it to themselves: for what it is planned is as
+//! the claim read it.
 
 use std::collections::HashSet;
 
-use super::bulk::{Column, List, Rows, Sql, numbers, one_of};
+use super::bulk::{Column, Rows, Sql, numbers, one_of};
 use super::campaigns::CampaignStatus;
+use super::counts::Moves;
 use super::row::from_row;
 use super::{
-    Conn, Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, instant, json, micros, on, run,
-    to_json,
+    Conn, Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, instant, json, micros, on, parsed,
+    run, to_json,
 };
 use crate::model::content::{Content, Style};
 use crate::model::delivery::{Reason, State};
@@ -43,6 +45,8 @@ pub struct Due {
     pub slot: Slot,
     /// When to send.
     pub send_at: Instant,
+    /// Why it is planned so.
+    pub reason: Reason,
     /// How often it was tried, this time included.
     pub attempts: u32,
     /// Until when what it is about may be written about, where it is about something.
@@ -58,6 +62,8 @@ pub struct Settled {
     pub try_number: u32,
     /// Whether the provider was asked.
     pub attempt: Attempt,
+    /// Why it was planned, as the claim read it.
+    pub planned_for: Reason,
     /// Its next state.
     pub state: State,
     /// Why; `None` keeps the reason for which it was planned.
@@ -70,6 +76,16 @@ pub struct Settled {
     pub sent: Option<Box<Sent>>,
     /// What the provider said of one that it did not take.
     pub failure: Option<Failure>,
+}
+
+impl Settled {
+    /// Its next state and why; what is planned again ends where the campaign is over.
+    fn comes_to(&self, over: Option<(State, Reason)>) -> (State, Option<Reason>) {
+        match over {
+            Some((state, reason)) if self.state == State::Planned => (state, Some(reason)),
+            _ => (self.state, self.reason),
+        }
+    }
 }
 
 /// A provider's code for a failure, and what it means in words.
@@ -116,7 +132,7 @@ macro_rules! first_due {
 /// twice its limit; lateral, so that each delivery is found by its key whatever the plan.
 const CLAIM: Sql = [
     concat!(
-        "SELECT d.recipient, variant_index, slot_start, send_at, attempts FROM (",
+        "SELECT d.recipient, variant_index, slot_start, send_at, reason, attempts FROM (",
         first_due!("campaign, recipient"),
         ") AS q CROSS JOIN delivery AS d
             ON d.campaign = q.campaign AND d.recipient = q.recipient
@@ -128,7 +144,7 @@ const CLAIM: Sql = [
         " FOR UPDATE SKIP LOCKED),
         taken AS (DELETE FROM queue USING due WHERE queue.ctid = place RETURNING recipient)
         SELECT d.* FROM taken CROSS JOIN LATERAL
-            (SELECT recipient, variant_index, slot_start, send_at, attempts FROM delivery
+            (SELECT recipient, variant_index, slot_start, send_at, reason, attempts FROM delivery
                 WHERE campaign = $1 AND recipient = taken.recipient
                 AND state = 'planned' AND send_at IS NOT NULL OFFSET 0) AS d"
     ),
@@ -235,6 +251,7 @@ from_row! {
         variant_index: i64,
         slot_start: i64,
         send_at: i64,
+        reason: String,
         attempts: i64,
     }
 }
@@ -246,6 +263,7 @@ impl DueRow {
             variant_index: self.variant_index as u16,
             slot: Slot::holding(instant(TABLE, self.slot_start)?, length),
             send_at: instant(TABLE, self.send_at)?,
+            reason: parsed(TABLE, &self.reason)?,
             attempts: self.attempts as u32 + 1,
             closes_at: None,
         })
@@ -338,15 +356,21 @@ impl Tx {
         let over = self.end_of(campaign).await?;
         let mut done = HashSet::with_capacity(settled.len());
         for chunk in settled.chunks(ROWS_PER_STATEMENT) {
+            let people: Vec<RecipientId> = chunk.iter().map(|s| s.recipient).collect();
             let columns = columns(campaign, chunk, over, now);
             let tail = if held.is_some() { WHILE_HELD } else { AFTER_DOUBT };
+            if held.is_none() {
+                self.count_leaving(campaign, &people).await?;
+            }
             let written = on!(self, |db| Rows::update(SETTLE, &SETTLED, columns, tail)
                 .build()
                 .execute(db)
                 .await
                 .map(|done| done.rows_affected()))
             .doing(DOING)?;
-            let people: Vec<RecipientId> = chunk.iter().map(|s| s.recipient).collect();
+            if held.is_none() {
+                self.count_coming(campaign, &people).await?;
+            }
             if written == people.len() as u64 {
                 done.extend(people);
             } else if written > 0 {
@@ -361,6 +385,15 @@ impl Tx {
                 .doing(DOING)?;
                 done.extend(ids.into_iter().map(RecipientId));
             }
+        }
+        if held.is_some() {
+            let mut moves = Moves::default();
+            for settled in settled.iter().filter(|s| done.contains(&s.recipient)) {
+                let (state, reason) = settled.comes_to(over);
+                let from = settled.planned_for;
+                moves.one((State::Planned, from), (state, reason.unwrap_or(from)));
+            }
+            self.count_moves(campaign, &moves).await?;
         }
         if over.is_none() {
             let again = settled.iter().filter(|s| s.state == State::Planned);
@@ -417,8 +450,11 @@ impl Tx {
         let mut doubtful = 0;
         for (campaign, recipients) in lost {
             let recipients: Vec<i64> = json("claim", &recipients)?;
-            doubtful += run!(self, sql, micros(now), campaign, List(recipients))
+            let people: Vec<RecipientId> = recipients.into_iter().map(RecipientId).collect();
+            self.count_leaving(campaign, &people).await?;
+            doubtful += run!(self, sql, micros(now), campaign, numbers(&people))
                 .doing("declare lost claims in doubt")?;
+            self.count_coming(campaign, &people).await?;
         }
         Ok(doubtful)
     }
@@ -466,7 +502,6 @@ fn columns<'s>(
     over: Option<(State, Reason)>,
     now: Instant,
 ) -> Vec<Column<'s>> {
-    let end = |s: &Settled| over.filter(|_| s.state == State::Planned);
     let number = |of: &dyn Fn(&Settled) -> Option<i64>| {
         Column::Number(chunk.iter().map(|s| of(s)).collect())
     };
@@ -476,8 +511,8 @@ fn columns<'s>(
     let failure = |of: fn(&Failure) -> &str| {
         Column::Text(chunk.iter().map(|s| s.failure.as_ref().map(of)).collect())
     };
-    let state = |s: &Settled| Some(end(s).map_or(s.state, |(state, _)| state).as_str());
-    let reason = |s: &Settled| end(s).map(|(_, reason)| reason).or(s.reason).map(Reason::as_str);
+    let state = |s: &Settled| Some(s.comes_to(over).0.as_str());
+    let reason = |s: &Settled| s.comes_to(over).1.map(Reason::as_str);
     let tries =
         |s: &Settled| Some(i64::from(s.try_number) - i64::from(s.attempt == Attempt::NotMade));
     vec![

@@ -7,11 +7,13 @@ use tokio::sync::watch;
 
 use super::access::Access;
 use super::checks::Checks;
-use super::fragments::Fragments;
 use super::links::LinkResolver;
 use super::metrics::Metrics;
+use super::shared::{Fragments, SharedResults};
 use super::unsubscribe::WayOut;
+use crate::store::{CampaignRow, StoreError};
 use crate::work::evaluate::LastEvaluation;
+use crate::work::results::{self, Results};
 use crate::work::tasks::Tasks;
 use crate::work::{Ctx, insights};
 
@@ -25,10 +27,29 @@ pub(super) struct App {
     pub(super) insights: Arc<insights::Cached>,
     pub(super) evaluations: Arc<LastEvaluation>,
     pub(super) fragments: Arc<Fragments>,
+    pub(super) results: Arc<SharedResults>,
     pub(super) checks: Arc<Checks>,
     pub(super) links: Arc<LinkResolver>,
     pub(super) way_out: WayOut,
     pub(super) stop: watch::Receiver<bool>,
+}
+
+impl App {
+    /// What a campaign brought: now, or a moment ago where that takes long to sum up.
+    pub(super) async fn results(&self, row: &CampaignRow) -> Result<Arc<Results>, StoreError> {
+        let (ctx, row) = (self.ctx.clone(), row.clone());
+        let name = row.campaign.name.to_string();
+        self.results
+            .get(&name, async move { results::results(&ctx, &row).await.map(Arc::new) })
+            .await
+    }
+
+    /// Has what pages and answers say of a campaign made anew.
+    pub(super) fn campaign_changed(&self, name: &str) {
+        self.fragments.forget("home");
+        self.fragments.forget(&format!("campaign {name}"));
+        self.results.forget(name);
+    }
 }
 
 impl FromRef<App> for Arc<LinkResolver> {

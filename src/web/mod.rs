@@ -7,12 +7,12 @@ mod access;
 mod api;
 mod app;
 mod checks;
-mod fragments;
 mod links;
 mod metrics;
 mod pages;
 mod segment;
 mod serve;
+mod shared;
 mod unsubscribe;
 
 use std::collections::BTreeMap;
@@ -91,6 +91,7 @@ pub async fn serve(
         insights: Arc::default(),
         evaluations: Arc::default(),
         fragments: Arc::default(),
+        results: Arc::default(),
         checks: Arc::default(),
         links: Arc::new(links),
         way_out: unsubscribe::WayOut::default(),

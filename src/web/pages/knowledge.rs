@@ -5,12 +5,12 @@ use maud::{Markup, PreEscaped, html};
 
 use super::frame::{NoPage, count};
 use super::layout::page;
+use super::live;
 use super::visitor::Visitor;
 use crate::pictures::{Line, forest};
 use crate::web::app::App;
 use crate::work::holdout::{self, Brought};
 use crate::work::insights::Insight;
-use crate::work::results;
 use crate::work::tokens::Scope;
 
 /// Campaigns whose experiments are shown, the newest.
@@ -62,7 +62,7 @@ pub(super) async fn experiments(
 ) -> Result<Markup, NoPage> {
     visitor.needs(Scope::Read)?;
     let own = app.clone();
-    let part = app.fragments.get("experiments", async move { made(&own).await }).await?;
+    let part = live::part(&app, "experiments", async move { made(&own).await }).await?;
     Ok(page(&visitor, "/experiments", "Experiments", &html! { (PreEscaped(&*part)) }))
 }
 
@@ -71,7 +71,7 @@ async fn made(app: &App) -> Result<Markup, NoPage> {
     let (found, _) = app.ctx.store.read().await?.campaigns_before(None, CAMPAIGNS_MAX).await?;
     let mut lines = Vec::new();
     for row in found.rows.iter().filter(|row| row.campaign.arms.personalized < 1.0) {
-        let results = results::results(&app.ctx, row).await?;
+        let results = app.results(row).await?;
         if let Some(lift) = results.lift_adjusted.or(results.lift) {
             lines.push(Line {
                 name: row.campaign.name.to_string(),
