@@ -1,4 +1,4 @@
-//! What is made once for all who look: parts of pages, and what campaigns brought.
+//! What is made once for all who look: parts of pages, and sums over everybody.
 //!
 //! What is costly to make is shown as it was while it is made anew, and is made to its end whether or not
 //! somebody waits for it: a campaign of a million people is summed up once, not once a visit.
@@ -8,8 +8,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant as Stopwatch};
 
 use tokio::sync::{Mutex as Turns, OwnedMutexGuard};
-
-use crate::work::results::Results;
 
 /// How often a part of a page is told anew, at most; what takes longer than its share of that is costly.
 pub(super) const EVERY: Duration = Duration::from_secs(2);
@@ -29,11 +27,6 @@ pub(super) struct Shared<T> {
     parts: Mutex<HashMap<String, Arc<Part<T>>>>,
 }
 
-/// Parts of pages.
-pub(super) type Fragments = Shared<Arc<str>>;
-/// What campaigns brought; it says itself when that was.
-pub(super) type SharedResults = Shared<Arc<Results>>;
-
 struct Part<T> {
     last: Mutex<Option<Made<T>>>,
     /// Whose turn it is to make it.
@@ -47,24 +40,17 @@ struct Made<T> {
     good_for: Duration,
 }
 
-impl Default for Fragments {
-    fn default() -> Self {
-        Self { age: EVERY, parts: Mutex::default() }
-    }
-}
-
-impl Default for SharedResults {
-    fn default() -> Self {
-        Self { age: Duration::ZERO, parts: Mutex::default() }
-    }
-}
-
 /// Whether what took so long to make is shown as it was while it is made anew.
 pub(super) fn is_costly(took: Duration) -> bool {
     took * COSTS > EVERY
 }
 
 impl<T: Clone + Send + 'static> Shared<T> {
+    /// Nothing yet; what is quickly made is told for so long as it is.
+    pub(super) fn new(age: Duration) -> Arc<Self> {
+        Arc::new(Self { age, parts: Mutex::default() })
+    }
+
     /// What has the name, made anew where it is too old; who comes before it was ever made waits for it.
     pub(super) async fn get<E: Send + 'static>(
         &self,
@@ -107,6 +93,11 @@ impl<T: Clone + Send + 'static> Shared<T> {
     /// Has it made anew when it is next asked for.
     pub(super) fn forget(&self, name: &str) {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+
+    /// The same for all.
+    pub(super) fn forget_all(&self) {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 
@@ -152,7 +143,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_costly_part_is_made_once_for_all_and_to_its_end() {
-        let (fragments, times) = (Fragments::default(), Arc::new(AtomicU32::new(0)));
+        let (fragments, times) = (Shared::new(EVERY), Arc::new(AtomicU32::new(0)));
         // who asked first goes away; it is made all the same, and the next does not make it again
         let first = fragments.get("a", slow(&times));
         assert!(tokio::time::timeout(Duration::from_millis(20), first).await.is_err());
@@ -167,7 +158,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_has_no_age_is_made_for_each_who_asks() {
-        let quick = Shared { age: Duration::ZERO, parts: Mutex::default() };
+        let quick = Shared::new(Duration::ZERO);
         let times = Arc::new(AtomicU32::new(0));
         for time in 1..4 {
             let times = Arc::clone(&times);

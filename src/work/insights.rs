@@ -18,21 +18,26 @@ type Computed = (Option<i64>, Arc<[Insight]>);
 
 /// The insights of the model in use, computed once for each version of it.
 #[derive(Default)]
-pub struct Cached(Mutex<Option<Computed>>);
+pub struct Cached(Arc<Mutex<Option<Computed>>>);
 
 impl Cached {
     /// Computes them, where that was not done before.
     pub async fn of_model_in_use(&self, ctx: &Ctx) -> Result<Arc<[Insight]>, LearnError> {
-        let mut cached = self.0.lock().await;
+        let mut cached = Arc::clone(&self.0).lock_owned().await;
         let version = ctx.store.read().await?.active_version().await?;
         if let Some((of, insights)) = &*cached
             && *of == version
         {
             return Ok(Arc::clone(insights));
         }
-        let insights: Arc<[Insight]> = run(ctx).await?.into();
-        *cached = Some((version, Arc::clone(&insights)));
-        Ok(insights)
+        // to its end, whether or not somebody still waits
+        let ctx = ctx.clone();
+        let compute = async move {
+            let insights: Arc<[Insight]> = run(&ctx).await?.into();
+            *cached = Some((version, Arc::clone(&insights)));
+            Ok(insights)
+        };
+        tokio::spawn(compute).await.map_err(|_| LearnError::Panicked)?
     }
 }
 

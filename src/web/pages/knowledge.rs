@@ -9,7 +9,7 @@ use super::live;
 use super::visitor::Visitor;
 use crate::pictures::{Line, forest};
 use crate::web::app::App;
-use crate::work::holdout::{self, Brought};
+use crate::work::holdout::Brought;
 use crate::work::insights::Insight;
 use crate::work::tokens::Scope;
 
@@ -67,7 +67,7 @@ pub(super) async fn experiments(
 }
 
 async fn made(app: &App) -> Result<Markup, NoPage> {
-    let held = holdout::show(&app.ctx).await?;
+    let held = app.holdout().await?;
     let (found, _) = app.ctx.store.read().await?.campaigns_before(None, CAMPAIGNS_MAX).await?;
     let mut lines = Vec::new();
     for row in found.rows.iter().filter(|row| row.campaign.arms.personalized < 1.0) {
