@@ -118,7 +118,8 @@ async fn submit(store: &Store, name: &str, start: DateTime<Utc>, end: DateTime<U
 fn deliveries(id: i64, people: usize, sent: f64, (from, until, end): (i64, i64, i64)) -> String {
     let sent_until = (1000.0 * sent) as i64;
     format!(
-        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {people}),
+        "WITH RECURSIVE n (i) AS
+            (SELECT CAST(1 AS BIGINT) UNION ALL SELECT i + 1 FROM n WHERE i < {people}),
         d AS (SELECT i, (i * 7919) % 1000 AS dice, (i * 104729) % 1000 AS other FROM n),
         s AS (SELECT *, CASE WHEN dice < 30 THEN 'refused' WHEN dice < 40 THEN 'failed'
                 WHEN dice = 40 AND {sent_until} < 1000 THEN 'in_doubt'
@@ -236,7 +237,8 @@ async fn filled(url: &str, people: usize) -> Ctx {
             .replace("{now}", &us(now).to_string())
             .replace("{campaign}", &id.to_string());
         db.run(&format!(
-            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {people}) {sql}"
+            "WITH RECURSIVE n (i) AS
+            (SELECT CAST(1 AS BIGINT) UNION ALL SELECT i + 1 FROM n WHERE i < {people}) {sql}"
         ))
         .await;
     }

@@ -15,13 +15,13 @@ use super::bulk::{Column, Rows, Sql, numbers, one_of};
 use super::campaigns::CampaignStatus;
 use super::counts::Moves;
 use super::row::from_row;
+use super::settled::{self, Settled};
 use super::{
     Conn, Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, instant, json, micros, on, parsed,
     run, to_json,
 };
-use crate::model::content::{Content, Style};
 use crate::model::delivery::{Reason, State};
-use crate::model::ids::{ProviderMessage, RecipientId};
+use crate::model::ids::RecipientId;
 use crate::model::slot::{Slot, SlotLength};
 use crate::model::time::Instant;
 
@@ -51,68 +51,6 @@ pub struct Due {
     pub attempts: u32,
     /// Until when what it is about may be written about, where it is about something.
     pub closes_at: Option<Instant>,
-}
-
-/// How a claimed delivery is settled.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Settled {
-    /// Whose it is.
-    pub recipient: RecipientId,
-    /// The number of the try that the claim was for, from 1.
-    pub try_number: u32,
-    /// Whether the provider was asked.
-    pub attempt: Attempt,
-    /// Why it was planned, as the claim read it.
-    pub planned_for: Reason,
-    /// Its next state.
-    pub state: State,
-    /// Why; `None` keeps the reason for which it was planned.
-    pub reason: Option<Reason>,
-    /// Of one that is planned again: when it is tried, or `None` where a new decision is due.
-    pub again_at: Option<Instant>,
-    /// A new decision may not choose an earlier time.
-    pub not_before: Option<Instant>,
-    /// What the provider took.
-    pub sent: Option<Box<Sent>>,
-    /// What the provider said of one that it did not take.
-    pub failure: Option<Failure>,
-}
-
-impl Settled {
-    /// Its next state and why; what is planned again ends where the campaign is over.
-    fn comes_to(&self, over: Option<(State, Reason)>) -> (State, Option<Reason>) {
-        match over {
-            Some((state, reason)) if self.state == State::Planned => (state, Some(reason)),
-            _ => (self.state, self.reason),
-        }
-    }
-}
-
-/// A provider's code for a failure, and what it means in words.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    pub code: String,
-    pub text: String,
-}
-
-/// What a provider took.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Sent {
-    /// When.
-    pub at: Instant,
-    /// What.
-    pub content: Content,
-    /// How the provider calls it.
-    pub provider_message: Option<ProviderMessage>,
-}
-
-/// Whether a claim led to a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Attempt {
-    /// It did.
-    Made,
-    /// Nothing was called.
-    NotMade,
 }
 
 const TABLE: &str = "delivery";
@@ -157,24 +95,6 @@ const HOLD: &str = "INSERT INTO claim (lease, campaign, held_until, claimed_at, 
     VALUES ($1, $2, $3, $4, $5)";
 
 const RELEASE: &str = "DELETE FROM claim WHERE lease = $1 RETURNING recipients";
-
-const SETTLED: [&str; 15] = [
-    "campaign",
-    "changed_at",
-    "recipient",
-    "try_number",
-    "tries",
-    "state",
-    "reason",
-    "send_at",
-    "not_before",
-    "sent_at",
-    "media",
-    "style",
-    "provider_message",
-    "failure_code",
-    "failure_text",
-];
 
 const SETTLE: &str =
     "UPDATE delivery SET state = v.state, reason = COALESCE(v.reason, delivery.reason),
@@ -357,12 +277,12 @@ impl Tx {
         let mut done = HashSet::with_capacity(settled.len());
         for chunk in settled.chunks(ROWS_PER_STATEMENT) {
             let people: Vec<RecipientId> = chunk.iter().map(|s| s.recipient).collect();
-            let columns = columns(campaign, chunk, over, now);
+            let columns = settled::columns(campaign, chunk, over, now);
             let tail = if held.is_some() { WHILE_HELD } else { AFTER_DOUBT };
             if held.is_none() {
                 self.count_leaving(campaign, &people).await?;
             }
-            let written = on!(self, |db| Rows::update(SETTLE, &SETTLED, columns, tail)
+            let written = on!(self, |db| Rows::update(SETTLE, &settled::NAMES, columns, tail)
                 .build()
                 .execute(db)
                 .await
@@ -493,43 +413,4 @@ impl Tx {
         .doing("take people out of the queue")?;
         Ok(ids.into_iter().map(RecipientId).collect())
     }
-}
-
-/// What is settled, column by column.
-fn columns<'s>(
-    campaign: i64,
-    chunk: &[&'s Settled],
-    over: Option<(State, Reason)>,
-    now: Instant,
-) -> Vec<Column<'s>> {
-    let number = |of: &dyn Fn(&Settled) -> Option<i64>| {
-        Column::Number(chunk.iter().map(|s| of(s)).collect())
-    };
-    let sent = |of: fn(&Sent) -> Option<&str>| {
-        Column::Text(chunk.iter().map(|s| s.sent.as_deref().and_then(of)).collect())
-    };
-    let failure = |of: fn(&Failure) -> &str| {
-        Column::Text(chunk.iter().map(|s| s.failure.as_ref().map(of)).collect())
-    };
-    let state = |s: &Settled| Some(s.comes_to(over).0.as_str());
-    let reason = |s: &Settled| s.comes_to(over).1.map(Reason::as_str);
-    let tries =
-        |s: &Settled| Some(i64::from(s.try_number) - i64::from(s.attempt == Attempt::NotMade));
-    vec![
-        number(&|_| Some(campaign)),
-        number(&|_| Some(micros(now))),
-        number(&|s| Some(s.recipient.0)),
-        number(&|s| Some(i64::from(s.try_number))),
-        number(&tries),
-        Column::Text(chunk.iter().map(|s| state(s)).collect()),
-        Column::Text(chunk.iter().map(|s| reason(s)).collect()),
-        number(&|s| s.again_at.map(micros)),
-        number(&|s| s.not_before.map(micros)),
-        number(&|s| s.sent.as_ref().map(|sent| micros(sent.at))),
-        sent(|sent| Some(sent.content.media.as_str())),
-        sent(|sent| sent.content.style.as_ref().map(Style::as_str)),
-        sent(|sent| sent.provider_message.as_ref().map(ProviderMessage::as_str)),
-        failure(|failure| &failure.code),
-        failure(|failure| &failure.text),
-    ]
 }

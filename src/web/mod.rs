@@ -123,7 +123,7 @@ pub async fn serve(
 fn is_long(request: &Request) -> bool {
     let Some(path) = request.uri().path().strip_prefix("/api/v1/") else { return false };
     match path {
-        "campaigns/check" | "models" | "evaluation" | "prune" => true,
+        "campaigns/check" | "insights" | "models" | "evaluation" | "prune" => true,
         path => request.method() == Method::POST && path.ends_with("/plan"),
     }
 }

@@ -261,6 +261,8 @@ async fn daemons_beside_each_other_count_everybody_once() {
                         (row.state, row.reason) = (State::Failed, Reason::Undeliverable);
                     }
                     tx.put_answered(&rows, at(6)).await.unwrap();
+                    tx.commit().await.unwrap();
+                    let mut tx = store.begin().await.unwrap();
                     tx.give_up(id, at(6), at(7)).await.unwrap();
                     tx.fold_counts(id).await.unwrap();
                     tx.commit().await.unwrap();

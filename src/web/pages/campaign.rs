@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, PreEscaped, html};
 use serde::Deserialize;
 
-use super::frame::{NoPage, card, count, counted, maybe, moment};
+use super::frame::{NoPage, PATIENCE, card, count, counted, maybe, moment};
 use super::home::table_of;
 use super::layout::page;
 use super::live::{self, events};
@@ -164,11 +164,19 @@ pub(super) async fn show(
     let row = found(&app, &name).await?;
     let part = running(&app, row.campaign.name.as_str()).await?;
     let name = row.campaign.name.as_str();
-    let results = app.results(&row).await?;
+    let results = tokio::time::timeout(PATIENCE, app.results(&row)).await;
+    let results = results.ok().transpose()?;
     let body = html! {
         @if visitor.may(Scope::Operate) { (buttons(&visitor, &row)) }
         div data-live={ "/live/campaigns/" (name) } { (PreEscaped(&*part)) }
-        (plan_of(&row)) (what_it_brought(&results)) (calibration(&results.calibration))
+        (plan_of(&row))
+        @match &results {
+            Some(results) => { (what_it_brought(results)) (calibration(&results.calibration)) }
+            None => {
+                h2 { "What it brought" }
+                p role="status" { "This is being summed up; look again in a moment." }
+            }
+        }
         @if visitor.may(Scope::People) {
             p { a href={ "/campaigns/" (name) "/export.csv" } download {
                 "Download everybody of it as a CSV file"

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use maud::{Markup, PreEscaped, html};
 
-use super::frame::{NoPage, count};
+use super::frame::{NoPage, PATIENCE, count};
 use super::layout::page;
 use super::live;
 use super::visitor::Visitor;
@@ -19,13 +19,25 @@ const CAMPAIGNS_MAX: usize = 50;
 /// `/insights`
 pub(super) async fn insights(visitor: Visitor, State(app): State<App>) -> Result<Markup, NoPage> {
     visitor.needs(Scope::Read)?;
-    let found = app.insights.of_model_in_use(&app.ctx).await;
-    let found = found.map_err(|error| NoPage::failed(&error.outline()))?;
+    let computed = app.insights.of_model_in_use(&app.ctx);
+    let last = app.insights.last();
+    // who sees those of the model before waits no longer than a page may take
+    let patience = if last.is_some() { PATIENCE / 20 } else { PATIENCE };
+    let (found, is_ready) = match tokio::time::timeout(patience, computed).await {
+        Ok(found) => (found.map_err(|error| NoPage::failed(&error.outline()))?, true),
+        Err(_) => (last.unwrap_or_default(), false),
+    };
     let (sure, unsure): (Vec<&Insight>, Vec<&Insight>) = found.iter().partition(|i| i.sure);
     let body = html! {
-        @if found.is_empty() {
+        @if !is_ready {
+            p role="status" {
+                "What the newest model knows is being computed; look again in a minute."
+                @if !found.is_empty() { " This is what the model before it knew." }
+            }
+        }
+        @if found.is_empty() && is_ready {
             p { "Nothing is known yet: nothing was learned, or there is no history." }
-        } @else {
+        } @else if !found.is_empty() {
             p {
                 "Computed from people's own messages, each compared with themselves; intervals allow for "
                 "how much was looked at."
