@@ -10,7 +10,7 @@ use super::history::drawn;
 use super::row::from_row;
 use super::{Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, instant, micros, on, parsed};
 use crate::model::action::DrawnAction;
-use crate::model::delivery::{Arm, Choice, Delivery, Expectation, Reason, State};
+use crate::model::delivery::{Arm, Choice, Delivery, Expectation, State};
 use crate::model::ids::RecipientId;
 use crate::model::slot::{Slot, SlotLength};
 use crate::model::time::Instant;
