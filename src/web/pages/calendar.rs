@@ -28,7 +28,7 @@ const DRAWN_MAX: usize = 5;
 pub(super) async fn show(visitor: Visitor, State(app): State<App>) -> Result<Markup, NoPage> {
     visitor.needs(Scope::Read)?;
     let own = app.clone();
-    let part = live::part(&app, "calendar", async move { made(&own).await }).await?;
+    let part = live::part(&app, "calendar", Box::pin(async move { made(&own).await })).await?;
     Ok(page(&visitor, "/calendar", "Calendar", &html! { (PreEscaped(&*part)) }))
 }
 

@@ -54,7 +54,7 @@ pub(super) async fn list(
             @if let Some(next) = next { p { a href={ "/campaigns?before=" (next) } { "Older ones" } } }
         })
     };
-    let part = live::part(&app, &name, made).await?;
+    let part = live::part(&app, &name, Box::pin(made)).await?;
     let body = html! {
         @if visitor.may(Scope::Submit) {
             p { a.button href="/campaigns/new" { "Check and launch a campaign" } }
@@ -119,7 +119,7 @@ async fn running(app: &App, name: &str) -> Result<Arc<str>, NoPage> {
             }
         })
     };
-    live::part(app, &part, made).await
+    live::part(app, &part, Box::pin(made)).await
 }
 
 /// How much is used of the limits that messages go out under.

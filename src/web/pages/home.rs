@@ -18,7 +18,7 @@ use crate::work::tokens::Scope;
 /// The live part, made once for all who look.
 async fn part(app: &App) -> Result<Arc<str>, NoPage> {
     let own = app.clone();
-    live::part(app, "home", async move { made(&own).await }).await
+    live::part(app, "home", Box::pin(async move { made(&own).await })).await
 }
 
 async fn made(app: &App) -> Result<Markup, NoPage> {

@@ -74,7 +74,7 @@ pub(super) async fn experiments(
 ) -> Result<Markup, NoPage> {
     visitor.needs(Scope::Read)?;
     let own = app.clone();
-    let part = live::part(&app, "experiments", async move { made(&own).await }).await?;
+    let part = live::part(&app, "experiments", Box::pin(async move { made(&own).await })).await?;
     Ok(page(&visitor, "/experiments", "Experiments", &html! { (PreEscaped(&*part)) }))
 }
 
