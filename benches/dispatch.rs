@@ -5,6 +5,7 @@
 //! messages wait behind those that are due; `DISPATCH_ONLY` runs the parts whose names hold a word;
 //! `DISPATCH_PEER` names the program of `benches/peers`, whose figure then stands beside.
 
+#[expect(dead_code, reason = "each bench uses its own part of it")]
 mod scene;
 #[path = "../tests/support/server.rs"]
 mod server;

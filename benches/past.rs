@@ -16,10 +16,9 @@ use chrono::TimeDelta;
 use opportune::store::{Create, Store};
 use opportune::work::learn::Depth;
 use opportune::work::{Ctx, dispatch, learn, maintenance, plan, receive};
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, SqliteConnection};
 use tokio::sync::watch;
 
-use scene::{BARE, config, ctx, fill, instantly, number};
+use scene::{BARE, Db, config, count_anew, ctx, fill, instantly, number};
 use server::Server;
 
 const FEW: usize = 2;
@@ -31,30 +30,6 @@ const OPEN_IN: TimeDelta = TimeDelta::hours(30);
 
 /// Columns of a delivery that are times of what happened.
 const TIMES: [&str; 5] = ["slot_start", "send_at", "changed_at", "sent_at", "observed_at"];
-
-/// A connection of the bench's own.
-enum Db {
-    Sqlite(SqliteConnection),
-    Postgres(PgConnection),
-}
-
-impl Db {
-    async fn open(url: &str) -> Self {
-        if url.starts_with("sqlite:") {
-            Self::Sqlite(SqliteConnection::connect(url).await.unwrap())
-        } else {
-            Self::Postgres(PgConnection::connect(url).await.unwrap())
-        }
-    }
-
-    async fn run(&mut self, sql: &str) {
-        let sql = AssertSqlSafe(sql.to_owned());
-        match self {
-            Self::Sqlite(db) => drop(db.execute(sql).await.unwrap()),
-            Self::Postgres(db) => drop(db.execute(sql).await.unwrap()),
-        }
-    }
-}
 
 /// A workspace with an open campaign and so many past ones, all of the same people.
 async fn workspace(url: &str, past: usize, people: usize) -> (Ctx, Db, i64) {
@@ -87,6 +62,7 @@ async fn workspace(url: &str, past: usize, people: usize) -> (Ctx, Db, i64) {
             db.run(&sql).await;
         }
     }
+    count_anew(&mut db).await;
     db.run("ANALYZE").await;
     while maintenance::run(&ctx).await.unwrap().done > 0 {}
     let open = fill(&ctx.store, "open", people, |_| OPEN_IN).await;

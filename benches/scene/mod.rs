@@ -18,7 +18,7 @@ use opportune::model::slot::SlotLength;
 use opportune::provider::{Incoming, OutboundMessage, Provider, Rejected, SendOutcome};
 use opportune::store::Store;
 use opportune::work::{Ctx, StepEnv, new_node};
-use sqlx::{Executor, PgPool};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool, SqliteConnection};
 
 use crate::support;
 
@@ -129,4 +129,38 @@ pub fn instantly() -> (Arc<Instantly>, BTreeMap<Name, Arc<dyn Provider>>) {
 
 pub async fn analyze(url: &str) {
     PgPool::connect(url).await.unwrap().execute("ANALYZE").await.unwrap();
+}
+
+/// A connection of the bench's own.
+pub enum Db {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+}
+
+impl Db {
+    pub async fn open(url: &str) -> Self {
+        if url.starts_with("sqlite:") {
+            Self::Sqlite(SqliteConnection::connect(url).await.unwrap())
+        } else {
+            Self::Postgres(PgConnection::connect(url).await.unwrap())
+        }
+    }
+
+    pub async fn run(&mut self, sql: &str) {
+        let sql = AssertSqlSafe(sql.to_owned());
+        match self {
+            Self::Sqlite(db) => drop(db.execute(sql).await.unwrap()),
+            Self::Postgres(db) => drop(db.execute(sql).await.unwrap()),
+        }
+    }
+}
+
+/// Counts deliveries that were not written by the program.
+pub async fn count_anew(db: &mut Db) {
+    db.run("DELETE FROM delivery_count").await;
+    db.run(
+        "INSERT INTO delivery_count (campaign, state, reason, people)
+            SELECT campaign, state, reason, COUNT(*) FROM delivery GROUP BY campaign, state, reason",
+    )
+    .await;
 }

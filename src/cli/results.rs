@@ -89,6 +89,7 @@ mod tests {
     use super::*;
     use crate::model::content::Goal;
     use crate::model::delivery::Arm;
+    use crate::model::time::Instant;
     use crate::work::results::ArmResult;
 
     #[test]
@@ -106,6 +107,7 @@ mod tests {
         };
         let results = Results {
             name: "sale".parse().unwrap(),
+            counted_at: Instant::UNIX_EPOCH,
             goal: Goal::Read,
             within_hours: 2.0,
             arms: vec![arm],

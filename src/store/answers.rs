@@ -1,6 +1,9 @@
 //! Deliveries as a channel's word finds them, and what the word makes of them.
 
+use std::collections::BTreeMap;
+
 use super::bulk::{Column, List, Rows, Sql, numbers, one_of};
+use super::counts::Moves;
 use super::responses::{self, ResponseRow, response_columns};
 use super::row::from_row;
 use super::{Doing, ROWS_PER_STATEMENT, StoreError, Tx, instant, micros, on, parsed};
@@ -21,6 +24,8 @@ pub struct Answered {
     pub state: State,
     /// Why.
     pub reason: Reason,
+    /// Where it stood and why when it was read.
+    stood: (State, Reason),
     /// How often it was tried.
     pub attempts: u32,
     /// The position of what was chosen among the campaign's variants.
@@ -78,11 +83,13 @@ impl TryFrom<Row> for Answered {
         let at = |micros: Option<i64>| micros.map(|micros| instant(TABLE, micros)).transpose();
         let media: Option<Media> = row.media.map(|text| parsed(TABLE, &text)).transpose()?;
         let style: Option<Style> = row.style.map(|text| parsed(TABLE, &text)).transpose()?;
+        let (state, reason) = (parsed(TABLE, &row.state)?, parsed(TABLE, &row.reason)?);
         Ok(Self {
             campaign: row.campaign,
             recipient: RecipientId(row.recipient),
-            state: parsed(TABLE, &row.state)?,
-            reason: parsed(TABLE, &row.reason)?,
+            state,
+            reason,
+            stood: (state, reason),
             attempts: row.attempts as u32,
             variant_index: row.variant_index.map(|index| index as u16),
             send_at: at(row.send_at)?,
@@ -208,7 +215,7 @@ impl Tx {
         rows.into_iter().map(Answered::try_from).collect()
     }
 
-    /// Writes what became of locked deliveries.
+    /// Writes what became of locked deliveries, once each.
     pub async fn put_answered(
         &mut self,
         rows: &[Answered],
@@ -248,6 +255,13 @@ impl Tx {
                 .await
                 .map(drop))
             .doing("write what came back")?;
+        }
+        let mut moved: BTreeMap<i64, Moves> = BTreeMap::new();
+        for row in rows.iter().filter(|row| row.stood != (row.state, row.reason)) {
+            moved.entry(row.campaign).or_default().one(row.stood, (row.state, row.reason));
+        }
+        for (campaign, moves) in &moved {
+            self.count_moves(*campaign, moves).await?;
         }
         Ok(())
     }

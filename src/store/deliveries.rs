@@ -4,13 +4,13 @@
 
 use std::collections::HashSet;
 
-use super::bulk::{Column, Rows, Sql, numbers, one_of};
+use super::bulk::{Column, Rows};
 use super::campaigns::CampaignStatus;
 use super::history::drawn;
 use super::row::from_row;
-use super::{Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, instant, micros, on, parsed, run};
+use super::{Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, instant, micros, on, parsed};
 use crate::model::action::DrawnAction;
-use crate::model::delivery::{Arm, Choice, Delivery, Expectation, Reason, State};
+use crate::model::delivery::{Arm, Choice, Delivery, Expectation, State};
 use crate::model::ids::RecipientId;
 use crate::model::slot::{Slot, SlotLength};
 use crate::model::time::Instant;
@@ -73,6 +73,14 @@ from_row! {
     }
 }
 
+from_row! {
+    struct NamedRow {
+        campaign: i64,
+        name: String,
+        ; row: Row
+    }
+}
+
 const TABLE: &str = "delivery";
 
 impl Row {
@@ -131,6 +139,12 @@ macro_rules! select {
 
 const OF_CAMPAIGN: &str = select!("ORDER BY recipient");
 
+const OF_PERSON: &str = concat!(
+    "SELECT campaign, name, ",
+    columns!(),
+    " FROM delivery JOIN campaign ON campaign.id = campaign WHERE recipient = $1 ORDER BY id"
+);
+
 const PUT: &str = "INSERT INTO delivery (campaign, recipient, state, reason, arm, variant,
     variant_index, slot_start, send_at, value, chance, runner_up_slot, runner_up_value, propensity,
     drawn, drawn_among, expected_control, expected_best, expected_price, attempts, changed_at)";
@@ -154,47 +168,6 @@ const OVER: &str = " ON CONFLICT (campaign, recipient) DO UPDATE SET state = exc
 const UNDECIDED: &str = select!("AND state = 'planned' AND send_at IS NULL ORDER BY recipient");
 
 const ONE: &str = select!("AND recipient = $2");
-
-const GIVE_UP: &str = "UPDATE delivery SET state = 'in_doubt_expired',
-    reason = 'never_confirmed', changed_at = $2
-    WHERE campaign = $1 AND state = 'in_doubt' AND changed_at <= $3";
-
-const END_UNDECIDED: &str = "UPDATE delivery SET state = $2, reason = $3, changed_at = $4
-    WHERE campaign = $1 AND state = 'planned' AND send_at IS NULL";
-
-const AGAIN: &str = "UPDATE delivery SET state = 'planned', send_at = NULL,
-    reason = 'moved_throttled', not_before = NULL, changed_at = $2
-    WHERE campaign = $1 AND state = 'refused' AND reason = 'template_refused'";
-
-const END_HELD: &str = "UPDATE delivery SET state = 'in_doubt_expired',
-    reason = 'never_confirmed', changed_at = $2
-    WHERE campaign = $1 AND state = 'held' AND changed_at <= $3";
-
-const RETRY: &str = "UPDATE delivery SET state = 'planned', send_at = NULL, reason = 'moved_late',
-    not_before = NULL, changed_at = $2
-    WHERE campaign = $1 AND state = 'in_doubt' AND changed_at <= $3";
-
-/// Takes the time from people who were taken out of the queue.
-const UNDECIDE: Sql = one_of!(
-    "UPDATE delivery SET send_at = NULL, reason = COALESCE($3, reason), not_before = NULL,
-        changed_at = $2
-        WHERE campaign = $1 AND state = 'planned' AND recipient",
-    "$4",
-    ""
-);
-
-const OF_VARIANT: &str = "SELECT recipient FROM delivery
-    WHERE campaign = $1 AND variant_index = $2 AND state = 'planned' AND send_at IS NOT NULL";
-
-/// What takes a place between two times: sent there, still to be sent there, or perhaps sent.
-const TAKEN: &str = "SELECT COUNT(*) FROM delivery WHERE campaign = $1
-    AND (sent_at IS NOT NULL
-        OR state IN ('planned', 'held', 'in_doubt', 'in_doubt_expired') AND send_at IS NOT NULL)
-    AND COALESCE(sent_at, send_at) >= $2 AND COALESCE(sent_at, send_at) < $3";
-
-const LAST_IN_QUEUE: &str = "SELECT recipient FROM queue
-    WHERE campaign = $1 AND due_at >= $2 AND due_at < $3
-    ORDER BY due_at DESC, recipient DESC LIMIT $4";
 
 impl Reader {
     /// Everybody of a campaign, in the order of their numbers.
@@ -229,16 +202,16 @@ impl Reader {
         recipient: RecipientId,
         length: SlotLength,
     ) -> Result<Vec<(String, DeliveryRow)>, StoreError> {
-        const SQL: &str = "SELECT c.id, c.name FROM delivery d JOIN campaign c ON c.id = d.campaign
-            WHERE d.recipient = $1 ORDER BY c.id";
-        let campaigns: Vec<(i64, String)> =
-            on!(self, |db| sqlx::query_as(SQL).bind(recipient.0).fetch_all(db).await)
+        let rows: Vec<NamedRow> =
+            on!(self, |db| sqlx::query_as(OF_PERSON).bind(recipient.0).fetch_all(db).await)
                 .doing("read a person's deliveries")?;
-        let mut deliveries = Vec::with_capacity(campaigns.len());
-        for (campaign, name) in campaigns {
-            if let Some(row) = self.delivery(campaign, recipient, length).await? {
-                deliveries.push((name, row));
-            }
+        let mut deliveries = Vec::with_capacity(rows.len());
+        for NamedRow { campaign, name, row } in rows {
+            let row = row.into_model(length)?;
+            let may_be_claimed = row.delivery.state == State::Planned;
+            let claimed =
+                if may_be_claimed { self.claimed(campaign).await? } else { HashSet::new() };
+            deliveries.push((name, row.claimed_by(&claimed)));
         }
         Ok(deliveries)
     }
@@ -280,7 +253,9 @@ impl Tx {
             // who is in the queue is nobody's; who was claimed in between stays as it is
             let free = self.take_out(campaign, &people).await?;
             self.undecide(campaign, &free, None, now).await?;
+            self.count_leaving(campaign, &people).await?;
             let written = self.write_decisions(campaign, chunk, length, now).await?;
+            self.count_coming(campaign, &people).await?;
             let due = chunk.iter().filter(|d| d.state == State::Planned);
             let due = due.filter_map(|d| Some((d.choice.as_ref()?.send_at, d.recipient)));
             let due: Vec<_> = due.filter(|(_, id)| written.contains(id)).collect();
@@ -340,146 +315,5 @@ impl Tx {
             .await)
         .doing("write decisions")?;
         Ok(written.into_iter().map(RecipientId).collect())
-    }
-
-    /// Gives up those that have been in doubt since `before`; returns how many.
-    pub async fn give_up(
-        &mut self,
-        campaign: i64,
-        before: Instant,
-        now: Instant,
-    ) -> Result<u64, StoreError> {
-        run!(self, GIVE_UP, campaign, micros(now), micros(before)).doing("give up what is in doubt")
-    }
-
-    /// Gives up those that the provider has held since `before`; returns how many.
-    pub async fn give_up_held(
-        &mut self,
-        campaign: i64,
-        before: Instant,
-        now: Instant,
-    ) -> Result<u64, StoreError> {
-        run!(self, END_HELD, campaign, micros(now), micros(before)).doing("give up what is held")
-    }
-
-    /// Has messages that were in doubt since `before` decided about anew; returns how many.
-    pub async fn retry_doubts(
-        &mut self,
-        campaign: i64,
-        before: Instant,
-        now: Instant,
-    ) -> Result<u64, StoreError> {
-        run!(self, RETRY, campaign, micros(now), micros(before)).doing("try again what is in doubt")
-    }
-
-    /// Ends everybody who is still only planned and in no claim; returns how many.
-    pub async fn end_planned(
-        &mut self,
-        campaign: i64,
-        state: State,
-        reason: Reason,
-        now: Instant,
-    ) -> Result<u64, StoreError> {
-        const DOING: &str = "end planned deliveries";
-        let queued = self.take_out_all(campaign, None).await?;
-        self.undecide(campaign, &queued, None, now).await?;
-        run!(self, END_UNDECIDED, campaign, state.as_str(), reason.as_str(), micros(now))
-            .doing(DOING)
-    }
-
-    /// Has those who are planned with a variant decided about anew; returns how many.
-    pub async fn reopen_variant(
-        &mut self,
-        campaign: i64,
-        variant_index: usize,
-        now: Instant,
-    ) -> Result<u64, StoreError> {
-        let index = variant_index as i64;
-        let people: Vec<i64> = on!(self, |db| sqlx::query_scalar(OF_VARIANT)
-            .bind(campaign)
-            .bind(index)
-            .fetch_all(db)
-            .await)
-        .doing("find a variant's people")?;
-        let people: Vec<RecipientId> = people.into_iter().map(RecipientId).collect();
-        let free = self.take_out(campaign, &people).await?;
-        self.undecide(campaign, &free, Some(Reason::MovedThrottled), now).await
-    }
-
-    /// Has those decided about anew who were refused since no template could be sent; returns how
-    /// many.
-    pub async fn plan_refused_templates(
-        &mut self,
-        campaign: i64,
-        now: Instant,
-    ) -> Result<u64, StoreError> {
-        run!(self, AGAIN, campaign, micros(now)).doing("plan refused people again")
-    }
-
-    /// Takes the time from planned messages that were due by `late`: they need a new decision.
-    /// Returns how many.
-    pub async fn reopen_late(
-        &mut self,
-        campaign: i64,
-        late: Instant,
-        now: Instant,
-    ) -> Result<u64, StoreError> {
-        let queued = self.take_out_all(campaign, Some(late)).await?;
-        self.undecide(campaign, &queued, Some(Reason::MovedLate), now).await
-    }
-
-    /// Takes the time from the last of a campaign's planned messages between two times, until no more
-    /// than `most` are there; returns how many. What is claimed stays.
-    pub async fn reopen_surplus(
-        &mut self,
-        campaign: i64,
-        (from, to): (Instant, Instant),
-        most: u64,
-        now: Instant,
-    ) -> Result<u64, StoreError> {
-        const DOING: &str = "find what an hour does not hold";
-        let mut moved = 0;
-        loop {
-            let taken: i64 = on!(self, |db| sqlx::query_scalar(TAKEN)
-                .bind(campaign)
-                .bind(micros(from))
-                .bind(micros(to))
-                .fetch_one(db)
-                .await)
-            .doing(DOING)?;
-            let surplus = (taken as u64).saturating_sub(most).min(ROWS_PER_STATEMENT as u64);
-            if surplus == 0 {
-                return Ok(moved);
-            }
-            let last: Vec<i64> = on!(self, |db| sqlx::query_scalar(LAST_IN_QUEUE)
-                .bind(campaign)
-                .bind(micros(from))
-                .bind(micros(to))
-                .bind(surplus as i64)
-                .fetch_all(db)
-                .await)
-            .doing(DOING)?;
-            let last: Vec<RecipientId> = last.into_iter().map(RecipientId).collect();
-            let free = self.take_out(campaign, &last).await?;
-            if free.is_empty() {
-                return Ok(moved);
-            }
-            moved += self.undecide(campaign, &free, Some(Reason::MovedThrottled), now).await?;
-        }
-    }
-
-    pub(super) async fn undecide(
-        &mut self,
-        campaign: i64,
-        people: &[RecipientId],
-        reason: Option<Reason>,
-        now: Instant,
-    ) -> Result<u64, StoreError> {
-        if people.is_empty() {
-            return Ok(0);
-        }
-        let (sql, reason) = (self.text(UNDECIDE), reason.map(Reason::as_str));
-        run!(self, sql, campaign, micros(now), reason, numbers(people))
-            .doing("take planned messages out of the queue")
     }
 }

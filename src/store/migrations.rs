@@ -12,7 +12,7 @@ macro_rules! files {
     };
 }
 
-const FILES: [(&str, &str); 26] = files![
+const FILES: [(&str, &str); 27] = files![
     "0001_workspace",
     "0003_plan",
     "0004_dispatch",
@@ -39,6 +39,7 @@ const FILES: [(&str, &str); 26] = files![
     "0092_fallback",
     "0093_consent_scope",
     "0095_retries",
+    "0096_delivery_count",
 ];
 
 /// All of them.

@@ -447,6 +447,7 @@ impl Tx {
         let free = self.take_out(run, people).await?;
         self.undecide(run, &free, Some(Reason::Occurred), now).await?;
         for chunk in people.chunks(ROWS_PER_STATEMENT) {
+            self.count_leaving(run, chunk).await?;
             let all = |text: &'static str| Column::Text(vec![Some(text); chunk.len()]);
             let columns = vec![
                 Column::Number(vec![Some(run); chunk.len()]),
@@ -462,6 +463,7 @@ impl Tx {
                 .await
                 .map(drop))
             .doing("ask for new decisions")?;
+            self.count_coming(run, chunk).await?;
         }
         Ok(())
     }
@@ -477,6 +479,7 @@ impl Tx {
     ) -> Result<HashSet<RecipientId>, StoreError> {
         let free = self.take_out(run, people).await?;
         self.undecide(run, &free, None, now).await?;
+        self.count_leaving(run, people).await?;
         let sql = self.text(WITHDRAW);
         let ids: Vec<i64> = on!(self, |db| sqlx::query_scalar(sql)
             .bind(run)
@@ -486,6 +489,7 @@ impl Tx {
             .fetch_all(db)
             .await)
         .doing("withdraw planned messages")?;
+        self.count_coming(run, people).await?;
         Ok(ids.into_iter().map(RecipientId).collect())
     }
 }

@@ -1,7 +1,10 @@
 //! What is too old to be kept, deleted in batches that hold nobody up. The ledger of consent and the sums
 //! of campaigns are never touched.
 
-use super::{Doing, Reader, StoreError, Tx, micros, on, run};
+use std::collections::BTreeMap;
+
+use super::counts::Moves;
+use super::{Doing, Reader, StoreError, Tx, micros, on, parsed, run};
 use crate::model::content::word_type;
 use crate::model::time::Instant;
 
@@ -101,7 +104,8 @@ const ENDED: &str = "SELECT COUNT(*) FROM delivery AS d JOIN campaign AS c ON c.
 
 const DELETE_ENDED: &str = "DELETE FROM delivery WHERE (campaign, recipient) IN
     (SELECT d.campaign, d.recipient FROM delivery AS d JOIN campaign AS c ON c.id = d.campaign
-     WHERE c.closed_at < $1 LIMIT $2)";
+     WHERE c.closed_at < $1 LIMIT $2)
+    RETURNING campaign, state, reason";
 
 impl Reader {
     async fn count_ended_deliveries(&mut self, before: Instant) -> Result<u64, StoreError> {
@@ -118,6 +122,20 @@ impl Tx {
         before: Instant,
         limit: usize,
     ) -> Result<u64, StoreError> {
-        run!(self, DELETE_ENDED, micros(before), limit as i64).doing("delete what is too old")
+        let gone: Vec<(i64, String, String)> = on!(self, |db| sqlx::query_as(DELETE_ENDED)
+            .bind(micros(before))
+            .bind(limit as i64)
+            .fetch_all(db)
+            .await)
+        .doing("delete what is too old")?;
+        let mut moved: BTreeMap<i64, Moves> = BTreeMap::new();
+        for (campaign, state, reason) in &gone {
+            let place = (parsed("delivery", state)?, parsed("delivery", reason)?);
+            moved.entry(*campaign).or_default().add(place, -1);
+        }
+        for (campaign, moves) in &moved {
+            self.count_moves(*campaign, moves).await?;
+        }
+        Ok(gone.len() as u64)
     }
 }

@@ -6,20 +6,22 @@
 //! - [`Tx::take_out`] takes people out of the queue who get a new decision.
 //!
 //! Being claimed is being in a claim: nothing is written to a delivery before it is settled. Whoever
-//! deletes a row of the queue, or a claim, has what was in it to themselves.
+//! deletes a row of the queue, or a claim, has what was in it to themselves: for what it is planned is as
+//! the claim read it.
 
 use std::collections::HashSet;
 
-use super::bulk::{Column, List, Rows, Sql, numbers, one_of};
+use super::bulk::{Column, Rows, Sql, numbers, one_of};
 use super::campaigns::CampaignStatus;
+use super::counts::Moves;
 use super::row::from_row;
+use super::settled::{self, Settled};
 use super::{
-    Conn, Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, instant, json, micros, on, run,
-    to_json,
+    Conn, Doing, ROWS_PER_STATEMENT, Reader, StoreError, Tx, instant, json, micros, on, parsed,
+    run, to_json,
 };
-use crate::model::content::{Content, Style};
 use crate::model::delivery::{Reason, State};
-use crate::model::ids::{ProviderMessage, RecipientId};
+use crate::model::ids::RecipientId;
 use crate::model::slot::{Slot, SlotLength};
 use crate::model::time::Instant;
 
@@ -43,60 +45,12 @@ pub struct Due {
     pub slot: Slot,
     /// When to send.
     pub send_at: Instant,
+    /// Why it is planned so.
+    pub reason: Reason,
     /// How often it was tried, this time included.
     pub attempts: u32,
     /// Until when what it is about may be written about, where it is about something.
     pub closes_at: Option<Instant>,
-}
-
-/// How a claimed delivery is settled.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Settled {
-    /// Whose it is.
-    pub recipient: RecipientId,
-    /// The number of the try that the claim was for, from 1.
-    pub try_number: u32,
-    /// Whether the provider was asked.
-    pub attempt: Attempt,
-    /// Its next state.
-    pub state: State,
-    /// Why; `None` keeps the reason for which it was planned.
-    pub reason: Option<Reason>,
-    /// Of one that is planned again: when it is tried, or `None` where a new decision is due.
-    pub again_at: Option<Instant>,
-    /// A new decision may not choose an earlier time.
-    pub not_before: Option<Instant>,
-    /// What the provider took.
-    pub sent: Option<Box<Sent>>,
-    /// What the provider said of one that it did not take.
-    pub failure: Option<Failure>,
-}
-
-/// A provider's code for a failure, and what it means in words.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    pub code: String,
-    pub text: String,
-}
-
-/// What a provider took.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Sent {
-    /// When.
-    pub at: Instant,
-    /// What.
-    pub content: Content,
-    /// How the provider calls it.
-    pub provider_message: Option<ProviderMessage>,
-}
-
-/// Whether a claim led to a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Attempt {
-    /// It did.
-    Made,
-    /// Nothing was called.
-    NotMade,
 }
 
 const TABLE: &str = "delivery";
@@ -116,7 +70,7 @@ macro_rules! first_due {
 /// twice its limit; lateral, so that each delivery is found by its key whatever the plan.
 const CLAIM: Sql = [
     concat!(
-        "SELECT d.recipient, variant_index, slot_start, send_at, attempts FROM (",
+        "SELECT d.recipient, variant_index, slot_start, send_at, reason, attempts FROM (",
         first_due!("campaign, recipient"),
         ") AS q CROSS JOIN delivery AS d
             ON d.campaign = q.campaign AND d.recipient = q.recipient
@@ -128,7 +82,7 @@ const CLAIM: Sql = [
         " FOR UPDATE SKIP LOCKED),
         taken AS (DELETE FROM queue USING due WHERE queue.ctid = place RETURNING recipient)
         SELECT d.* FROM taken CROSS JOIN LATERAL
-            (SELECT recipient, variant_index, slot_start, send_at, attempts FROM delivery
+            (SELECT recipient, variant_index, slot_start, send_at, reason, attempts FROM delivery
                 WHERE campaign = $1 AND recipient = taken.recipient
                 AND state = 'planned' AND send_at IS NOT NULL OFFSET 0) AS d"
     ),
@@ -141,24 +95,6 @@ const HOLD: &str = "INSERT INTO claim (lease, campaign, held_until, claimed_at, 
     VALUES ($1, $2, $3, $4, $5)";
 
 const RELEASE: &str = "DELETE FROM claim WHERE lease = $1 RETURNING recipients";
-
-const SETTLED: [&str; 15] = [
-    "campaign",
-    "changed_at",
-    "recipient",
-    "try_number",
-    "tries",
-    "state",
-    "reason",
-    "send_at",
-    "not_before",
-    "sent_at",
-    "media",
-    "style",
-    "provider_message",
-    "failure_code",
-    "failure_text",
-];
 
 const SETTLE: &str =
     "UPDATE delivery SET state = v.state, reason = COALESCE(v.reason, delivery.reason),
@@ -235,6 +171,7 @@ from_row! {
         variant_index: i64,
         slot_start: i64,
         send_at: i64,
+        reason: String,
         attempts: i64,
     }
 }
@@ -246,6 +183,7 @@ impl DueRow {
             variant_index: self.variant_index as u16,
             slot: Slot::holding(instant(TABLE, self.slot_start)?, length),
             send_at: instant(TABLE, self.send_at)?,
+            reason: parsed(TABLE, &self.reason)?,
             attempts: self.attempts as u32 + 1,
             closes_at: None,
         })
@@ -338,15 +276,21 @@ impl Tx {
         let over = self.end_of(campaign).await?;
         let mut done = HashSet::with_capacity(settled.len());
         for chunk in settled.chunks(ROWS_PER_STATEMENT) {
-            let columns = columns(campaign, chunk, over, now);
+            let people: Vec<RecipientId> = chunk.iter().map(|s| s.recipient).collect();
+            let columns = settled::columns(campaign, chunk, over, now);
             let tail = if held.is_some() { WHILE_HELD } else { AFTER_DOUBT };
-            let written = on!(self, |db| Rows::update(SETTLE, &SETTLED, columns, tail)
+            if held.is_none() {
+                self.count_leaving(campaign, &people).await?;
+            }
+            let written = on!(self, |db| Rows::update(SETTLE, &settled::NAMES, columns, tail)
                 .build()
                 .execute(db)
                 .await
                 .map(|done| done.rows_affected()))
             .doing(DOING)?;
-            let people: Vec<RecipientId> = chunk.iter().map(|s| s.recipient).collect();
+            if held.is_none() {
+                self.count_coming(campaign, &people).await?;
+            }
             if written == people.len() as u64 {
                 done.extend(people);
             } else if written > 0 {
@@ -361,6 +305,15 @@ impl Tx {
                 .doing(DOING)?;
                 done.extend(ids.into_iter().map(RecipientId));
             }
+        }
+        if held.is_some() {
+            let mut moves = Moves::default();
+            for settled in settled.iter().filter(|s| done.contains(&s.recipient)) {
+                let (state, reason) = settled.comes_to(over);
+                let from = settled.planned_for;
+                moves.one((State::Planned, from), (state, reason.unwrap_or(from)));
+            }
+            self.count_moves(campaign, &moves).await?;
         }
         if over.is_none() {
             let again = settled.iter().filter(|s| s.state == State::Planned);
@@ -417,8 +370,11 @@ impl Tx {
         let mut doubtful = 0;
         for (campaign, recipients) in lost {
             let recipients: Vec<i64> = json("claim", &recipients)?;
-            doubtful += run!(self, sql, micros(now), campaign, List(recipients))
+            let people: Vec<RecipientId> = recipients.into_iter().map(RecipientId).collect();
+            self.count_leaving(campaign, &people).await?;
+            doubtful += run!(self, sql, micros(now), campaign, numbers(&people))
                 .doing("declare lost claims in doubt")?;
+            self.count_coming(campaign, &people).await?;
         }
         Ok(doubtful)
     }
@@ -457,44 +413,4 @@ impl Tx {
         .doing("take people out of the queue")?;
         Ok(ids.into_iter().map(RecipientId).collect())
     }
-}
-
-/// What is settled, column by column.
-fn columns<'s>(
-    campaign: i64,
-    chunk: &[&'s Settled],
-    over: Option<(State, Reason)>,
-    now: Instant,
-) -> Vec<Column<'s>> {
-    let end = |s: &Settled| over.filter(|_| s.state == State::Planned);
-    let number = |of: &dyn Fn(&Settled) -> Option<i64>| {
-        Column::Number(chunk.iter().map(|s| of(s)).collect())
-    };
-    let sent = |of: fn(&Sent) -> Option<&str>| {
-        Column::Text(chunk.iter().map(|s| s.sent.as_deref().and_then(of)).collect())
-    };
-    let failure = |of: fn(&Failure) -> &str| {
-        Column::Text(chunk.iter().map(|s| s.failure.as_ref().map(of)).collect())
-    };
-    let state = |s: &Settled| Some(end(s).map_or(s.state, |(state, _)| state).as_str());
-    let reason = |s: &Settled| end(s).map(|(_, reason)| reason).or(s.reason).map(Reason::as_str);
-    let tries =
-        |s: &Settled| Some(i64::from(s.try_number) - i64::from(s.attempt == Attempt::NotMade));
-    vec![
-        number(&|_| Some(campaign)),
-        number(&|_| Some(micros(now))),
-        number(&|s| Some(s.recipient.0)),
-        number(&|s| Some(i64::from(s.try_number))),
-        number(&tries),
-        Column::Text(chunk.iter().map(|s| state(s)).collect()),
-        Column::Text(chunk.iter().map(|s| reason(s)).collect()),
-        number(&|s| s.again_at.map(micros)),
-        number(&|s| s.not_before.map(micros)),
-        number(&|s| s.sent.as_ref().map(|sent| micros(sent.at))),
-        sent(|sent| Some(sent.content.media.as_str())),
-        sent(|sent| sent.content.style.as_ref().map(Style::as_str)),
-        sent(|sent| sent.provider_message.as_ref().map(ProviderMessage::as_str)),
-        failure(|failure| &failure.code),
-        failure(|failure| &failure.text),
-    ]
 }

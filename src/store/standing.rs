@@ -122,9 +122,6 @@ impl ArmCount {
 
 const TABLE: &str = "delivery";
 
-const COUNTS: &str = "SELECT state, reason, COUNT(*) FROM delivery WHERE campaign = $1
-    GROUP BY state, reason ORDER BY state, reason";
-
 /// Few at a time, since claims are short.
 const CLAIMED: Sql = one_of!(
     "SELECT reason, COUNT(*) FROM delivery WHERE campaign = $1 AND state = 'planned'
@@ -194,14 +191,8 @@ impl Reader {
     /// How many people are in each state for each reason.
     pub async fn state_counts(&mut self, campaign: i64) -> Result<Vec<StateCount>, StoreError> {
         const DOING: &str = "count deliveries";
-        let rows: Vec<(String, String, i64)> =
-            on!(self, |db| sqlx::query_as(COUNTS).bind(campaign).fetch_all(db).await)
-                .doing(DOING)?;
+        let mut counts = self.counted(campaign).await?;
         let claimed: Vec<_> = self.claimed(campaign).await?.into_iter().collect();
-        let mut counts: BTreeMap<(State, Reason), u64> = BTreeMap::new();
-        for (state, reason, people) in rows {
-            counts.insert((parsed(TABLE, &state)?, parsed(TABLE, &reason)?), people as u64);
-        }
         if !claimed.is_empty() {
             let sql = self.text(CLAIMED);
             let rows: Vec<(String, i64)> = on!(self, |db| sqlx::query_as(sql)

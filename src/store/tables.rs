@@ -177,6 +177,7 @@ impl Tx {
         &mut self,
         person: RecipientId,
     ) -> Result<BTreeMap<String, u64>, StoreError> {
+        self.count_person_leaving(person).await?;
         let mut tables = self.tables().await?;
         tables.sort_by_key(|table| table.name == "recipient");
         let mut erased = BTreeMap::new();

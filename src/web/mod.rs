@@ -7,12 +7,12 @@ mod access;
 mod api;
 mod app;
 mod checks;
-mod fragments;
 mod links;
 mod metrics;
 mod pages;
 mod segment;
 mod serve;
+mod shared;
 mod unsubscribe;
 
 use std::collections::BTreeMap;
@@ -39,6 +39,7 @@ use crate::work::{Ctx, receive};
 
 use self::app::App;
 use self::metrics::{Metrics, Webhook};
+use self::shared::{EVERY, Shared};
 
 /// The largest webhook body: what the largest known channel posts.
 const BODY_MAX: usize = 3 * 1024 * 1024;
@@ -90,7 +91,10 @@ pub async fn serve(
         access: Arc::default(),
         insights: Arc::default(),
         evaluations: Arc::default(),
-        fragments: Arc::default(),
+        fragments: Shared::new(EVERY),
+        results: Shared::new(Duration::ZERO),
+        holdout: Shared::new(Duration::ZERO),
+        digests: Shared::new(Duration::ZERO),
         checks: Arc::default(),
         links: Arc::new(links),
         way_out: unsubscribe::WayOut::default(),
@@ -119,7 +123,7 @@ pub async fn serve(
 fn is_long(request: &Request) -> bool {
     let Some(path) = request.uri().path().strip_prefix("/api/v1/") else { return false };
     match path {
-        "campaigns/check" | "models" | "evaluation" | "prune" => true,
+        "campaigns/check" | "insights" | "models" | "evaluation" | "prune" => true,
         path => request.method() == Method::POST && path.ends_with("/plan"),
     }
 }

@@ -106,6 +106,9 @@ fn mark_name(config: &Config) -> Option<String> {
 /// The standing holdout, and what all messages together bring.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct HoldoutResult {
+    /// When people were counted: in a large workspace a moment ago.
+    #[schema(value_type = String, format = DateTime)]
+    pub counted_at: Instant,
     /// The share that is held out; 0 where the settings have no holdout.
     pub share: f64,
     /// Its last day.
@@ -149,9 +152,10 @@ struct Counts {
 
 /// Looks at the standing holdout.
 pub async fn show(ctx: &Ctx) -> Result<HoldoutResult, StoreError> {
-    let config = &ctx.config;
+    let (config, now) = (&ctx.config, ctx.clock.now());
     let Some(holdout) = &config.holdout else {
         return Ok(HoldoutResult {
+            counted_at: now,
             share: 0.0,
             until: None,
             active: false,
@@ -163,7 +167,6 @@ pub async fn show(ctx: &Ctx) -> Result<HoldoutResult, StoreError> {
             activity: None,
         });
     };
-    let now = ctx.clock.now();
     let since = since(ctx).await?;
     let end = end(holdout, config);
     let mut reader = ctx.store.read().await?;
@@ -192,6 +195,7 @@ pub async fn show(ctx: &Ctx) -> Result<HoldoutResult, StoreError> {
         })
     };
     Ok(HoldoutResult {
+        counted_at: now,
         share: holdout.share,
         until: Some(holdout.until),
         active: now < end,

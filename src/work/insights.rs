@@ -1,6 +1,6 @@
 //! What a marketer should know of the population, in plain words, computed, with sizes and ranges.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use tokio::sync::Mutex;
 
@@ -18,21 +18,38 @@ type Computed = (Option<i64>, Arc<[Insight]>);
 
 /// The insights of the model in use, computed once for each version of it.
 #[derive(Default)]
-pub struct Cached(Mutex<Option<Computed>>);
+pub struct Cached {
+    last: Arc<std::sync::Mutex<Option<Computed>>>,
+    /// Whose turn it is to compute.
+    turn: Arc<Mutex<()>>,
+}
 
 impl Cached {
-    /// Computes them, where that was not done before.
+    /// What was computed last, which may be of an earlier version.
+    pub fn last(&self) -> Option<Arc<[Insight]>> {
+        self.computed().map(|(_, insights)| insights)
+    }
+
+    fn computed(&self) -> Option<Computed> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Computes them, where that was not done before: to their end, whether or not somebody waits.
     pub async fn of_model_in_use(&self, ctx: &Ctx) -> Result<Arc<[Insight]>, LearnError> {
-        let mut cached = self.0.lock().await;
+        let turn = Arc::clone(&self.turn).lock_owned().await;
         let version = ctx.store.read().await?.active_version().await?;
-        if let Some((of, insights)) = &*cached
-            && *of == version
-        {
-            return Ok(Arc::clone(insights));
+        if let Some((_, insights)) = self.computed().filter(|(of, _)| *of == version) {
+            return Ok(insights);
         }
-        let insights: Arc<[Insight]> = run(ctx).await?.into();
-        *cached = Some((version, Arc::clone(&insights)));
-        Ok(insights)
+        let (ctx, last) = (ctx.clone(), Arc::clone(&self.last));
+        let compute = async move {
+            let insights: Arc<[Insight]> = run(&ctx).await?.into();
+            let computed = Some((version, Arc::clone(&insights)));
+            *last.lock().unwrap_or_else(PoisonError::into_inner) = computed;
+            drop(turn);
+            Ok(insights)
+        };
+        tokio::spawn(compute).await.map_err(|_| LearnError::Panicked)?
     }
 }
 

@@ -79,8 +79,8 @@ async fn of_campaign(ctx: &Ctx, row: &CampaignRow) -> Result<u64, StoreError> {
     } else if row.status == CampaignStatus::Active {
         done += reschedule(ctx, &mut tx, row, Resumed::Unknown).await?;
     }
+    tx.fold_counts(row.id).await?;
     tx.commit().await?;
-    // counting everybody costs too much while there is nothing to find
     if row.ends_at <= now || row.status == CampaignStatus::Cancelled {
         end(ctx, row).await?;
     }

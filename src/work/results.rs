@@ -10,6 +10,7 @@ use crate::model::campaign::Campaign;
 use crate::model::content::Goal;
 use crate::model::delivery::Arm;
 use crate::model::ids::Name;
+use crate::model::time::Instant;
 use crate::store::{ArmCount, BANDS, BandCount, CampaignRow, SpendSums, StateCount, StoreError};
 
 /// What a campaign brought.
@@ -19,6 +20,9 @@ pub struct Results {
     pub name: Name,
     /// What counts as engagement.
     pub goal: Goal,
+    /// When this was summed up: of a large campaign a moment ago.
+    #[schema(value_type = String, format = DateTime)]
+    pub counted_at: Instant,
     /// Within how many hours after sending.
     pub within_hours: f64,
     /// By arm of the experiment.
@@ -186,7 +190,8 @@ pub struct ArmResult {
 /// Adds up what a campaign brought.
 pub async fn results(ctx: &Ctx, row: &CampaignRow) -> Result<Results, StoreError> {
     let campaign = &row.campaign;
-    let sums = sums(&mut ctx.store.read().await?, row, ctx.clock.now(), Counted::All).await?;
+    let now = ctx.clock.now();
+    let sums = sums(&mut ctx.store.read().await?, row, now, Counted::All).await?;
     let of_arm = |arm: &Arm| sums.arms.iter().find(|count| count.arm == *arm).map(arm_result);
     let arms: Vec<ArmResult> = Arm::ALL.iter().filter_map(of_arm).collect();
     let engagement = |wanted| {
@@ -206,6 +211,7 @@ pub async fn results(ctx: &Ctx, row: &CampaignRow) -> Result<Results, StoreError
     Ok(Results {
         name: campaign.name.clone(),
         goal: campaign.goal,
+        counted_at: now,
         within_hours: campaign.within.as_secs_f64() / 3600.0,
         arms,
         calibration: sums.bands.into_iter().map(CalibrationBand::from).collect(),

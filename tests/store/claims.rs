@@ -88,6 +88,7 @@ async fn only_the_holder_of_a_claim_settles_it() {
             variant_index: choice.variant_index,
             slot: choice.slot,
             send_at: choice.send_at,
+            reason: decided.reason,
             attempts: 1,
             closes_at: None,
         };

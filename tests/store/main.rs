@@ -1,6 +1,7 @@
 //! Each behaviour of the store on both databases.
 
 mod claims;
+mod counts;
 mod events;
 mod experiments;
 mod imports;

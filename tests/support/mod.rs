@@ -315,6 +315,7 @@ pub fn sent(recipient: RecipientId, try_number: u32, at: Moment) -> Settled {
         recipient,
         try_number,
         attempt: Attempt::Made,
+        planned_for: Reason::BestSlot,
         state: State::Sent,
         reason: None,
         again_at: None,

@@ -53,9 +53,8 @@ async fn a_damaged_campaign_hides_no_other_from_status_and_metrics() {
         "UPDATE campaign SET source = 'name = 1' WHERE name = 'due-console'",
     )
     .await;
-    const REASON: &str = "UPDATE delivery SET reason = 'of a newer version' WHERE recipient =
-        (SELECT MIN(d.recipient) FROM delivery d JOIN campaign c ON c.id = d.campaign
-            WHERE c.name = 'due-people')";
+    const REASON: &str = "UPDATE delivery_count SET reason = 'of a newer version'
+        WHERE campaign = (SELECT id FROM campaign WHERE name = 'due-people')";
     support::damage(&listener.url(), REASON).await;
     // as somebody sees it who never read the file before
     let ctx = Ctx {

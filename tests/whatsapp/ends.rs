@@ -23,6 +23,7 @@ async fn what_is_held_ends_once_its_campaign_and_two_days_are_over() {
         let mut rows = tx.lock_deliveries(scene.campaign, &scene.ids[1..]).await.unwrap();
         rows[0].state = State::InDoubt;
         tx.put_answered(&rows, scene.ctx.clock.now()).await.unwrap();
+        let mut rows = tx.lock_deliveries(scene.campaign, &scene.ids[1..]).await.unwrap();
         rows[0].state = State::Held;
         tx.put_answered(&rows, scene.ctx.clock.now()).await.unwrap();
         tx.commit().await.unwrap();

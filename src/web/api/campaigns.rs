@@ -1,5 +1,7 @@
 //! Campaigns: looked at, checked, submitted, paused, resumed and cancelled.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -20,11 +22,12 @@ use super::workspace::Trying;
 use crate::model::campaign::{RawCampaign, json_to_toml};
 use crate::model::delivery::{Reason, State as Stands};
 use crate::store::CampaignRow;
+use crate::web::app::App;
 use crate::work::campaigns::{CampaignSummary, OperatorCommand};
 use crate::work::check::Checked;
 use crate::work::export::{self, CampaignPerson, PeopleCursor, PeopleFilter};
 use crate::work::plan::{self, CampaignPlan, Explained, PlanScope, Summary};
-use crate::work::results::{self, Results};
+use crate::work::results::Results;
 use crate::work::{Ctx, audit, campaigns, check};
 
 /// All campaigns, the newest first.
@@ -94,9 +97,9 @@ pub(super) async fn plan_now(
 pub(super) async fn show_results(
     _caller: Caller<Read>,
     NamedCampaign(row): NamedCampaign,
-    State(ctx): State<Ctx>,
-) -> Result<Json<Results>, ApiProblem> {
-    Ok(Json(results::results(&ctx, &row).await?))
+    State(app): State<App>,
+) -> Result<Json<Arc<Results>>, ApiProblem> {
+    Ok(Json(app.results(&row).await?))
 }
 
 /// Which people of a campaign.
@@ -232,16 +235,17 @@ pub(super) async fn submit(
 }
 
 async fn change(
-    ctx: &Ctx,
+    app: &App,
     row: &CampaignRow,
     command: OperatorCommand,
     actor: &str,
 ) -> Result<Json<CampaignSummary>, ApiProblem> {
-    let name = &row.campaign.name;
+    let (ctx, name) = (&app.ctx, &row.campaign.name);
     if !campaigns::change(ctx, row, command, actor).await? {
         let told = format_args!("campaign {name} is {}", row.status);
         return Err(ApiProblem::new(StatusCode::CONFLICT, told));
     }
+    app.campaign_changed(name.as_str());
     let row = ctx.store.read().await?.campaign(name).await?;
     let row = row.ok_or_else(|| ApiProblem::absent(format_args!("campaign {name}")))?;
     Ok(Json(campaigns::summary(ctx, &row).await?))
@@ -255,9 +259,9 @@ async fn change(
 pub(super) async fn pause(
     caller: Caller<Operate>,
     NamedCampaign(row): NamedCampaign,
-    State(ctx): State<Ctx>,
+    State(app): State<App>,
 ) -> Result<Json<CampaignSummary>, ApiProblem> {
-    change(&ctx, &row, OperatorCommand::Pause, &caller.actor()).await
+    change(&app, &row, OperatorCommand::Pause, &caller.actor()).await
 }
 
 /// Goes on with it.
@@ -268,9 +272,9 @@ pub(super) async fn pause(
 pub(super) async fn resume(
     caller: Caller<Operate>,
     NamedCampaign(row): NamedCampaign,
-    State(ctx): State<Ctx>,
+    State(app): State<App>,
 ) -> Result<Json<CampaignSummary>, ApiProblem> {
-    change(&ctx, &row, OperatorCommand::Resume, &caller.actor()).await
+    change(&app, &row, OperatorCommand::Resume, &caller.actor()).await
 }
 
 /// Ends it: whoever is only planned gets nothing.
@@ -281,7 +285,7 @@ pub(super) async fn resume(
 pub(super) async fn cancel(
     caller: Caller<Operate>,
     NamedCampaign(row): NamedCampaign,
-    State(ctx): State<Ctx>,
+    State(app): State<App>,
 ) -> Result<Json<CampaignSummary>, ApiProblem> {
-    change(&ctx, &row, OperatorCommand::Cancel, &caller.actor()).await
+    change(&app, &row, OperatorCommand::Cancel, &caller.actor()).await
 }

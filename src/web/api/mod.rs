@@ -15,13 +15,14 @@ pub(super) mod request;
 mod segments;
 mod workspace;
 
+use axum::Router;
+use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
-use axum::http::header::AUTHORIZATION;
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
 use utoipa::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
@@ -94,7 +95,9 @@ pub(super) fn routes(app: &App) -> Router<App> {
     let (routes, mut document) = described().split_for_parts();
     let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
     document.components.get_or_insert_default().add_security_scheme("token", scheme);
-    let document = Json(document);
+    // written once: it is large, and the same for all
+    let document = Bytes::from(serde_json::to_vec(&document).unwrap_or_default());
+    let document = ([(CONTENT_TYPE, "application/json")], document);
     routes
         .layer(middleware::from_fn_with_state(app.ctx.clone(), keyed::once))
         .layer(middleware::from_fn_with_state(app.clone(), known))

@@ -1,5 +1,7 @@
 //! What people wrote, by intent, and its correction.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::{Path, State};
 use serde::Deserialize;
@@ -11,6 +13,7 @@ use crate::model::ids::Name;
 use crate::model::reply::Intent;
 use crate::model::time::Instant;
 use crate::store::{Reply, ReplyFilter};
+use crate::web::app::App;
 use crate::work::Ctx;
 use crate::work::replies::{self, ReplyDigest, ReplyLabel};
 
@@ -73,11 +76,13 @@ pub(super) async fn show(
 pub(super) async fn label(
     caller: Caller<Operate>,
     Path(id): Path<String>,
-    State(ctx): State<Ctx>,
+    State(app): State<App>,
     Body(label): Body<ReplyLabel>,
 ) -> Result<Json<Reply>, ApiProblem> {
     let id = id.parse().map_err(|_| absent())?;
-    replies::label(&ctx, id, &label, &caller.actor()).await?.map(Json).ok_or_else(absent)
+    let labelled = replies::label(&app.ctx, id, &label, &caller.actor()).await?;
+    app.digests.forget_all();
+    labelled.map(Json).ok_or_else(absent)
 }
 
 /// From when on.
@@ -95,7 +100,7 @@ pub(super) struct DigestAsked {
 pub(super) async fn digest(
     _caller: Caller<People>,
     Asked(DigestAsked { since }): Asked<DigestAsked>,
-    State(ctx): State<Ctx>,
-) -> Result<Json<ReplyDigest>, ApiProblem> {
-    Ok(Json(replies::digest(&ctx, since).await?))
+    State(app): State<App>,
+) -> Result<Json<Arc<ReplyDigest>>, ApiProblem> {
+    Ok(Json(app.digest(since).await?))
 }

@@ -1,5 +1,7 @@
 //! The workspace as a whole: how it stands, who may use it, who did what.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::{Path, State};
 use serde::Deserialize;
@@ -9,8 +11,9 @@ use super::problem::{ApiProblem, Problems};
 use super::request::{Asked, Caller, Operate, Page, PageOf, Read};
 use crate::model::ids::Name;
 use crate::store::{AuditEntry, TokenRow};
+use crate::web::app::App;
 use crate::work::campaigns::Status;
-use crate::work::holdout::{self, HoldoutResult};
+use crate::work::holdout::HoldoutResult;
 use crate::work::prune::{self, Mode, PruneSummary};
 use crate::work::{Ctx, audit, campaigns, tokens};
 
@@ -43,9 +46,9 @@ pub(super) async fn list_audit(
     responses((status = 200, body = HoldoutResult), Problems))]
 pub(super) async fn show_holdout(
     _caller: Caller<Read>,
-    State(ctx): State<Ctx>,
-) -> Result<Json<HoldoutResult>, ApiProblem> {
-    Ok(Json(holdout::show(&ctx).await?))
+    State(app): State<App>,
+) -> Result<Json<Arc<HoldoutResult>>, ApiProblem> {
+    Ok(Json(app.holdout().await?))
 }
 
 /// Who may use the API, without the secrets.

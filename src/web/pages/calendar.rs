@@ -8,6 +8,7 @@ use maud::{Markup, PreEscaped, html};
 
 use super::frame::{NoPage, count};
 use super::layout::page;
+use super::live;
 use super::visitor::Visitor;
 use crate::pictures::{heat_cell, heat_table, percent, stacked};
 use crate::store::CampaignRow;
@@ -27,7 +28,7 @@ const DRAWN_MAX: usize = 5;
 pub(super) async fn show(visitor: Visitor, State(app): State<App>) -> Result<Markup, NoPage> {
     visitor.needs(Scope::Read)?;
     let own = app.clone();
-    let part = app.fragments.get("calendar", async move { made(&own).await }).await?;
+    let part = live::part(&app, "calendar", Box::pin(async move { made(&own).await })).await?;
     Ok(page(&visitor, "/calendar", "Calendar", &html! { (PreEscaped(&*part)) }))
 }
 

@@ -9,10 +9,10 @@ use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, PreEscaped, html};
 use serde::Deserialize;
 
-use super::frame::{NoPage, card, count, counted, maybe};
+use super::frame::{NoPage, PATIENCE, card, count, counted, maybe, moment};
 use super::home::table_of;
 use super::layout::page;
-use super::live::events;
+use super::live::{self, events};
 use super::visitor::{NoFields, SentForm, Visitor};
 use crate::model::delivery::{Reason, State as Stands};
 use crate::model::ids::Name;
@@ -25,7 +25,7 @@ use crate::work::dispatch::usage::{self, LimitUse};
 use crate::work::experiment::PartResult;
 use crate::work::export::{self, PeopleCursor, PeopleFilter};
 use crate::work::interval::Interval;
-use crate::work::results::{self, CalibrationBand, Results};
+use crate::work::results::{CalibrationBand, Results};
 use crate::work::tokens::Scope;
 
 /// Campaigns of one page of the list.
@@ -49,12 +49,12 @@ pub(super) async fn list(
     let ctx = app.ctx.clone();
     let made = async move {
         let (found, next) = campaigns::page(&ctx, before, LISTED).await?;
-        Ok::<_, NoPage>(html! {
+        Ok(html! {
             (table_of(found.iter()))
             @if let Some(next) = next { p { a href={ "/campaigns?before=" (next) } { "Older ones" } } }
         })
     };
-    let part = app.fragments.get(&name, made).await?;
+    let part = live::part(&app, &name, Box::pin(made)).await?;
     let body = html! {
         @if visitor.may(Scope::Submit) {
             p { a.button href="/campaigns/new" { "Check and launch a campaign" } }
@@ -119,7 +119,7 @@ async fn running(app: &App, name: &str) -> Result<Arc<str>, NoPage> {
             }
         })
     };
-    app.fragments.get(&part, made).await
+    live::part(app, &part, Box::pin(made)).await
 }
 
 /// How much is used of the limits that messages go out under.
@@ -164,18 +164,19 @@ pub(super) async fn show(
     let row = found(&app, &name).await?;
     let part = running(&app, row.campaign.name.as_str()).await?;
     let name = row.campaign.name.as_str();
-    let (ctx, of) = (app.ctx.clone(), row.clone());
-    let brought = async move {
-        let results = results::results(&ctx, &of).await?;
-        Ok::<_, NoPage>(html! {
-            (plan_of(&of)) (what_it_brought(&results)) (calibration(&results.calibration))
-        })
-    };
-    let brought = app.fragments.get(&format!("results {name}"), brought).await?;
+    let results = tokio::time::timeout(PATIENCE, app.results(&row)).await;
+    let results = results.ok().transpose()?;
     let body = html! {
         @if visitor.may(Scope::Operate) { (buttons(&visitor, &row)) }
         div data-live={ "/live/campaigns/" (name) } { (PreEscaped(&*part)) }
-        (PreEscaped(&*brought))
+        (plan_of(&row))
+        @match &results {
+            Some(results) => { (what_it_brought(results)) (calibration(&results.calibration)) }
+            None => {
+                h2 { "What it brought" }
+                p role="status" { "This is being summed up; look again in a moment." }
+            }
+        }
         @if visitor.may(Scope::People) {
             p { a href={ "/campaigns/" (name) "/export.csv" } download {
                 "Download everybody of it as a CSV file"
@@ -278,6 +279,7 @@ fn what_it_brought(results: &Results) -> Markup {
     let head = columns.each_ref().map(String::as_str);
     html! {
         h2 { "What it brought" }
+        p.faint { "As of " (moment(results.counted_at)) "." }
         (forest("Engagement of the people assigned, by arm, per cent", &lines))
         (table("Compare arms by people assigned; arms differ in whom their messages reach.", &head, &rows))
         @if let Some(lift) = results.lift_adjusted.or(results.lift) {
@@ -418,8 +420,6 @@ pub(super) async fn change(
         let told = format!("Campaign {name} is {} by now.", row.status);
         return Err(NoPage::new(StatusCode::CONFLICT, told));
     }
-    for part in ["home".to_owned(), format!("campaign {name}")] {
-        app.fragments.forget(&part);
-    }
+    app.campaign_changed(row.campaign.name.as_str());
     Ok(Redirect::to(&format!("/campaigns/{}", row.campaign.name)))
 }

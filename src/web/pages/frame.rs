@@ -1,5 +1,7 @@
 //! What every page is made of, and what a request is answered with that fails.
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use maud::{DOCTYPE, Markup, html};
@@ -7,6 +9,9 @@ use maud::{DOCTYPE, Markup, html};
 use crate::model::time::{Instant, format_instant};
 use crate::pictures::scrolling;
 use crate::store::StoreError;
+
+/// How long a page waits for sums over everybody; they are made to their end all the same.
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A page for anybody.
 pub(super) fn frame(title: &str, head: &Markup, body: &Markup) -> Markup {

@@ -8,7 +8,7 @@ use maud::{Markup, PreEscaped, html};
 
 use super::frame::{NoPage, card, count, maybe, moment};
 use super::layout::page;
-use super::live::events;
+use super::live::{self, events};
 use super::visitor::Visitor;
 use crate::pictures::scrolled;
 use crate::web::app::App;
@@ -17,10 +17,8 @@ use crate::work::tokens::Scope;
 
 /// The live part, made once for all who look.
 async fn part(app: &App) -> Result<Arc<str>, NoPage> {
-    {
-        let own = app.clone();
-        app.fragments.get("home", async move { made(&own).await }).await
-    }
+    let own = app.clone();
+    live::part(app, "home", Box::pin(async move { made(&own).await })).await
 }
 
 async fn made(app: &App) -> Result<Markup, NoPage> {

@@ -3,14 +3,14 @@
 use axum::extract::State;
 use maud::{Markup, PreEscaped, html};
 
-use super::frame::{NoPage, count};
+use super::frame::{NoPage, PATIENCE, count};
 use super::layout::page;
+use super::live;
 use super::visitor::Visitor;
 use crate::pictures::{Line, forest};
 use crate::web::app::App;
-use crate::work::holdout::{self, Brought};
+use crate::work::holdout::Brought;
 use crate::work::insights::Insight;
-use crate::work::results;
 use crate::work::tokens::Scope;
 
 /// Campaigns whose experiments are shown, the newest.
@@ -19,13 +19,25 @@ const CAMPAIGNS_MAX: usize = 50;
 /// `/insights`
 pub(super) async fn insights(visitor: Visitor, State(app): State<App>) -> Result<Markup, NoPage> {
     visitor.needs(Scope::Read)?;
-    let found = app.insights.of_model_in_use(&app.ctx).await;
-    let found = found.map_err(|error| NoPage::failed(&error.outline()))?;
+    let computed = app.insights.of_model_in_use(&app.ctx);
+    let last = app.insights.last();
+    // who sees those of the model before waits no longer than a page may take
+    let patience = if last.is_some() { PATIENCE / 20 } else { PATIENCE };
+    let (found, is_ready) = match tokio::time::timeout(patience, computed).await {
+        Ok(found) => (found.map_err(|error| NoPage::failed(&error.outline()))?, true),
+        Err(_) => (last.unwrap_or_default(), false),
+    };
     let (sure, unsure): (Vec<&Insight>, Vec<&Insight>) = found.iter().partition(|i| i.sure);
     let body = html! {
-        @if found.is_empty() {
+        @if !is_ready {
+            p role="status" {
+                "What the newest model knows is being computed; look again in a minute."
+                @if !found.is_empty() { " This is what the model before it knew." }
+            }
+        }
+        @if found.is_empty() && is_ready {
             p { "Nothing is known yet: nothing was learned, or there is no history." }
-        } @else {
+        } @else if !found.is_empty() {
             p {
                 "Computed from people's own messages, each compared with themselves; intervals allow for "
                 "how much was looked at."
@@ -62,16 +74,16 @@ pub(super) async fn experiments(
 ) -> Result<Markup, NoPage> {
     visitor.needs(Scope::Read)?;
     let own = app.clone();
-    let part = app.fragments.get("experiments", async move { made(&own).await }).await?;
+    let part = live::part(&app, "experiments", Box::pin(async move { made(&own).await })).await?;
     Ok(page(&visitor, "/experiments", "Experiments", &html! { (PreEscaped(&*part)) }))
 }
 
 async fn made(app: &App) -> Result<Markup, NoPage> {
-    let held = holdout::show(&app.ctx).await?;
+    let held = app.holdout().await?;
     let (found, _) = app.ctx.store.read().await?.campaigns_before(None, CAMPAIGNS_MAX).await?;
     let mut lines = Vec::new();
     for row in found.rows.iter().filter(|row| row.campaign.arms.personalized < 1.0) {
-        let results = results::results(&app.ctx, row).await?;
+        let results = app.results(row).await?;
         if let Some(lift) = results.lift_adjusted.or(results.lift) {
             lines.push(Line {
                 name: row.campaign.name.to_string(),

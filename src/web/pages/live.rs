@@ -2,14 +2,33 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Instant as Stopwatch;
 
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::Stream;
 use futures_util::stream::unfold;
+use maud::{Markup, html};
 
-use super::frame::NoPage;
+use super::frame::{NoPage, moment};
 use crate::web::app::App;
-use crate::web::fragments::EVERY;
+use crate::web::shared::{EVERY, is_costly};
+
+/// A part, made once for all who look. One that is costly, and may be shown as it was, says when that was.
+pub(super) async fn part(
+    app: &App,
+    name: &str,
+    make: impl Future<Output = Result<Markup, NoPage>> + Send + 'static,
+) -> Result<Arc<str>, NoPage> {
+    let clock = app.ctx.clock.clone();
+    let made = async move {
+        let (begun, at) = (Stopwatch::now(), clock.now());
+        let part = make.await?;
+        let old = is_costly(begun.elapsed());
+        let part = html! { (part) @if old { p.faint { "As of " (moment(at)) "." } } };
+        Ok(part.into_string().into())
+    };
+    app.fragments.get(name, made).await
+}
 
 /// Tells a part again and again, until the page is closed or the daemon stops.
 pub(super) fn events<F>(

@@ -76,7 +76,7 @@ pub(super) async fn show(
     let waiting = ReplyFilter { needs_human: true, ..filter.clone() };
     let (waiting, _) = replies::list(&app.ctx, &waiting, None, LISTED).await?;
     let (found, next) = replies::list(&app.ctx, &filter, asked.before, LISTED).await?;
-    let digest = replies::digest(&app.ctx, filter.since).await?;
+    let digest = app.digest(filter.since).await?;
     let answers = app.ctx.store.read().await?.last_replies(ANSWERS_MAX).await?;
     let body = html! {
         (summed_up(&digest))
@@ -116,7 +116,7 @@ fn summed_up(digest: &ReplyDigest) -> Markup {
                     row.intent, row.last_day, row.day_before), count(row.replies)))
             }
         }
-        p.faint { "Since " (moment(digest.since)) "." }
+        p.faint { "From " (moment(digest.since)) " to " (moment(digest.until)) "." }
         @if !digest.questions.is_empty() {
             h2 { "Asked most" }
             ol { @for asked in &digest.questions { li { (asked.text) " (" (count(asked.replies)) ")" } } }
@@ -225,5 +225,6 @@ pub(super) async fn label(
     let absent = || NoPage::absent("such reply");
     let id = id.parse().map_err(|_| absent())?;
     let labelled = replies::label(&app.ctx, id, &form.label()?, &visitor.actor()).await?;
+    app.digests.forget_all();
     labelled.map(|_| Redirect::to("/replies")).ok_or_else(absent)
 }

@@ -218,6 +218,7 @@ pub(super) fn settled(due: Due, state: State, reason: Option<Reason>) -> Settled
         recipient: due.recipient,
         try_number: due.attempts,
         attempt: Attempt::NotMade,
+        planned_for: due.reason,
         state,
         reason,
         again_at: None,

@@ -143,11 +143,13 @@ impl PlanInputs {
             let task = inputs.task(row, &found, scope, read);
             inputs.tasks.push(PlanningTask { record, ..task });
         }
-        inputs.read_taken(ctx).await?;
+        inputs.read_patience(ctx).await?;
+        inputs.read_booked(ctx).await?;
         Ok(inputs)
     }
 
-    /// Reads what one person's part of a campaign's plan was made of at `then`.
+    /// Reads what one person's part of a campaign's plan was made of at `then`, but for what others have
+    /// booked: the prices of slots tell of that.
     pub(super) async fn of_one(
         ctx: &Ctx,
         row: CampaignRow,
@@ -173,7 +175,7 @@ impl PlanInputs {
             waits,
             doubles: HashSet::new(),
         });
-        inputs.read_taken(ctx).await?;
+        inputs.read_patience(ctx).await?;
         Ok(inputs)
     }
 
@@ -221,18 +223,22 @@ impl PlanInputs {
         Ok(())
     }
 
-    /// What others have taken of the provider and of people's patience. What was sent to an address
-    /// counts for everybody who has it.
-    async fn read_taken(&mut self, ctx: &Ctx) -> Result<(), StoreError> {
+    /// The campaigns that are decided about, with whom.
+    fn decided(&self) -> BTreeMap<i64, HashSet<RecipientId>> {
+        let of_task = |task: &PlanningTask| {
+            let ids = task.chosen.iter().map(|index| self.people.recipients[*index].id);
+            (task.row.id, ids.collect())
+        };
+        self.tasks.iter().map(of_task).collect()
+    }
+
+    /// What others have taken of people's patience, and the provider's own word. What was sent to an
+    /// address counts for everybody who has it.
+    async fn read_patience(&mut self, ctx: &Ctx) -> Result<(), StoreError> {
         let Some(first) = self.tasks.first() else { return Ok(()) };
-        let provider = first.row.campaign.provider.clone();
-        self.paused = ctx.store.read().await?.paused_until(&provider, self.now).await?;
-        let decided: BTreeMap<i64, HashSet<RecipientId>> = (self.tasks.iter())
-            .map(|task| {
-                let ids = task.chosen.iter().map(|index| self.people.recipients[*index].id);
-                (task.row.id, ids.collect())
-            })
-            .collect();
+        let provider = &first.row.campaign.provider;
+        self.paused = ctx.store.read().await?.paused_until(provider, self.now).await?;
+        let decided = self.decided();
         let own = self.tasks.iter().flat_map(|task| &task.row.campaign.frequency);
         let mut reach = reach(self.config.frequency.iter().chain(own));
         if !self.model.fatigue().is_none() {
@@ -242,12 +248,20 @@ impl PlanInputs {
         let people = self.is_brief.then_some(people.as_slice());
         self.taken = taken::messages(ctx, reach, &decided, people).await?;
         self.share_taken();
+        Ok(())
+    }
+
+    /// What others have booked of the provider.
+    async fn read_booked(&mut self, ctx: &Ctx) -> Result<(), StoreError> {
+        let Some(first) = self.tasks.first() else { return Ok(()) };
+        let provider = first.row.campaign.provider.clone();
+        let decided: HashSet<i64> = self.tasks.iter().map(|task| task.row.id).collect();
         let (length, since) = (self.config.slot_length, taken::since(self.now));
         let found = ctx.store.read().await?.open_campaigns().await?.rows;
         for other in found {
             // what its own family took is booked with it
             let family = |task: &PlanningTask| task.row.root() == other.root();
-            let own = decided.contains_key(&other.id) || self.tasks.iter().any(family);
+            let own = decided.contains(&other.id) || self.tasks.iter().any(family);
             if own || other.campaign.provider != provider {
                 continue;
             }
