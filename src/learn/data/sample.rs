@@ -208,7 +208,7 @@ mod tests {
                 sent_at,
                 content,
                 category,
-                channel: Channel::named(if person % 2 == 0 { "mail" } else { "chat" }),
+                channel: Channel::named(if person.is_multiple_of(2) { "mail" } else { "chat" }),
                 response,
             };
             for response in [Response::default(), response] {
