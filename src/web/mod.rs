@@ -39,7 +39,7 @@ use crate::work::{Ctx, receive};
 
 use self::app::App;
 use self::metrics::{Metrics, Webhook};
-use self::shared::{EVERY, Shared};
+use self::shared::{COSTLY_PART, COSTLY_SUM, EVERY, Shared};
 
 /// The largest webhook body: what the largest known channel posts.
 const BODY_MAX: usize = 3 * 1024 * 1024;
@@ -91,10 +91,10 @@ pub async fn serve(
         access: Arc::default(),
         insights: Arc::default(),
         evaluations: Arc::default(),
-        fragments: Shared::new(EVERY),
-        results: Shared::new(Duration::ZERO),
-        holdout: Shared::new(Duration::ZERO),
-        digests: Shared::new(Duration::ZERO),
+        fragments: Shared::new(EVERY, COSTLY_PART),
+        results: Shared::new(Duration::ZERO, COSTLY_SUM),
+        holdout: Shared::new(Duration::ZERO, COSTLY_SUM),
+        digests: Shared::new(Duration::ZERO, COSTLY_SUM),
         checks: Arc::default(),
         links: Arc::new(links),
         way_out: unsubscribe::WayOut::default(),

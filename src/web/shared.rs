@@ -9,8 +9,12 @@ use std::time::{Duration, Instant as Stopwatch};
 
 use tokio::sync::{Mutex as Turns, OwnedMutexGuard};
 
-/// How often a part of a page is told anew, at most; what takes longer than its share of that is costly.
+/// How often a part of a page is told anew, at most.
 pub(super) const EVERY: Duration = Duration::from_secs(2);
+/// A part of a page that takes so long is shown as it was while it is made anew.
+pub(super) const COSTLY_PART: Duration = Duration::from_millis(100);
+/// The same of a sum: an answer is true of the moment it is given, unless that takes long.
+pub(super) const COSTLY_SUM: Duration = Duration::from_secs(1);
 /// How old what is costly may get: so many times what making it took.
 const COSTS: u32 = 20;
 /// The age at which everything is made anew.
@@ -24,6 +28,8 @@ const KEPT_MAX: usize = 500;
 pub(super) struct Shared<T> {
     /// The age that even what is quickly made may have.
     age: Duration,
+    /// What takes so long to make is costly.
+    costly: Duration,
     parts: Mutex<HashMap<String, Arc<Part<T>>>>,
 }
 
@@ -38,17 +44,14 @@ struct Made<T> {
     value: T,
     made: Stopwatch,
     good_for: Duration,
-}
-
-/// Whether what took so long to make is shown as it was while it is made anew.
-pub(super) fn is_costly(took: Duration) -> bool {
-    took * COSTS > EVERY
+    is_costly: bool,
 }
 
 impl<T: Clone + Send + 'static> Shared<T> {
-    /// Nothing yet; what is quickly made is told for so long as it is.
-    pub(super) fn new(age: Duration) -> Arc<Self> {
-        Arc::new(Self { age, parts: Mutex::default() })
+    /// Nothing yet; what is quickly made is told for so long as it is, what takes as long as `costly`
+    /// for longer.
+    pub(super) fn new(age: Duration, costly: Duration) -> Arc<Self> {
+        Arc::new(Self { age, costly, parts: Mutex::default() })
     }
 
     /// What has the name, made anew where it is too old; who comes before it was ever made waits for it.
@@ -71,9 +74,9 @@ impl<T: Clone + Send + 'static> Shared<T> {
                 return Ok(last.value);
             }
             // what is quickly made is worth waiting for
-            if last.good_for > EVERY && age < FORGOTTEN {
+            if last.is_costly && age < FORGOTTEN {
                 if let Ok(turn) = Arc::clone(&part.turn).try_lock_owned() {
-                    tokio::spawn(part.make(turn, make, self.age));
+                    tokio::spawn(part.make(turn, make, self.age, self.costly));
                 }
                 return Ok(last.value);
             }
@@ -84,7 +87,7 @@ impl<T: Clone + Send + 'static> Shared<T> {
         if let Some(last) = part.last().filter(|last| last.made >= begun) {
             return Ok(last.value);
         }
-        match tokio::spawn(part.make(turn, make, self.age)).await {
+        match tokio::spawn(part.make(turn, make, self.age, self.costly)).await {
             Ok(made) => made,
             Err(stopped) => std::panic::resume_unwind(stopped.into_panic()),
         }
@@ -111,12 +114,14 @@ impl<T: Clone> Part<T> {
         turn: OwnedMutexGuard<()>,
         make: impl Future<Output = Result<T, E>>,
         age: Duration,
+        costly: Duration,
     ) -> Result<T, E> {
         let begun = Stopwatch::now();
         let value = make.await?;
         let took = begun.elapsed();
-        let good_for = if is_costly(took) { OLDEST.min(took * COSTS) } else { age };
-        let made = Made { value: value.clone(), made: Stopwatch::now(), good_for };
+        let is_costly = took >= costly;
+        let good_for = if is_costly { OLDEST.min(took * COSTS) } else { age };
+        let made = Made { value: value.clone(), made: Stopwatch::now(), good_for, is_costly };
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(made);
         drop(turn);
         Ok(value)
@@ -143,7 +148,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_costly_part_is_made_once_for_all_and_to_its_end() {
-        let (fragments, times) = (Shared::new(EVERY), Arc::new(AtomicU32::new(0)));
+        let (fragments, times) = (Shared::new(EVERY, COSTLY_PART), Arc::new(AtomicU32::new(0)));
         // who asked first goes away; it is made all the same, and the next does not make it again
         let first = fragments.get("a", slow(&times));
         assert!(tokio::time::timeout(Duration::from_millis(20), first).await.is_err());
@@ -158,7 +163,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_has_no_age_is_made_for_each_who_asks() {
-        let quick = Shared::new(Duration::ZERO);
+        let quick = Shared::new(Duration::ZERO, COSTLY_SUM);
         let times = Arc::new(AtomicU32::new(0));
         for time in 1..4 {
             let times = Arc::clone(&times);

@@ -11,7 +11,7 @@ use maud::{Markup, html};
 
 use super::frame::{NoPage, moment};
 use crate::web::app::App;
-use crate::web::shared::{EVERY, is_costly};
+use crate::web::shared::{COSTLY_PART, EVERY};
 
 /// A part, made once for all who look. One that is costly, and may be shown as it was, says when that was.
 pub(super) async fn part(
@@ -23,7 +23,7 @@ pub(super) async fn part(
     let made = async move {
         let (begun, at) = (Stopwatch::now(), clock.now());
         let part = make.await?;
-        let old = is_costly(begun.elapsed());
+        let old = begun.elapsed() >= COSTLY_PART;
         let part = html! { (part) @if old { p.faint { "As of " (moment(at)) "." } } };
         Ok(part.into_string().into())
     };
