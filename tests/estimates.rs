@@ -229,7 +229,7 @@ proptest! {
             // and a regression that a person more or less makes sure of may move another's clicks
             let (all, one) = match goal {
                 Goal::Reply => (3.0, 6.0),
-                Goal::Click => (0.08, 0.7),
+                Goal::Click => (0.1, 0.7),
                 _ => (0.06, 0.25),
             };
             prop_assert!(mean.ln().abs() < all && most < one, "{goal:?}: {mean}, at most {most}");
