@@ -76,21 +76,22 @@ impl Show for PersonPreferences {
             text.push_str("\nChance to answer on each channel (90 % range):\n");
         }
         for of in &self.channels {
-            let (channel, share) = (&of.channel, of.share);
-            text.push_str(&format!(
-                "  {channel:<20} {share:.2} ({:.2} to {:.2})\n",
-                of.low, of.high
-            ));
+            text.push_str(&figure(&of.channel, of.share, of.low, of.high));
         }
         if !self.tastes.is_empty() {
             text.push_str("\nChance to engage, relative to the person's average (90 % range):\n");
         }
         for taste in &self.tastes {
             let Taste { content, relative, low, high } = taste;
-            text.push_str(&format!("  {content:<20} {relative:.2} ({low:.2} to {high:.2})\n"));
+            text.push_str(&figure(content, *relative, *low, *high));
         }
         text
     }
+}
+
+/// A line of a figure with its range.
+fn figure(name: &str, value: f64, low: f64, high: f64) -> String {
+    format!("  {name:<20} {value:.2} ({low:.2} to {high:.2})\n")
 }
 
 const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];

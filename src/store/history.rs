@@ -175,6 +175,9 @@ const EVER_CONSENTED: &str = "SELECT r.id, r.key FROM recipient r
 
 const OF_RECIPIENT: &str = select!("sent_message ", "WHERE recipient = $1 ORDER BY sent_at, key");
 
+const CHANNELS_OF: &str = "SELECT DISTINCT channel FROM message
+    WHERE recipient = $1 AND channel IS NOT NULL ORDER BY channel";
+
 const ACTIVITY_OF: &str =
     "SELECT recipient, at, kind FROM activity WHERE recipient = $1 ORDER BY at, kind";
 
@@ -237,6 +240,12 @@ impl Reader {
             on!(self, |db| sqlx::query_as(OF_RECIPIENT).bind(recipient.0).fetch_all(db).await)
                 .doing("read a person's messages")?;
         rows.into_iter().map(MessageRow::try_from).collect()
+    }
+
+    /// The channels that wrote to a person, by name.
+    pub async fn channels_of(&mut self, recipient: RecipientId) -> Result<Vec<String>, StoreError> {
+        on!(self, |db| sqlx::query_scalar(CHANNELS_OF).bind(recipient.0).fetch_all(db).await)
+            .doing("read by which channels a person was written to")
     }
 
     /// A person's signs of presence, oldest first.

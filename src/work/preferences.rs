@@ -1,7 +1,5 @@
 //! What is known of one person's habits, from what evidence.
 
-use std::collections::BTreeSet;
-
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
@@ -122,10 +120,8 @@ pub async fn of(ctx: &Ctx, recipient: &Recipient) -> Result<PersonPreferences, L
     let preference = model.preference(&asked);
     let ranges = preference.presence_ranges();
     let habits_changed = model.habit_change(&asked);
-    let messages = ctx.store.read().await?.messages_of(recipient.id).await?;
-    let names: BTreeSet<String> =
-        messages.into_iter().filter_map(|row| row.message.channel).collect();
-    let channels = model.channel_answers(&asked, &Vec::from_iter(names));
+    let names = ctx.store.read().await?.channels_of(recipient.id).await?;
+    let channels = model.channel_answers(&asked, &names);
     let taste = |content| {
         let HabitFigure { mean, low, high } = preference.taste_range(content).into();
         Taste { content: ToString::to_string(content), relative: mean, low, high }

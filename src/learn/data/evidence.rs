@@ -46,18 +46,6 @@ pub(in crate::learn) enum Answer {
     Failed,
 }
 
-impl Answer {
-    pub(in crate::learn) const ALL: [Self; 7] = [
-        Self::Delivered,
-        Self::Read,
-        Self::Click,
-        Self::Reply,
-        Self::Convert,
-        Self::OptOut,
-        Self::Failed,
-    ];
-}
-
 /// One message, unpacked: sent `at`, and `after` so many seconds each [`Answer`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::learn) struct PackedMessage {
@@ -72,6 +60,11 @@ pub(in crate::learn) struct PackedMessage {
 impl PackedMessage {
     pub(in crate::learn) fn after(&self, answer: Answer) -> Option<u32> {
         self.after[answer as usize]
+    }
+
+    /// When the last of all that is known of it happened.
+    pub(in crate::learn) fn newest(&self) -> u32 {
+        self.at.saturating_add(self.after.into_iter().flatten().max().unwrap_or(0))
     }
 
     pub(in crate::learn) fn new(observed: &Observed) -> Self {

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::learn::data::evidence::{Answer, Evidence};
+use crate::learn::data::evidence::Evidence;
 use crate::learn::data::hash::mix;
 use crate::learn::data::receipts::{ReceiptCounts, ReceiptModel};
 use crate::learn::data::subject::seconds;
@@ -125,8 +125,7 @@ impl DataTally {
         self.receipts.add(evidence, until);
         let mut history = evidence.messages();
         for sent in history.by_ref() {
-            let answered = Answer::ALL.into_iter().filter_map(|answer| sent.after(answer)).max();
-            self.newest = self.newest.max(sent.at.saturating_add(answered.unwrap_or(0)));
+            self.newest = self.newest.max(sent.newest());
             if sent.at < until {
                 self.messages += 1;
                 self.first = self.first.min(sent.at);

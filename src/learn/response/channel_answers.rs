@@ -7,7 +7,8 @@
 //! on neither.
 
 use serde::{Deserialize, Serialize};
-use statrs::function::beta::beta_reg;
+use statrs::distribution::{Beta, ContinuousCDF};
+use statrs::statistics::Distribution;
 
 use crate::learn::data::evidence::{Answer, PackedMessage};
 use crate::learn::data::observed::Channel;
@@ -60,19 +61,15 @@ pub struct ChannelAnswers {
     pub best: f64,
 }
 
-/// Whether a message was answered in time; `None` for what does not count (yet).
-fn answered(
-    sent: &PackedMessage,
-    until: u32,
-    reports: PersonReceipts,
-    with_clicks: bool,
-) -> Option<bool> {
+/// Whether a message was answered in time, clicks left out, and counted; `None` for what does not count
+/// (yet).
+fn answered(sent: &PackedMessage, until: u32, reports: PersonReceipts) -> Option<[bool; 2]> {
     let outcome = MessageOutcome::new(sent, until, reports).filter(|_| is_marketing(sent))?;
     let last = outcome.delivered.saturating_add(IN_TIME);
-    let click = if with_clicks { reports.clicked(sent) } else { None };
-    let answers = [click, sent.after(Answer::Reply), sent.after(Answer::Convert)];
-    let in_time = |after: &u32| sent.at.saturating_add(*after) <= last;
-    (last <= until).then(|| answers.iter().flatten().any(in_time))
+    let in_time =
+        |after: Option<u32>| after.is_some_and(|after| sent.at.saturating_add(after) <= last);
+    let answered = in_time(sent.after(Answer::Reply)) || in_time(sent.after(Answer::Convert));
+    (last <= until).then(|| [answered, answered || in_time(reports.clicked(sent))])
 }
 
 /// Of each channel, by its number: clicks left out, and counted.
@@ -81,11 +78,10 @@ type ChannelCounts = [[AnswerCount; 2]; Channel::MAX];
 fn counts(censored: &CensoredSubject<'_>, reports: PersonReceipts) -> ChannelCounts {
     let mut counts = [[AnswerCount::default(); 2]; Channel::MAX];
     for sent in &censored.sent() {
-        for (with_clicks, count) in counts[sent.channel.number()].iter_mut().enumerate() {
-            if let Some(answered) = answered(sent, censored.until, reports, with_clicks == 1) {
-                count.of += 1.0;
-                count.happened += f64::from(u8::from(answered));
-            }
+        let Some(answered) = answered(sent, censored.until, reports) else { continue };
+        for (count, answered) in counts[sent.channel.number()].iter_mut().zip(answered) {
+            count.of += 1.0;
+            count.happened += f64::from(u8::from(answered));
         }
     }
     counts
@@ -133,25 +129,22 @@ impl ChannelAnswerModel {
             }
         }
         let with_clicks = written.iter().all(|(_, channel)| reports.clicks(*channel));
-        let known: Vec<(AnswerCount, Beta)> = written
-            .iter()
-            .map(|(_, channel)| {
-                let count = counts[channel.number()][usize::from(with_clicks)];
-                (count, Beta::after(self.share(*channel, with_clicks), count))
-            })
+        let counts: Vec<AnswerCount> = (written.iter())
+            .map(|(_, channel)| counts[channel.number()][usize::from(with_clicks)])
             .collect();
-        let betas: Vec<Beta> = known.iter().map(|known| known.1).collect();
-        let best = best_probabilities(&betas);
-        let told = written.iter().zip(known).zip(best).map(|(((name, _), (count, beta)), best)| {
-            ChannelAnswers {
-                channel: (*name).clone(),
-                messages: count.of as u32,
-                answered: count.happened as u32,
-                share: beta.mean(),
-                low: beta.quantile(0.05),
-                high: beta.quantile(0.95),
-                best,
-            }
+        let known: Vec<Beta> = (written.iter().zip(&counts))
+            .map(|((_, channel), count)| posterior(self.share(*channel, with_clicks), *count))
+            .collect();
+        let best = best_probabilities(&known);
+        let told = written.iter().zip(counts).zip(known).zip(best);
+        let told = told.map(|((((name, _), count), beta), best)| ChannelAnswers {
+            channel: (*name).clone(),
+            messages: count.of as u32,
+            answered: count.happened as u32,
+            share: beta.mean().unwrap_or_default(),
+            low: beta.inverse_cdf(0.05),
+            high: beta.inverse_cdf(0.95),
+            best,
         });
         let mut told: Vec<ChannelAnswers> = told.collect();
         told.sort_by(|a, b| b.best.total_cmp(&a.best).then_with(|| a.channel.cmp(&b.channel)));
@@ -160,57 +153,32 @@ impl ChannelAnswerModel {
 }
 
 /// What is known of a share.
-#[derive(Debug, Clone, Copy)]
-struct Beta {
-    a: f64,
-    b: f64,
-}
-
-impl Beta {
-    fn after(prior: AnsweredShare, count: AnswerCount) -> Self {
-        // a share of nothing or of all leaves no distribution
-        let share = prior.share.clamp(1e-6, 1.0 - 1e-6);
-        Self {
-            a: prior.concentration * share + count.happened,
-            b: prior.concentration * (1.0 - share) + count.of - count.happened,
-        }
-    }
-
-    fn mean(self) -> f64 {
-        self.a / (self.a + self.b)
-    }
-
-    fn below(self, share: f64) -> f64 {
-        beta_reg(self.a, self.b, share)
-    }
-
-    fn quantile(self, probability: f64) -> f64 {
-        const HALVINGS: usize = 40;
-        let (mut low, mut high) = (0.0, 1.0);
-        for _ in 0..HALVINGS {
-            let middle = f64::midpoint(low, high);
-            if self.below(middle) < probability { low = middle } else { high = middle }
-        }
-        f64::midpoint(low, high)
-    }
+fn posterior(prior: AnsweredShare, count: AnswerCount) -> Beta {
+    // a share of nothing or of all leaves no distribution
+    let share = prior.share.clamp(1e-6, 1.0 - 1e-6);
+    let a = prior.concentration * share + count.happened;
+    let b = prior.concentration * (1.0 - share) + count.of - count.happened;
+    Beta::new(a, b).expect("both are above zero")
 }
 
 /// The probability of each that it is the largest: over every small piece of the line, that it lies
 /// there and all others below.
-fn best_probabilities(betas: &[Beta]) -> Vec<f64> {
+fn best_probabilities(known: &[Beta]) -> Vec<f64> {
     const PIECES: usize = 1000;
     // pieces are finest near 0 and 1, where most shares lie
-    let point = |piece: f64| (piece / PIECES as f64 * std::f64::consts::FRAC_PI_2).sin().powi(2);
-    let mut chances = vec![0.0; betas.len()];
+    let point =
+        |piece: usize| (piece as f64 / PIECES as f64 * std::f64::consts::FRAC_PI_2).sin().powi(2);
+    let below = |share: f64| -> Vec<f64> { known.iter().map(|beta| beta.cdf(share)).collect() };
+    let mut chances = vec![0.0; known.len()];
+    let mut from = below(0.0);
     for piece in 0..PIECES {
-        let (from, to) = (point(piece as f64), point(piece as f64 + 1.0));
-        let below: Vec<f64> =
-            betas.iter().map(|beta| beta.below(f64::midpoint(from, to))).collect();
-        for (at, (beta, chance)) in betas.iter().zip(&mut chances).enumerate() {
-            let others = below.iter().enumerate().filter(|(other, _)| *other != at);
-            *chance +=
-                (beta.below(to) - beta.below(from)) * others.map(|(_, p)| p).product::<f64>();
+        let to = below(point(piece + 1));
+        let middle = below(f64::midpoint(point(piece), point(piece + 1)));
+        for (at, chance) in chances.iter_mut().enumerate() {
+            let others = middle.iter().enumerate().filter(|(other, _)| *other != at);
+            *chance += (to[at] - from[at]) * others.map(|(_, below)| below).product::<f64>();
         }
+        from = to;
     }
     chances
 }
