@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use super::bulk::{Column, Rows, Sql, numbers};
-use super::{Doing, Reader, StoreError, Tx, on, parsed, run};
+use super::{Conn, Doing, Reader, StoreError, Tx, on, parsed, run};
 use crate::model::delivery::{Reason, State};
 use crate::model::ids::RecipientId;
 
@@ -47,9 +47,12 @@ macro_rules! append {
     };
 }
 
+/// In one order by everybody: of two who write to the same people, one waits for the other.
+const LOCK: &str = "SELECT recipient FROM delivery WHERE campaign = $1 AND recipient = ANY($2)
+    ORDER BY recipient FOR UPDATE";
+
 const LEAVE: Sql = [
     append!("-", "delivery WHERE campaign = $1 AND recipient IN (SELECT value FROM json_each($2))"),
-    // in one order by everybody
     append!(
         "-",
         "(SELECT campaign, state, reason FROM delivery WHERE campaign = $1 AND recipient = ANY($2)
@@ -113,6 +116,19 @@ impl Tx {
     ) -> Result<(), StoreError> {
         let sql = self.text(LEAVE);
         run!(self, sql, campaign, numbers(people)).doing(DOING).map(drop)
+    }
+
+    /// Locks people's deliveries in a campaign until the transaction ends, where their counts are known;
+    /// [`count_leaving`](Self::count_leaving) does it for others. SQLite has one writer at a time.
+    pub(super) async fn lock_rows(
+        &mut self,
+        campaign: i64,
+        people: &[RecipientId],
+    ) -> Result<(), StoreError> {
+        if let Conn::Postgres(_) = &self.conn {
+            run!(self, LOCK, campaign, numbers(people)).doing("lock deliveries")?;
+        }
+        Ok(())
     }
 
     /// Counts people's deliveries in a campaign once more, after they were written.

@@ -252,8 +252,8 @@ impl Tx {
             let people: Vec<RecipientId> = chunk.iter().map(|d| d.recipient).collect();
             // who is in the queue is nobody's; who was claimed in between stays as it is
             let free = self.take_out(campaign, &people).await?;
-            self.undecide(campaign, &free, None, now).await?;
             self.count_leaving(campaign, &people).await?;
+            self.undecide(campaign, &free, None, now).await?;
             let written = self.write_decisions(campaign, chunk, length, now).await?;
             self.count_coming(campaign, &people).await?;
             let due = chunk.iter().filter(|d| d.state == State::Planned);

@@ -201,6 +201,8 @@ impl Tx {
         let (sql, word) = (self.text(UNDECIDE), reason.map(Reason::as_str));
         if reason.is_some() {
             self.count_leaving(campaign, people).await?;
+        } else {
+            self.lock_rows(campaign, people).await?;
         }
         let moved = run!(self, sql, campaign, micros(now), word, numbers(people))
             .doing("take planned messages out of the queue")?;

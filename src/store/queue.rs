@@ -272,14 +272,17 @@ impl Tx {
         let held: Option<HashSet<i64>> = held.map(|held| json("claim", &held)).transpose()?;
         // what was never in the claim is not its holder's to settle
         let is_held = |s: &&Settled| held.as_ref().is_none_or(|held| held.contains(&s.recipient.0));
-        let settled: Vec<&Settled> = settled.iter().filter(is_held).collect();
+        let mut settled: Vec<&Settled> = settled.iter().filter(is_held).collect();
+        settled.sort_unstable_by_key(|s| s.recipient);
         let over = self.end_of(campaign).await?;
         let mut done = HashSet::with_capacity(settled.len());
         for chunk in settled.chunks(ROWS_PER_STATEMENT) {
             let people: Vec<RecipientId> = chunk.iter().map(|s| s.recipient).collect();
             let columns = settled::columns(campaign, chunk, over, now);
             let tail = if held.is_some() { WHILE_HELD } else { AFTER_DOUBT };
-            if held.is_none() {
+            if held.is_some() {
+                self.lock_rows(campaign, &people).await?;
+            } else {
                 self.count_leaving(campaign, &people).await?;
             }
             let written = on!(self, |db| Rows::update(SETTLE, &settled::NAMES, columns, tail)
