@@ -79,6 +79,8 @@ pub enum Change {
     PutBack,
     /// It is not written about.
     Refuse(Reason),
+    /// It was called off, or moved far, after it was written about: nothing more is sent about it as it was.
+    Recall(Reason),
 }
 
 /// The changes of one person's occurrences: indices into `occasions`, in order.
@@ -145,6 +147,7 @@ fn change(
         Change::Plan | Change::Move => OccurrenceState::Open,
         Change::Refuse(reason) => OccurrenceState::Refused(reason),
         Change::PutBack => OccurrenceState::Refused(Reason::EventMoved),
+        Change::Recall(_) => return Some(change),
     };
     let told = stored.and_then(|at| known[at].told());
     let decided = KnownOccurrence { key: occasion.key.clone(), at: occasion.at, state, told };
@@ -176,9 +179,12 @@ fn again(
         (OccurrenceState::Open, None) => Some(Change::PutBack),
         (OccurrenceState::Done, None) => {
             let far = (before.at - occasion.at).abs() >= trigger.again_after;
-            (far && in_reach).then_some(Change::Plan)
+            let gone = Change::Recall(Reason::EventMoved);
+            far.then_some(if in_reach { Change::Plan } else { gone })
         }
-        (OccurrenceState::Done, Some(_)) => None,
+        (OccurrenceState::Done, Some(verdict)) => {
+            (moved || verdict == Reason::CalledOff).then_some(Change::Recall(verdict))
+        }
     }
 }
 
@@ -288,6 +294,21 @@ mod tests {
     }
 
     #[test]
+    fn nothing_more_is_sent_about_one_that_was_called_off_or_moved_far_after_its_message() {
+        let done = [known("a", 50, OccurrenceState::Done)];
+        let called = OccasionOf { changed_at: at(-10), ..occasion("a", -10) };
+        assert_eq!(
+            decide(&[occasion("a", 50)], &[called], &done),
+            [Change::Recall(Reason::CalledOff)]
+        );
+        assert_eq!(decide(&[occasion("a", 50)], &[], &done), []);
+        assert_eq!(decide(&[occasion("a", 55)], &[], &done), []);
+        let moved = |hour| decide(&[occasion("a", hour)], &[], &done);
+        assert_eq!(moved(500), [Change::Recall(Reason::EventMoved)]);
+        assert_eq!(moved(-50), [Change::Recall(Reason::WindowOver)]);
+    }
+
+    #[test]
     fn the_last_of_a_kind_counts_where_a_later_one_calls_off() {
         let trigger = Trigger {
             from: TimeDelta::days(30),
@@ -343,7 +364,7 @@ mod tests {
                 let state = match change {
                     Change::Plan | Change::Move => OccurrenceState::Open,
                     Change::Refuse(reason) => OccurrenceState::Refused(reason),
-                    Change::PutBack => continue,
+                    Change::PutBack | Change::Recall(_) => continue,
                 };
                 stored.push(KnownOccurrence {
                     key: occasions[index].key.clone(), at: occasions[index].at, state, told: None,

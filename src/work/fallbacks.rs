@@ -30,7 +30,7 @@ const LOOK_EVERY: TimeDelta = TimeDelta::minutes(1);
 /// People of one transaction.
 const CHUNK: usize = 500;
 /// What tells the occurrence of a fallback: a campaign has one a person.
-const KEY: &str = "fallback";
+pub(super) const KEY: &str = "fallback";
 /// Messages by which a provider is judged.
 const JUDGED_MAX: usize = 20_000;
 /// Before anything is known, one message in twenty is taken not to arrive, as if twenty had been seen.

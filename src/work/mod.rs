@@ -41,6 +41,7 @@ pub mod plan;
 pub mod preferences;
 pub mod preview;
 pub mod prune;
+mod recall;
 pub mod receive;
 mod refusals;
 pub mod replies;

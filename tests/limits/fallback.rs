@@ -13,9 +13,11 @@ use opportune::provider::{Provider, Simulated};
 use opportune::replay::drive;
 use opportune::store::{CampaignRow, CampaignStatus};
 use opportune::work::campaigns::OperatorCommand;
+use opportune::work::import::{self, BulkItem, BulkKind};
 use opportune::work::{Ctx, campaigns, check, plan, results};
 use opportune::world::person::Sent;
 use opportune::world::{Crowd, Whom};
+use serde_json::{Value, json};
 
 use crate::steps::with_people;
 use crate::support::{self, on_both};
@@ -59,12 +61,39 @@ impl Crowd for Fates {
     }
 }
 
-/// A workspace with two channels of such people.
+/// Channels that lose a message for as many of them, one after the other, as a person's number by four leaves.
+struct Losses;
+
+impl Crowd for Losses {
+    fn answer(&self, whom: Whom<'_>, sent: &Sent<'_>) -> Response {
+        let name = sent.campaign.unwrap_or_default();
+        let before = [".letter", ".post"].iter().filter(|part| name.contains(*part)).count();
+        let lost = before < whom.key.as_str()[1..].parse::<usize>().unwrap() % 4;
+        let delivered_at = (!lost).then_some(sent.at + TimeDelta::minutes(1));
+        Response { delivered_at, ..Response::default() }
+    }
+
+    fn chance(&self, _: Whom<'_>, _: &Sent<'_>, _: Goal, _: Duration) -> f64 {
+        0.5
+    }
+}
+
+/// A workspace with two channels of people whom [`Fates`] rule.
 async fn two_channels(store: opportune::store::Store, people: usize, settings: &str) -> Ctx {
-    let settings = format!("[provider.letter]\nkind = \"simulated\"\nseed = 1\n{settings}");
+    channels(store, people, settings, Arc::new(Fates)).await
+}
+
+async fn channels(
+    store: opportune::store::Store,
+    people: usize,
+    settings: &str,
+    crowd: Arc<dyn Crowd>,
+) -> Ctx {
+    let simulated = |name| format!("[provider.{name}]\nkind = \"simulated\"\nseed = 1\n");
+    let settings = format!("{}{}{settings}", simulated("letter"), simulated("post"));
     let mut ctx = with_people(store, &settings, people).await;
     let channel = |name: &Name| {
-        let channel: Arc<dyn Provider> = Arc::new(Simulated::new(name.clone(), Arc::new(Fates)));
+        let channel: Arc<dyn Provider> = Arc::new(Simulated::new(name.clone(), crowd.clone()));
         (name.clone(), channel)
     };
     ctx.env.providers = Arc::new(ctx.env.config.providers.keys().map(channel).collect());
@@ -78,6 +107,12 @@ fn source(more: &str) -> String {
          end = 2026-03-06T20:00:00\ntime_zone = \"UTC\"\n[quiet_hours]\nstart = \"20:00\"\nend = \"10:00\"\n\
          [[variant]]\nname = \"words\"\nmedia = \"text\"\ntext = \"News\"\n"
     )
+}
+
+/// The same, where the first goes to everybody at 17:00 of the first day.
+fn at_five(source: &str) -> String {
+    let arms = "[arms]\ncontrol = 1.0\ncontrol_time = \"17:00\"\n[[variant]]";
+    source.replace("[[variant]]", arms).replace("time_zone = \"UTC\"\n", "")
 }
 
 const LETTER: &str = "[[fallback]]\nprovider = \"letter\"\nafter = \"6h\"";
@@ -121,10 +156,7 @@ async fn the_second_channel_goes_where_the_first_did_not_deliver_and_only_there(
         says(&ctx, 13, ConsentChange::Withdrawn, "simulated").await;
         says(&ctx, 13, ConsentChange::Withdrawn, "letter").await;
         says(&ctx, 11, ConsentChange::Withdrawn, "letter").await;
-        // the first goes to everybody at 17:00 of the first day
-        let arms = "[arms]\ncontrol = 1.0\ncontrol_time = \"17:00\"\n[[variant]]";
-        let source = source(LETTER).replace("[[variant]]", arms);
-        let source = source.replace("time_zone = \"UTC\"\n", "");
+        let source = at_five(&source(LETTER));
         let checked = check::check(&ctx, &source).await.unwrap();
         assert_eq!(checked.fallbacks.len(), 1);
         assert_eq!(checked.fallbacks[0].cannot, Some(1), "{:?}", checked.fallbacks);
@@ -173,16 +205,119 @@ async fn the_second_channel_goes_where_the_first_did_not_deliver_and_only_there(
         assert!(told.contains("Fallback to letter:"), "{told}");
         assert!(told.contains("on another channel, arrived"), "{told}");
         // everything ends, and what was learned of the channel is counted on
-        drive(&ctx, at("20T00:00"), |_| {}).await.unwrap();
-        for name in [first, second] {
-            let ended = row(&ctx, name).await;
-            assert_eq!(ended.status, CampaignStatus::Finished, "{name}");
-            assert!(ended.closed_at.is_some(), "{name}");
-        }
+        whole_family_ends(&ctx, &[first, second]).await;
         let later = source.replace("news", "later").replace("2026-03-0", "2026-03-2");
         let checked = check::check(&ctx, &later).await.unwrap();
         // of 18 messages 8 were not there within six hours: 1, 2, 6, 9 and those ten further
         assert!((checked.fallbacks[0].chance - 9.0 / 38.0).abs() < 1e-9, "{:?}", checked.fallbacks);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_third_channel_goes_where_the_second_did_not_deliver_and_only_there() {
+    on_both(async |store| {
+        let ctx = channels(store, 16, "", Arc::new(Losses)).await;
+        // what a channel may not carry is carried by the next
+        says(&ctx, 5, ConsentChange::Withdrawn, "letter").await;
+        says(&ctx, 7, ConsentChange::Withdrawn, "post").await;
+        let steps = format!("{LETTER}\n{}", LETTER.replace("letter", "post"));
+        let source = at_five(&source(&steps));
+        let checked = check::check(&ctx, &source).await.unwrap();
+        let expected: Vec<f64> = checked.fallbacks.iter().filter_map(|f| f.expected).collect();
+        assert!((expected[0] - 16.0 / 20.0).abs() < 1e-9, "{expected:?}");
+        assert!((expected[1] - 16.0 / 400.0).abs() < 1e-9, "{expected:?}");
+        campaigns::submit(&ctx, &source, "test").await.unwrap();
+        drive(&ctx, at("08T00:00"), |_| {}).await.unwrap();
+        let names = ["news", "news.letter", "news.letter.post"];
+        for person in 0..16 {
+            let times = sent(&ctx, person).await;
+            let by: Vec<&str> = times.iter().map(|(name, _)| name.as_str()).collect();
+            let end = at(["06T20:00", "06T14:30", "06T23:00"][person % 3]);
+            let late = times.last().is_some_and(|(_, at)| *at + TimeDelta::hours(6) > end);
+            let expected: &[&str] = match (person, person % 4) {
+                (5, _) => &[names[0], names[2]],
+                // the letter left too late for another
+                (10 | 14, _) if late => &names[..2],
+                (7, _) => &names[..2],
+                (_, lost) => &names[..(lost + 1).min(3)],
+            };
+            assert_eq!(by, expected, "{person}: {times:?}");
+            let close = |pair: &[(String, Moment)]| pair[1].1 - pair[0].1 < TimeDelta::hours(6);
+            assert!(!times.windows(2).any(close), "{person}: {times:?}");
+        }
+        let shown = results::results(&ctx, &row(&ctx, names[0]).await).await.unwrap();
+        let told: Vec<_> =
+            shown.fallbacks.iter().map(|f| (f.people, f.sent, f.delivered)).collect();
+        // of 12 who were lost by the first one refuses the letter, and 3 get it; of 9 one refuses the post, two
+        // have no time left for it, and 3 get it
+        assert_eq!(told, [(12, 11, 3), (9, 6, 3)]);
+        let later = source.replace("news", "later").replace("2026-03-0", "2026-03-2");
+        let checked = check::check(&ctx, &later).await;
+        let chances: Vec<f64> = checked.unwrap().fallbacks.iter().map(|f| f.chance).collect();
+        assert!((chances[0] - 13.0 / 36.0).abs() < 1e-9, "{chances:?}");
+        assert!((chances[1] - 9.0 / 31.0).abs() < 1e-9, "{chances:?}");
+        whole_family_ends(&ctx, &names).await;
+    })
+    .await;
+}
+
+/// Whatever belongs to a campaign ends with it.
+async fn whole_family_ends(ctx: &Ctx, names: &[&str]) {
+    drive(ctx, at("20T00:00"), |_| {}).await.unwrap();
+    for name in names {
+        let ended = row(ctx, name).await;
+        assert_eq!(ended.status, CampaignStatus::Finished, "{name}");
+        assert!(ended.closed_at.is_some(), "{name}");
+    }
+}
+
+/// Visits are reminded of by the next channel where the first did not deliver: in their span, and not after
+/// they were called off.
+#[tokio::test]
+async fn a_run_of_a_standing_campaign_falls_back_within_the_span_of_what_it_is_about() {
+    on_both(async |store| {
+        let ctx = channels(store, 16, "", Arc::new(Losses)).await;
+        let source = format!(
+            "name = \"visit\"\nprovider = \"simulated\"\ncategory = \"utility\"\n\
+             [trigger]\nevent = \"visit\"\nfrom = \"-44h\"\nto = \"-12h\"\nunless = [\"off\"]\n\
+             [arms]\ncontrol = 1.0\ncontrol_time = \"09:00\"\n\
+             [[variant]]\nname = \"words\"\nmedia = \"text\"\ntext = \"See you\"\n{LETTER}"
+        );
+        campaigns::submit(&ctx, &source, "test").await.unwrap();
+        let post = async |items: Vec<Value>| {
+            let items: Vec<BulkItem> = serde_json::from_value(Value::Array(items)).unwrap();
+            import::items(&ctx, BulkKind::Events, &items, "test").await.unwrap()
+        };
+        let event = |person: usize, kind: &str, at: Moment| {
+            json!({ "recipient": format!("r{person:04}"), "event": kind, "at": at.to_rfc3339(), "key": "a" })
+        };
+        // two days of visits, each a run with a fallback of its own
+        let visit = |person| if person < 8 { at("05T10:00") } else { at("07T10:00") };
+        post((0..16).map(|person| event(person, "visit", visit(person))).collect()).await;
+        drive(&ctx, at("04T11:00"), |_| {}).await.unwrap();
+        // its first reminder was lost; a letter would come after there is nothing to be reminded of
+        assert_eq!(sent(&ctx, 3).await.len(), 1);
+        post(vec![event(3, "off", at("04T11:00"))]).await;
+        // the same of one that is far away now: it is reminded of then
+        assert_eq!(sent(&ctx, 6).await.len(), 1);
+        post(vec![event(6, "visit", at("20T10:00"))]).await;
+        drive(&ctx, at("09T00:00"), |_| {}).await.unwrap();
+        for person in 0..16 {
+            let times = sent(&ctx, person).await;
+            let letters = usize::from(person % 4 != 0 && ![3, 6].contains(&person));
+            assert_eq!(times.len(), 1 + letters, "{person}: {times:?}");
+            let span = visit(person) - TimeDelta::hours(44)..visit(person) - TimeDelta::hours(12);
+            assert!(times.iter().all(|(_, at)| span.contains(at)), "{person}: {times:?}");
+            if let [(first, before), (second, after)] = times.as_slice() {
+                assert_eq!(*second, format!("{first}.letter"));
+                assert!(*after - *before >= TimeDelta::hours(6), "{person}: {times:?}");
+            }
+        }
+        let shown = results::results(&ctx, &row(&ctx, "visit").await).await.unwrap();
+        let letters: Vec<_> = shown.fallbacks.iter().map(|f| (f.people, f.sent)).collect();
+        // who was called off or moved far away never came to it
+        assert_eq!(letters, [(10, 10)]);
     })
     .await;
 }

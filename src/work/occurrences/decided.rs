@@ -1,9 +1,12 @@
 //! What is decided about some people, and what their runs lose by it.
 
+use std::collections::BTreeMap;
+
 use crate::model::delivery::Reason;
 use crate::model::ids::RecipientId;
 use crate::plan::occurrence::Change;
 use crate::store::Occurrence;
+use crate::work::recall::Recall;
 
 /// What became of decisions about some people.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -29,6 +32,8 @@ pub(super) struct Decided {
     pub(super) described: Vec<Occurrence>,
     pub(super) refused: Vec<Occurrence>,
     pub(super) withdrawn: Vec<(Withdrawn, Reason, i64, RecipientId)>,
+    /// What the fallbacks of a run are not to send as it is.
+    pub(super) recalled: BTreeMap<(i64, Recall), Vec<RecipientId>>,
 }
 
 impl Decided {
@@ -36,7 +41,17 @@ impl Decided {
     pub(super) fn note(&mut self, change: Change, occurrence: Occurrence, run: Option<i64>) {
         let person = occurrence.recipient;
         let moved = Reason::EventMoved;
+        if let Some(run) = run {
+            let how = match change {
+                Change::Refuse(reason) | Change::Recall(reason) => Recall::Refuse(reason),
+                // the next message is of another run
+                Change::Plan if occurrence.told_at.is_some() => Recall::Refuse(moved),
+                Change::Plan | Change::Move | Change::PutBack => Recall::Forget,
+            };
+            self.recalled.entry((run, how)).or_default().push(person);
+        }
         match (change, run) {
+            (Change::Recall(_), _) => {}
             (Change::Plan | Change::Move, None) | (Change::Plan, Some(_)) => {
                 self.planned.push(occurrence);
             }

@@ -20,6 +20,7 @@ use super::Ctx;
 use super::audience::AudienceFilter;
 use super::leadership::{PLANNING, lead};
 use super::part_names::{no_free_name, part_names};
+use super::recall::{describe, recall};
 use super::segments::SegmentError;
 use crate::calendar::infer::infer;
 use crate::calendar::recurring::{YearDay, occasions_from};
@@ -346,6 +347,10 @@ impl Standing<'_> {
         let (mut changed, mut waits) = (0, false);
         let mut put: Vec<Occurrence> = decided.described;
         let described = put.len();
+        describe(tx, &self.row.campaign, &put).await?;
+        for ((run, how), people) in decided.recalled {
+            waits |= recall(tx, &self.row.campaign, run, (&people, how), now).await?;
+        }
         // what leaves a run before what comes into it
         let mut left: BTreeMap<(i64, Reason), Vec<RecipientId>> = BTreeMap::new();
         for (_, reason, run, person) in &decided.withdrawn {
