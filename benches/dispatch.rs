@@ -31,6 +31,7 @@ use sqlx::{Executor, PgPool};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Mutex, watch};
 
+use scene::visitor::Visitor;
 use scene::{BARE, analyze, config, ctx, fill, instantly, number};
 use server::Server;
 
@@ -294,6 +295,52 @@ async fn main() {
     if bench.wants("lateness") {
         lateness(&bench, dir.path()).await;
     }
+    if bench.wants("postgres pages") {
+        let (store, _) = bench.store().await;
+        beside_pages("PostgreSQL", store, count).await;
+    }
+    if bench.wants("sqlite pages") {
+        let url = format!("sqlite://{}", dir.path().join("pages.db").display());
+        let store = Store::open(&url, Create::IfMissing).await.unwrap();
+        beside_pages("SQLite", store, count).await;
+    }
+}
+
+/// The bare loop with twenty pages open and live, beside the loop alone, in pairs whose order turns.
+async fn beside_pages(database: &str, store: Store, count: usize) {
+    const PAIRS: usize = 4;
+    const PAGES: usize = 20;
+    // a part comes every other second: some seconds are measured
+    let count = 3 * count;
+    let ctx = ctx(store, config(BARE), instantly().1);
+    let visitor = Arc::new(Visitor::new(&ctx).await);
+    let heard = Arc::new(AtomicU64::new(0));
+    let mut ratios = Vec::with_capacity(PAIRS);
+    for pair in 0..PAIRS {
+        let mut rates = [0.0; 2];
+        for turn in 0..2 {
+            let with_pages = (pair + turn) % 2;
+            let name = format!("bench-{pair}-{turn}");
+            fill(&ctx.store, &name, count, |_| TimeDelta::zero()).await;
+            let mut open = tokio::task::JoinSet::new();
+            for page in 0..with_pages * PAGES {
+                let (visitor, heard) = (Arc::clone(&visitor), Arc::clone(&heard));
+                let path = match page % 2 {
+                    0 => "/live/home".to_owned(),
+                    _ => format!("/live/campaigns/{name}"),
+                };
+                open.spawn(async move { visitor.watch(&path, heard).await });
+            }
+            rates[with_pages] = drain(&ctx, "p", count, WORKERS).await;
+        }
+        ratios.push(rates[1] / rates[0]);
+    }
+    let (least, median) = (percentile(&mut ratios, 0.0), percentile(&mut ratios, 0.5));
+    println!(
+        "{database}, {PAGES} pages open and live: {median:.2} of the rate without (median of {PAIRS} \
+         pairs, least {least:.2}); wanted 0.95; {} parts came",
+        heard.load(Ordering::Relaxed)
+    );
 }
 
 /// Statuses come in while a thousand messages a second go out.

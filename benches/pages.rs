@@ -17,17 +17,11 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use opportune::clock::Clock;
 use opportune::model::campaign::Campaign;
-use opportune::provider::Meter;
 use opportune::store::{Create, Store};
-use opportune::web;
 use opportune::work::learn::{self, Depth};
-use opportune::work::tasks::Tasks;
-use opportune::work::tokens::{self, Scope};
 use opportune::work::{Ctx, maintenance};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 
+use scene::visitor::Visitor;
 use scene::{BARE, Db, config, count_anew, ctx, instantly, number};
 use server::Server;
 
@@ -256,19 +250,6 @@ async fn filled(url: &str, people: usize) -> Ctx {
     ctx
 }
 
-/// A request on a connection of its own, as it stands; the status, the whole answer, milliseconds.
-async fn ask(port: u16, request: &str) -> (u16, String, f64) {
-    let begun = Instant::now();
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.unwrap();
-    let took = begun.elapsed().as_secs_f64() * 1000.0;
-    let answer = String::from_utf8_lossy(&answer).into_owned();
-    let status = answer.split(' ').nth(1).map_or(0, |status| status.parse().unwrap());
-    (status, answer, took)
-}
-
 fn share(times: &mut [f64], share: f64) -> f64 {
     times.sort_by(f64::total_cmp);
     times[((times.len() - 1) as f64 * share).round() as usize]
@@ -278,39 +259,18 @@ fn share(times: &mut [f64], share: f64) -> f64 {
 async fn measure(ctx: &Ctx, kind: &str) -> usize {
     let rounds = number("PAGES_ROUNDS", 15);
     let only = std::env::var("PAGES_ONLY").unwrap_or_default();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let (_stopper, stop) = watch::channel(false);
-    tokio::spawn(web::serve(ctx.clone(), Meter::default(), Tasks::default(), listener, stop));
-    let name = format!("bench{}", ctx.clock.now().timestamp_micros()).parse().unwrap();
-    let token = tokens::create(ctx, &name, Scope::ALL, None, "bench").await.unwrap().unwrap();
-    let form = format!("token={token}");
-    let (_, answer, _) = ask(
-        port,
-        &format!(
-            "POST /login HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
-             content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n{form}",
-            form.len()
-        ),
-    )
-    .await;
-    let cookie = answer.split("set-cookie: ").nth(1).and_then(|rest| rest.split(';').next());
-    let cookie = cookie.expect("a session").to_owned();
+    let visitor = Visitor::new(ctx).await;
     let (mut bare, mut bad) = (None, 0);
     println!("{kind:<52} {:>9} {:>9} {:>9}  of {LIMIT_MS} ms", "first ms", "median", "95 %");
     for path in PATHS.iter().chain(&LEARNED).filter(|path| path.contains(&only)) {
-        let request = format!(
-            "GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncookie: {cookie}\r\n\
-             authorization: Bearer {token}\r\n\r\n"
-        );
-        let (status, mut answer, first) = ask(port, &request).await;
+        let (status, mut answer, first) = visitor.get(path).await;
         let begun = Instant::now();
         while answer.contains(UNDER_WAY) && begun.elapsed() < PATIENCE {
-            answer = ask(port, &request).await.1;
+            answer = visitor.get(path).await.1;
         }
         let mut times = Vec::with_capacity(rounds);
         for _ in 0..rounds {
-            times.push(ask(port, &request).await.2);
+            times.push(visitor.get(path).await.2);
         }
         let (median, late) = (share(&mut times, 0.5), share(&mut times, 0.95));
         bare.get_or_insert(median);

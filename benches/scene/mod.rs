@@ -1,6 +1,8 @@
 //! What benches of the daemon's steps stand on: people in a campaign, a provider that answers at
 //! once, and the context of a step.
 
+pub mod visitor;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
