@@ -56,6 +56,18 @@ impl Visitor {
         ask(self.port, &self.request(path)).await
     }
 
+    /// Posts JSON on a connection of its own.
+    pub async fn post(&self, path: &str, body: &str) -> (u16, String, f64) {
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+             authorization: Bearer {}\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\n\r\n{body}",
+            self.token,
+            body.len()
+        );
+        ask(self.port, &request).await
+    }
+
     /// Looks at a part that is told again and again, until it is dropped; counts what came into `heard`.
     pub async fn watch(&self, path: &str, heard: Arc<AtomicU64>) {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
