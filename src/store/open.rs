@@ -155,7 +155,10 @@ impl Store {
                     Box::pin(async move {
                         // a statement's plan is made for its lists: a plan for lists of any length,
                         // made while a table was new, compares each row with each value
-                        db.execute("SET plan_cache_mode = force_custom_plan").await.map(drop)
+                        db.execute("SET plan_cache_mode = force_custom_plan").await?;
+                        // as memory and solid disks have it: a list of a thousand people read all
+                        // of a table of a hundred thousand
+                        db.execute("SET random_page_cost = 1.1").await.map(drop)
                     })
                 })
                 .connect_with(options);
