@@ -1,14 +1,14 @@
 //! What becomes of the fallbacks of a run where the occasion that it is about changes: a letter does not remind of
 //! a visit that was called off after the first message was lost.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::fallbacks::KEY;
 use crate::model::campaign::Campaign;
 use crate::model::delivery::{Reason, State};
 use crate::model::ids::RecipientId;
 use crate::model::time::Instant;
-use crate::store::{Occurrence, StoreError, Tx};
+use crate::store::{Occurrence, OccurrenceRow, StoreError, Tx};
 
 /// What becomes of messages of fallbacks that have not left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,40 +29,43 @@ pub(super) async fn recall(
     now: Instant,
 ) -> Result<bool, StoreError> {
     let (mut before, mut waits) = (run, false);
+    let why = if let Recall::Refuse(reason) = how { reason } else { Reason::EventMoved };
     for _ in &campaign.fallbacks {
         let next = tx.fallback_to(before).await?;
-        let why = if let Recall::Refuse(reason) = how { reason } else { Reason::EventMoved };
-        let free = match next {
-            Some(next) => tx.withdraw_planned(next, people, why, now).await?,
-            None => Default::default(),
-        };
-        let mut known: BTreeMap<RecipientId, _> = BTreeMap::new();
+        let mut known: BTreeMap<RecipientId, OccurrenceRow> = BTreeMap::new();
         for row in tx.occurrences(before, people).await? {
             known.insert(row.occurrence.recipient, row);
         }
+        let is_open = |row: &OccurrenceRow| {
+            let may_leave = matches!(row.state, None | Some(State::Planned | State::Refused));
+            may_leave && row.occurrence.refused.is_none()
+        };
+        let open = known.iter().filter(|(_, row)| is_open(row)).map(|(person, _)| *person);
+        let open: Vec<RecipientId> = open.collect();
+        let free = match next {
+            Some(next) if !open.is_empty() => tx.withdraw_planned(next, &open, why, now).await?,
+            _ => HashSet::new(),
+        };
         let mut put = Vec::new();
         for person in people {
             let taken = known.remove(person);
-            let has_left = taken.as_ref().is_some_and(|row| {
-                row.occurrence.refused.is_none()
-                    && !matches!(row.state, None | Some(State::Planned | State::Refused))
-            });
-            if has_left {
-                continue;
-            }
-            let is_open = taken.as_ref().is_some_and(|row| row.occurrence.refused.is_none());
-            waits |= is_open && !free.contains(person);
-            match how {
-                Recall::Refuse(reason) => {
-                    let taken = taken.map_or_else(|| untaken(*person, now), |row| row.occurrence);
-                    let refused = taken.refused.or(Some(reason));
-                    put.push(Occurrence { refused, ..taken });
+            let is_claimed = |row: &OccurrenceRow| {
+                is_open(row) && row.state == Some(State::Planned) && !free.contains(person)
+            };
+            waits |= taken.as_ref().is_some_and(is_claimed);
+            match (how, taken) {
+                (Recall::Refuse(reason), None) => put.push(untaken(*person, reason, now)),
+                (Recall::Refuse(reason), Some(row)) if is_open(&row) => {
+                    put.push(Occurrence { refused: Some(reason), ..row.occurrence });
                 }
-                Recall::Forget => {
-                    if taken.is_some() && (free.contains(person) || !is_open) {
+                (Recall::Forget, Some(row)) => {
+                    let was_refused = row.occurrence.refused.is_some();
+                    if was_refused || is_open(&row) && !is_claimed(&row) {
                         tx.drop_occurrence(before, *person, KEY).await?;
                     }
                 }
+                // it has left, or nothing was taken over
+                _ => {}
             }
         }
         tx.put_occurrences(before, &put).await?;
@@ -103,7 +106,7 @@ pub(super) async fn describe(
 }
 
 /// A message that no fallback has taken over, and none will.
-fn untaken(recipient: RecipientId, now: Instant) -> Occurrence {
+fn untaken(recipient: RecipientId, why: Reason, now: Instant) -> Occurrence {
     Occurrence {
         recipient,
         key: KEY.to_owned(),
@@ -111,7 +114,7 @@ fn untaken(recipient: RecipientId, now: Instant) -> Occurrence {
         opens_at: now,
         closes_at: now,
         run: None,
-        refused: None,
+        refused: Some(why),
         told_at: None,
         attributes: BTreeMap::new(),
     }

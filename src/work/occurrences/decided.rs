@@ -51,7 +51,6 @@ impl Decided {
             self.recalled.entry((run, how)).or_default().push(person);
         }
         match (change, run) {
-            (Change::Recall(_), _) => {}
             (Change::Plan | Change::Move, None) | (Change::Plan, Some(_)) => {
                 self.planned.push(occurrence);
             }
@@ -67,7 +66,7 @@ impl Decided {
             (Change::PutBack, Some(run)) => {
                 self.withdrawn.push((Withdrawn::PutBack(occurrence.key), moved, run, person));
             }
-            (Change::PutBack, None) => {}
+            (Change::Recall(_), _) | (Change::PutBack, None) => {}
             (Change::Refuse(reason), None) => {
                 self.refused.push(Occurrence { refused: Some(reason), ..occurrence });
             }
