@@ -25,7 +25,7 @@ mod select;
 mod settings;
 mod statistics;
 
-pub use self::data::evidence::{BadEvidence, Evidence};
+pub use self::data::evidence::{BadEvidence, Evidence, PackedMessage};
 pub use self::data::observation_buffer::{BufferPart, ObservationBuffer};
 pub use self::data::observed::{Channel, Contents, Observed, Presence, PresenceKind};
 pub use self::data::sample::{DataSummary, DataTally, Sample, draw};

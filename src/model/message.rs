@@ -40,6 +40,22 @@ pub struct Response {
     pub failure_code: Option<String>,
 }
 
+impl Response {
+    /// When it was delivered, read, clicked, replied to, followed by a conversion and by an opt-out, and
+    /// when it failed.
+    pub fn answered_at(&self) -> [Option<Instant>; 7] {
+        [
+            self.delivered_at,
+            self.read_at,
+            self.clicked_at,
+            self.replied_at,
+            self.converted_at,
+            self.opted_out_at,
+            self.failed_at,
+        ]
+    }
+}
+
 /// A message of the past, whoever sent it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Message {

@@ -1,16 +1,18 @@
 //! History as the learner reads it: no more columns than teach something, whole or by the time at
 //! which it was written.
 
-use std::ops::Range;
+use std::collections::HashMap;
+use std::num::ParseIntError;
+use std::ops::{Range, RangeInclusive};
 
+use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use futures_util::{TryStreamExt, stream};
 
 use super::{Doing, Pool, Reader, Store, StoreError, instant, micros, on, parsed};
 use crate::model::Invalid;
-use crate::model::content::{Category, Content};
+use crate::model::content::{Category, Content, Style};
 use crate::model::ids::RecipientId;
-use crate::model::message::Response;
 use crate::model::time::Instant;
 
 const TABLE: &str = "message";
@@ -19,27 +21,27 @@ const READ: &str = "read messages";
 /// A second from the epoch, the rows written in it, and a sum over their microseconds.
 pub type Second = (i64, i64, i64);
 
-/// What a message teaches, and of whom.
-#[derive(Debug, Clone, PartialEq)]
+/// What a message teaches, and of whom; times in microseconds.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ObservedRow<'r> {
     /// Who was sent it.
     pub recipient: RecipientId,
     /// The caller's id of the message.
     pub key: &'r str,
     /// When.
-    pub sent_at: Instant,
+    pub sent_at: i64,
     /// Its business purpose.
     pub category: Option<Category>,
     /// The name of the channel that it was sent by.
     pub channel: Option<&'r str>,
     /// What was sent.
-    pub content: Option<Content>,
-    /// What came back; amounts and codes are left out.
-    pub response: Response,
+    pub content: Option<&'r Content>,
+    /// When each answer came, in the order of [`Response::answered_at`](crate::model::message::Response).
+    pub answered_at: [Option<i64>; 7],
 }
 
-/// A message's columns as one line, which [`ObservedRow::read`] takes apart: handed over one by
-/// one, they cost several times as much. No id and no word holds a tab or the end of a line.
+/// A message's columns as one line, which [`LineReader`] takes apart: handed over one by one, they
+/// cost several times as much. No id and no word holds a tab or the end of a line.
 macro_rules! line {
     ($key:literal, $channel:literal) => {
         concat!(
@@ -54,44 +56,99 @@ macro_rules! line {
     };
 }
 
-impl<'r> ObservedRow<'r> {
-    fn read(line: &'r str) -> Result<Self, StoreError> {
+/// Contents that are kept at once: as many as the learner tells apart.
+const CONTENTS_MAX: usize = 1 << 16;
+
+/// Takes lines apart, and keeps the contents that it met: they are few, and their words need not be
+/// read again.
+#[derive(Default)]
+struct LineReader {
+    contents: Vec<Content>,
+    /// By their columns.
+    places: HashMap<String, usize>,
+}
+
+/// What is left of a line.
+struct Columns<'r>(&'r str);
+
+impl<'r> Columns<'r> {
+    /// The next column, unless it is empty.
+    fn text(&mut self) -> Option<&'r str> {
+        let end = self.0.bytes().position(|byte| byte == b'\t').unwrap_or(self.0.len());
+        let (column, rest) = self.0.split_at(end);
+        self.0 = rest.get(1..).unwrap_or_default();
+        Some(column).filter(|column| !column.is_empty())
+    }
+
+    /// The next column as a number.
+    fn number(&mut self) -> Result<Option<i64>, ParseIntError> {
+        self.text().map(str::parse).transpose()
+    }
+}
+
+/// A time in microseconds that an instant can hold, as nearly all are.
+fn in_calendar(micros: i64) -> Result<i64, StoreError> {
+    const CALENDAR: RangeInclusive<i64> =
+        DateTime::<Utc>::MIN_UTC.timestamp_micros()..=DateTime::<Utc>::MAX_UTC.timestamp_micros();
+    if CALENDAR.contains(&micros) {
+        return Ok(micros);
+    }
+    instant(TABLE, micros).map(|at| at.timestamp_micros())
+}
+
+impl LineReader {
+    fn read<'r>(&'r mut self, line: &'r str) -> Result<ObservedRow<'r>, StoreError> {
         let corrupt = || StoreError::Corrupt {
             table: TABLE,
             cause: Invalid::new("row", line, "the columns of this version"),
         };
-        let mut rest = Some(line);
-        let mut text = || {
-            let left = rest?;
-            let (column, after) = match left.split_once('\t') {
-                Some((column, after)) => (column, Some(after)),
-                None => (left, None),
-            };
-            rest = after;
-            Some(column).filter(|column| !column.is_empty())
-        };
-        let mut number =
-            || text().map(|text| text.parse::<i64>().map_err(|_| corrupt())).transpose();
+        let mut columns = Columns(line);
+        let mut number = || columns.number().map_err(|_| corrupt());
         let recipient = RecipientId(number()?.ok_or_else(corrupt)?);
-        let mut time = || number()?.map(|micros| instant(TABLE, micros)).transpose();
+        let mut time = || number()?.map(in_calendar).transpose();
         let sent_at = time()?.ok_or_else(corrupt)?;
-        let response = Response {
-            delivered_at: time()?,
-            read_at: time()?,
-            clicked_at: time()?,
-            replied_at: time()?,
-            converted_at: time()?,
-            opted_out_at: time()?,
-            failed_at: time()?,
-            ..Response::default()
+        let mut answered_at = [None; 7];
+        for at in &mut answered_at {
+            *at = time()?;
+        }
+        let category = columns.text().map(|text| parsed(TABLE, text)).transpose()?;
+        let channel = columns.text();
+        let rest = columns.0;
+        let (media, style) = (columns.text(), columns.text());
+        let words = &rest[..rest.len() - columns.0.len()];
+        let content = match (media, style) {
+            (Some(media), _) => {
+                let place = self.place(words, media, style)?;
+                Some(&self.contents[place])
+            }
+            (None, Some(style)) => {
+                parsed::<Style>(TABLE, style)?;
+                None
+            }
+            (None, None) => None,
         };
-        let category = text().map(|text| parsed(TABLE, text)).transpose()?;
-        let channel = text();
-        let media = text().map(|text| parsed(TABLE, text)).transpose()?;
-        let style = text().map(|text| parsed(TABLE, text)).transpose()?;
-        let content = media.map(|media| Content { media, style });
-        let key = text().ok_or_else(corrupt)?;
-        Ok(Self { recipient, key, sent_at, category, channel, content, response })
+        let key = columns.text().ok_or_else(corrupt)?;
+        Ok(ObservedRow { recipient, key, sent_at, category, channel, content, answered_at })
+    }
+
+    /// Where the content of some columns is kept.
+    fn place(
+        &mut self,
+        words: &str,
+        media: &str,
+        style: Option<&str>,
+    ) -> Result<usize, StoreError> {
+        if let Some(place) = self.places.get(words) {
+            return Ok(*place);
+        }
+        if self.contents.len() >= CONTENTS_MAX {
+            self.contents.clear();
+            self.places.clear();
+        }
+        let style = style.map(|style| parsed(TABLE, style)).transpose()?;
+        self.contents.push(Content { media: parsed(TABLE, media)?, style });
+        self.places.insert(words.to_owned(), self.contents.len() - 1);
+        Ok(self.contents.len() - 1)
     }
 }
 
@@ -172,8 +229,12 @@ impl Store {
         written: Option<Range<Instant>>,
         mut take: impl FnMut(ObservedRow<'_>),
     ) -> Result<(), StoreError> {
+        let mut reader = LineReader::default();
         let mut take_lines = |lines: String| {
-            lines.split('\n').try_for_each(|line| ObservedRow::read(line).map(&mut take))
+            for line in lines.split('\n') {
+                take(reader.read(line)?);
+            }
+            Ok(())
         };
         let [all, changed] = OF_BOTH;
         match (&self.pool, &written) {

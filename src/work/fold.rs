@@ -18,7 +18,7 @@ use super::Ctx;
 use super::fold_mark::FoldMark;
 use super::habits::{contents, evidence_of};
 use crate::learn::{
-    BufferPart, Channel, Contents, DataTally, Evidence, ObservationBuffer, Observed, Presence,
+    BufferPart, Channel, Contents, DataTally, Evidence, ObservationBuffer, PackedMessage, Presence,
     PresenceKind,
 };
 use crate::model::ids::RecipientId;
@@ -74,7 +74,7 @@ pub(super) async fn fold(
     for span in spans(|mark| &mark.messages, &messages) {
         let take = |row: ObservedRow<'_>| {
             folded.messages += 1;
-            buffer.message(row.recipient.0 as u64, &observed(row, &mut contents));
+            buffer.message(row.recipient.0 as u64, &packed(&row, &mut contents));
         };
         store.each_message(span, take).await?;
     }
@@ -147,16 +147,16 @@ fn changed(seen: &BTreeMap<i64, (i64, i64)>, seconds: &[Second]) -> Vec<Range<In
     spans
 }
 
-/// A message as the learner takes it in; a content that is new gets a number.
-fn observed(row: ObservedRow<'_>, contents: &mut Contents) -> Observed {
-    Observed {
-        hash: hash(row.key),
-        sent_at: row.sent_at,
-        content: row.content.and_then(|content| contents.enter(&content)),
-        category: row.category,
-        channel: row.channel.map(Channel::named).unwrap_or_default(),
-        response: row.response,
-    }
+/// A message as the learner packs it; a content that is new gets a number.
+fn packed(row: &ObservedRow<'_>, contents: &mut Contents) -> PackedMessage {
+    let content = row.content.and_then(|content| contents.enter(content));
+    let channel = row.channel.map(Channel::named).unwrap_or_default();
+    PackedMessage::sent(
+        hash(row.key),
+        (content, row.category, channel),
+        row.sent_at,
+        row.answered_at,
+    )
 }
 
 /// Writes evidence, and counts it.

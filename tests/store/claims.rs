@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, HashSet};
 use chrono::TimeDelta;
 use opportune::model::delivery::{Delivery, Reason, State};
 use opportune::model::ids::RecipientId;
-use opportune::model::message::Response;
 use opportune::model::slot::Slot;
 use opportune::store::{Claim, Due, ObservedRow, Settled, Store};
 use sqlx::{PgPool, SqlitePool};
@@ -254,7 +253,7 @@ async fn every_message_is_handed_over_once_with_what_came_of_it() {
         let mut found = BTreeMap::new();
         let take = |row: ObservedRow<'_>| {
             let media = row.content.map(|content| content.media);
-            let told = (row.recipient, row.sent_at, row.response, media);
+            let told = (row.recipient, row.sent_at, row.answered_at, media);
             let told = (told, row.channel.map(str::to_owned));
             assert!(found.insert(row.key.to_owned(), told).is_none());
         };
@@ -262,10 +261,10 @@ async fn every_message_is_handed_over_once_with_what_came_of_it() {
         let imported = (0..IMPORTED).filter(|n| n % 7 != 6).count();
         assert_eq!(found.len(), imported + 4);
         let eighth = message(8);
-        let told = (people[1], eighth.sent_at, Response::default(), eighth.media);
+        let told = (people[1], eighth.sent_at.timestamp_micros(), [None; 7], eighth.media);
         assert_eq!(found[eighth.key.as_str()], (told, None));
         let ((recipient, sent_at, ..), channel) = &found[&format!("spring:{}", people[2].0)];
-        assert_eq!((*recipient, *sent_at), (people[2], at(2)));
+        assert_eq!((*recipient, *sent_at), (people[2], at(2).timestamp_micros()));
         assert_eq!(channel.as_deref(), Some("console"));
     })
     .await;

@@ -188,9 +188,11 @@ async fn every_column_that_teaches_comes_back_as_it_was_written() {
                 let sent = if row.key == bare.key.as_str() { &bare } else { &full };
                 let content = sent.media.map(|media| Content { media, style: sent.style.clone() });
                 assert_eq!(row.key, sent.key.as_str());
-                assert_eq!((row.recipient, row.sent_at), (ids[0], sent.sent_at));
+                assert_eq!((row.recipient, row.sent_at), (ids[0], sent.sent_at.timestamp_micros()));
                 assert_eq!((row.category, row.channel), (sent.category, sent.channel.as_deref()));
-                assert_eq!((&row.content, &row.response), (&content, &sent.response));
+                let micros = |at: Option<DateTime<Utc>>| at.map(|at| at.timestamp_micros());
+                let answered_at = sent.response.answered_at().map(micros);
+                assert_eq!((row.content, row.answered_at), (content.as_ref(), answered_at));
                 found += 1;
             };
             store.each_message(written, take).await.unwrap();

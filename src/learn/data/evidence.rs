@@ -48,7 +48,7 @@ pub(in crate::learn) enum Answer {
 
 /// One message, unpacked: sent `at`, and `after` so many seconds each [`Answer`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::learn) struct PackedMessage {
+pub struct PackedMessage {
     pub(in crate::learn) at: u32,
     hash: u32,
     pub(in crate::learn) content: Option<u16>,
@@ -58,6 +58,21 @@ pub(in crate::learn) struct PackedMessage {
 }
 
 impl PackedMessage {
+    /// A message by numbers: a hash of its key; content, purpose and channel; when it was sent; and when
+    /// each answer came, in the order of [`Response::answered_at`]. Times are in microseconds.
+    pub fn sent(
+        hash: u32,
+        (content, category, channel): (Option<u16>, Option<Category>, Channel),
+        sent_at: i64,
+        answered_at: [Option<i64>; 7],
+    ) -> Self {
+        let seconds = |micros: i64| whole_seconds(micros.div_euclid(1_000_000));
+        let at = seconds(sent_at);
+        let content = content.filter(|content| *content != NONE_CONTENT);
+        let after = answered_at.map(|answer| Some(seconds(answer?).saturating_sub(at)));
+        Self { at, hash, content, category, channel, after }
+    }
+
     pub(in crate::learn) fn after(&self, answer: Answer) -> Option<u32> {
         self.after[answer as usize]
     }
@@ -68,25 +83,10 @@ impl PackedMessage {
     }
 
     pub(in crate::learn) fn new(observed: &Observed) -> Self {
-        let r = &observed.response;
-        let sent = seconds(observed.sent_at);
-        let after = [
-            r.delivered_at,
-            r.read_at,
-            r.clicked_at,
-            r.replied_at,
-            r.converted_at,
-            r.opted_out_at,
-            r.failed_at,
-        ];
-        Self {
-            at: sent,
-            hash: observed.hash,
-            content: observed.content.filter(|content| *content != NONE_CONTENT),
-            category: observed.category,
-            channel: observed.channel,
-            after: after.map(|at| at.map(|at| seconds(at).saturating_sub(sent))),
-        }
+        let of = (observed.content, observed.category, observed.channel);
+        let sent_at = observed.sent_at.timestamp_micros();
+        let micros = |at: Option<Instant>| at.map(|at| at.timestamp_micros());
+        Self::sent(observed.hash, of, sent_at, observed.response.answered_at().map(micros))
     }
 
     pub(in crate::learn) fn write(&self, bytes: &mut Vec<u8>) {
@@ -150,8 +150,13 @@ fn read_varint(bytes: &[u8], at: &mut usize) -> Option<u32> {
     None
 }
 
-fn seconds(at: Instant) -> u32 {
-    u32::try_from(at.timestamp().max(0)).unwrap_or(u32::MAX)
+/// Seconds from the epoch; 0 before it.
+pub(in crate::learn) fn seconds(at: Instant) -> u32 {
+    whole_seconds(at.timestamp())
+}
+
+fn whole_seconds(seconds: i64) -> u32 {
+    u32::try_from(seconds.max(0)).unwrap_or(u32::MAX)
 }
 
 impl Evidence {

@@ -3,9 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::learn::data::evidence::{Evidence, PackedMessage};
-use crate::learn::data::observed::{Observed, Presence};
-use crate::learn::data::subject::seconds;
+use crate::learn::data::evidence::{Evidence, PackedMessage, seconds};
+use crate::learn::data::observed::Presence;
 
 /// People of one part, whose numbers differ in these bits alone: they are taken out together.
 const PART_BITS: u32 = 12;
@@ -29,7 +28,7 @@ pub struct BufferPart {
 
 impl ObservationBuffer {
     /// Takes a message of a person.
-    pub fn message(&mut self, person: u64, observed: &Observed) {
+    pub fn message(&mut self, person: u64, message: &PackedMessage) {
         let (place, part) = self.part(person);
         let messages = &mut part.messages;
         // doubling would take up to twice what is needed
@@ -37,7 +36,7 @@ impl ObservationBuffer {
             messages.reserve_exact(MESSAGE_MAX.max(messages.len() / 8));
         }
         messages.extend(place.to_le_bytes());
-        PackedMessage::new(observed).write(messages);
+        message.write(messages);
     }
 
     /// Takes a presence event of a person.
@@ -113,7 +112,7 @@ mod tests {
     use chrono::{DateTime, TimeDelta};
 
     use super::*;
-    use crate::learn::data::observed::{Channel, PresenceKind};
+    use crate::learn::data::observed::{Channel, Observed, PresenceKind};
     use crate::model::message::Response;
     use crate::model::time::Instant;
 
@@ -149,7 +148,7 @@ mod tests {
             } else {
                 // what is heard of a message last is what is known of it
                 let message = message(step % 7, Some(step));
-                buffer.message(person, &message);
+                buffer.message(person, &PackedMessage::new(&message));
                 evidence.fold(&[message], &[]);
             }
         }
@@ -168,7 +167,7 @@ mod tests {
         let mut known = Evidence::default();
         known.fold(&[message(1, None), message(2, None)], &[]);
         let mut buffer = ObservationBuffer::default();
-        buffer.message(8, &message(2, Some(60)));
+        buffer.message(8, &PackedMessage::new(&message(2, Some(60))));
         let folded = buffer.pop().unwrap().fold(|_| known.clone());
         known.fold(&[message(2, Some(60))], &[]);
         assert_eq!(folded, [(8, known)]);

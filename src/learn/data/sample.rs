@@ -3,10 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::learn::data::evidence::Evidence;
+use crate::learn::data::evidence::{Evidence, seconds};
 use crate::learn::data::hash::mix;
 use crate::learn::data::receipts::{ReceiptCounts, ReceiptModel};
-use crate::learn::data::subject::seconds;
 use crate::model::time::Instant;
 
 /// What was found: the data as a whole, and at most so many people as a sample of it.

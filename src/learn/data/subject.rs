@@ -86,8 +86,3 @@ impl CensoredSubject<'_> {
         ]
     }
 }
-
-/// Seconds from the epoch; 0 before it.
-pub(in crate::learn) fn seconds(at: Instant) -> u32 {
-    u32::try_from(at.timestamp().max(0)).unwrap_or(u32::MAX)
-}

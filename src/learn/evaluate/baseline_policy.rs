@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
+use crate::learn::data::evidence::seconds;
 use crate::learn::data::observations::{ObservationSet, TimeSpan};
 use crate::learn::data::observed::Contents;
 use crate::learn::data::receipts::ReceiptModel;
-use crate::learn::data::subject::{Subject, seconds};
+use crate::learn::data::subject::Subject;
 use crate::learn::evaluate::baselines::{Method, PopulationHours, SeenEvent, WeekWeights, events};
 use crate::model::content::Content;
 use crate::model::preference::{Answers, ContentFigures, Person, Population, Preference};

@@ -16,10 +16,11 @@ use statrs::distribution::{Beta, ContinuousCDF};
 
 use super::baseline_policy::{certain, read_all};
 use super::baselines::{Method, PopulationHours, SeenEvent, WeekWeights, events};
+use crate::learn::data::evidence::seconds;
 use crate::learn::data::observations::{ObservationSet, TimeSpan};
 use crate::learn::data::observed::Contents;
 use crate::learn::data::receipts::ReceiptModel;
-use crate::learn::data::subject::{Subject, seconds};
+use crate::learn::data::subject::Subject;
 use crate::model::preference::{Population, Preference};
 use crate::model::time::Instant;
 

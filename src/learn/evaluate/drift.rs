@@ -6,8 +6,9 @@
 
 use serde::Serialize;
 
+use crate::learn::data::evidence::seconds;
 use crate::learn::data::observations::{AGE_MAX, TimeSpan};
-use crate::learn::data::subject::{Subject, seconds};
+use crate::learn::data::subject::Subject;
 use crate::learn::infer::model::Model;
 use crate::learn::parallel::map;
 use crate::learn::statistics::estimate::{Estimate, Z};

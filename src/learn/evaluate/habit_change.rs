@@ -4,8 +4,9 @@
 use chrono::{DateTime, TimeDelta};
 use serde::Serialize;
 
+use crate::learn::data::evidence::seconds;
 use crate::learn::data::observations::TimeSpan;
-use crate::learn::data::subject::{Subject, seconds};
+use crate::learn::data::subject::Subject;
 use crate::learn::evaluate::drift::shift;
 use crate::learn::infer::model::Model;
 use crate::model::preference::WEEK_HOURS;

@@ -9,9 +9,10 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
+use crate::learn::data::evidence::seconds;
 use crate::learn::data::observations::TimeSpan;
 use crate::learn::data::observed::Contents;
-use crate::learn::data::subject::{CensoredSubject, Subject, seconds};
+use crate::learn::data::subject::{CensoredSubject, Subject};
 use crate::learn::error::FitError;
 use crate::learn::evaluate::baselines::{Method, PopulationHours, events};
 use crate::learn::evaluate::messages::{MessageEvaluation, PersonMessages, evaluate_messages};

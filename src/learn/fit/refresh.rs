@@ -1,6 +1,7 @@
 //! A model kept fresh between fits: its response models follow what became known since.
 
-use crate::learn::data::subject::{CensoredSubject, Subject, seconds};
+use crate::learn::data::evidence::seconds;
+use crate::learn::data::subject::{CensoredSubject, Subject};
 use crate::learn::error::FitError;
 use crate::learn::infer::model::Model;
 use crate::model::time::Instant;

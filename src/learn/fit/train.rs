@@ -3,11 +3,12 @@
 //! A sample of people is read once and cut into blocks of time; hyper-parameters are those under
 //! which the rest predicts a block that was held out best; then the model is fitted on all of it.
 
+use crate::learn::data::evidence::seconds;
 use crate::learn::data::hash::mix;
 use crate::learn::data::observed::Contents;
 use crate::learn::data::receipts::ReceiptModel;
 use crate::learn::data::sample::{DataSummary, DataTally, Sample};
-use crate::learn::data::subject::{CensoredSubject, Subject, seconds};
+use crate::learn::data::subject::{CensoredSubject, Subject};
 use crate::learn::error::FitError;
 use crate::learn::fit::choice_calibration::calibrate_choice;
 use crate::learn::fit::read_calibration::calibrate_reads;

@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
+use crate::learn::data::evidence::seconds;
 use crate::learn::data::observations::{ReceiptState, TimeSpan};
-use crate::learn::data::subject::{CensoredSubject, Subject, seconds};
+use crate::learn::data::subject::{CensoredSubject, Subject};
 use crate::learn::infer::model::Model;
 use crate::learn::population::backfitting::PersonPosterior;
 use crate::learn::response::channel_answers::ChannelAnswers;

@@ -188,8 +188,9 @@ mod tests {
     use chrono::{DateTime, TimeDelta};
 
     use super::*;
+    use crate::learn::data::evidence::seconds;
     use crate::learn::data::receipts::ReceiptCounts;
-    use crate::learn::data::subject::{Subject, seconds};
+    use crate::learn::data::subject::Subject;
     use crate::learn::{Evidence, Observed};
     use crate::model::content::Category;
     use crate::model::message::Response;

@@ -14,9 +14,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::learn::data::evidence::Evidence;
+use crate::learn::data::evidence::{Evidence, seconds};
 use crate::learn::data::observed::PresenceKind;
-use crate::learn::data::subject::{Subject, seconds};
+use crate::learn::data::subject::Subject;
 use crate::learn::response::outcomes::is_marketing;
 use crate::learn::statistics::linear::{inverse, solve};
 use crate::model::preference::{AddedByMessage, WEEK_HOURS};

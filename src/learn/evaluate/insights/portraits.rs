@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use super::looks::{Pieces, Time, by_content, by_time};
 use super::ratio::Piece;
+use crate::learn::data::evidence::seconds;
 use crate::learn::data::observations::{ObservationSet, TimeSpan};
-use crate::learn::data::subject::{CensoredSubject, Subject, seconds};
+use crate::learn::data::subject::{CensoredSubject, Subject};
 use crate::learn::infer::model::Model;
 use crate::model::part_of_day::best_part;
 use crate::model::time::Instant;
