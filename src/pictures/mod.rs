@@ -153,9 +153,9 @@ pub fn stacked(
     let top = bounds.filter(|most| *most < 4 * highest).fold(highest, u64::max) as f64;
     let step = WIDTH / spans.len().max(1) as f64;
     let height = |count: u64| HEIGHT * count as f64 / top;
-    // as many names as fit beside each other
+    // as many names as fit beside each other, the first of which may begin where others have their middle
     let longest = spans.iter().map(|span| span.chars().count()).max().unwrap_or(1);
-    let fitting = (WIDTH / (7.0 * longest as f64 + 12.0)).max(1.0) as usize;
+    let fitting = (WIDTH / (10.5 * longest as f64 + 12.0)).max(1.0) as usize;
     let shown = spans.len().div_ceil(fitting).max(1);
     let has_counts = spans.len() <= 24;
     html! {

@@ -115,8 +115,11 @@ impl Certificate {
                 self.campaigns
             ),
         };
+        let are = if self.campaigns > 1 { "are" } else { "is" };
         let mut text = format!(
-            "No other choice of slots and variants brings {of} above {:.3} (gap {:.4} %).",
+            "By the values that chose it, {of} {are} worth {:.3}; no other choice of slots and \
+             variants is worth more than {:.3} (gap {:.4} %).",
+            self.value,
             self.bound,
             100.0 * self.gap()
         );
@@ -157,7 +160,8 @@ mod tests {
         assert_eq!((plain.covers(), plain.relaxed()), ("all_messages", vec![]));
         assert_eq!(
             plain.statement(),
-            "No other choice of slots and variants brings the plan above 100.000 (gap 1.0000 %)."
+            "By the values that chose it, the plan is worth 99.000; no other choice of slots and \
+             variants is worth more than 100.000 (gap 1.0000 %)."
         );
         let all = Certificate {
             campaigns: 3,

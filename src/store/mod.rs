@@ -94,7 +94,7 @@ pub use occurrences::{NewRun, Occurrence, OccurrenceRow, StoredEvent};
 pub use open::{Create, Schema, shown_url};
 pub use permits::Permit;
 pub use prune::Kept;
-pub use queue::{Claim, Due};
+pub use queue::{Claim, Due, Waiting};
 pub use recipients::AddedRecipient;
 pub use refusals::RefusalRun;
 pub use replies::{NewReply, Reply, ReplyCount, ReplyFilter};

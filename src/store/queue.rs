@@ -163,7 +163,34 @@ const IN_CLAIMS: Sql = [
 
 const NEXT_DUE: &str = "SELECT MIN(due_at) FROM queue WHERE campaign = $1";
 
-const DUE_COUNT: &str = "SELECT COUNT(*) FROM queue WHERE campaign = $1 AND due_at <= $2";
+const WAITING: &str = "SELECT
+    (SELECT COUNT(*) FROM queue WHERE campaign = $1 AND due_at <= $2),
+    (SELECT COUNT(*) FROM queue WHERE campaign = $1 AND due_at <= $3),
+    (SELECT COUNT(*) FROM delivery WHERE campaign = $1 AND state = 'planned' AND send_at IS NULL),
+    (SELECT MIN(due_at) FROM queue WHERE campaign = $1)";
+
+/// What of a campaign waits, apart from what is claimed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// Messages that are due.
+    pub due: u64,
+    /// Messages that have been due for longer than is good.
+    pub late: u64,
+    /// People about whom no decision was made.
+    pub undecided: u64,
+    /// When the next message is due, or was.
+    pub next_due: Option<Instant>,
+}
+
+impl Waiting {
+    /// Adds what waits of another campaign.
+    pub fn add(&mut self, other: &Self) {
+        self.due += other.due;
+        self.late += other.late;
+        self.undecided += other.undecided;
+        self.next_due = self.next_due.into_iter().chain(other.next_due).min();
+    }
+}
 
 from_row! {
     struct DueRow {
@@ -208,15 +235,23 @@ impl Reader {
         at.map(|at| instant("queue", at)).transpose()
     }
 
-    /// How many messages are due at `now` that nobody has claimed.
-    pub async fn due_count(&mut self, campaign: i64, now: Instant) -> Result<u64, StoreError> {
-        let count: i64 = on!(self, |db| sqlx::query_scalar(DUE_COUNT)
+    /// What of a campaign waits at `now`, late where it was due at `late_by`.
+    pub async fn waiting(
+        &mut self,
+        campaign: i64,
+        (now, late_by): (Instant, Instant),
+    ) -> Result<Waiting, StoreError> {
+        let row: (i64, i64, i64, Option<i64>) = on!(self, |db| sqlx::query_as(WAITING)
             .bind(campaign)
             .bind(micros(now))
+            .bind(micros(late_by))
             .fetch_one(db)
             .await)
-        .doing("count what is due")?;
-        Ok(count as u64)
+        .doing("count what waits")?;
+        let (due, late, undecided, next) = row;
+        let next_due = next.map(|at| instant("queue", at)).transpose()?;
+        let [due, late, undecided] = [due, late, undecided].map(|count| count as u64);
+        Ok(Waiting { due, late, undecided, next_due })
     }
 }
 

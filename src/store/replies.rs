@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use chrono::TimeDelta;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -89,8 +90,12 @@ pub struct ReplyCount {
     pub campaign: Option<String>,
     /// The label, else what they are taken for.
     pub intent: Intent,
-    /// How many.
+    /// How many since the time that was asked for.
     pub replies: u64,
+    /// How many in the 24 hours before now.
+    pub last_day: u64,
+    /// How many in the 24 hours before those.
+    pub day_before: u64,
 }
 
 from_row! {
@@ -156,10 +161,17 @@ const LIST: &str = select!(
     ORDER BY p.id DESC LIMIT $6"
 );
 
-const COUNTS: &str = "SELECT c.name, COALESCE(p.label, p.intent), COUNT(*)
-    FROM reply p LEFT JOIN campaign c ON c.id = p.campaign
-    WHERE p.received_at >= $1 AND p.received_at < $2
-    GROUP BY c.name, COALESCE(p.label, p.intent)";
+type Counted = (Option<String>, String, i64, i64, i64);
+
+const COUNTS: &str =
+    "SELECT (SELECT name FROM campaign c WHERE c.id = s.campaign), s.intent, s.replies,
+        s.last_day, s.day_before FROM (
+    SELECT campaign, COALESCE(label, intent) AS intent,
+        COUNT(CASE WHEN received_at >= $2 THEN 1 END) AS replies,
+        COUNT(CASE WHEN received_at >= $3 THEN 1 END) AS last_day,
+        COUNT(CASE WHEN received_at >= $4 AND received_at < $3 THEN 1 END) AS day_before
+    FROM reply WHERE received_at >= $1 AND received_at <= $5
+    GROUP BY campaign, COALESCE(label, intent)) AS s";
 
 const WAITING: &str = "SELECT COUNT(*) FROM reply WHERE needs_human";
 
@@ -240,21 +252,28 @@ impl Reader {
         rows.into_iter().map(Reply::try_from).collect()
     }
 
-    /// How many replies came from `from` up to `to`, by campaign and intent.
+    /// How many replies came since a time and until now, by campaign and intent.
     pub async fn reply_counts(
         &mut self,
-        from: Instant,
-        to: Instant,
+        since: Instant,
+        now: Instant,
     ) -> Result<Vec<ReplyCount>, StoreError> {
-        let rows: Vec<(Option<String>, String, i64)> = on!(self, |db| sqlx::query_as(COUNTS)
-            .bind(micros(from))
-            .bind(micros(to))
+        let day = TimeDelta::days(1);
+        let (last_day, day_before) = (now - day, now - day - day);
+        let rows: Vec<Counted> = on!(self, |db| sqlx::query_as(COUNTS)
+            .bind(micros(since.min(day_before)))
+            .bind(micros(since))
+            .bind(micros(last_day))
+            .bind(micros(day_before))
+            .bind(micros(now))
             .fetch_all(db)
             .await)
         .doing("count replies")?;
-        let count = |(campaign, intent, replies): (Option<String>, String, i64)| {
+        let count = |(campaign, intent, replies, last_day, day_before): Counted| {
             let intent = parsed(TABLE, &intent)?;
-            Ok(ReplyCount { campaign, intent, replies: replies as u64 })
+            let [replies, last_day, day_before] =
+                [replies, last_day, day_before].map(|count| count as u64);
+            Ok(ReplyCount { campaign, intent, replies, last_day, day_before })
         };
         rows.into_iter().map(count).collect()
     }

@@ -23,6 +23,7 @@ use crate::model::recipient::Locale;
 use crate::model::time::Instant;
 use crate::store::{
     Alert, BrokenCampaign, CampaignRow, CampaignStatus, Reader, StateCount, StoreError, TaskRow,
+    Waiting,
 };
 
 /// What waits longer is shown as late.
@@ -408,30 +409,27 @@ async fn summary_in(
     row: &CampaignRow,
 ) -> Result<CampaignSummary, StoreError> {
     let Sums { states, failures, .. } = sums(reader, row, now, Counted::States).await?;
-    let mut summary = CampaignSummary {
-        name: row.campaign.name.clone(),
-        status: row.status.to_string(),
-        audience: states.iter().map(|count| count.people).sum(),
-        failures,
-        due: 0,
-        late: 0,
-        undecided: 0,
-        next_due: None,
-        planned_at: row.planned_at,
-        plan: row.plan.as_deref().and_then(|plan| serde_json::from_str(plan).ok()),
-        states,
-    };
     let open = match (row.closed_at.is_none(), row.is_standing()) {
         (false, _) => Vec::new(),
         (true, false) => vec![row.id],
         (true, true) => reader.open_parts(row).await?.iter().map(|run| run.id).collect(),
     };
+    let mut waiting = Waiting::default();
     for id in open {
-        summary.due += reader.due_count(id, now).await?;
-        summary.late += reader.due_count(id, now - LATE_AFTER).await?;
-        summary.undecided += reader.undecided_count(id).await?;
-        let next = reader.next_due(id).await?;
-        summary.next_due = summary.next_due.into_iter().chain(next).min();
+        waiting.add(&reader.waiting(id, (now, now - LATE_AFTER)).await?);
     }
-    Ok(summary)
+    let Waiting { due, late, undecided, next_due } = waiting;
+    Ok(CampaignSummary {
+        name: row.campaign.name.clone(),
+        status: row.status.to_string(),
+        audience: states.iter().map(|count| count.people).sum(),
+        failures,
+        due,
+        late,
+        undecided,
+        next_due,
+        planned_at: row.planned_at,
+        plan: row.plan.as_deref().and_then(|plan| serde_json::from_str(plan).ok()),
+        states,
+    })
 }

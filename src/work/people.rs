@@ -117,39 +117,32 @@ pub struct Stored {
     consented: bool,
     /// Who it is.
     profile: Profile,
-    /// The ledger.
-    consent: Vec<ConsentEntry>,
+    /// What was said, and sent.
+    #[serde(flatten)]
+    history: PersonHistory,
     /// What else channels call the person, and addresses that were left.
     names: Names,
-    /// Every message.
-    messages: Vec<Message>,
     /// Every other sign of presence.
     #[schema(value_type = Vec<(String, String)>)]
     activity: Vec<(Instant, String)>,
     /// The learner's packed copy of messages and activity, in bytes; it says nothing more.
     evidence_bytes: usize,
-    /// Every campaign that the person was in the audience of.
-    deliveries: Vec<StoredDelivery>,
     /// Every other row about the person, by table: service windows, limits, words not passed on yet.
     other: BTreeMap<String, Vec<Map<String, Value>>>,
 }
 
-impl Stored {
+/// What a person said of messages, and what was sent to them.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct PersonHistory {
     /// The ledger, oldest first.
-    pub fn consent(&self) -> &[ConsentEntry] {
-        &self.consent
-    }
-
+    pub consent: Vec<ConsentEntry>,
     /// Every message, oldest first.
-    pub fn messages(&self) -> &[Message] {
-        &self.messages
-    }
-
+    pub messages: Vec<Message>,
     /// Every campaign that the person was in the audience of.
-    pub fn deliveries(&self) -> &[StoredDelivery] {
-        &self.deliveries
-    }
+    pub deliveries: Vec<StoredDelivery>,
+}
 
+impl PersonHistory {
     /// The names of campaigns that are still to write to the person.
     pub fn open_deliveries(&self) -> impl Iterator<Item = &str> {
         let open = self.deliveries.iter().filter(|delivery| !delivery.state.is_end());
@@ -186,11 +179,10 @@ pub struct StoredDelivery {
     pub attempts: u32,
 }
 
-/// Collects everything that is stored of a person.
-pub async fn stored(ctx: &Ctx, recipient: Recipient) -> Result<Stored, StoreError> {
-    let Recipient { id, key, profile, consented } = recipient;
-    let mut deliveries = Vec::new();
+/// Reads what a person said, and was sent.
+pub async fn history(ctx: &Ctx, id: RecipientId) -> Result<PersonHistory, StoreError> {
     let mut reader = ctx.store.read().await?;
+    let mut deliveries = Vec::new();
     for (campaign, found) in reader.deliveries_of(id, ctx.config.slot_length).await? {
         let choice = found.delivery.choice.as_ref();
         deliveries.push(StoredDelivery {
@@ -202,28 +194,25 @@ pub async fn stored(ctx: &Ctx, recipient: Recipient) -> Result<Stored, StoreErro
             attempts: found.attempts,
         });
     }
-    drop(reader);
+    let messages = reader.messages_of(id).await?.into_iter().map(|row| row.message).collect();
+    Ok(PersonHistory { consent: reader.ledger(id).await?, messages, deliveries })
+}
+
+/// Collects everything that is stored of a person.
+pub async fn stored(ctx: &Ctx, recipient: Recipient) -> Result<Stored, StoreError> {
+    let Recipient { id, key, profile, consented } = recipient;
+    let history = history(ctx, id).await?;
     let mut other = ctx.store.read().await?.rows_about(id).await?;
     other.retain(|table, _| !SHOWN_APART.contains(&table.as_str()));
-    let messages = ctx.store.read().await?.messages_of(id).await?;
-    let names = ctx.store.read().await?.names(id).await?;
+    let mut reader = ctx.store.read().await?;
     Ok(Stored {
         recipient: key,
         consented,
         profile,
-        names,
-        consent: ctx.store.read().await?.ledger(id).await?,
-        messages: messages.into_iter().map(|row| row.message).collect(),
-        activity: ctx.store.read().await?.activity_of(id).await?,
-        evidence_bytes: ctx
-            .store
-            .read()
-            .await?
-            .evidence_of(&[id])
-            .await?
-            .get(&id)
-            .map_or(0, Vec::len),
-        deliveries,
+        history,
+        names: reader.names(id).await?,
+        activity: reader.activity_of(id).await?,
+        evidence_bytes: reader.evidence_of(&[id]).await?.get(&id).map_or(0, Vec::len),
         other,
     })
 }

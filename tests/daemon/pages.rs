@@ -241,7 +241,9 @@ async fn look_at_every_page(site: Site) {
     browser.open(&format!("{}/campaigns/new", site.base)).await;
     browser.fill("#source", STANDING).await;
     browser.click("main form[enctype] button").await;
-    browser.until("It waits for event appointment and writes from -1day 20h to -18h").await;
+    browser
+        .until("It waits for event appointment and writes from 1day 20h before to 18h before")
+        .await;
     browser.until("no event appointment is known yet").await;
     let awaited = browser.address().await;
     let pictures = std::env::var_os("PAGES_PICTURES").map(PathBuf::from);

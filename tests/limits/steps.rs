@@ -153,7 +153,7 @@ async fn a_night_s_absence_leads_to_a_new_plan_and_no_burst() {
         // nobody is at work from ten until the next morning
         let back: DateTime<Utc> = "2026-03-03T08:00:30Z".parse().unwrap();
         ctx.clock.advance_to(back);
-        let due = ctx.store.read().await.unwrap().due_count(row.id, back).await.unwrap();
+        let due = ctx.store.read().await.unwrap().waiting(row.id, (back, back)).await.unwrap().due;
         assert!(due > 10, "only {due} fell due meanwhile");
         drive(&ctx, "2026-03-06T00:00:00Z".parse().unwrap(), |_| {}).await.unwrap();
         assert_no_burst(&ctx).await;

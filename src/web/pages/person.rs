@@ -59,9 +59,9 @@ pub(super) async fn show(
     let recipient = ctx.store.read().await?.recipient(&key).await?.ok_or_else(absent)?;
     let known = preferences::of(ctx, &recipient).await;
     let known = known.map_err(|error| NoPage::failed(&error.outline()))?;
-    let stored = people::stored(ctx, recipient.clone()).await?;
+    let history = people::history(ctx, recipient.id).await?;
     let mut reasons = Vec::new();
-    for delivery in stored.open_deliveries().take(EXPLAINED_MAX) {
+    for delivery in history.open_deliveries().take(EXPLAINED_MAX) {
         let Ok(name) = delivery.parse() else { continue };
         let row = ctx.store.read().await?.campaign(&name).await?;
         let Some(row) = row.filter(|row| row.planned_at.is_some()) else { continue };
@@ -92,9 +92,9 @@ pub(super) async fn show(
             div.message { (explained.explanation) }
         }
         h2 { "Consent, word by word" }
-        (consent(&stored))
+        (consent(&history))
         h2 { "Messages" }
-        (messages(&stored))
+        (messages(&history))
     };
     Ok(page(&visitor, "/people", key.as_str(), &body))
 }
@@ -160,10 +160,10 @@ fn figures(
     html! { (forest(caption, &lines)) (table(note, &header, &rows)) }
 }
 
-fn consent(stored: &people::Stored) -> Markup {
+fn consent(history: &people::PersonHistory) -> Markup {
     html! {
-        @if stored.consent().is_empty() { p { "Nothing was said." } } @else {
-            (scrolled_words("Consent", "", &["when", "what", "through", "evidence", "recorded"], &html! { @for entry in stored.consent() { tr {
+        @if history.consent.is_empty() { p { "Nothing was said." } } @else {
+            (scrolled_words("Consent", "", &["when", "what", "through", "evidence", "recorded"], &html! { @for entry in &history.consent { tr {
                         th scope="row" { (moment(entry.at)) }
                         td { (entry.change) } td { (entry.source) } td.text { (entry.evidence) }
                         td { (moment(entry.recorded_at)) }
@@ -172,11 +172,11 @@ fn consent(stored: &people::Stored) -> Markup {
     }
 }
 
-fn messages(stored: &people::Stored) -> Markup {
+fn messages(history: &people::PersonHistory) -> Markup {
     html! {
-        @if stored.deliveries().is_empty() && stored.messages().is_empty() { p { "None." } }
-        @if !stored.deliveries().is_empty() {
-            (scrolled_words("Campaigns", "In campaigns of ours.", &["campaign", "state", "variant", "planned", "why"], &html! { @for delivery in stored.deliveries() { tr {
+        @if history.deliveries.is_empty() && history.messages.is_empty() { p { "None." } }
+        @if !history.deliveries.is_empty() {
+            (scrolled_words("Campaigns", "In campaigns of ours.", &["campaign", "state", "variant", "planned", "why"], &html! { @for delivery in &history.deliveries { tr {
                         th scope="row" { a href={ "/campaigns/" (delivery.campaign) } { (delivery.campaign) } }
                         td { (delivery.state) }
                         td { (delivery.variant.as_deref().unwrap_or_default()) }
@@ -184,8 +184,8 @@ fn messages(stored: &people::Stored) -> Markup {
                         td.text { (reason_sentence(delivery.reason)) }
                     } } }))
         }
-        @if !stored.messages().is_empty() {
-            (scrolled_words("Messages", &format!("All that were sent, by whomever, the newest {MESSAGES_MAX}."), &["sent", "campaign", "content", "read", "clicked", "replied"], &html! { @for message in stored.messages().iter().rev().take(MESSAGES_MAX) { tr {
+        @if !history.messages.is_empty() {
+            (scrolled_words("Messages", &format!("All that were sent, by whomever, the newest {MESSAGES_MAX}."), &["sent", "campaign", "content", "read", "clicked", "replied"], &html! { @for message in history.messages.iter().rev().take(MESSAGES_MAX) { tr {
                         th scope="row" { (moment(message.sent_at)) }
                         td { (message.campaign.as_deref().unwrap_or_default()) }
                         td {

@@ -28,8 +28,12 @@ pub(in crate::work) async fn upcoming(
     };
     for kind in own.into_iter().chain(&trigger.unless) {
         if !known.iter().any(|known| known == kind.as_str()) {
-            let there = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            warnings.push(format!("no event {kind} is known yet; there are {there}"));
+            let there = if known.is_empty() {
+                "no others either".to_owned()
+            } else {
+                format!("there are {}", known.join(", "))
+            };
+            warnings.push(format!("no event {kind} is known yet; {there}"));
         }
     }
     let people = match &trigger.on {

@@ -89,13 +89,9 @@ pub struct AskedQuestion {
 /// Sums up the replies since `since`, seven days ago unless given.
 pub async fn digest(ctx: &Ctx, since: Option<Instant>) -> Result<ReplyDigest, StoreError> {
     let now = ctx.clock.now();
-    let (since, day) = (since.unwrap_or(now - SPAN), TimeDelta::days(1));
-    // what came in this very moment counts
-    let until = now + TimeDelta::microseconds(1);
+    let since = since.unwrap_or(now - SPAN);
     let mut reader = ctx.store.read().await?;
-    let counts = reader.reply_counts(since, until).await?;
-    let last_day = by_intent(&reader.reply_counts(now - day, until).await?);
-    let day_before = by_intent(&reader.reply_counts(now - day - day, now - day).await?);
+    let counts = reader.reply_counts(since, now).await?;
     let needs_human = reader.waiting_replies().await?;
     let asked = ReplyFilter {
         intent: Some(Intent::Question),
@@ -104,18 +100,16 @@ pub async fn digest(ctx: &Ctx, since: Option<Instant>) -> Result<ReplyDigest, St
     };
     let asked = reader.replies(&asked, None, QUESTIONS_READ_MAX).await?;
     drop(reader);
-    let all = by_intent(&counts);
-    let of = |counts: &BTreeMap<Intent, u64>, intent| counts.get(&intent).copied().unwrap_or(0);
-    let any = |intent: &&Intent| {
-        [&all, &last_day, &day_before].iter().any(|counts| counts.contains_key(intent))
-    };
-    let intents = Intent::ALL.iter().filter(any).map(|intent| IntentReplies {
-        intent: *intent,
-        replies: of(&all, *intent),
-        last_day: of(&last_day, *intent),
-        day_before: of(&day_before, *intent),
-    });
-    let mut intents: Vec<IntentReplies> = intents.collect();
+    let mut by_intent: BTreeMap<Intent, IntentReplies> = BTreeMap::new();
+    for count in &counts {
+        let nothing =
+            IntentReplies { intent: count.intent, replies: 0, last_day: 0, day_before: 0 };
+        let sum = by_intent.entry(count.intent).or_insert(nothing);
+        sum.replies += count.replies;
+        sum.last_day += count.last_day;
+        sum.day_before += count.day_before;
+    }
+    let mut intents: Vec<IntentReplies> = by_intent.into_values().collect();
     intents.sort_by_key(|row| (std::cmp::Reverse(row.replies), row.intent));
     let put_together = move || {
         let texts: Vec<&str> = asked.iter().map(|reply| reply.text.as_str()).collect();
@@ -130,7 +124,7 @@ pub async fn digest(ctx: &Ctx, since: Option<Instant>) -> Result<ReplyDigest, St
     Ok(ReplyDigest {
         since,
         until: now,
-        replies: all.values().sum(),
+        replies: intents.iter().map(|of| of.replies).sum(),
         needs_human,
         intents,
         campaigns: by_campaign(counts),
@@ -138,17 +132,11 @@ pub async fn digest(ctx: &Ctx, since: Option<Instant>) -> Result<ReplyDigest, St
     })
 }
 
-fn by_intent(counts: &[ReplyCount]) -> BTreeMap<Intent, u64> {
-    let mut sums = BTreeMap::new();
-    for count in counts {
-        *sums.entry(count.intent).or_default() += count.replies;
-    }
-    sums
-}
-
 fn by_campaign(counts: Vec<ReplyCount>) -> Vec<CampaignReplies> {
     let mut found: BTreeMap<Option<String>, Vec<IntentCount>> = BTreeMap::new();
-    for ReplyCount { campaign, intent, replies } in counts {
+    for ReplyCount { campaign, intent, replies, .. } in
+        counts.into_iter().filter(|of| of.replies > 0)
+    {
         found.entry(campaign).or_default().push(IntentCount { intent, replies });
     }
     let mut campaigns: Vec<CampaignReplies> = (found.into_iter())

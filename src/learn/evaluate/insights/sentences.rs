@@ -360,8 +360,8 @@ pub(super) fn unsure(model: &Model, all: &Family, portraits: &[Portrait]) -> Vec
     if !found(&|q| matches!(q, Compared::Picked(_) | Compared::Time(Time::Part(_)))) {
         let text = match missing("time") {
             Some(less) => format!(
-                "When people are best reached is not known: at no part of the day is surely more read \
-                 than at others. A difference of {less:.0} % would have been found 8 times in 10."
+                "When people are best reached is not known: in no part of the day are messages surely \
+                 read more than in others. A difference of {less:.0} % would have been found 8 times in 10."
             ),
             None => "When people are best reached is not known: too few messages were read, or all \
                      were sent at one hour, which tells the hour and the age of a message not apart. \

@@ -1,13 +1,13 @@
 //! What a check found, drawn: from everybody down to who is planned, when, against which limits, for
 //! what, and how it reads.
 
+use chrono::TimeDelta;
 use maud::{Markup, html};
 
 use super::super::frame::{NoPage, card, count, counted, moment};
 use super::super::person;
 use super::super::visitor::Visitor;
 use super::{Looked, number, wrong};
-use crate::model::campaign::SignedSpan;
 use crate::model::delivery::Arm;
 use crate::model::time::Instant;
 use crate::pictures::{scrolled, stacked};
@@ -49,8 +49,8 @@ fn awaited(launch: &Launch) -> Markup {
             div.cards { (card("people in the next 30 days, before any rule", count(people))) }
         }
         p {
-            "It waits for " b { (trigger.on) } " and writes from " (SignedSpan(trigger.from)) " to "
-            (SignedSpan(trigger.to)) " around it, at the hour learned for the person. "
+            "It waits for " b { (trigger.on) } " and writes from " (beside(trigger.from)) " to "
+            (beside(trigger.to)) " it, at the hour learned for the person. "
             @if !trigger.unless.is_empty() {
                 "Called off by "
                 @for (at, kind) in trigger.unless.iter().enumerate() {
@@ -62,6 +62,12 @@ fn awaited(launch: &Launch) -> Markup {
             "Each day's messages are a run of their own, planned as they come into reach."
         }
     }
+}
+
+/// So long before or after something.
+fn beside(span: TimeDelta) -> String {
+    let side = if span < TimeDelta::zero() { "before" } else { "after" };
+    format!("{} {side}", humantime::format_duration(span.abs().to_std().unwrap_or_default()))
 }
 
 /// Who is planned, when, against which limits, for what.
