@@ -55,6 +55,8 @@ pub struct ProviderConfig {
     pub prices: Vec<PathBuf>,
     /// What messages cost; `None` where nothing tells.
     pub tariff: Option<Arc<Tariff>>,
+    /// Service messages in a calendar month (UTC) that are charged nothing.
+    pub free_service_messages: u32,
 }
 
 word_type! {
@@ -251,6 +253,7 @@ pub(super) struct RawProvider {
     canary_wait: Option<Duration>,
     inbound_url: Option<String>,
     inbound_secret: Option<Secret>,
+    free_service_messages: Option<u32>,
     #[serde(default)]
     prices: OneOrMore,
     #[serde(default)]
@@ -282,7 +285,7 @@ struct RawLimits {
 }
 
 /// Keys that some kinds alone take: those that need them, and those that may have them.
-const KEYS_OF_KINDS: [(&str, &[&str], &[&str]); 21] = [
+const KEYS_OF_KINDS: [(&str, &[&str], &[&str]); 22] = [
     ("url", &["http", "smtp"], &[]),
     ("secret", &["http"], &["smtp"]),
     ("seed", &[], &["simulated"]),
@@ -304,6 +307,7 @@ const KEYS_OF_KINDS: [(&str, &[&str], &[&str]); 21] = [
     ("message_campaign", &[], &["messenger"]),
     ("app_id", &["wechat"], &[]),
     ("service", &["wechat"], &[]),
+    ("free_service_messages", &[], &["whatsapp"]),
 ];
 
 impl RawProvider {
@@ -331,6 +335,7 @@ impl RawProvider {
             self.message_campaign.is_some(),
             self.app_id.is_some(),
             self.service.is_some(),
+            self.free_service_messages.is_some(),
         ];
         let kind = self.kind.as_str();
         for ((name, needed, taken), given) in KEYS_OF_KINDS.iter().zip(given) {
@@ -377,6 +382,7 @@ impl RawProvider {
             wrong.push(format!("{key}.prices: more than {TABLES_MAX} files"));
         }
         let attribute = self.address_attribute.clone();
+        let free_service_messages = self.free_service_messages.unwrap_or(0);
         let kind = self.kind(&key, timeout, wrong)?;
         // a rehearsal costs what the performance would
         let tariff = matches!(kind.channel(), "simulated" | "whatsapp")
@@ -386,6 +392,7 @@ impl RawProvider {
             kind,
             prices,
             tariff,
+            free_service_messages,
             limits,
             portfolio,
             in_doubt_grace: grace,

@@ -12,7 +12,7 @@ macro_rules! files {
     };
 }
 
-const FILES: [(&str, &str); 27] = files![
+const FILES: [(&str, &str); 28] = files![
     "0001_workspace",
     "0003_plan",
     "0004_dispatch",
@@ -40,6 +40,7 @@ const FILES: [(&str, &str); 27] = files![
     "0093_consent_scope",
     "0095_retries",
     "0096_delivery_count",
+    "0097_service_messages",
 ];
 
 /// All of them.

@@ -1,5 +1,7 @@
 //! What messages cost: what was expected, and what was charged.
 
+use std::ops::Range;
+
 use super::{Doing, Reader, StoreError, Tx, on, run};
 use crate::model::ids::Name;
 
@@ -43,6 +45,14 @@ const SINCE: &str = "SELECT CAST(COALESCE(SUM(messages), 0) AS BIGINT),
         COALESCE(SUM(expected), 0.0), COALESCE(SUM(charged), 0.0)
     FROM spend WHERE provider = $1 AND day >= $2";
 
+const ADD_SERVICE: &str =
+    "INSERT INTO spend (provider, day, messages, expected, charged, service_messages)
+    VALUES ($1, $2, 0, 0.0, 0.0, $3) ON CONFLICT (provider, day) DO UPDATE SET
+    service_messages = spend.service_messages + excluded.service_messages";
+
+const SERVICE: &str = "SELECT CAST(COALESCE(SUM(service_messages), 0) AS BIGINT) FROM spend
+    WHERE provider = $1 AND day >= $2 AND day < $3";
+
 impl Reader {
     /// What a campaign's messages were expected to cost, and were charged.
     pub async fn spend_of(&mut self, campaign: i64) -> Result<SpendSums, StoreError> {
@@ -71,6 +81,34 @@ impl Tx {
         run!(self, ADD, provider.as_str(), day, messages as i64, expected, charged)
             .doing("note what messages cost")
             .map(drop)
+    }
+
+    /// Adds what a provider charged as service messages on a day, counted from the epoch.
+    pub async fn add_service_messages(
+        &mut self,
+        provider: &Name,
+        day: i64,
+        messages: u64,
+    ) -> Result<(), StoreError> {
+        run!(self, ADD_SERVICE, provider.as_str(), day, messages as i64)
+            .doing("count service messages")
+            .map(drop)
+    }
+
+    /// How many service messages a provider charged on some days, counted from the epoch.
+    pub async fn service_messages(
+        &mut self,
+        provider: &Name,
+        days: Range<i64>,
+    ) -> Result<u64, StoreError> {
+        let messages: i64 = on!(self, |db| sqlx::query_scalar(SERVICE)
+            .bind(provider.as_str())
+            .bind(days.start)
+            .bind(days.end)
+            .fetch_one(db)
+            .await)
+        .doing("count service messages")?;
+        Ok(messages as u64)
     }
 
     /// Of how many messages since a day it is known what they cost, what they were expected to, and what

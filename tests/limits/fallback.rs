@@ -1,15 +1,18 @@
 //! Fallbacks end to end: the second channel goes where the first did not deliver in time or cannot, and only there.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::future::BoxFuture;
 use opportune::model::consent::{ConsentChange, ConsentEntry, ConsentScope};
 use opportune::model::content::Goal;
 use opportune::model::delivery::{Reason, State};
 use opportune::model::ids::Name;
 use opportune::model::message::Response;
-use opportune::provider::{Provider, Simulated};
+use opportune::provider::{
+    Incoming, OutboundMessage, Provider, Rejected, SendOutcome, Simulated, Update,
+};
 use opportune::replay::drive;
 use opportune::store::{CampaignRow, CampaignStatus};
 use opportune::work::campaigns::OperatorCommand;
@@ -75,6 +78,29 @@ impl Crowd for Losses {
 
     fn chance(&self, _: Whom<'_>, _: &Sent<'_>, _: Goal, _: Duration) -> f64 {
         0.5
+    }
+}
+
+/// A channel that keeps which campaign had whom read what.
+struct Kept {
+    channel: Simulated,
+    read: Arc<Mutex<Vec<[String; 3]>>>,
+}
+
+impl Provider for Kept {
+    fn send<'a>(&'a self, message: &'a OutboundMessage) -> BoxFuture<'a, SendOutcome> {
+        let text = message.rendered.text.clone().unwrap_or_default();
+        let whom = message.recipient.to_string();
+        self.read.lock().unwrap().push([message.campaign.to_string(), whom, text]);
+        self.channel.send(message)
+    }
+
+    fn receive(&self, signature: Option<&str>, body: &[u8]) -> Result<Vec<Incoming>, Rejected> {
+        self.channel.receive(signature, body)
+    }
+
+    fn collect(&self, now: Moment) -> Vec<Update> {
+        self.channel.collect(now)
     }
 }
 
@@ -318,6 +344,56 @@ async fn a_run_of_a_standing_campaign_falls_back_within_the_span_of_what_it_is_a
         let letters: Vec<_> = shown.fallbacks.iter().map(|f| (f.people, f.sent)).collect();
         // who was called off or moved far away never came to it
         assert_eq!(letters, [(10, 10)]);
+    })
+    .await;
+}
+
+/// A visit that was given another room while its first reminder was lost: the letter names the room of today.
+#[tokio::test]
+async fn a_fallback_tells_of_an_occasion_as_it_is_known_when_it_leaves() {
+    on_both(async |store| {
+        let mut ctx = channels(store, 2, "", Arc::new(Losses)).await;
+        let read = Arc::new(Mutex::new(Vec::new()));
+        let channel = |name: &Name| {
+            let channel = Simulated::new(name.clone(), Arc::new(Losses));
+            let channel: Arc<dyn Provider> = Arc::new(Kept { channel, read: read.clone() });
+            (name.clone(), channel)
+        };
+        ctx.env.providers = Arc::new(ctx.env.config.providers.keys().map(channel).collect());
+        let source = format!(
+            "name = \"visit\"\nprovider = \"simulated\"\ncategory = \"utility\"\n\
+             [trigger]\nevent = \"visit\"\nfrom = \"-44h\"\nto = \"-12h\"\n\
+             [quiet_hours]\nstart = \"14:30\"\nend = \"18:00\"\n\
+             [arms]\ncontrol = 1.0\ncontrol_time = \"09:00\"\n\
+             [[variant]]\nname = \"words\"\nmedia = \"text\"\ntext = \"Room {{{{room}}}}\"\n{LETTER}"
+        );
+        campaigns::submit(&ctx, &source, "test").await.unwrap();
+        let room = async |room: &str| {
+            let event = |person| {
+                json!({ "recipient": format!("r{person:04}"), "event": "visit", "key": "a",
+                    "at": at("05T10:00").to_rfc3339(), "attr_room": room })
+            };
+            let items: Vec<BulkItem> = serde_json::from_value(json!([event(0), event(1)])).unwrap();
+            import::items(&ctx, BulkKind::Events, &items, "test").await.unwrap();
+        };
+        room("12").await;
+        drive(&ctx, at("04T11:00"), |_| {}).await.unwrap();
+        // the letter has taken over and waits for the evening
+        assert_eq!(row(&ctx, "visit.2026-03-04.letter").await.status, CampaignStatus::Active);
+        assert_eq!(read.lock().unwrap().len(), 2);
+        room("14").await;
+        drive(&ctx, at("06T00:00"), |_| {}).await.unwrap();
+        let mut read = read.lock().unwrap().clone();
+        read.sort();
+        let told = |name: &str, whom: &str, text: &str| [name, whom, text].map(str::to_owned);
+        let [first, letter] = ["visit.2026-03-04", "visit.2026-03-04.letter"];
+        // the first channel lost that of the second person
+        let expected = [
+            told(first, "r0000", "Room 12"),
+            told(first, "r0001", "Room 12"),
+            told(letter, "r0001", "Room 14"),
+        ];
+        assert_eq!(read, expected);
     })
     .await;
 }

@@ -22,10 +22,10 @@ fn pricing(category: &str, kind: &str) -> Value {
 }
 
 /// People of a utility campaign, the first of whom were sent a message that was expected to cost little.
-async fn scene(store: Store, people: i64, sent: usize, budget: &str) -> Scene {
+async fn scene(store: Store, people: i64, sent: usize, keys: &str, budget: &str) -> Scene {
     let head = format!("category = \"utility\"\n{FALLBACK}");
     let variants = format!("{VARIANT}{budget}");
-    let scene = Scene::with(store, 0, "canary = 0\n", &head, &variants).await;
+    let scene = Scene::with(store, 0, &format!("canary = 0\n{keys}"), &head, &variants).await;
     let ids = crate::scene::people(&scene.ctx.store, people).await;
     let now = scene.ctx.clock.now();
     let delivery = |id: &RecipientId| {
@@ -54,7 +54,7 @@ async fn alerts(ctx: &Ctx) -> Vec<String> {
 #[tokio::test]
 async fn what_was_charged_stands_beside_what_was_expected() {
     on_both(async |store| {
-        let scene = scene(store, 24, 24, "").await;
+        let scene = scene(store, 24, 24, "", "").await;
         let post = async |items: Vec<Value>| {
             webhook(&scene.ctx, &messages("statuses", json!(items))).await;
         };
@@ -106,7 +106,7 @@ async fn a_budget_binds_on_what_was_charged() {
         // room for one more utility message once twenty were charged as marketing
         let amount = 20.0 * MARKETING + 1.5 * UTILITY;
         let budget = format!("[budget]\namount = {amount}\ncurrency = \"USD\"\n");
-        let scene = scene(store, 25, 20, &budget).await;
+        let scene = scene(store, 25, 20, "", &budget).await;
         let planned = async || {
             let rows = vec![(row(&scene.ctx).await, PlanScope::Everybody)];
             let (_, plans) = plan::dry_run(&scene.ctx, rows).await.unwrap();
@@ -117,6 +117,29 @@ async fn a_budget_binds_on_what_was_charged() {
             (0..20).map(|n| charged(&scene, n, "delivered", pricing("marketing", "regular")));
         webhook(&scene.ctx, &messages("statuses", dear.collect())).await;
         assert_eq!(planned().await, 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn so_many_service_messages_a_month_are_free_as_the_settings_say() {
+    on_both(async |store| {
+        let scene = scene(store, 24, 24, "free_service_messages = 21\n", "").await;
+        let post = async |people: std::ops::Range<usize>, kind: &str| {
+            let told = people.map(|n| charged(&scene, n, "delivered", pricing("service", kind)));
+            webhook(&scene.ctx, &messages("statuses", told.collect())).await;
+            let row = row(&scene.ctx).await;
+            let spend = results::results(&scene.ctx, &row).await.unwrap().spend.unwrap();
+            (spend.charged_messages, spend.charged)
+        };
+        assert_eq!(post(0..19, "regular").await, (19, 0.0));
+        // what the channel gives away takes nothing from them
+        assert_eq!(post(19..20, "free_customer_service").await, (20, 0.0));
+        let (messages, charged) = post(20..24, "regular").await;
+        assert_eq!(messages, 24);
+        assert!((charged - 2.0 * UTILITY).abs() < 1e-9, "{charged}");
+        // a tariff is not off where only the allowance was used
+        assert_eq!(alerts(&scene.ctx).await, Vec::<String>::new());
     })
     .await;
 }
