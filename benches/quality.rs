@@ -15,6 +15,7 @@
 //! `OPPORTUNE_UNTUNED` set, hyper-parameters stay where the search for them begins; with
 //! `OPPORTUNE_SETTINGS` set, they are printed.
 
+mod cells;
 mod forecast;
 
 use std::collections::BTreeMap;
@@ -42,32 +43,21 @@ use opportune::world::truth::Outcome;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use self::cells::{HOURS, MESSAGES, POLICIES, asked, print, settings, until};
 use self::forecast::{Fit, Pair, content_of, evidence_of, subjects};
 
-const POLICIES: [(&str, Policy); 3] = [
-    ("fixed", Policy::Fixed { hour: 10 }),
-    ("business", Policy::Business),
-    ("uniform", Policy::Uniform),
-];
-/// Messages a person, and the weeks that they came in.
-const MESSAGES: [(u32, u32); 3] = [(6, 8), (24, 16), (96, 40)];
-const HOURS: [u64; 2] = [2, 24];
 const NAIVE: [&str; 5] = ["fixed hour", "weekday hour", "median rule", "histogram", "shrunk"];
 const WEEK: usize = 168;
 
 fn main() {
-    let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
-    let number =
-        |place: usize, usual| args.get(place).and_then(|a| a.parse().ok()).unwrap_or(usual);
-    let (people, seeds) = (number(0, 2000), number(1, 3));
-    let filter = args.get(2).map_or("", String::as_str);
+    let (people, seeds, filter) = asked([2000, 3]);
     let mut table = Table::default();
     for world in NAMES {
         let Frozen { spec, messages: own } = frozen(world, until()).expect("it has the name");
         for (name, policy) in POLICIES {
             for (messages, weeks) in MESSAGES {
                 let cell = format!("{world} {name} {messages}");
-                if !is_wanted(&cell, filter) {
+                if !is_wanted(&cell, &filter) {
                     continue;
                 }
                 for seed in 1..=u64::from(seeds) {
@@ -94,25 +84,13 @@ fn is_wanted(cell: &str, filter: &str) -> bool {
     filter.split(',').any(|part| format!("{cell} ").contains(part.trim()))
 }
 
-fn until() -> DateTime<Utc> {
-    DateTime::from_timestamp(1_777_852_800, 0).expect("it is a date")
-}
-
-#[expect(clippy::print_stdout, reason = "a benchmark prints")]
-fn print(line: &str) {
-    println!("{line}");
-}
-
 /// One history: everybody's choices are scored.
 fn run(cell: &str, world: &World, logging: &Logging, seed: u64, table: &mut Table) {
     let histories: Vec<PersonHistory> = world.history(logging).collect();
     let mut contents = Contents::default();
     let evidence = evidence_of(&histories, &mut contents);
     let subjects = subjects(world, &evidence);
-    let mut settings = Settings::default();
-    if std::env::var_os("OPPORTUNE_UNTUNED").is_some() {
-        settings.tune_min = usize::MAX;
-    }
+    let settings = settings();
     let model = fit(&subjects, &contents, &settings, until(), seed, &mut |_, _| {}).unwrap();
     if std::env::var_os("OPPORTUNE_SETTINGS").is_some() {
         print(&format!("{cell}, seed {seed}: {}", model.describe()));
@@ -129,13 +107,14 @@ fn run(cell: &str, world: &World, logging: &Logging, seed: u64, table: &mut Tabl
         let truth: Vec<Vec<Vec<f64>>> =
             (0..world.size()).map(|index| chances(&world.person(index), &question)).collect();
         let (chosen, error) = ours(&known, &offer, within, &truth);
-        let promised = known.iter().zip(&chosen).zip(&truth).map(|((known, chosen), truth)| {
-            let Chosen { hour, content } = *chosen;
-            let chances = known.chances(&offer[content], Goal::Read, within);
-            (f64::from(chances[hour]), truth[hour][content])
-        });
-        let of_chosen = format!("{cell} chosen {hours}h");
-        table.forecasts.entry(of_chosen).or_default().extend(promised);
+        for (index, known) in known.iter().enumerate() {
+            let asked = (question.week, within);
+            let found = forecast::chosen(&world.person(index), known, &offer, asked);
+            for (what, pair) in ["chosen", "corrected"].into_iter().zip(found) {
+                let of_chosen = format!("{cell} {what} {hours}h");
+                table.forecasts.entry(of_chosen).or_default().push(pair);
+            }
+        }
         table.add(&view("model"), world, &question, &chosen);
         table.calibration(&view("calibration"), error);
         for method in NAIVE {

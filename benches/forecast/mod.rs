@@ -1,11 +1,17 @@
 //! Invented people as the learner sees them, and forecasts against the truth: ratios in all and by
 //! fifths of the forecast, and the calibration error.
 
+use std::time::Duration;
+
 use opportune::learn::{Channel, Contents, Evidence, Observed, Subject};
-use opportune::model::content::Content;
+use opportune::model::choice::Chosen;
+use opportune::model::content::{Content, Goal};
 use opportune::model::message::Message;
+use opportune::model::preference::Preference;
+use opportune::model::time::Instant;
 use opportune::world::World;
 use opportune::world::history::PersonHistory;
+use opportune::world::person::Person;
 
 /// A forecast chance, and the true one.
 pub type Pair = (f64, f64);
@@ -104,4 +110,28 @@ pub fn subjects<'a>(world: &World, evidence: &'a [Evidence]) -> Vec<Subject<'a>>
 /// What a message of a world is made of.
 pub fn content_of(message: &Message) -> Content {
     Content { media: message.media.expect("worlds say it"), style: message.style.clone() }
+}
+
+/// What is forecast of the hour and content with the highest chance to be read within some time, as
+/// it is and corrected, and the true chance in the week that holds an instant.
+pub fn chosen(
+    person: &Person<'_>,
+    known: &Preference,
+    offer: &[Content],
+    (week, within): (Instant, Duration),
+) -> [Pair; 2] {
+    let tables: Vec<[f32; 168]> =
+        offer.iter().map(|content| known.chances(content, Goal::Read, within)).collect();
+    let chance = |at: usize| tables[at / 168][at % 168];
+    let best = (1..168 * tables.len())
+        .fold(0, |best, at| if chance(at) > chance(best) { at } else { best });
+    let mean = |table: &[f32; 168]| table.iter().sum::<f32>() / 168.0;
+    let corrected = known.choice_correction(within).expected(Chosen {
+        chance: chance(best),
+        of_content: mean(&tables[best / 168]),
+        of_all: tables.iter().map(mean).sum::<f32>() / tables.len() as f32,
+        answered: 1.0,
+    });
+    let truth = person.chance_in_week(week, best % 168, &offer[best / 168], within);
+    [(f64::from(chance(best)), truth), (f64::from(corrected), truth)]
 }

@@ -1,17 +1,26 @@
 //! What is taken from a chance that was chosen for its height, since it was chosen for luck as well.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
-const FEATURES: usize = 7;
+const FEATURES: usize = 9;
 const HORIZONS: usize = 2;
 
 /// The correction of one population; without coefficients, none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct ChoiceCorrection {
-    /// By horizon.
+    /// By horizon, in the order of [`Self::features`].
+    #[serde(deserialize_with = "coefficients")]
     coefficients: [[f32; FEATURES]; HORIZONS],
     usual_evidence: f32,
     usual_level: f32,
+}
+
+/// Those that an older version did not know are nothing.
+fn coefficients<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<[[f32; FEATURES]; HORIZONS], D::Error> {
+    let stored = <[Vec<f32>; HORIZONS]>::deserialize(deserializer)?;
+    Ok(stored.map(|known| std::array::from_fn(|at| known.get(at).copied().unwrap_or(0.0))))
 }
 
 /// The correction of one person's chances.
@@ -42,10 +51,10 @@ impl ChoiceCorrection {
     /// The times to be read in that are told apart, in hours.
     pub const HOURS: [u8; HORIZONS] = [2, 24];
 
-    /// Of a population whose mean log of one more than observations, and whose mean rate of reading,
+    /// Of a population whose mean log of one more than observations, and whose usual rate of reading,
     /// are these; it corrects nothing yet.
     pub fn new(usual_evidence: f32, usual_level: f32) -> Self {
-        Self { coefficients: Default::default(), usual_evidence, usual_level }
+        Self { usual_evidence, usual_level, ..Self::default() }
     }
 
     /// The same with coefficients by horizon, in the order of [`Self::features`].
@@ -60,11 +69,14 @@ impl ChoiceCorrection {
     }
 
     /// What the log of observed over expected reads hangs on: how far hour and content stand above
-    /// the person's mean, in logs; how far the person's rate of reading stands above the usual; and
-    /// each with how much is known of the person.
+    /// the person's mean, in logs; how far the person's rate of reading stands above the usual; each
+    /// with how much is known of the person; and the square of that rate, and the rate with the hour.
     pub fn features(&self, level: f32, evidence: f32, hour: f32, content: f32) -> [f32; FEATURES] {
         let (level, evidence) = self.beside_the_usual(level, evidence);
-        [1.0, hour, content, hour * evidence, content * evidence, level, level * evidence]
+        let [hour_known, content_known] = [hour, content].map(|over| over * evidence);
+        let level_known = level * evidence;
+        let [squared, with_hour] = [level * level, level * hour];
+        [1.0, hour, content, hour_known, content_known, level, level_known, squared, with_hour]
     }
 
     /// For a person who reads at such a rate and of whom so much is known, with so much time.
@@ -79,9 +91,9 @@ impl ChoiceCorrection {
         let way = ((hours.max(0.1).ln() - from) / (to - from)).clamp(0.0, 1.0);
         let b = |at: usize| soon[at] + way * (late[at] - soon[at]);
         PersonCorrection {
-            offset: b(0) + (b(5) + b(6) * evidence) * level,
+            offset: b(0) + (b(5) + b(6) * evidence + b(7) * level) * level,
             // luck makes no slope rise, however much is known
-            hour: (b(1) + b(3) * evidence).min(0.0),
+            hour: (b(1) + b(3) * evidence).min(0.0) + b(8) * level,
             content: (b(2) + b(4) * evidence).min(0.0),
         }
     }
@@ -131,8 +143,8 @@ mod tests {
 
     #[test]
     fn what_stands_out_is_expected_to_be_less_and_what_does_not_is_left() {
-        let soon = [0.0, -0.2, -0.1, 0.0, 0.0, 0.0, 0.0];
-        let correction = ChoiceCorrection::new(2.0, 0.05).with([soon, [0.1; 7]]);
+        let soon = [0.0, -0.2, -0.1, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+        let correction = ChoiceCorrection::new(2.0, 0.05).with([soon, [0.1; FEATURES]]);
         let person = correction.of(0.05, 6.4, 2.0);
         let expected = person.expected(CHOSEN);
         // exp(−0.2 ln(reads of 0.3 / reads of 0.1) − 0.1 ln(reads of 0.1 / reads of 0.08)) of 0.3567 reads
@@ -142,6 +154,24 @@ mod tests {
         // half of the reads are answered: the correction is of the reading
         let answered = Chosen { chance: 0.15, of_content: 0.05, of_all: 0.04, answered: 0.5 };
         assert!((person.expected(answered) - expected / 2.0).abs() < 1e-6);
+    }
+
+    /// Whoever reads twice as much as is usual, and a model that an older version stored.
+    #[test]
+    fn the_correction_bends_with_how_much_somebody_reads() {
+        let mut bent = [0.0; FEATURES];
+        (bent[7], bent[8]) = (0.3, -0.2);
+        let correction = ChoiceCorrection::new(2.0, 0.05).with([bent, [0.0; FEATURES]]);
+        assert!(correction.coefficients()[0] == bent);
+        // exp(0.3 ln² 2 − 0.2 ln 2 ln(reads of 0.3 / reads of 0.1)) of 0.3567 reads
+        let expected = correction.of(0.1, 6.4, 2.0).expected(CHOSEN);
+        assert!((expected - 0.29383).abs() < 1e-4, "{expected}");
+        let mut stored = serde_json::to_value(correction).unwrap();
+        for known in stored["coefficients"].as_array_mut().unwrap() {
+            known.as_array_mut().unwrap().truncate(7);
+        }
+        let older: ChoiceCorrection = serde_json::from_value(stored).unwrap();
+        assert!(older.of(0.1, 6.4, 2.0).is_none());
     }
 
     #[test]

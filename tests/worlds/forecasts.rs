@@ -5,46 +5,18 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use opportune::learn::{Contents, Settings, fit};
-use opportune::model::choice::Chosen as ChosenChance;
-use opportune::model::content::{Content, Goal};
-use opportune::model::preference::Preference;
+use opportune::model::content::Goal;
 use opportune::world::World;
 use opportune::world::frozen::frozen;
 use opportune::world::history::PersonHistory;
 use opportune::world::logging::{Count, Policy};
-use opportune::world::person::Person;
 use opportune::world::spec::Spec;
 use opportune::world::truth::Outcome;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::forecast::{Fit, Pair, evidence_of, subjects};
+use crate::forecast::{Fit, Pair, chosen, evidence_of, subjects};
 use crate::{Letter, logging, spec, until, world};
-
-/// What is forecast of the hour and content with the highest chance to be read within some hours, as
-/// it is and corrected, and the true chance.
-fn chosen(
-    person: &Person<'_>,
-    known: &Preference,
-    offer: &[Content],
-    within: Duration,
-) -> [Pair; 2] {
-    let tables: Vec<[f32; 168]> =
-        offer.iter().map(|content| known.chances(content, Goal::Read, within)).collect();
-    let chance = |at: usize| tables[at / 168][at % 168];
-    let best = (1..168 * tables.len())
-        .fold(0, |best, at| if chance(at) > chance(best) { at } else { best });
-    let mean = |table: &[f32; 168]| table.iter().sum::<f32>() / 168.0;
-    let corrected = known.choice_correction(within).expected(ChosenChance {
-        chance: chance(best),
-        of_content: mean(&tables[best / 168]),
-        of_all: tables.iter().map(mean).sum::<f32>() / tables.len() as f32,
-        answered: 1.0,
-    });
-    let week = until() + TimeDelta::days(2);
-    let truth = person.chance_in_week(week, best % 168, &offer[best / 168], within);
-    [(f64::from(chance(best)), truth), (f64::from(corrected), truth)]
-}
 
 /// How forecasts of some world lie to the truth.
 struct Forecasts {
@@ -70,6 +42,7 @@ fn forecasts_in(world: &World, own: Option<Count>) -> Forecasts {
     let mut random = ChaCha8Rng::seed_from_u64(1);
     let mut pairs = BTreeMap::<Outcome, Vec<Pair>>::new();
     let mut of_chosen: [[Vec<Pair>; 2]; 2] = Default::default();
+    let week = until() + TimeDelta::days(2);
     for (index, subject) in subjects.iter().enumerate() {
         if histories[index].messages.iter().any(|m| m.response.opted_out_at.is_some()) {
             continue;
@@ -77,7 +50,7 @@ fn forecasts_in(world: &World, own: Option<Count>) -> Forecasts {
         let (person, known) = (world.person(index), model.preference(subject, until()));
         for (hours, pairs) in [2, 24].into_iter().zip(&mut of_chosen) {
             let within = Duration::from_hours(hours);
-            let found = chosen(&person, &known, contents.list(), within);
+            let found = chosen(&person, &known, contents.list(), (week, within));
             pairs.iter_mut().zip(found).for_each(|(pairs, pair)| pairs.push(pair));
         }
         for _ in 0..4 {

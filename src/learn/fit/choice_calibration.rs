@@ -7,7 +7,9 @@
 //! the rate of reading on how far hour, content and person stand out: whether held-out messages were
 //! read in time, for a short and a long time (complementary log-log); and in which of the hours in
 //! which they waited, which cover all the week whenever messages were sent (Poisson). Of the two slopes
-//! of an hour, and of a content, the steeper holds; luck makes none rise.
+//! of an hour, and of a content, the steeper holds; luck makes none rise. What was sent tells besides
+//! how the correction bends with how much somebody reads: hours of whoever opens the app once a week
+//! are known by a few reads, and nobody reads more than all.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -37,7 +39,14 @@ const MESSAGES_MAX: usize = 50;
 const AGES: usize = 24;
 const FEATURES: usize = ChoiceCorrection::FEATURES;
 /// Standard deviations of the coefficients before anything is seen, in the order of the features.
-const PRIOR: [f64; FEATURES] = [0.15, 0.3, 0.3, 0.1, 0.1, 0.2, 0.1];
+const PRIOR: [f64; FEATURES] = [0.15, 0.3, 0.3, 0.1, 0.1, 0.2, 0.1, 0.2, 0.2];
+/// The same of the hours in which messages waited: few are still unread where somebody reads much, so
+/// that they tell nothing of how the correction bends.
+const PRIOR_WAITED: [f64; FEATURES] = {
+    let mut prior = PRIOR;
+    (prior[7], prior[8]) = (1e-3, 1e-3);
+    prior
+};
 const ROUNDS: usize = 8;
 
 /// The most contents of a block that are told apart.
@@ -63,22 +72,19 @@ struct HeldOut {
 pub(in crate::learn) fn calibrate_choice(model: &mut Model, sample: &[CensoredSubject<'_>]) {
     let stride = sample.len().div_ceil(PEOPLE_MAX).max(1);
     let people: Vec<&CensoredSubject<'_>> = sample.iter().step_by(stride).collect();
-    let usual = usual_evidence(model, &people);
-    let level = model.population.chronotypes.level().mean as f32;
-    let blank = ChoiceCorrection::new(usual, level);
+    let (evidence, level) = usual(model, &people);
+    let blank = ChoiceCorrection::new(evidence, level);
     let people: Vec<HeldOut> = map(&people, |person| held_out(model, &blank, person));
     if people.iter().flat_map(|p| &p.hours).filter(|trial| trial.read).count() < READS_MIN {
         return;
     }
-    let Some(waited) = regress(&people, &|person| &person.hours, poisson) else { return };
+    let waited = regress(&people, &|person| &person.hours, poisson, PRIOR_WAITED);
+    let Some(waited) = waited else { return };
     let mut coefficients = [[0.0f32; FEATURES]; ChoiceCorrection::HOURS.len()];
     for (at, kept) in coefficients.iter_mut().enumerate() {
-        let Some(sent) = regress(&people, &|person| &person.messages[at], in_time) else { return };
+        let sent = regress(&people, &|person| &person.messages[at], in_time, PRIOR);
+        let Some(sent) = sent else { return };
         *kept = sent.map(|x| x as f32);
-        if at > 0 {
-            // what is read in a day is calibrated as it is; what is read soon follows hardly from it
-            kept[0] = 0.0;
-        }
         for slope in [1, 2] {
             let other = LESS_LUCK * waited[slope] as f32;
             kept[slope] = (LESS_LUCK * kept[slope]).min(other).min(0.0);
@@ -91,15 +97,23 @@ pub(in crate::learn) fn calibrate_choice(model: &mut Model, sample: &[CensoredSu
     model.correct_choices(blank.with(coefficients));
 }
 
-/// The mean log of one more than the observations of those who have any.
-fn usual_evidence(model: &Model, people: &[&CensoredSubject<'_>]) -> f32 {
-    let logs: Vec<f64> = map(people, |person| {
+/// Of those of whom anything is known: the mean log of one more than the observations, and the rate of
+/// reading whose log is the mean.
+fn usual(model: &Model, people: &[&CensoredSubject<'_>]) -> (f32, f32) {
+    let weights = model.hyper.observation_weights();
+    let logs: Vec<Option<[f64; 2]>> = map(people, |person| {
         let all = person.subject.observations(person.span(), &model.reporting);
-        f64::from((1.0 + all.observations() as f32).ln())
+        let prior = model.prior(&person.subject);
+        let level = || model.population.posterior(&all, weights, &prior).rates.level;
+        (!all.is_empty()).then(|| {
+            [(1.0 + all.observations() as f32).ln(), level().max(f32::MIN_POSITIVE).ln()]
+                .map(f64::from)
+        })
     });
-    let known = logs.iter().filter(|log| **log > 0.0);
-    let (sum, count) = known.fold((0.0, 0.0), |(sum, n), log| (sum + log, n + 1.0));
-    (sum / f64::max(count, 1.0)) as f32
+    let known: Vec<[f64; 2]> = logs.into_iter().flatten().collect();
+    let count = known.len().max(1) as f64;
+    let mean = |at: usize| (known.iter().map(|logs| logs[at]).sum::<f64>() / count) as f32;
+    (mean(0), mean(1).exp())
 }
 
 /// What was held out of a person, block by block.
@@ -234,6 +248,7 @@ fn regress(
     people: &[HeldOut],
     trials: &(dyn Fn(&HeldOut) -> &Vec<Trial> + Sync),
     likelihood: fn(f64, f64) -> (f64, f64),
+    prior: [f64; FEATURES],
 ) -> Option<[f64; FEATURES]> {
     let mut found = [0.0f64; FEATURES];
     for _ in 0..ROUNDS {
@@ -264,7 +279,7 @@ fn regress(
             }
         }
         for i in 0..FEATURES {
-            let precision = PRIOR[i].powi(-2);
+            let precision = prior[i].powi(-2);
             slope[i] -= precision * found[i];
             bend[i][i] += precision;
         }
