@@ -14,12 +14,12 @@ mod forecast;
 
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
-use opportune::learn::{Contents, Settings, fit};
+use chrono::TimeDelta;
+use opportune::learn::{Contents, fit};
 use opportune::world::World;
 use opportune::world::frozen::{Frozen, NAMES, frozen};
 use opportune::world::history::PersonHistory;
-use opportune::world::logging::{Count, Logging, Policy};
+use opportune::world::logging::{Count, Logging};
 use opportune::world::spec::{Drift, Luck, Pace, Spec};
 
 use self::cells::{HOURS, MESSAGES, POLICIES, asked, print, settings, until};

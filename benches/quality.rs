@@ -27,14 +27,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use opportune::calendar::zone::week_hour;
-use opportune::learn::{Contents, Settings, fit};
+use opportune::learn::{Contents, fit};
 use opportune::model::content::{Category, Content, Goal};
 use opportune::model::ids::MessageKey;
 use opportune::model::preference::Preference;
 use opportune::world::World;
 use opportune::world::frozen::{Frozen, NAMES, frozen};
 use opportune::world::history::PersonHistory;
-use opportune::world::logging::{Count, Logging, Policy};
+use opportune::world::logging::{Count, Logging};
 use opportune::world::person::Sent;
 use opportune::world::posterior::{Effort, expected};
 use opportune::world::score::{Chosen, Question, Score, Share, Values, chances, score};

@@ -190,7 +190,7 @@ async fn every_column_that_teaches_comes_back_as_it_was_written() {
                 assert_eq!(row.key, sent.key.as_str());
                 assert_eq!((row.recipient, row.sent_at), (ids[0], sent.sent_at.timestamp_micros()));
                 assert_eq!((row.category, row.channel), (sent.category, sent.channel.as_deref()));
-                let micros = |at: Option<DateTime<Utc>>| at.map(|at| at.timestamp_micros());
+                let micros = |at: Option<Instant>| at.map(|at| at.timestamp_micros());
                 let answered_at = sent.response.answered_at().map(micros);
                 assert_eq!((row.content, row.answered_at), (content.as_ref(), answered_at));
                 found += 1;

@@ -297,7 +297,7 @@ mod tests {
                 let subject = Subject { zone: Tz::UTC, country: None, tags: &[], evidence };
                 CensoredSubject {
                     subject,
-                    until: crate::learn::data::subject::seconds(as_of + TimeDelta::hours(1)),
+                    until: crate::learn::data::evidence::seconds(as_of + TimeDelta::hours(1)),
                 }
             })
             .collect();
