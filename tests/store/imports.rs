@@ -39,7 +39,7 @@ async fn a_deadlock_with_another_writer_is_waited_out() {
     let store = &place.store;
     recipients(store, "recipient\nr0\nr1\n").await;
     let profile = Profile { tags: vec!["vip".to_owned()], ..Profile::default() };
-    let mut first = store.begin().await.unwrap();
+    let mut first = place.patient().await;
     first.put_recipients(&[(key(1), profile.clone())]).await.unwrap();
     let import = recipients(store, "recipient,tags\nr0,new\nr1,new\n");
     // the import holds one of them and waits for the other, and now each waits for the other

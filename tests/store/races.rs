@@ -4,7 +4,7 @@ use opportune::model::consent::ConsentChange;
 use opportune::model::ids::RecipientId;
 use opportune::model::recipient::Profile;
 use opportune::store::{Claim, Contact, Create, Store, Tx};
-use sqlx::PgPool;
+use sqlx::{AssertSqlSafe, PgPool};
 use tempfile::TempDir;
 
 use crate::support::Postgres;
@@ -14,6 +14,7 @@ use crate::{at, entry, key, people};
 /// begins.
 pub struct Place {
     pub store: Store,
+    url: String,
     server: Option<PgPool>,
     dir: TempDir,
 }
@@ -30,9 +31,24 @@ impl Place {
         let postgres = Postgres::shared().database();
         let server = Some(PgPool::connect(&postgres).await.unwrap());
         let store = Store::open(&file, Create::IfMissing).await.unwrap();
-        let sqlite = Self { store, server: None, dir };
+        let sqlite = Self { store, url: file, server: None, dir };
         let store = Store::open(&postgres, Create::IfMissing).await.unwrap();
-        [sqlite, Self { store, server, dir: TempDir::new().unwrap() }]
+        [sqlite, Self { store, url: postgres, server, dir: TempDir::new().unwrap() }]
+    }
+
+    /// A transaction of PostgreSQL that is never the one chosen to fail in a deadlock.
+    pub async fn patient(&self) -> Tx {
+        let server = self.server.as_ref().expect("SQLite knows no deadlocks");
+        let set = async |to: &str| {
+            let alter = format!("ALTER DATABASE %I {to}");
+            let run = format!("DO $$ BEGIN EXECUTE format('{alter}', current_database()); END $$");
+            sqlx::query(AssertSqlSafe(run)).execute(server).await.unwrap();
+        };
+        // whoever waits for longer than this looks for a deadlock, and fails if there is one
+        set("SET deadlock_timeout = ''1min''").await;
+        let tx = Store::open(&self.url, Create::No).await.unwrap().begin().await.unwrap();
+        set("RESET deadlock_timeout").await;
+        tx
     }
 
     async fn cross(&self, first: Tx, second: impl AsyncFn(&mut Tx)) {
