@@ -19,6 +19,13 @@ impl Curve {
         };
         y.clamp(0.0, 1.0)
     }
+
+    /// Puts its value in the place of each argument.
+    pub fn calibrate(&self, values: &mut [f32]) {
+        if !self.0.is_empty() {
+            values.iter_mut().for_each(|value| *value = self.at(*value));
+        }
+    }
 }
 
 #[cfg(test)]

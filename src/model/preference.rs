@@ -20,7 +20,7 @@ pub use super::delays::{Delays, ReplyDelays};
 use super::draw::Drawn;
 pub use super::fatigue::Fatigue;
 pub use super::range::Range;
-use super::saturate::at_least_one;
+use super::saturate::{at_least_one, each_at_least_one};
 
 /// Hours of the local week; hour 0 is Monday 00:00–01:00 on the person's own clock.
 pub const WEEK_HOURS: usize = 168;
@@ -421,8 +421,10 @@ impl Preference {
             }
             let next = ages.get(age + 1).map_or(0.0, |next| next.answered);
             if (share - next).abs() > ALIKE || age + 1 == ages.len() {
-                for (seen, x) in seen.iter_mut().zip(&expected) {
-                    let chance = self.population.read.at(at_least_one(scale * x, variance));
+                let mut chances = expected.map(|x| scale * x);
+                each_at_least_one(&mut chances, variance);
+                self.population.read.calibrate(&mut chances);
+                for (seen, chance) in seen.iter_mut().zip(chances) {
                     *seen += (share - next) * chance;
                 }
                 share = next;

@@ -6,7 +6,15 @@
 
 /// E[1 − exp(−x)] of a gamma-distributed x ≥ 0 with this mean and relative variance.
 pub(super) fn at_least_one(mean: f32, variance: f32) -> f32 {
-    one_less_exp(ln_1p(mean * variance) / variance)
+    let mut only = [mean];
+    each_at_least_one(&mut only, variance);
+    only[0]
+}
+
+/// The same in the place of each mean.
+pub(super) fn each_at_least_one(means: &mut [f32], variance: f32) {
+    let shape = 1.0 / variance;
+    means.iter_mut().for_each(|mean| *mean = one_less_exp(ln_1p(*mean * variance) * shape));
 }
 
 const LN_2_HIGH: f32 = 0.693_138_1;
@@ -17,12 +25,14 @@ fn ln_1p(t: f32) -> f32 {
     /// The bits of √½.
     const ROOT_HALF: u32 = 0x3f35_04f3;
     let whole = 1.0 + t;
-    let rounding = (t - (whole - 1.0)) / whole;
     // 1 + t = 2^k · m, m from √½ to √2
     let shifted = whole.to_bits().wrapping_sub(ROOT_HALF);
     let k = (shifted.cast_signed() >> 23) as f32;
     let f = f32::from_bits((shifted & 0x007f_ffff).wrapping_add(ROOT_HALF)) - 1.0;
-    let s = f / (2.0 + f);
+    // both quotients by one division, which costs more than all else
+    let inverse = 1.0 / (whole * (2.0 + f));
+    let rounding = (t - (whole - 1.0)) * (2.0 + f) * inverse;
+    let s = f * whole * inverse;
     let (z, half) = (s * s, 0.5 * f * f);
     let w = z * z;
     let odd = z * (0.666_666_6 + w * 0.284_987_87);
@@ -41,7 +51,7 @@ fn one_less_exp(y: f32) -> f32 {
     let rounded = ROUND - y * std::f32::consts::LOG2_E;
     let n = rounded - ROUND;
     let r = -y - n * LN_2_HIGH - n * LN_2_LOW;
-    let tail = 1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0 + r / 5040.0));
+    let tail = 1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0 + r * (1.0 / 5040.0)));
     let less_one = r + r * r * (0.5 + r * (1.0 / 6.0 + r * tail));
     let power = rounded.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127) << 23;
     let power = f32::from_bits(power);

@@ -191,32 +191,27 @@ impl Candidates {
             return Err(if at.passed { Reason::WindowOver } else { Reason::NoAllowedSlot });
         }
         let first = self.bans.len() as u32;
-        let length = setting.length;
-        let before = |at: Option<Instant>| {
-            let at = at.unwrap_or(setting.now);
-            self.slots.partition_point(|slot| slot.start(length) < at) as u32
-        };
+        let earlier = |slot: Slot| self.slots.partition_point(|earlier| *earlier < slot) as u32;
+        let before = |at: Instant| earlier(Slot::from_instant_on(at, setting.length));
+        let over_by = |at: Instant| earlier(Slot::holding(at, setting.length));
+        let from = |at: Option<Instant>| before(at.unwrap_or(setting.now));
         let person = counted_person.person;
-        let (late, held) = (before(person.replan.map(|a| a.from)), before(person.not_before));
-        let paused = before(person.paused_until);
+        let (late, held) = (from(person.replan.map(|a| a.from)), from(person.not_before));
+        let paused = from(person.paused_until);
         let first_free = late.max(held).max(paused);
         if first_free > 0 {
             self.bans.push(0..first_free);
         }
-        let span = person.span.map(|(opens, closes)| {
-            let last = self.slots.partition_point(|slot| slot.end(length) <= closes) as u32;
-            before(Some(opens))..last
-        });
+        let span = person.span.map(|(opens, closes)| before(opens)..over_by(closes));
         let unwanted = self.unwanted(setting, person, at);
         self.bans.extend(unwanted);
         if let Some(span) = &span {
             self.bans.extend([0..span.start, span.end..self.slots.len() as u32]);
         }
         for (from, to) in capped(counted_person.request.caps(setting), counted_person) {
-            let from = self.slots.partition_point(|slot| slot.end(length) <= from) as u32;
-            let to = self.slots.partition_point(|slot| slot.start(length) < to) as u32;
-            if from < to {
-                self.bans.push(from..to);
+            let capped = over_by(from)..before(to);
+            if !capped.is_empty() {
+                self.bans.push(capped);
             }
         }
         let bans = (first, self.bans.len() as u32);

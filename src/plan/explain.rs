@@ -156,14 +156,15 @@ pub fn explain(
         let found = slots.binary_search_by_key(&slot, |load| load.slot);
         found.map_or(0.0, |at| slots[at].price)
     };
+    let variants = objective.best(0);
     for (at, value_class) in slot_class.slots.iter().zip(&slot_class.value_class_of) {
         if barred || !candidates.may_take(&eligibility, *at) {
             explanation.slots_capped += 1;
             continue;
         }
         let slot = candidates.slots[*at as usize];
-        let value =
-            f64::from(objective.best(&slot_class.value_classes[*value_class as usize], 0).1);
+        let value_class = &slot_class.value_classes[*value_class as usize];
+        let value = f64::from(variants.in_class(value_class).1);
         let alternative = Alternative { slot, local: clock(slot), value, price: price(slot) };
         explanation.best.push(alternative);
     }
@@ -197,12 +198,13 @@ fn forbidden(
 ) -> Option<Forbidden> {
     let (person, campaign, length) = (&request.people[0], request.campaign, setting.length);
     let quiet = quiet_of(setting, carrier, campaign, person);
+    let variants = objective.best(0);
     let mut best: Option<(Slot, f64)> = None;
     for slot in allowed_slots(&campaign.window, &Quiet::default(), person.zone, length, setting.now)
     {
         let hours = week_hours(slot, length, person.zone).collect();
         let value_class = ValueClass { hours, slots: Vec::new(), at: slot.middle(length) };
-        let value = f64::from(objective.best(&value_class, 0).1);
+        let value = f64::from(variants.in_class(&value_class).1);
         let (from, to) = (slot.start(length), slot.end(length));
         if value > best.map_or(least, |best| best.1)
             && quiet.forbids_span(from, to, person.zone).is_some()

@@ -130,11 +130,9 @@ pub fn values(
             }
             let slot_class = &candidates.slot_classes[eligibility.slot_class as usize];
             let objective = Objective::of(setting, request, &candidates, index, eligibility);
-            let best: Vec<f32> = slot_class
-                .value_classes
-                .iter()
-                .map(|value_class| objective.best(value_class, 0).1)
-                .collect();
+            let best = objective.best(0);
+            let best: Vec<f32> =
+                slot_class.value_classes.iter().map(|class| best.in_class(class).1).collect();
             for (slot, value_class) in slot_class.slots.iter().zip(&slot_class.value_class_of) {
                 if candidates.may_take(eligibility, *slot) {
                     let value = f64::from(best[*value_class as usize]);

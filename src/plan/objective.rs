@@ -60,6 +60,33 @@ pub(super) struct ChosenValue<'a> {
     pub(super) counted: f32,
 }
 
+/// The best of a person's variants at every time.
+pub(super) struct BestVariants<'a> {
+    objective: &'a Objective,
+    /// The one that is preferred to equals.
+    first: usize,
+    /// By hour of the local week, with its value, where no other messages change it.
+    by_hour: Option<([u32; WEEK_HOURS], [f32; WEEK_HOURS])>,
+}
+
+impl BestVariants<'_> {
+    /// The one in a value class, and its value.
+    pub(super) fn in_class(&self, value_class: &ValueClass) -> (usize, f32) {
+        if let (Some((variants, values)), [(hour, _)]) = (&self.by_hour, &value_class.hours[..]) {
+            return (variants[*hour] as usize, values[*hour]);
+        }
+        let value = |variant| self.objective.value(variant, value_class);
+        let mut best = (self.first, value(self.first));
+        for variant in (self.first + 1..self.objective.variants()).chain(0..self.first) {
+            let value = value(variant);
+            if value > best.1 {
+                best = (variant, value);
+            }
+        }
+        best
+    }
+}
+
 impl ChosenValue<'_> {
     /// The chance as it is to be expected.
     pub(super) fn chance(&self) -> f64 {
@@ -285,20 +312,28 @@ impl Objective {
         }
     }
 
-    /// The best variant of the eligible variants in a value class and its value; among equals the
-    /// one at `turn`.
-    pub(super) fn best(&self, value_class: &ValueClass, turn: u32) -> (usize, f32) {
+    /// The best variants at every time; among equals the one at `turn`.
+    pub(super) fn best(&self, turn: u32) -> BestVariants<'_> {
         let count = self.variants();
-        let mut variant = turn as usize % count;
-        let mut best = (variant, self.value(variant, value_class));
-        for _ in 1..count {
-            variant = if variant + 1 == count { 0 } else { variant + 1 };
-            let value = self.value(variant, value_class);
-            if value > best.1 {
-                best = (variant, value);
+        let first = turn as usize % count;
+        let by_hour = self.fatigue.is_none().then(|| {
+            let value = |variant: usize, hour: usize| {
+                self.chances[variant][hour] * self.counted - self.usual[variant].harm
+            };
+            let mut variants = [first as u32; WEEK_HOURS];
+            let mut values: [f32; WEEK_HOURS] = std::array::from_fn(|hour| value(first, hour));
+            // a run of hours at a time, so that the compiler takes several at once
+            for variant in (first + 1..count).chain(0..first) {
+                for hour in 0..WEEK_HOURS {
+                    let value = value(variant, hour);
+                    let is_better = value > values[hour];
+                    values[hour] = if is_better { value } else { values[hour] };
+                    variants[hour] = if is_better { variant as u32 } else { variants[hour] };
+                }
             }
-        }
-        best
+            (variants, values)
+        });
+        BestVariants { objective: self, first, by_hour }
     }
 
     /// Whether any allowed slot is worth anything.

@@ -439,15 +439,17 @@ impl ItemBatch {
         let row = slot_class.row();
         let reply_variants = if keep_apart { variant_list.len() } else { 1 };
         values.fill(f32::NEG_INFINITY);
+        let best = (!keep_apart).then(|| objective.best(tie_break));
         for reply_variant in 0..reply_variants {
             for (class, value_class) in slot_class.value_classes.iter().enumerate() {
                 let at = reply_variant * row + class;
-                let value = if keep_apart {
-                    objective.value(reply_variant, value_class)
-                } else {
-                    let (variant, value) = objective.best(value_class, tie_break);
-                    variants[at] = variant as u8;
-                    value
+                let value = match &best {
+                    None => objective.value(reply_variant, value_class),
+                    Some(best) => {
+                        let (variant, value) = best.in_class(value_class);
+                        variants[at] = variant as u8;
+                        value
+                    }
                 };
                 let (some, all) = if is_bound { whole(value_class) } else { (true, true) };
                 positive |= value > 0.0;
