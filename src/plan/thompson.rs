@@ -5,7 +5,6 @@
 //!
 //! What a decision is worth is told by the mean of what is known, not by the draw. Its propensity
 //! is estimated by redrawing and assigning the whole arm again, so that it holds under every limit.
-
 //!
 //! The draw itself counts as one of the redraws. They are all alike, so that which of them was used
 //! is a matter of a fair lot: given the set of them, what was used has exactly the chance of its share
@@ -166,7 +165,8 @@ fn by_the_mean(
     };
     Selection {
         value: f64::from(objective.value(variant, value_class)),
-        chance: f64::from(objective.chance(variant, value_class)),
+        // a draw chose it, not the height of its chance
+        chance: f64::from(objective.expected_of_any(variant, value_class)),
         reply: objective.reply_in(variant, value_class),
         // it was second by the draw
         runner_up: None,

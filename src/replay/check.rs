@@ -72,8 +72,10 @@ async fn planned_limits(
     calls: &[Call],
     broken: &mut Vec<String>,
 ) -> Result<(), ReplayError> {
-    let of: HashMap<&Name, &Campaign> =
-        campaigns.iter().map(|row| (&row.campaign.name, &*row.campaign)).collect();
+    let of: HashMap<&Name, &CampaignRow> =
+        campaigns.iter().map(|row| (&row.campaign.name, row)).collect();
+    let by_id: HashMap<i64, &Campaign> =
+        campaigns.iter().map(|row| (row.id, &*row.campaign)).collect();
     let people = People::load(ctx).await?;
     let model = ActiveModel::load(ctx).await?;
     let index: HashMap<&RecipientKey, usize> =
@@ -94,7 +96,8 @@ async fn planned_limits(
     };
     let known = |call| -> Option<KnownCall<'_>> {
         let call: &Call = call;
-        let (campaign, person) = (*of.get(&call.campaign)?, *index.get(&call.recipient)?);
+        let (row, person) = (*of.get(&call.campaign)?, *index.get(&call.recipient)?);
+        let (campaign, submitted) = (&*row.campaign, *by_id.get(&row.root())?);
         let provider = ctx.config.providers.get(&call.provider)?;
         let profile = &people.recipients[person].profile;
         let number = profile.address.as_ref().and_then(place_of);
@@ -105,7 +108,7 @@ async fn planned_limits(
         };
         let price = provider.tariff.as_ref().map_or(0.0, price);
         let (channel, reply) = (provider.kind.channel(), expected(campaign, person, call));
-        Some(KnownCall { call, campaign, channel, place, number, price, reply })
+        Some(KnownCall { call, campaign, submitted, channel, place, number, price, reply })
     };
     let known: Vec<KnownCall<'_>> = calls.iter().filter_map(known).collect();
     limits::laws(&ctx.rules, &known, broken);

@@ -29,6 +29,8 @@ const REPLIES_MORE_LEAST: f64 = 3.0;
 pub(super) struct KnownCall<'a> {
     pub(super) call: &'a Call,
     pub(super) campaign: &'a Campaign,
+    /// What was submitted, whose limits its runs and fallbacks share.
+    pub(super) submitted: &'a Campaign,
     /// The kind of channel, such as `whatsapp`.
     pub(super) channel: &'a str,
     /// Where the person is.
@@ -59,9 +61,9 @@ pub(super) fn laws(rules: &Rules, calls: &[KnownCall<'_>], broken: &mut Vec<Stri
     }
 }
 
-/// No campaign spends more than its budget.
+/// No campaign spends more than its budget, with its runs and fallbacks.
 pub(super) fn budgets(calls: &[KnownCall<'_>], broken: &mut Vec<String>) {
-    for (campaign, calls) in by_campaign(calls) {
+    for (campaign, calls) in by_submitted(calls) {
         let Some(budget) = &campaign.budget else { continue };
         let spent: f64 = calls.iter().filter(|known| known.call.heard).map(|k| k.price).sum();
         // a millionth is rounding
@@ -74,7 +76,7 @@ pub(super) fn budgets(calls: &[KnownCall<'_>], broken: &mut Vec<String>) {
 
 /// No campaign sends more in a UTC hour than it may.
 pub(super) fn hourly(calls: &[KnownCall<'_>], broken: &mut Vec<String>) {
-    for (campaign, calls) in by_campaign(calls) {
+    for (campaign, calls) in by_submitted(calls) {
         let Some(most) = campaign.capacity.per_hour else { continue };
         let mut by_hour: BTreeMap<Instant, u32> = BTreeMap::new();
         for known in calls.iter().filter(|known| known.call.heard) {
@@ -96,7 +98,7 @@ pub(super) fn replies(
     calls: &[KnownCall<'_>],
     broken: &mut Vec<String>,
 ) {
-    for (campaign, calls) in by_campaign(calls) {
+    for (campaign, calls) in by_submitted(calls) {
         let Some(chats) = &campaign.capacity.chats else { continue };
         let mut expected: BTreeMap<Instant, f64> = BTreeMap::new();
         for known in calls.iter().filter(|known| known.call.heard) {
@@ -176,13 +178,13 @@ pub(super) fn own_caps(calls: &[KnownCall<'_>], broken: &mut Vec<String>) {
     }
 }
 
-fn by_campaign<'k, 'a>(
+fn by_submitted<'k, 'a>(
     calls: &'k [KnownCall<'a>],
 ) -> impl Iterator<Item = (&'a Campaign, Vec<&'k KnownCall<'a>>)> {
     let mut campaigns: BTreeMap<&Name, (&'a Campaign, Vec<&'k KnownCall<'a>>)> = BTreeMap::new();
     for known in calls {
-        let entry = campaigns.entry(&known.campaign.name);
-        entry.or_insert_with(|| (known.campaign, Vec::new())).1.push(known);
+        let entry = campaigns.entry(&known.submitted.name);
+        entry.or_insert_with(|| (known.submitted, Vec::new())).1.push(known);
     }
     campaigns.into_values()
 }
@@ -221,7 +223,8 @@ mod tests {
 
     fn known<'a>(call: &'a Call, campaign: &'a Campaign) -> KnownCall<'a> {
         let (channel, place, number) = ("whatsapp", None, None);
-        KnownCall { call, campaign, channel, place, number, price: 0.05, reply: 0.5 }
+        let submitted = campaign;
+        KnownCall { call, campaign, submitted, channel, place, number, price: 0.05, reply: 0.5 }
     }
 
     /// What a check says of some calls.
@@ -284,6 +287,28 @@ mod tests {
         assert!(broken[0].contains("sent 3 messages") && broken[0].contains("12:00:00"));
         let unheard = Call { heard: false, ..early.clone() };
         assert!(all(Some(&unheard)).is_empty());
+    }
+
+    #[test]
+    fn runs_of_a_standing_campaign_share_what_it_may() {
+        let limits = "[capacity]\nper_hour = 2\n[budget]\namount = 0.1\ncurrency = \"USD\"\n";
+        let sale = campaign(limits);
+        let run = |day: u32| Campaign {
+            name: format!("sale.{day}").parse().unwrap(),
+            ..campaign(limits)
+        };
+        let runs: Vec<Campaign> = (1..4).map(run).collect();
+        let calls: Vec<Call> = (0..3).map(|n| call(n, "2026-12-02T12:00:00Z")).collect();
+        let pairs = calls.iter().zip(&runs);
+        let known: Vec<KnownCall<'_>> =
+            (pairs).map(|(call, run)| KnownCall { submitted: &sale, ..known(call, run) }).collect();
+        for broken in
+            [said(|broken| budgets(&known, broken)), said(|broken| hourly(&known, broken))]
+        {
+            assert!(broken.len() == 1 && broken[0].starts_with("campaign sale "), "{broken:?}");
+        }
+        assert!(said(|broken| budgets(&known[..2], broken)).is_empty());
+        assert!(said(|broken| hourly(&known[..2], broken)).is_empty());
     }
 
     #[test]

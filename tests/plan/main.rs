@@ -5,6 +5,7 @@ mod planning;
 
 mod added;
 mod arms;
+mod corrected;
 mod fatigue;
 mod limits;
 mod milp;

@@ -10,6 +10,7 @@ use chrono::TimeDelta;
 use chrono_tz::Tz;
 use opportune::calendar::rules::Rules;
 use opportune::model::campaign::Campaign;
+use opportune::model::choice::ChoiceCorrection;
 use opportune::model::content::{Category, Content, Media};
 use opportune::model::frequency::RecentSend;
 use opportune::model::holdout::CountedConversions;
@@ -141,6 +142,16 @@ impl Crowd {
             let mean = if number % 2 == 0 { 0.0 } else { mean };
             member.habits.added = Some(AddedByMessage { mean, error: 0.001, without: 0.1 });
         }
+        self
+    }
+
+    /// Has everybody read so much less than is computed, in logs of the expected reads, and the more
+    /// less the more an hour stands out.
+    pub(crate) fn corrected(mut self, offset: f32, hour: f32) -> Self {
+        let mut coefficients = [0.0; ChoiceCorrection::FEATURES];
+        (coefficients[0], coefficients[1]) = (offset, hour);
+        let choice = ChoiceCorrection::new(0.0, 0.1).with([coefficients; 2]);
+        self.population = Arc::new(Population { choice, ..Population::clone(&self.population) });
         self
     }
 
