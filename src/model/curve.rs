@@ -23,7 +23,9 @@ impl Curve {
     /// Puts its value in the place of each argument.
     pub fn calibrate(&self, values: &mut [f32]) {
         if !self.0.is_empty() {
-            values.iter_mut().for_each(|value| *value = self.at(*value));
+            for value in values {
+                *value = self.at(*value);
+            }
         }
     }
 }

@@ -14,7 +14,9 @@ pub(super) fn at_least_one(mean: f32, variance: f32) -> f32 {
 /// The same in the place of each mean.
 pub(super) fn each_at_least_one(means: &mut [f32], variance: f32) {
     let shape = 1.0 / variance;
-    means.iter_mut().for_each(|mean| *mean = one_less_exp(ln_1p(*mean * variance) * shape));
+    for mean in means {
+        *mean = one_less_exp(ln_1p(*mean * variance) * shape);
+    }
 }
 
 const LN_2_HIGH: f32 = 0.693_138_1;

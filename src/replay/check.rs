@@ -13,6 +13,7 @@ use super::limits::{self, KnownCall};
 use super::outcome::Played;
 use crate::calendar::infer::{Inferred, infer, place_of};
 use crate::calendar::zone::local;
+use crate::config::Config;
 use crate::model::campaign::{Campaign, CampaignQuiet, QuietHours};
 use crate::model::consent::ConsentChange;
 use crate::model::content::Category;
@@ -38,28 +39,33 @@ pub(crate) async fn all(
     let mut broken = Vec::new();
     twice(calls, &mut broken);
     let campaigns = super::outcome::all_campaigns(ctx).await?;
-    frequencies(ctx, &campaigns, calls, &mut broken);
+    let by_name: HashMap<&Name, &Campaign> =
+        campaigns.iter().map(|row| (&row.campaign.name, &*row.campaign)).collect();
+    frequencies(&ctx.config, &by_name, calls, &mut broken);
     planned_limits(ctx, &campaigns, calls, &mut broken).await?;
     for (row, people) in played {
         let of_it = |call: &&Call| call.campaign == row.campaign.name;
         let own: Vec<&Call> = calls.iter().filter(of_it).collect();
-        hours(ctx, &row.campaign, &own, &mut broken);
+        hours(&ctx.config, &row.campaign, &own, &mut broken);
         states(ctx, row, people, &own, &mut broken);
     }
-    portfolios(ctx, calls, &mut broken);
+    portfolios(&ctx.config, calls, &mut broken);
     consents(ctx, calls, &mut broken).await?;
-    held_out(ctx, &campaigns, calls, &mut broken);
+    held_out(&ctx.config, &by_name, calls, &mut broken);
     broken.truncate(TOLD_MAX);
     Ok(broken)
 }
 
 /// Marketing to the standing holdout.
-fn held_out(ctx: &Ctx, campaigns: &[CampaignRow], calls: &[Call], broken: &mut Vec<String>) {
-    let of: HashMap<&Name, &Campaign> =
-        campaigns.iter().map(|row| (&row.campaign.name, &*row.campaign)).collect();
+fn held_out(
+    config: &Config,
+    by_name: &HashMap<&Name, &Campaign>,
+    calls: &[Call],
+    broken: &mut Vec<String>,
+) {
     for call in calls {
-        let campaign = of.get(&call.campaign);
-        if campaign.is_some_and(|of| holdout::holds(&ctx.config, of, &call.recipient, call.at)) {
+        let campaign = by_name.get(&call.campaign);
+        if campaign.is_some_and(|of| holdout::holds(config, of, &call.recipient, call.at)) {
             broken.push(format!("{} is held out, and got {}", call.recipient, call.campaign));
         }
     }
@@ -138,11 +144,11 @@ fn twice(calls: &[Call], broken: &mut Vec<String>) {
 }
 
 /// Windows and quiet hours, on the clocks of walls.
-fn hours(ctx: &Ctx, campaign: &Campaign, calls: &[&Call], broken: &mut Vec<String>) {
+fn hours(config: &Config, campaign: &Campaign, calls: &[&Call], broken: &mut Vec<String>) {
     let quiet: Vec<QuietHours> = match campaign.quiet_hours {
         CampaignQuiet::Lift => Vec::new(),
-        CampaignQuiet::Inherit => ctx.config.quiet_hours.into_iter().collect(),
-        CampaignQuiet::Add(own) => ctx.config.quiet_hours.into_iter().chain([own]).collect(),
+        CampaignQuiet::Inherit => config.quiet_hours.into_iter().collect(),
+        CampaignQuiet::Add(own) => config.quiet_hours.into_iter().chain([own]).collect(),
     };
     for call in calls {
         let wall = local(call.at, call.zone);
@@ -157,18 +163,21 @@ fn hours(ctx: &Ctx, campaign: &Campaign, calls: &[&Call], broken: &mut Vec<Strin
 }
 
 /// Nobody more often than the settings' caps allow, over all campaigns.
-fn frequencies(ctx: &Ctx, rows: &[CampaignRow], calls: &[Call], broken: &mut Vec<String>) {
-    let category: HashMap<&Name, Category> =
-        rows.iter().map(|row| (&row.campaign.name, row.campaign.category)).collect();
+fn frequencies(
+    config: &Config,
+    by_name: &HashMap<&Name, &Campaign>,
+    calls: &[Call],
+    broken: &mut Vec<String>,
+) {
     let mut by_person: BTreeMap<&RecipientKey, Vec<(Instant, Category)>> = BTreeMap::new();
     for call in calls.iter().filter(|call| call.heard) {
-        if let Some(category) = category.get(&call.campaign) {
-            by_person.entry(&call.recipient).or_default().push((call.at, *category));
+        if let Some(campaign) = by_name.get(&call.campaign) {
+            by_person.entry(&call.recipient).or_default().push((call.at, campaign.category));
         }
     }
     for (key, mut messages) in by_person {
         messages.sort();
-        for cap in &ctx.config.frequency {
+        for cap in &config.frequency {
             let counted = messages.iter().filter(|(_, category)| cap.counts(Some(*category)));
             let times: Vec<Instant> = counted.map(|(at, _)| *at).collect();
             let most = cap.most as usize;
@@ -187,10 +196,10 @@ fn frequencies(ctx: &Ctx, rows: &[CampaignRow], calls: &[Call], broken: &mut Vec
 }
 
 /// No more different people in any 24 hours than an account bears.
-fn portfolios(ctx: &Ctx, calls: &[Call], broken: &mut Vec<String>) {
+fn portfolios(config: &Config, calls: &[Call], broken: &mut Vec<String>) {
     let mut by_account: BTreeMap<&Name, (u32, Vec<&Call>)> = BTreeMap::new();
     for call in calls.iter().filter(|call| call.heard) {
-        let provider = ctx.config.providers.get(&call.provider);
+        let provider = config.providers.get(&call.provider);
         let limited = provider.and_then(|p| Some((&p.portfolio, p.limits.unique_per_day?)));
         if let Some((account, limit)) = limited {
             by_account.entry(account).or_insert((limit, Vec::new())).1.push(call);
@@ -284,4 +293,120 @@ async fn consents(ctx: &Ctx, calls: &[Call], broken: &mut Vec<String>) -> Result
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use chrono_tz::Tz;
+
+    use super::*;
+    use crate::model::content::{Content, Media};
+    use crate::model::delivery::message_key;
+    use crate::model::ids::RecipientId;
+
+    fn config(text: &str) -> Config {
+        Config::parse(text, Path::new("opportune.toml")).unwrap()
+    }
+
+    fn campaign(more: &str) -> Campaign {
+        let text = format!(
+            "name = \"sale\"\nprovider = \"shop\"\n[window]\nstart = 2026-12-01T08:00:00\n\
+             end = 2026-12-07T22:00:00\n[[variant]]\nname = \"v\"\nmedia = \"text\"\n{more}"
+        );
+        Campaign::from_toml(&text).unwrap()
+    }
+
+    fn call(person: u32, time: &str) -> Call {
+        let name: Name = "sale".parse().unwrap();
+        Call {
+            key: message_key(&name, RecipientId(i64::from(person))),
+            recipient: format!("r{person}").parse().unwrap(),
+            campaign: name,
+            provider: "shop".parse().unwrap(),
+            at: time.parse().unwrap(),
+            zone: Tz::UTC,
+            content: Content { media: Media::Text, style: None },
+            heard: true,
+        }
+    }
+
+    /// What a check says of some calls.
+    fn said(check: impl FnOnce(&mut Vec<String>)) -> Vec<String> {
+        let mut broken = Vec::new();
+        check(&mut broken);
+        broken
+    }
+
+    #[test]
+    fn a_message_that_is_heard_twice_is_found_once() {
+        let one = call(1, "2026-12-02T12:00:00Z");
+        let unheard = Call { heard: false, ..one.clone() };
+        assert!(said(|broken| twice(&[one.clone(), unheard], broken)).is_empty());
+        let broken = said(|broken| twice(&[one.clone(), one.clone(), one.clone()], broken));
+        assert!(broken.len() == 1 && broken[0].contains("sent twice"), "{broken:?}");
+    }
+
+    #[test]
+    fn messages_outside_the_window_and_in_quiet_hours_are_found() {
+        let sale = campaign("");
+        let quiet = config("[quiet_hours]\nstart = \"20:00\"\nend = \"08:00\"\n");
+        let of = |time| said(|broken| hours(&quiet, &sale, &[&call(1, time)], broken));
+        assert!(of("2026-12-02T12:00:00Z").is_empty());
+        assert_eq!(of("2026-12-08T12:00:00Z").len(), 1);
+        assert!(of("2026-12-08T12:00:00Z")[0].contains("outside its window"));
+        assert!(of("2026-12-02T20:00:00Z")[0].contains("in a quiet hour"));
+        let lifted = campaign("[quiet_hours]\nnone = true\n");
+        let late = call(1, "2026-12-02T20:00:00Z");
+        assert!(said(|broken| hours(&quiet, &lifted, &[&late], broken)).is_empty());
+    }
+
+    #[test]
+    fn more_messages_than_the_settings_allow_are_found_over_all_campaigns() {
+        let (sale, once) = (campaign(""), config("[frequency]\nper_day = 1\n"));
+        let other: Name = "other".parse().unwrap();
+        let by_name = HashMap::from([(&sale.name, &sale), (&other, &sale)]);
+        let first = call(1, "2026-12-02T12:00:00Z");
+        let of = |person, time| {
+            let second = Call { campaign: other.clone(), ..call(person, time) };
+            said(|broken| frequencies(&once, &by_name, &[first.clone(), second], broken))
+        };
+        assert_eq!(of(1, "2026-12-03T11:59:00Z").len(), 1);
+        assert!(of(1, "2026-12-03T12:00:00Z").is_empty());
+        assert!(of(2, "2026-12-02T13:00:00Z").is_empty());
+    }
+
+    #[test]
+    fn more_people_a_day_than_an_account_bears_are_found() {
+        let narrow = config(
+            "[provider.shop]\nkind = \"simulated\"\nseed = 1\n[provider.shop.limits]\n\
+             unique_per_day = 2\n",
+        );
+        let calls = [
+            call(1, "2026-12-02T12:00:00Z"),
+            call(1, "2026-12-02T13:00:00Z"),
+            call(2, "2026-12-02T14:00:00Z"),
+        ];
+        let with = |time| {
+            let all: Vec<Call> = calls.iter().cloned().chain([call(3, time)]).collect();
+            said(|broken| portfolios(&narrow, &all, broken))
+        };
+        assert!(said(|broken| portfolios(&narrow, &calls, broken)).is_empty());
+        assert_eq!(with("2026-12-03T12:59:00Z").len(), 1, "r1 was written to again at 13:00");
+        assert!(with("2026-12-03T13:00:00Z").is_empty());
+    }
+
+    #[test]
+    fn marketing_to_the_standing_holdout_is_found() {
+        let sale = campaign("");
+        let holding = config("[holdout]\nshare = 0.5\nuntil = 2026-12-31\n");
+        let by_name = HashMap::from([(&sale.name, &sale)]);
+        let calls: Vec<Call> = (0..200).map(|n| call(n, "2026-12-02T12:00:00Z")).collect();
+        let broken = said(|broken| held_out(&holding, &by_name, &calls, broken));
+        assert!((60..140).contains(&broken.len()), "{}", broken.len());
+        let told = Campaign { category: Category::Utility, ..campaign("") };
+        let by_name = HashMap::from([(&told.name, &told)]);
+        assert!(said(|broken| held_out(&holding, &by_name, &calls, broken)).is_empty());
+    }
 }
