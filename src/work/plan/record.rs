@@ -24,10 +24,11 @@ use crate::work::Ctx;
 const CAMPAIGNS_MAX: usize = 60;
 /// Standard deviations of what is common, in logs: to all campaigns, to those of one goal, of one
 /// category, of one channel, and to slots that were chosen or were not.
-const COMMON: f64 = 0.07;
-/// The same of what is to be read in two hours or less; between there and a day in logs of the time. Found
-/// in 77 forecasts of worlds whose truth is known (`benches/forecasts.rs`).
-const COMMON_SOON: f64 = 0.17;
+const COMMON: f64 = 0.05;
+/// The same of what is to be read in two hours or less; between there and a day in logs of the time. In
+/// replays of four kinds of worlds (`benches/ranges.rs`) 800 ranges of nine in ten held 974 times in a
+/// thousand with half as much again.
+const COMMON_SOON: f64 = 0.11;
 const GOAL: f64 = 0.05;
 const CATEGORY: f64 = 0.03;
 const CHANNEL: f64 = 0.03;
@@ -35,7 +36,7 @@ const ARM: f64 = 0.03;
 /// Standard deviations that the luck of campaigns may have, and how plausible each is before any is
 /// known: campaigns differ by 10 to 30 %.
 const LUCK: [(f64, f64); 7] =
-    [(0.02, 0.02), (0.06, 0.1), (0.1, 0.22), (0.15, 0.28), (0.2, 0.22), (0.3, 0.12), (0.45, 0.04)];
+    [(0.02, 0.02), (0.06, 0.1), (0.1, 0.22), (0.15, 0.32), (0.2, 0.24), (0.3, 0.08), (0.45, 0.02)];
 
 /// A mean that lies within its bounds nine times in ten, and 19 times in 20.
 #[derive(Debug, Clone, Copy, Serialize, utoipa::ToSchema)]
@@ -348,7 +349,7 @@ mod tests {
         assert!((875..=925).contains(&held[0]) && (930..=975).contains(&held[1]), "{held:?}");
     }
 
-    /// Forecasts of what is read in two hours that are off by a fifth, and campaigns of 10 to 30 %
+    /// Forecasts of what is read in two hours that are off by an eighth, and campaigns of 10 to 30 %
     /// different luck: how often the ranges hold before and after the first of them.
     #[test]
     fn ranges_of_what_is_read_soon_hold_as_they_say() {
@@ -358,8 +359,8 @@ mod tests {
         assert!((common(Duration::from_hours(48)) - COMMON).abs() < 1e-9);
         let mut held = [[0; 2]; 3];
         for _ in 0..2000 {
-            // the sum of three throws: about normal, with a deviation of 0.19
-            let common = 0.19 * (0..3).map(|_| random.gen_range(-1.0..1.0f64)).sum::<f64>();
+            // the sum of three throws: about normal, with a deviation of 0.13
+            let common = 0.13 * (0..3).map(|_| random.gen_range(-1.0..1.0f64)).sum::<f64>();
             let campaign = |random: &mut ChaCha8Rng| -> u64 {
                 let luck = 0.2 * (random.gen_range(-1.0..1.0) + random.gen_range(-1.0..1.0)) + 1.0;
                 let mean: f64 = 1000.0 * common.exp() * luck;
