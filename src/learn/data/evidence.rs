@@ -46,7 +46,7 @@ pub(in crate::learn) enum Answer {
     Failed,
 }
 
-/// One message, unpacked: sent `at`, and `after` so many seconds each [`Answer`].
+/// One message, unpacked: sent `at`, and `after` so many seconds each answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PackedMessage {
     pub(in crate::learn) at: u32,
@@ -59,7 +59,8 @@ pub struct PackedMessage {
 
 impl PackedMessage {
     /// A message by numbers: a hash of its key; content, purpose and channel; when it was sent; and when
-    /// each answer came, in the order of [`Response::answered_at`]. Times are in microseconds.
+    /// each answer came, in the order of [`Response::answered_at`](crate::model::message::Response::answered_at).
+    /// Times are in microseconds.
     pub fn sent(
         hash: u32,
         (content, category, channel): (Option<u16>, Option<Category>, Channel),
