@@ -8,6 +8,7 @@
 //! people unless said. A share of so many replays is itself known to two standard errors only, which
 //! are printed beside it.
 
+use opportune::replay::outcome::CampaignOutcome;
 use opportune::replay::policy::Policy;
 use opportune::replay::run;
 use opportune::replay::scenario::Scenario;
@@ -107,7 +108,7 @@ async fn replayed(scenario: &Scenario, seed: u64) -> Vec<Promise> {
     let mut reader = store.read().await.expect("the database answers");
     let mut rows = reader.open_campaigns().await.expect("campaigns are listed").rows;
     rows.extend(reader.closed_campaigns(None, 100).await.expect("campaigns are listed").rows);
-    let promise = |campaign: &opportune::replay::outcome::CampaignOutcome| {
+    let promise = |campaign: &CampaignOutcome| {
         let row = rows.iter().find(|row| row.campaign.name.as_str() == campaign.name);
         let plan = row.and_then(|row| row.plan.as_deref()).expect("everything was planned");
         let plan: serde_json::Value = serde_json::from_str(plan).expect("plans are JSON");

@@ -191,7 +191,7 @@ impl Candidates {
             return Err(if at.passed { Reason::WindowOver } else { Reason::NoAllowedSlot });
         }
         let first = self.bans.len() as u32;
-        let earlier = |slot: Slot| self.slots.partition_point(|earlier| *earlier < slot) as u32;
+        let earlier = |slot: Slot| self.slots.partition_point(|other| *other < slot) as u32;
         let before = |at: Instant| earlier(Slot::from_instant_on(at, setting.length));
         let over_by = |at: Instant| earlier(Slot::holding(at, setting.length));
         let from = |at: Option<Instant>| before(at.unwrap_or(setting.now));

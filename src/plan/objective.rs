@@ -305,11 +305,16 @@ impl Objective {
     pub(super) fn value(&self, variant: usize, value_class: &ValueClass) -> f32 {
         let rested = self.rested_chance(variant, value_class);
         match self.fatigue_effect(variant, value_class) {
-            None => rested * self.counted - self.usual[variant].harm,
+            None => self.rested_value(variant, rested),
             Some(SlotFatigue { valued, .. }) => {
                 (rested * valued.chance).min(1.0) * self.counted - valued.harm
             }
         }
+    }
+
+    /// The value of a chance that other messages do not change.
+    fn rested_value(&self, variant: usize, chance: f32) -> f32 {
+        chance * self.counted - self.usual[variant].harm
     }
 
     /// The best variants at every time; among equals the one at `turn`.
@@ -318,7 +323,7 @@ impl Objective {
         let first = turn as usize % count;
         let by_hour = self.fatigue.is_none().then(|| {
             let value = |variant: usize, hour: usize| {
-                self.chances[variant][hour] * self.counted - self.usual[variant].harm
+                self.rested_value(variant, self.chances[variant][hour])
             };
             let mut variants = [first as u32; WEEK_HOURS];
             let mut values: [f32; WEEK_HOURS] = std::array::from_fn(|hour| value(first, hour));

@@ -299,44 +299,11 @@ async fn consents(ctx: &Ctx, calls: &[Call], broken: &mut Vec<String>) -> Result
 mod tests {
     use std::path::Path;
 
-    use chrono_tz::Tz;
-
     use super::*;
-    use crate::model::content::{Content, Media};
-    use crate::model::delivery::message_key;
-    use crate::model::ids::RecipientId;
+    use crate::replay::limits::tests::{call, campaign, said};
 
     fn config(text: &str) -> Config {
         Config::parse(text, Path::new("opportune.toml")).unwrap()
-    }
-
-    fn campaign(more: &str) -> Campaign {
-        let text = format!(
-            "name = \"sale\"\nprovider = \"shop\"\n[window]\nstart = 2026-12-01T08:00:00\n\
-             end = 2026-12-07T22:00:00\n[[variant]]\nname = \"v\"\nmedia = \"text\"\n{more}"
-        );
-        Campaign::from_toml(&text).unwrap()
-    }
-
-    fn call(person: u32, time: &str) -> Call {
-        let name: Name = "sale".parse().unwrap();
-        Call {
-            key: message_key(&name, RecipientId(i64::from(person))),
-            recipient: format!("r{person}").parse().unwrap(),
-            campaign: name,
-            provider: "shop".parse().unwrap(),
-            at: time.parse().unwrap(),
-            zone: Tz::UTC,
-            content: Content { media: Media::Text, style: None },
-            heard: true,
-        }
-    }
-
-    /// What a check says of some calls.
-    fn said(check: impl FnOnce(&mut Vec<String>)) -> Vec<String> {
-        let mut broken = Vec::new();
-        check(&mut broken);
-        broken
     }
 
     #[test]

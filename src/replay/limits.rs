@@ -190,7 +190,7 @@ fn by_submitted<'k, 'a>(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::model::delivery::message_key;
     use crate::model::ids::RecipientId;
@@ -199,7 +199,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn campaign(more: &str) -> Campaign {
+    pub(in crate::replay) fn campaign(more: &str) -> Campaign {
         let text = format!(
             "name = \"sale\"\nprovider = \"shop\"\n[window]\nstart = 2026-12-01T00:00:00\n\
              end = 2026-12-07T22:00:00\n[[variant]]\nname = \"v\"\nmedia = \"text\"\n{more}"
@@ -207,7 +207,7 @@ mod tests {
         Campaign::from_toml(&text).unwrap()
     }
 
-    fn call(person: u32, time: &str) -> Call {
+    pub(in crate::replay) fn call(person: u32, time: &str) -> Call {
         let name: Name = "sale".parse().unwrap();
         Call {
             key: message_key(&name, RecipientId(i64::from(person))),
@@ -228,7 +228,7 @@ mod tests {
     }
 
     /// What a check says of some calls.
-    fn said(check: impl FnOnce(&mut Vec<String>)) -> Vec<String> {
+    pub(in crate::replay) fn said(check: impl FnOnce(&mut Vec<String>)) -> Vec<String> {
         let mut broken = Vec::new();
         check(&mut broken);
         broken
